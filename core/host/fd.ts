@@ -1,0 +1,74 @@
+import { check, errno } from "./os_error.ts";
+import { libc } from "./libc.ts";
+
+/** Error numbers that callers look at. */
+export const EINTR = 4;
+/** The call would block. */
+export const EAGAIN = 11;
+
+const O_CLOEXEC = 0o2000000;
+const O_NONBLOCK = 0o4000;
+const F_DUPFD_CLOEXEC = 1030;
+
+/** Closes a descriptor that the caller owns. */
+export function close(fd: number): void {
+  libc().close(fd);
+}
+
+/** A second descriptor for the same open file, at least `lowest`, closed on exec. */
+export function duplicate(fd: number, lowest = 0): number {
+  return check(libc().fcntl(fd, F_DUPFD_CLOEXEC, lowest), `Cannot duplicate descriptor ${fd}`);
+}
+
+/** A new event counter, zero, non-blocking, closed on exec. */
+export function eventfd(): number {
+  return check(libc().eventfd(0, O_CLOEXEC | O_NONBLOCK), "Cannot create an eventfd");
+}
+
+/** A pipe, `[readable, writable]`, closed on exec; its readable end does not block. */
+export function pipe(): [number, number] {
+  const ends = new Int32Array(2);
+  check(libc().pipe2(ends, O_CLOEXEC), "Cannot create a pipe");
+  const [readable, writable] = ends as unknown as [number, number];
+  libc().fcntl(readable, 4 /* F_SETFL */, O_NONBLOCK);
+  return [readable, writable];
+}
+
+const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
+const count = new Uint8Array(8);
+
+/** Adds one to an event counter and so wakes who waits on it. */
+export function signal(fd: number): void {
+  libc().write(fd, ONE, 8);
+}
+
+/** Takes an event counter back to zero. Returns whether it had been signalled. */
+export function clear(fd: number): boolean {
+  return libc().read(fd, count, 8) === 8;
+}
+
+/**
+ * Reads what is there, up to the length of `into`.
+ *
+ * @returns Bytes read; 0 at the end of the stream; -1 if a non-blocking descriptor has nothing now.
+ */
+export function read(fd: number, into: Uint8Array<ArrayBuffer>): number {
+  for (;;) {
+    const got = libc().read(fd, into, into.length);
+    if (got >= 0) return got;
+    const error = errno();
+    if (error === EAGAIN) return -1;
+    if (error !== EINTR) check(got, `Cannot read descriptor ${fd}`);
+  }
+}
+
+/** Writes all of `bytes`. */
+export function writeAll(fd: number, bytes: Uint8Array<ArrayBuffer>): void {
+  let done = 0;
+  while (done < bytes.length) {
+    const rest = done === 0 ? bytes : bytes.subarray(done);
+    const put = libc().write(fd, rest, rest.length);
+    if (put >= 0) done += put;
+    else if (errno() !== EINTR) check(put, `Cannot write descriptor ${fd}`);
+  }
+}

@@ -1,0 +1,98 @@
+import { check, errno } from "./os_error.ts";
+import { cString, libc } from "./libc.ts";
+import { close, read } from "./fd.ts";
+
+const O_CLOEXEC = 0o2000000;
+const O_DIRECTORY = 0o200000;
+const X_OK = 1;
+/** Longest file that is read whole. What the core reads is small: manifests, sysfs, id tables. */
+const LONGEST = 64 << 20;
+
+/** Opens a file; `flags` are those of open(2), for example 0 to read, 1 to write, 2 for both. */
+export function open(path: string, flags: 0 | 1 | 2): number {
+  return check(libc().open(cString(path), flags | O_CLOEXEC, 0), `Cannot open ${path}`);
+}
+
+/** The bytes of a small file. */
+export function readFile(path: string): Uint8Array<ArrayBuffer> {
+  const fd = open(path, 0);
+  try {
+    let bytes = new Uint8Array(16384);
+    let length = 0;
+    for (;;) {
+      if (length === bytes.length) {
+        if (length >= LONGEST) throw new RangeError(`Cannot read ${path}: longer than ${LONGEST} bytes`);
+        const larger = new Uint8Array(length * 2);
+        larger.set(bytes);
+        bytes = larger;
+      }
+      const got = read(fd, bytes.subarray(length));
+      if (got <= 0) return bytes.subarray(0, length);
+      length += got;
+    }
+  } finally {
+    close(fd);
+  }
+}
+
+/** The text of a small UTF-8 file. */
+export function readText(path: string): string {
+  return new TextDecoder().decode(readFile(path));
+}
+
+/** Where a symbolic link points, or undefined if there is none. */
+export function readLink(path: string): string | undefined {
+  const target = new Uint8Array(4096);
+  const length = libc().readlink(cString(path), target, target.length);
+  return length < 0 ? undefined : new TextDecoder().decode(target.subarray(0, length));
+}
+
+/** Names in a folder, sorted, without `.` and `..`. */
+export function readFolder(path: string): string[] {
+  const fd = check(libc().open(cString(path), O_DIRECTORY | O_CLOEXEC, 0), `Cannot open ${path}`);
+  const names: string[] = [];
+  const entries = new Uint8Array(32768);
+  const view = new DataView(entries.buffer);
+  const decoder = new TextDecoder();
+  try {
+    for (;;) {
+      const length = check(libc().getdents64(fd, entries, entries.length), `Cannot list ${path}`);
+      if (length === 0) break;
+      // struct linux_dirent64: inode 8, offset 8, record length 2, type 1, name with NUL.
+      for (let at = 0; at < length; at += view.getUint16(at + 16, true)) {
+        const name = entries.subarray(at + 19, entries.indexOf(0, at + 19));
+        names.push(decoder.decode(name));
+      }
+    }
+  } finally {
+    close(fd);
+  }
+  return names.filter((name) => name !== "." && name !== "..").sort();
+}
+
+/** Whether a path exists, as far as this user can see. */
+export function exists(path: string): boolean {
+  return libc().access(cString(path), 0) === 0;
+}
+
+/** The path of a program: `name` itself if it has a slash, else the first match in `PATH`. */
+export function findProgram(name: string): string | undefined {
+  if (name.includes("/")) return libc().access(cString(name), X_OK) === 0 ? name : undefined;
+  for (const folder of (environment().PATH ?? "/usr/local/bin:/usr/bin:/bin").split(":")) {
+    const path = `${folder || "."}/${name}`;
+    if (libc().access(cString(path), X_OK) === 0) return path;
+  }
+  return undefined;
+}
+
+/** The environment that this process was started with, read without `--allow-env`. */
+export function environment(): Record<string, string> {
+  const entries = readText("/proc/self/environ").split("\0").filter((entry) => entry.includes("="));
+  return Object.fromEntries(entries.map((entry) => {
+    const equals = entry.indexOf("=");
+    return [entry.slice(0, equals), entry.slice(equals + 1)];
+  }));
+}
+
+/** The error number of the last call; for callers that treat some failures as an answer. */
+export { errno };

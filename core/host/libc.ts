@@ -1,0 +1,91 @@
+/**
+ * The one table of C functions. Nothing else in the project opens a library.
+ *
+ * Sizes are declared `u32` where the value always fits: a number is then passed without BigInt, and the
+ * calling conventions of x86-64 and arm64 clear the upper half of the register.
+ *
+ * @module
+ */
+
+const FUNCTIONS = {
+  __errno_location: { parameters: [], result: "pointer" },
+  strerror: { parameters: ["i32"], result: "pointer" },
+  strerrorname_np: { parameters: ["i32"], result: "pointer" },
+
+  open: { parameters: ["buffer", "i32", "i32"], result: "i32" },
+  close: { parameters: ["i32"], result: "i32" },
+  read: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  write: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  readlink: { parameters: ["buffer", "buffer", "u32"], result: "i32" },
+  getdents64: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  access: { parameters: ["buffer", "i32"], result: "i32" },
+  fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
+
+  eventfd: { parameters: ["u32", "i32"], result: "i32" },
+  pipe2: { parameters: ["buffer", "i32"], result: "i32" },
+  poll: { parameters: ["buffer", "u32", "i32"], result: "i32" },
+  poll_async: { name: "poll", parameters: ["buffer", "u32", "i32"], result: "i32", nonblocking: true },
+  sched_yield: { parameters: [], result: "i32" },
+
+  socketpair: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
+  send: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },
+  recv: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },
+  sendmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" },
+
+  memfd_create: { parameters: ["buffer", "u32"], result: "i32" },
+  ftruncate: { parameters: ["i32", "i64"], result: "i32" },
+  mmap: { parameters: ["u64", "u64", "i32", "i32", "i32", "i64"], result: "u64" },
+
+  getpid: { parameters: [], result: "i32" },
+  getppid: { parameters: [], result: "i32" },
+  geteuid: { parameters: [], result: "i32" },
+  kill: { parameters: ["i32", "i32"], result: "i32" },
+  waitpid: { parameters: ["i32", "buffer", "i32"], result: "i32" },
+  prctl: { parameters: ["i32", "u64", "u64", "u64", "u64"], result: "i32" },
+  setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
+  pidfd_open: { name: "syscall", parameters: ["i64", "i32", "u32"], result: "i64" },
+  posix_spawn: {
+    parameters: ["buffer", "buffer", "buffer", "buffer", "buffer", "buffer"],
+    result: "i32",
+  },
+  posix_spawn_file_actions_init: { parameters: ["buffer"], result: "i32" },
+  posix_spawn_file_actions_adddup2: { parameters: ["buffer", "i32", "i32"], result: "i32" },
+  posix_spawn_file_actions_destroy: { parameters: ["buffer"], result: "i32" },
+  posix_spawnattr_init: { parameters: ["buffer"], result: "i32" },
+  posix_spawnattr_setflags: { parameters: ["buffer", "i32"], result: "i32" },
+  posix_spawnattr_setsigmask: { parameters: ["buffer", "buffer"], result: "i32" },
+  posix_spawnattr_setsigdefault: { parameters: ["buffer", "buffer"], result: "i32" },
+  posix_spawnattr_destroy: { parameters: ["buffer"], result: "i32" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+/** The functions of {@linkcode libc}. */
+export type Libc = Deno.DynamicLibrary<typeof FUNCTIONS>["symbols"];
+
+let table: Libc | undefined;
+
+/**
+ * The C library's functions, opened at first use, so that importing the project asks for no permission.
+ *
+ * Safety: the signatures above are those of Linux with glibc on 64-bit machines; every buffer that is passed
+ * must be at least as long as the length passed beside it.
+ *
+ * @returns The table. It stays callable after the process gave up its FFI permission.
+ * @throws If the FFI permission is missing or this is not Linux with glibc.
+ */
+export function libc(): Libc {
+  if (!table) {
+    if (Deno.build.os !== "linux") {
+      throw new Error(`Cannot open the C library: this is ${Deno.build.os}, drivers run on Linux`);
+    }
+    table = Deno.dlopen("libc.so.6", FUNCTIONS).symbols;
+  }
+  return table;
+}
+
+const encoder = new TextEncoder();
+
+/** A C string: UTF-8 with a final NUL. Text with a NUL inside is refused, since C would cut it there. */
+export function cString(text: string): Uint8Array<ArrayBuffer> {
+  if (text.includes("\0")) throw new TypeError(`Cannot pass text to C: it contains a NUL character`);
+  return encoder.encode(text + "\0");
+}

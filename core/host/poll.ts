@@ -1,0 +1,44 @@
+import { EINTR } from "./fd.ts";
+import { errno, OsError } from "./os_error.ts";
+import { libc } from "./libc.ts";
+
+/** There is something to read. */
+export const POLLIN = 1;
+/** The other side is gone or the descriptor is bad; always reported, asked for or not. */
+export const POLLERR_OR_HUP = 0x8 | 0x10 | 0x20;
+
+/**
+ * Descriptors to wait on: two 32-bit words each, as in poll(2): the descriptor, then the wanted events in the
+ * low and the seen events in the high half.
+ */
+export type PollSet = Int32Array<ArrayBuffer>;
+
+/**
+ * Waits until one of the first `count` descriptors is ready, blocking this thread.
+ *
+ * @param timeout Milliseconds, 0 to only look, -1 for no limit.
+ * @returns How many are ready; 0 when the time is over or a signal came.
+ */
+export function poll(set: PollSet, count: number, timeout: number): number {
+  const ready = libc().poll(set, count, timeout);
+  if (ready < 0) {
+    if (errno() !== EINTR) throw new OsError("Cannot wait for events", errno());
+    return 0;
+  }
+  return ready;
+}
+
+/**
+ * As {@linkcode poll}, on another thread: this one goes on meanwhile. Costs about 25 µs more.
+ *
+ * Safety: `set` must stay untouched until the promise settles.
+ */
+export async function pollAsync(set: PollSet, count: number, timeout: number): Promise<number> {
+  // A failure's number is lost on the other thread; the caller looks again, and a bad descriptor is an event.
+  return Math.max(0, await libc().poll_async(set, count, timeout));
+}
+
+/** Offers the processor to another thread. */
+export function yieldProcessor(): void {
+  libc().sched_yield();
+}
