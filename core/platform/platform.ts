@@ -1,0 +1,74 @@
+import type { DmaRun } from "../dma/address_table.ts";
+import type { Registers } from "../pci/registers.ts";
+
+/** Where devices come from. */
+export interface Platform extends AsyncDisposable {
+  /** Which machine this is: the one we run on, a QEMU of our own, or one made of device models. */
+  readonly kind: "host" | "qemu" | "simulated";
+  /** One line for people, for example `"QEMU 7.2.22 q35"`. */
+  readonly description: string;
+  /** The machine's PCI functions in the order of their addresses. */
+  readonly functions: readonly PciFunction[];
+}
+
+/** One PCI function: what can be known of it without taking it. */
+export interface PciFunction {
+  /** As lspci prints it with `-D`: `0000:00:03.0`. */
+  readonly address: string;
+  /** Its configuration space: at least the first 64 bytes, else 256 or 4096. */
+  readonly config: Registers;
+  /** The kernel driver that holds it, if there is one. */
+  readonly kernelDriver?: string;
+  /** Why this platform will not hand it out, if so: a full sentence for people. */
+  readonly refusal?: string;
+  /**
+   * Takes the function for exclusive use: memory space and bus mastering are on afterwards.
+   *
+   * @throws If it is refused, or was taken already.
+   */
+  open(): OpenFunction;
+}
+
+/** A PCI function that was taken. Disposing it turns bus mastering off and gives everything back. */
+export interface OpenFunction extends Disposable {
+  /** Its configuration space. */
+  readonly config: Registers;
+  /** The registers behind a memory BAR, 0 to 5; undefined if the function has no such BAR. */
+  bar(index: number): Registers | undefined;
+  /** Memory that the device can reach; given back with the function. `bytes` is a multiple of 64 KiB. */
+  dma(bytes: number): DmaMemory;
+  /**
+   * Up to `wanted` MSI-X vectors, numbered from 0, each as an eventfd that the device signals; given back with
+   * the function. Fewer, even none, where the device or the platform has no more. To be called once.
+   */
+  vectors(wanted: number): readonly number[];
+  /** The way to write `value` to a doorbell register of `width` bytes from any process. */
+  doorbell(bar: number, offset: number, value: number, width: 2 | 4): Doorbell;
+  /** Takes the answers to every doorbell rung so far, so that all credits are free again. */
+  settle(): void;
+}
+
+/** Memory shared with a device: a part of a file that any process can map. */
+export interface DmaMemory {
+  /** The file; owned by the platform. */
+  readonly fd: number;
+  /** First byte in the file, a multiple of 4096. */
+  readonly offset: number;
+  /** Length in bytes. */
+  readonly size: number;
+  /** Where the device finds it: contiguous runs that cover it in order. */
+  readonly runs: readonly DmaRun[];
+}
+
+/** A doorbell as plain data: to ring it, write `message` to `fd` in one call. */
+export interface Doorbell {
+  /** An eventfd, or a socket. */
+  readonly fd: number;
+  /** The bytes that ring it. */
+  readonly message: Uint8Array<ArrayBuffer>;
+  /**
+   * How many rings may be under way before {@linkcode OpenFunction.settle} must be called, because the platform
+   * answers each; undefined where nothing answers.
+   */
+  readonly credits?: number;
+}
