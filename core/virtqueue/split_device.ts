@@ -1,0 +1,122 @@
+import { INDIRECT, NEXT, QUIET, WORDS, WRITE } from "./descriptor.ts";
+import { type Chain, type DeviceQueue, DriverFault } from "./device_queue.ts";
+import { passed } from "./event_index.ts";
+import { DESCRIPTOR_BYTES } from "./layout.ts";
+
+/** What the device side of a split virtqueue stands on. */
+export interface SplitDeviceOptions {
+  /** Memory in which the ring lies. */
+  readonly memory: SharedArrayBuffer;
+  /** Number of entries. */
+  readonly size: number;
+  /** Offsets of the three areas in the memory. */
+  readonly descriptors: number;
+  /** The available ring. */
+  readonly driver: number;
+  /** The used ring. */
+  readonly device: number;
+  /**
+   * Where `length` bytes at a device address are in the memory.
+   *
+   * @throws DriverFault If they are not, or not in one piece.
+   */
+  readonly translate: (address: number, length: number) => number;
+  /** Whether VIRTIO_F_INDIRECT_DESC was agreed. */
+  readonly indirect: boolean;
+  /** Whether VIRTIO_F_EVENT_IDX was agreed. */
+  readonly eventIndex: boolean;
+}
+
+/** The device side of a split virtqueue (virtio 1.4, 2.7). */
+export class SplitDevice implements DeviceQueue {
+  readonly size: number;
+  readonly #options: SplitDeviceOptions;
+  readonly #halves: Uint16Array<SharedArrayBuffer>;
+  readonly #words: Uint32Array<SharedArrayBuffer>;
+  #seen = 0;
+  #used = 0;
+  #published = 0;
+
+  constructor(options: SplitDeviceOptions) {
+    this.size = options.size;
+    this.#options = options;
+    this.#halves = new Uint16Array(options.memory);
+    this.#words = new Uint32Array(options.memory);
+  }
+
+  take(chain: Chain): boolean {
+    const { driver, size } = this.#options;
+    const available = Atomics.load(this.#halves, driver / 2 + 1);
+    const waiting = available - this.#seen & 0xffff;
+    if (waiting === 0) return false;
+    if (waiting > size) throw new DriverFault(`${waiting} requests are available in a queue of ${size}`);
+    chain.head = this.#halves[driver / 2 + 2 + this.#seen % size]!;
+    chain.count = 0;
+    chain.readable = 0;
+    this.#walk(chain, this.#options.descriptors / 4, size, chain.head, this.#options.indirect);
+    this.#seen = this.#seen + 1 & 0xffff;
+    return true;
+  }
+
+  #walk(chain: Chain, table: number, entries: number, first: number, indirect: boolean): void {
+    const words = this.#words;
+    for (let index = first, steps = 0;; steps++) {
+      if (index >= entries) throw new DriverFault(`Descriptor ${index} is outside a table of ${entries}`);
+      if (steps >= entries) throw new DriverFault(`The chain of descriptor ${first} has a loop`);
+      const at = table + index * WORDS;
+      const address = words[at]! + words[at + 1]! * 2 ** 32;
+      const length = words[at + 2]!;
+      const flags = words[at + 3]! & 0xffff;
+      const next = words[at + 3]! >>> 16;
+      if (flags & INDIRECT) {
+        if (!indirect) throw new DriverFault(`Descriptor ${index} is indirect, which was not agreed here`);
+        if (flags & NEXT) throw new DriverFault(`Descriptor ${index} is indirect and has a successor`);
+        if (length === 0 || length % DESCRIPTOR_BYTES !== 0) {
+          throw new DriverFault(`Descriptor ${index} has an indirect table of ${length} bytes`);
+        }
+        const inner = this.#options.translate(address, length);
+        if (inner % 4 !== 0) throw new DriverFault(`Descriptor ${index} has a table at an odd address`);
+        return this.#walk(chain, inner / 4, length / DESCRIPTOR_BYTES, 0, false);
+      }
+      if (length === 0) throw new DriverFault(`Descriptor ${index} is empty`);
+      if (chain.count >= chain.address.length) {
+        throw new DriverFault(`The chain of descriptor ${chain.head} has more than ${chain.count} buffers`);
+      }
+      if (flags & WRITE) {
+        // What follows must be writable too: `readable` then stays behind `count`.
+      } else if (chain.readable === chain.count) chain.readable++;
+      else throw new DriverFault(`Descriptor ${index} is readable but follows a writable one`);
+      chain.address[chain.count] = address;
+      chain.length[chain.count] = length;
+      chain.count++;
+      if (!(flags & NEXT)) return;
+      index = next;
+    }
+  }
+
+  put(head: number, written: number): void {
+    const at = this.#options.device / 4 + 1 + (this.#used % this.size) * 2;
+    this.#words[at] = head;
+    this.#words[at + 1] = written;
+    this.#used = this.#used + 1 & 0xffff;
+  }
+
+  publish(): boolean {
+    const { device, driver, eventIndex, size } = this.#options;
+    const before = this.#published;
+    if (this.#used === before) return false;
+    this.#published = this.#used;
+    Atomics.store(this.#halves, device / 2 + 1, this.#used);
+    if (eventIndex) {
+      return passed(Atomics.load(this.#halves, driver / 2 + 2 + size), this.#used, before);
+    }
+    return (Atomics.load(this.#halves, driver / 2) & QUIET) === 0;
+  }
+
+  arm(): boolean {
+    const { device, driver, eventIndex, size } = this.#options;
+    if (eventIndex) Atomics.store(this.#halves, device / 2 + 2 + 4 * size, this.#seen);
+    else Atomics.store(this.#halves, device / 2, 0);
+    return Atomics.load(this.#halves, driver / 2 + 1) !== this.#seen;
+  }
+}
