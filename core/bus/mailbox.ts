@@ -59,7 +59,9 @@ export class Mailbox {
     const pending = Atomics.load(this.#counters, 0) - this.#own >>> 0;
     if (pending === 0) return undefined;
     if (pending > this.#capacity || pending < 4) {
-      throw new BusFault(`Cannot receive a message: ${pending} bytes are pending in ${this.#capacity}`);
+      throw new BusFault(
+        `Cannot receive a message: ${pending} bytes are pending in ${this.#capacity}`,
+      );
     }
     const length = new Uint32Array(this.#copyOut(this.#own, 4).buffer)[0]!;
     if (length > pending - 4) {

@@ -32,8 +32,13 @@ export function addressTable(runs: readonly DmaRun[]): AddressTable {
   const rest = new Uint32Array(pages);
   let page = 0;
   for (const { address, length } of runs) {
-    if (!Number.isSafeInteger(address) || address < 0 || address % PAGE !== 0 || length <= 0 || length % PAGE !== 0) {
-      throw new RangeError(`Cannot use ${length} bytes of DMA memory at ${address}: not whole pages`);
+    if (
+      !Number.isSafeInteger(address) || address < 0 || address % PAGE !== 0 || length <= 0 ||
+      length % PAGE !== 0
+    ) {
+      throw new RangeError(
+        `Cannot use ${length} bytes of DMA memory at ${address}: not whole pages`,
+      );
     }
     for (let done = 0; done < length; done += PAGE, page++) {
       low[page] = (address + done) % 2 ** 32;

@@ -8,6 +8,7 @@ export const EAGAIN = 11;
 
 const O_CLOEXEC = 0o2000000;
 const O_NONBLOCK = 0o4000;
+const F_SETFL = 4;
 const F_DUPFD_CLOEXEC = 1030;
 
 /** Closes a descriptor that the caller owns. */
@@ -30,8 +31,13 @@ export function pipe(): [number, number] {
   const ends = new Int32Array(2);
   check(libc().pipe2(ends, O_CLOEXEC), "Cannot create a pipe");
   const [readable, writable] = ends as unknown as [number, number];
-  libc().fcntl(readable, 4 /* F_SETFL */, O_NONBLOCK);
+  libc().fcntl(readable, F_SETFL, O_NONBLOCK);
   return [readable, writable];
+}
+
+/** Makes reads and writes of an open file return at once, here and wherever else it is held. */
+export function setNonBlocking(fd: number): void {
+  check(libc().fcntl(fd, F_SETFL, O_NONBLOCK), `Cannot set up descriptor ${fd}`);
 }
 
 const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
@@ -71,4 +77,17 @@ export function writeAll(fd: number, bytes: Uint8Array<ArrayBuffer>): void {
     if (put >= 0) done += put;
     else if (errno() !== EINTR) check(put, `Cannot write descriptor ${fd}`);
   }
+}
+
+/**
+ * Makes a function that writes `message` to `fd` in one call and looks at nothing: for doorbells, where a failure
+ * shows elsewhere. It holds its own copy of the bytes and stays usable after FFI was given up.
+ */
+export function writer(fd: number, message: readonly number[] | Uint8Array): () => void {
+  const bytes = Uint8Array.from(message);
+  const length = bytes.length;
+  const { write } = libc();
+  return () => {
+    write(fd, bytes, length);
+  };
 }

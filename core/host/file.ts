@@ -21,7 +21,9 @@ export function readFile(path: string): Uint8Array<ArrayBuffer> {
     let length = 0;
     for (;;) {
       if (length === bytes.length) {
-        if (length >= LONGEST) throw new RangeError(`Cannot read ${path}: longer than ${LONGEST} bytes`);
+        if (length >= LONGEST) {
+          throw new RangeError(`Cannot read ${path}: longer than ${LONGEST} bytes`);
+        }
         const larger = new Uint8Array(length * 2);
         larger.set(bytes);
         bytes = larger;

@@ -24,7 +24,12 @@ const FUNCTIONS = {
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   pipe2: { parameters: ["buffer", "i32"], result: "i32" },
   poll: { parameters: ["buffer", "u32", "i32"], result: "i32" },
-  poll_async: { name: "poll", parameters: ["buffer", "u32", "i32"], result: "i32", nonblocking: true },
+  poll_async: {
+    name: "poll",
+    parameters: ["buffer", "u32", "i32"],
+    result: "i32",
+    nonblocking: true,
+  },
   sched_yield: { parameters: [], result: "i32" },
 
   socketpair: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
@@ -34,6 +39,7 @@ const FUNCTIONS = {
 
   memfd_create: { parameters: ["buffer", "u32"], result: "i32" },
   ftruncate: { parameters: ["i32", "i64"], result: "i32" },
+  fallocate: { parameters: ["i32", "i32", "i64", "i64"], result: "i32" },
   mmap: { parameters: ["u64", "u64", "i32", "i32", "i32", "i64"], result: "u64" },
 
   getpid: { parameters: [], result: "i32" },
@@ -86,6 +92,8 @@ const encoder = new TextEncoder();
 
 /** A C string: UTF-8 with a final NUL. Text with a NUL inside is refused, since C would cut it there. */
 export function cString(text: string): Uint8Array<ArrayBuffer> {
-  if (text.includes("\0")) throw new TypeError(`Cannot pass text to C: it contains a NUL character`);
+  if (text.includes("\0")) {
+    throw new TypeError(`Cannot pass text to C: it contains a NUL character`);
+  }
   return encoder.encode(text + "\0");
 }

@@ -13,6 +13,8 @@ const MFD_CLOEXEC = 1;
 const MFD_ALLOW_SEALING = 2;
 const F_ADD_SEALS = 1033;
 const F_SEAL_SHRINK = 2;
+const FALLOC_KEEP_SIZE = 1;
+const FALLOC_PUNCH_HOLE = 2;
 
 /**
  * An anonymous file of `size` zero bytes, closed on exec, that can never shrink: memory mapped from it cannot
@@ -26,6 +28,19 @@ export function memoryFile(name: string, size: number): number {
   check(libc().ftruncate(fd, BigInt(size)), `Cannot size shared memory to ${size} bytes`);
   check(libc().fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), "Cannot seal shared memory");
   return fd;
+}
+
+/**
+ * Gives whole pages of a memory file back to the system; wherever it is mapped, they read as zero from now on.
+ *
+ * @param offset First byte, a multiple of 4096.
+ * @param size Length in bytes, a multiple of 4096.
+ */
+export function discard(fd: number, offset: number, size: number): void {
+  check(
+    libc().fallocate(fd, FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE, BigInt(offset), BigInt(size)),
+    "Cannot give shared memory back",
+  );
 }
 
 /**
@@ -61,9 +76,17 @@ export function disconnect(buffer: SharedArrayBuffer): void {
   place(buffer, buffer.byteLength, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
-function place(buffer: SharedArrayBuffer, size: number, flags: number, fd: number, offset: number): void {
+function place(
+  buffer: SharedArrayBuffer,
+  size: number,
+  flags: number,
+  fd: number,
+  offset: number,
+): void {
   const address = BigInt(
-    Deno.UnsafePointer.value(Deno.UnsafePointer.of(new Uint8Array(buffer) as unknown as BufferSource)),
+    Deno.UnsafePointer.value(
+      Deno.UnsafePointer.of(new Uint8Array(buffer) as unknown as BufferSource),
+    ),
   );
   const mapped = libc().mmap(
     address,

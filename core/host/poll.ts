@@ -4,6 +4,8 @@ import { libc } from "./libc.ts";
 
 /** There is something to read. */
 export const POLLIN = 1;
+/** There is room to write. */
+export const POLLOUT = 4;
 /** The other side is gone or the descriptor is bad; always reported, asked for or not. */
 export const POLLERR_OR_HUP = 0x8 | 0x10 | 0x20;
 

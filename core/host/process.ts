@@ -58,8 +58,17 @@ export function spawn(options: SpawnOptions): Child {
     c.posix_spawnattr_setflags(attributes, SPAWN_SETSIGDEF | SPAWN_SETSIGMASK);
     const pid = new Int32Array(1);
     const argv = pointers([options.path, ...options.args]);
-    const envp = pointers(Object.entries(options.environment).map(([name, value]) => `${name}=${value}`));
-    const error = c.posix_spawn(pid, cString(options.path), actions, attributes, argv.array, envp.array);
+    const envp = pointers(
+      Object.entries(options.environment).map(([name, value]) => `${name}=${value}`),
+    );
+    const error = c.posix_spawn(
+      pid,
+      cString(options.path),
+      actions,
+      attributes,
+      argv.array,
+      envp.array,
+    );
     if (error !== 0) throw new OsError(`Cannot start ${options.path}`, error);
     const child = pid[0]!;
     const pidfd = Number(c.pidfd_open(SYS_PIDFD_OPEN, child, 0));
@@ -77,7 +86,9 @@ export function spawn(options: SpawnOptions): Child {
 }
 
 /** A NULL-terminated array of C strings, with the strings, which must live as long as it is used. */
-function pointers(texts: readonly string[]): { array: BigUint64Array<ArrayBuffer>; strings: Uint8Array[] } {
+function pointers(
+  texts: readonly string[],
+): { array: BigUint64Array<ArrayBuffer>; strings: Uint8Array[] } {
   const strings = texts.map(cString);
   const array = new BigUint64Array(texts.length + 1);
   strings.forEach((string, i) => {

@@ -13,7 +13,10 @@ const MSG_NOSIGNAL = 0x4000;
 /** Two connected stream sockets, closed on exec. */
 export function socketPair(): [number, number] {
   const ends = new Int32Array(2);
-  check(libc().socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), "Cannot create a socket pair");
+  check(
+    libc().socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends),
+    "Cannot create a socket pair",
+  );
   return [ends[0]!, ends[1]!];
 }
 
@@ -25,6 +28,22 @@ export function send(fd: number, bytes: Uint8Array<ArrayBuffer>): void {
     const put = libc().send(fd, rest, rest.length, MSG_NOSIGNAL);
     if (put >= 0) done += put;
     else if (errno() !== EINTR) check(put, "Cannot send");
+  }
+}
+
+/**
+ * Sends what there is room for now, without waiting.
+ *
+ * @returns Bytes sent; 0 if there is no room; -1 when the other side is gone.
+ */
+export function sendNow(fd: number, bytes: Uint8Array<ArrayBuffer>): number {
+  for (;;) {
+    const put = libc().send(fd, bytes, bytes.length, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (put >= 0) return put;
+    const error = errno();
+    if (error === EAGAIN) return 0;
+    if (error === 32 /* EPIPE */ || error === 104 /* ECONNRESET */) return -1;
+    if (error !== EINTR) check(put, "Cannot send");
   }
 }
 

@@ -31,7 +31,9 @@ export function checkAccess(size: number, offset: number, width: 1 | 2 | 4): voi
 /** Part of a window, as a window of its own. */
 export function subRegisters(registers: Registers, start: number, size: number): Registers {
   if (start < 0 || size < 0 || start + size > registers.size) {
-    throw new RangeError(`Cannot cut ${size} bytes at ${start}: the window has ${registers.size} bytes`);
+    throw new RangeError(
+      `Cannot cut ${size} bytes at ${start}: the window has ${registers.size} bytes`,
+    );
   }
   const at = (offset: number, width: 1 | 2 | 4) => {
     checkAccess(size, offset, width);

@@ -9,6 +9,8 @@ export interface Platform extends AsyncDisposable {
   readonly description: string;
   /** The machine's PCI functions in the order of their addresses. */
   readonly functions: readonly PciFunction[];
+  /** Where the machine is a process: a descriptor that is readable when it has ended, and why it has. */
+  readonly end?: { readonly fd: number; readonly reason: () => string };
 }
 
 /** One PCI function: what can be known of it without taking it. */

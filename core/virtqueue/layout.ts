@@ -16,6 +16,8 @@ export interface QueueLayout {
   readonly indirect?: number;
   /** The most descriptors that one chain may have. */
   readonly segments: number;
+  /** First byte behind the queue, at a page boundary. */
+  readonly end: number;
 }
 
 /** Bytes of one descriptor. */
@@ -41,13 +43,13 @@ export function wrongSize(size: number): string | undefined {
  * Lays out a split virtqueue from `start` on.
  *
  * @param indirectSegments Descriptors in each indirect table, at most {@linkcode MOST_SEGMENTS}; 0 for none.
- * @returns The layout, and the first free byte behind it, both at page boundaries.
+ * @param start A multiple of the page size.
  */
 export function layoutSplit(
   start: number,
   size: number,
   indirectSegments: number,
-): { layout: QueueLayout; end: number } {
+): QueueLayout {
   const wrong = wrongSize(size);
   if (wrong) throw new RangeError(`Cannot lay out a queue of ${size}: ${wrong}`);
   const descriptors = start;
@@ -60,7 +62,9 @@ export function layoutSplit(
     segments = 1;
     while (segments < indirectSegments) segments *= 2;
     if (segments > MOST_SEGMENTS) {
-      throw new RangeError(`Cannot lay out tables of ${indirectSegments}: more than ${MOST_SEGMENTS}`);
+      throw new RangeError(
+        `Cannot lay out tables of ${indirectSegments}: more than ${MOST_SEGMENTS}`,
+      );
     }
     const table = DESCRIPTOR_BYTES * segments;
     indirect = Math.ceil(end / table) * table;
@@ -68,7 +72,12 @@ export function layoutSplit(
   }
   const device = pageUp(end);
   return {
-    layout: { size, descriptors, driver, device, segments, ...(indirect === undefined ? {} : { indirect }) },
+    size,
+    descriptors,
+    driver,
+    device,
+    segments,
+    ...(indirect === undefined ? {} : { indirect }),
     end: pageUp(device + 6 + 8 * size),
   };
 }

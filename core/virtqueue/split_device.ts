@@ -49,7 +49,9 @@ export class SplitDevice implements DeviceQueue {
     const available = Atomics.load(this.#halves, driver / 2 + 1);
     const waiting = available - this.#seen & 0xffff;
     if (waiting === 0) return false;
-    if (waiting > size) throw new DriverFault(`${waiting} requests are available in a queue of ${size}`);
+    if (waiting > size) {
+      throw new DriverFault(`${waiting} requests are available in a queue of ${size}`);
+    }
     chain.head = this.#halves[driver / 2 + 2 + this.#seen % size]!;
     chain.count = 0;
     chain.readable = 0;
@@ -61,7 +63,9 @@ export class SplitDevice implements DeviceQueue {
   #walk(chain: Chain, table: number, entries: number, first: number, indirect: boolean): void {
     const words = this.#words;
     for (let index = first, steps = 0;; steps++) {
-      if (index >= entries) throw new DriverFault(`Descriptor ${index} is outside a table of ${entries}`);
+      if (index >= entries) {
+        throw new DriverFault(`Descriptor ${index} is outside a table of ${entries}`);
+      }
       if (steps >= entries) throw new DriverFault(`The chain of descriptor ${first} has a loop`);
       const at = table + index * WORDS;
       const address = words[at]! + words[at + 1]! * 2 ** 32;
@@ -69,18 +73,26 @@ export class SplitDevice implements DeviceQueue {
       const flags = words[at + 3]! & 0xffff;
       const next = words[at + 3]! >>> 16;
       if (flags & INDIRECT) {
-        if (!indirect) throw new DriverFault(`Descriptor ${index} is indirect, which was not agreed here`);
-        if (flags & NEXT) throw new DriverFault(`Descriptor ${index} is indirect and has a successor`);
+        if (!indirect) {
+          throw new DriverFault(`Descriptor ${index} is indirect, which was not agreed here`);
+        }
+        if (flags & NEXT) {
+          throw new DriverFault(`Descriptor ${index} is indirect and has a successor`);
+        }
         if (length === 0 || length % DESCRIPTOR_BYTES !== 0) {
           throw new DriverFault(`Descriptor ${index} has an indirect table of ${length} bytes`);
         }
         const inner = this.#options.translate(address, length);
-        if (inner % 4 !== 0) throw new DriverFault(`Descriptor ${index} has a table at an odd address`);
+        if (inner % 4 !== 0) {
+          throw new DriverFault(`Descriptor ${index} has a table at an odd address`);
+        }
         return this.#walk(chain, inner / 4, length / DESCRIPTOR_BYTES, 0, false);
       }
       if (length === 0) throw new DriverFault(`Descriptor ${index} is empty`);
       if (chain.count >= chain.address.length) {
-        throw new DriverFault(`The chain of descriptor ${chain.head} has more than ${chain.count} buffers`);
+        throw new DriverFault(
+          `The chain of descriptor ${chain.head} has more than ${chain.count} buffers`,
+        );
       }
       if (flags & WRITE) {
         // What follows must be writable too: `readable` then stays behind `count`.

@@ -134,7 +134,9 @@ export class SplitDriver implements Virtqueue {
   }
 
   readable(offset: number, length: number): void {
-    if (this.#buildingWritable > 0) throw new Error("Cannot add a readable buffer: it follows a writable one");
+    if (this.#buildingWritable > 0) {
+      throw new Error("Cannot add a readable buffer: it follows a writable one");
+    }
     this.#add(offset, length, 0);
   }
 
@@ -145,7 +147,9 @@ export class SplitDriver implements Virtqueue {
 
   #add(offset: number, length: number, flag: number): void {
     if (!(offset >= 0 && length > 0 && offset + length <= this.#bytes)) {
-      throw new RangeError(`Cannot add ${length} bytes at ${offset}: the arena has ${this.#bytes} bytes`);
+      throw new RangeError(
+        `Cannot add ${length} bytes at ${offset}: the arena has ${this.#bytes} bytes`,
+      );
     }
     const words = this.#words;
     const indirect = this.#tablesOffset >= 0;
@@ -252,16 +256,23 @@ export class SplitDriver implements Virtqueue {
     const count = Atomics.load(this.#halves, this.#usedIndex) - used & 0xffff;
     if (count === 0) return 0;
     if (count > this.#inFlight) {
-      return this.#fail("D-48", `moved the used index by ${count} with ${this.#inFlight} requests in flight`);
+      return this.#fail(
+        "D-48",
+        `moved the used index by ${count} with ${this.#inFlight} requests in flight`,
+      );
     }
     const words = this.#words;
     for (let i = 0; i < count; i++) {
       const at = this.#usedRing + (used & this.#mask) * 2;
       const head = words[at]!;
       let written = words[at + 1]!;
-      if (head >= this.size) return this.#fail("D-41", `used descriptor ${head} of a queue of ${this.size}`);
+      if (head >= this.size) {
+        return this.#fail("D-41", `used descriptor ${head} of a queue of ${this.size}`);
+      }
       const taken = this.#taken[head]!;
-      if (taken === 0) return this.#fail("D-42", `used descriptor ${head}, which heads no request in flight`);
+      if (taken === 0) {
+        return this.#fail("D-42", `used descriptor ${head}, which heads no request in flight`);
+      }
       if (written > this.#writable[head]!) {
         written = this.#writable[head]!;
         this.counters.overlong++;

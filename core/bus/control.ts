@@ -1,0 +1,32 @@
+import { mailboxBytes } from "./mailbox.ts";
+
+/**
+ * The memory that the core and one driver host share for control: bells, counters, mailboxes, lanes. No device ever
+ * reaches it. Offsets are in bytes unless the name says words.
+ */
+export const CONTROL_BYTES = 1 << 20;
+
+/** Where each shared word is, in units of 32 bits, each on a cache line of its own. */
+export const ControlWord = {
+  /** The bell that the core rings and the driver host owns. */
+  driverBell: 0,
+  /** The bell that the driver host rings and the core owns. */
+  coreBell: 16,
+  /** Signs of life that the core's watchdog asked for. */
+  beatAsked: 32,
+  /** The last of them that the driver host answered. */
+  beatAnswered: 48,
+  /** Doorbells that the driver host rang where answers must be taken. */
+  doorbellsRung: 64,
+  /** How many of them the core knows to be answered. */
+  doorbellsAnswered: 80,
+} as const;
+
+/** Bytes of messages that fit in each direction. */
+export const MAILBOX_CAPACITY = 128 * 1024;
+/** Mailbox from the core to the plugin. */
+export const TO_PLUGIN = 4096;
+/** Mailbox from the plugin to the core. */
+export const TO_CORE = TO_PLUGIN + Math.ceil(mailboxBytes(MAILBOX_CAPACITY) / 4096) * 4096;
+/** First byte that lanes may use. */
+export const LANES = TO_CORE + Math.ceil(mailboxBytes(MAILBOX_CAPACITY) / 4096) * 4096;

@@ -1,0 +1,225 @@
+/**
+ * The vocabulary of the bus. Nothing else crosses between the core and a driver host, apart from integers in lanes.
+ *
+ * What comes from a driver host is decoded field by field; a message outside the vocabulary is the fault of its
+ * sender. What comes from the core is believed: whoever doubts the core has no ground to stand on.
+ *
+ * @module
+ */
+
+import type { LaneLayout } from "../class/lane.ts";
+import type { DmaRun } from "../dma/address_table.ts";
+import type { QueueCounters, QueueFault } from "../virtqueue/virtqueue.ts";
+import type { QueueLayout } from "../virtqueue/layout.ts";
+import { BusFault } from "./mailbox.ts";
+
+/** From the core to a driver host. */
+export type ToPlugin =
+  | { readonly type: "offer"; readonly features: string; readonly queues: readonly number[] }
+    & ConfigCopy
+  | { readonly type: "grant"; readonly grant: Grant }
+  | { readonly type: "go" }
+  | { readonly type: "config" } & ConfigCopy
+  | { readonly type: "inspect" }
+  | { readonly type: "stop" };
+
+/** Device configuration as it stood at one moment. */
+export interface ConfigCopy {
+  /** Its bytes. */
+  readonly config: readonly number[];
+}
+
+/** What a driver host is given: plain data, offsets and numbers. */
+export interface Grant {
+  /** Features of the device type that were agreed, in hexadecimal. */
+  readonly features: string;
+  /** Where the device finds the arena. */
+  readonly runs: readonly DmaRun[];
+  /** Virtqueues. */
+  readonly queues: readonly QueueGrant[];
+  /** Lanes. */
+  readonly lanes: readonly LaneLayout[];
+  /** Memory of the driver's own. */
+  readonly buffers: readonly {
+    readonly name: string;
+    readonly offset: number;
+    readonly bytes: number;
+  }[];
+}
+
+/** One granted virtqueue. */
+export interface QueueGrant {
+  /** Its name in the plan. */
+  readonly name: string;
+  /** Its index on the device. */
+  readonly index: number;
+  /** Where it is in the arena. */
+  readonly layout: QueueLayout;
+  /** Whether VIRTIO_F_EVENT_IDX was agreed. */
+  readonly eventIndex: boolean;
+  /** What to write to the granted doorbell to notify the device. */
+  readonly doorbell: readonly number[];
+  /** Doorbells that may be under way; 0 if that does not matter. */
+  readonly credits: number;
+}
+
+/** From a driver host to the core. */
+export type FromPlugin =
+  | { readonly type: "hello"; readonly api: number }
+  | { readonly type: "plan"; readonly plan: WirePlan }
+  | { readonly type: "decline"; readonly reason: string }
+  | { readonly type: "ready" }
+  | { readonly type: "properties"; readonly properties: WireProperties }
+  | { readonly type: "report"; readonly queues: readonly QueueReport[] }
+  | { readonly type: "stopped" }
+  | { readonly type: "fault"; readonly message: string };
+
+/** A plan as it crosses the bus. */
+export interface WirePlan {
+  /** In hexadecimal. */
+  readonly features: string;
+  readonly queues: readonly { name: string; index: number; size: number; buffers: number }[];
+  readonly lanes: readonly { name: string; slots: number; slotBytes: number }[];
+  readonly buffers: readonly { name: string; bytes: number }[];
+  readonly properties: WireProperties;
+}
+
+/** Facts for clients. */
+export type WireProperties = Readonly<Record<string, number | string | boolean>>;
+
+/** What a driver host knows of one of its queues. */
+export interface QueueReport extends QueueCounters {
+  readonly name: string;
+  readonly inFlight: number;
+  readonly broken?: QueueFault;
+}
+
+/**
+ * Decodes a message from a driver host.
+ *
+ * @param value What the mailbox gave.
+ * @throws BusFault If it is not in the vocabulary; the message names the field.
+ */
+export function fromPlugin(value: unknown): FromPlugin {
+  const message = record(value, "message");
+  const type = message.type;
+  switch (type) {
+    case "hello":
+      return { type, api: whole(message.api, "hello.api") };
+    case "plan":
+      return { type, plan: plan(message.plan) };
+    case "decline":
+      return { type, reason: text(message.reason, "decline.reason") };
+    case "properties":
+      return { type, properties: properties(message.properties, "properties") };
+    case "report":
+      return { type, queues: list(message.queues, "report.queues").map(queueReport) };
+    case "fault":
+      return { type, message: text(message.message, "fault.message") };
+    case "ready":
+    case "stopped":
+      return { type };
+    default:
+      throw new BusFault(
+        `A driver sent a message of unknown type ${String(JSON.stringify(type)).slice(0, 40)}`,
+      );
+  }
+}
+
+function plan(value: unknown): WirePlan {
+  const { features, queues, lanes, buffers, properties: facts } = record(value, "plan");
+  return {
+    features: hex(features, "plan.features"),
+    queues: list(queues, "plan.queues").map((item, i) => {
+      const at = `plan.queues[${i}]`;
+      const { name, index, size, buffers } = record(item, at);
+      return {
+        name: text(name, `${at}.name`),
+        index: whole(index, `${at}.index`),
+        size: whole(size, `${at}.size`),
+        buffers: whole(buffers, `${at}.buffers`),
+      };
+    }),
+    lanes: list(lanes, "plan.lanes").map((item, i) => {
+      const at = `plan.lanes[${i}]`;
+      const { name, slots, slotBytes } = record(item, at);
+      return {
+        name: text(name, `${at}.name`),
+        slots: whole(slots, `${at}.slots`),
+        slotBytes: whole(slotBytes, `${at}.slotBytes`),
+      };
+    }),
+    buffers: list(buffers, "plan.buffers").map((item, i) => {
+      const at = `plan.buffers[${i}]`;
+      const { name, bytes } = record(item, at);
+      return { name: text(name, `${at}.name`), bytes: whole(bytes, `${at}.bytes`) };
+    }),
+    properties: properties(facts, "plan.properties"),
+  };
+}
+
+function queueReport(value: unknown, i: number): QueueReport {
+  const at = `report.queues[${i}]`;
+  const queue = record(value, at);
+  const broken = queue.broken === undefined ? undefined : record(queue.broken, `${at}.broken`);
+  return {
+    name: text(queue.name, `${at}.name`),
+    inFlight: whole(queue.inFlight, `${at}.inFlight`),
+    published: whole(queue.published, `${at}.published`),
+    completed: whole(queue.completed, `${at}.completed`),
+    notifications: whole(queue.notifications, `${at}.notifications`),
+    overlong: whole(queue.overlong, `${at}.overlong`),
+    ...(broken && {
+      broken: {
+        rule: text(broken.rule, `${at}.broken.rule`),
+        what: text(broken.what, `${at}.broken.what`),
+      },
+    }),
+  };
+}
+
+function properties(value: unknown, at: string): WireProperties {
+  for (const [name, fact] of Object.entries(record(value, at))) {
+    if (!["number", "string", "boolean"].includes(typeof fact)) {
+      wrong(`${at}.${name}`, fact, "a plain value");
+    }
+  }
+  return value as WireProperties;
+}
+
+function record(value: unknown, at: string): Record<string, unknown> {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    return value as Record<string, unknown>;
+  }
+  return wrong(at, value, "an object");
+}
+
+function list(value: unknown, at: string): readonly unknown[] {
+  return Array.isArray(value) && value.length <= 1024
+    ? value
+    : wrong(at, value, "a list of at most 1024");
+}
+
+function whole(value: unknown, at: string): number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0
+    ? value
+    : wrong(at, value, "a whole number");
+}
+
+function text(value: unknown, at: string): string {
+  return typeof value === "string" && value.length <= 16384
+    ? value
+    : wrong(at, value, "a short text");
+}
+
+function hex(value: unknown, at: string): string {
+  return typeof value === "string" && /^0x[0-9a-f]{1,32}$/.test(value)
+    ? value
+    : wrong(at, value, "a hexadecimal number");
+}
+
+function wrong(at: string, value: unknown, wanted: string): never {
+  throw new BusFault(
+    `A driver sent ${at} = ${String(JSON.stringify(value)).slice(0, 60)}: ${wanted} is wanted`,
+  );
+}

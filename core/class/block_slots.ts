@@ -1,0 +1,85 @@
+import { BlockWord } from "./block.ts";
+import type { ClientLane, Done } from "./client_lane.ts";
+import { Word } from "./lane.ts";
+
+/**
+ * The way to a block device without a copy and without a promise: requests as slots, whose data the device reads and
+ * writes itself.
+ *
+ * Take a slot, fill `data(slot)` for a write, `submit` it, `publish` a batch; `done` is called once for each, from
+ * {@linkcode wait} or when the kernel's loop comes by. Then read `data(slot)` and `release` the slot or submit it again.
+ */
+export class BlockSlots {
+  /** Number of slots. */
+  readonly count: number;
+  /** Bytes of data in each. */
+  readonly bytes: number;
+  readonly #lane: ClientLane;
+
+  /** Made by the kernel. */
+  constructor(lane: ClientLane) {
+    this.#lane = lane;
+    this.count = lane.slots;
+    this.bytes = lane.slotBytes;
+  }
+
+  /** Takes a free slot; −1 if there is none. */
+  take(): number {
+    return this.#lane.take();
+  }
+
+  /** Gives a slot back that is not in flight. */
+  release(slot: number): void {
+    this.#lane.release(slot);
+  }
+
+  /** A slot's data. */
+  data(slot: number): Uint8Array<SharedArrayBuffer> {
+    return this.#lane.data(slot);
+  }
+
+  /** Requests in flight. */
+  get inFlight(): number {
+    return this.#lane.inFlight;
+  }
+
+  /**
+   * Submits a request; the driver sees it after {@linkcode publish}.
+   *
+   * @param operation A `BlockOperation`.
+   * @param sector First sector of 512 bytes.
+   * @param length Bytes of the slot's data to move.
+   * @param done Called once when it ends.
+   */
+  submit(slot: number, operation: number, sector: number, length: number, done: Done): void {
+    const lane = this.#lane;
+    lane.setWord(slot, Word.operation, operation);
+    lane.setWord(slot, Word.length, length);
+    lane.setWord(slot, BlockWord.sectorLow, sector % 2 ** 32);
+    lane.setWord(slot, BlockWord.sectorHigh, Math.floor(sector / 2 ** 32));
+    lane.submit(slot, done);
+  }
+
+  /** Shows what was submitted to the driver. */
+  publish(): void {
+    this.#lane.publish();
+  }
+
+  /**
+   * Waits, blocking this thread, until a request ends.
+   *
+   * @param timeout Milliseconds at most.
+   * @returns Requests that ended; 0 if the time is over.
+   */
+  wait(timeout: number): number {
+    return this.#lane.wait(timeout);
+  }
+
+  /**
+   * Says that this thread calls {@linkcode wait} again and again, so that nobody needs to wake it, until the result
+   * is disposed. Promises of the kernel do not settle meanwhile.
+   */
+  attend(): Disposable {
+    return this.#lane.attend();
+  }
+}

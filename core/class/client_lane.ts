@@ -1,0 +1,199 @@
+import { BusFault } from "../bus/mailbox.ts";
+import {
+  type LaneLayout,
+  type LanePlaces,
+  lanePlaces,
+  RECORD_WORDS,
+  Status,
+  Word,
+} from "./lane.ts";
+
+/** Called once when a request ends: its slot, a `Status`, and bytes moved. */
+export type Done = (slot: number, status: number, length: number) => void;
+
+/** What a client needs of the kernel. */
+export interface LanePort {
+  /** Control memory and arena. */
+  readonly control: SharedArrayBuffer;
+  /** The arena. */
+  readonly arena: SharedArrayBuffer;
+  /** Tells the driver that requests were submitted. */
+  readonly ring: () => void;
+  /** Lets drivers and devices that run on this thread work for a moment; nothing where there are none. */
+  readonly pump: () => void;
+  /** Waits, blocking this thread, until something happens. */
+  readonly turn: (timeout: number) => void;
+  /** Says that this thread looks by itself until the result is disposed. */
+  readonly attend: () => Disposable;
+}
+
+/** Looks into the lane this often before a wait costs a system call. */
+const SPINS = 2000;
+
+/**
+ * The application's end of a lane. The driver is not trusted: a slot that comes back must be one that is in flight,
+ * and each comes back once.
+ */
+export class ClientLane {
+  /** Number of slots. */
+  readonly slots: number;
+  /** Bytes of data in each slot. */
+  readonly slotBytes: number;
+  readonly #port: LanePort;
+  readonly #words: Uint32Array<SharedArrayBuffer>;
+  readonly #places: LanePlaces;
+  readonly #data: readonly Uint8Array<SharedArrayBuffer>[];
+  readonly #free: Uint16Array<ArrayBuffer>;
+  #freeCount: number;
+  /** Who is to be told; undefined for a slot that is not in flight. */
+  readonly #done: (Done | undefined)[];
+  #inFlight = 0;
+  #ended = 0;
+  #submitted = 0;
+  #shown = 0;
+  #drained = 0;
+  #gone = false;
+
+  constructor(layout: LaneLayout, port: LanePort) {
+    const { slots, slotBytes } = layout;
+    this.slots = slots;
+    this.slotBytes = slotBytes;
+    this.#port = port;
+    this.#words = new Uint32Array(port.control);
+    this.#places = lanePlaces(layout.control, slots);
+    this.#data = Array.from(
+      { length: slots },
+      (_, slot) => new Uint8Array(port.arena, layout.data + slot * slotBytes, slotBytes),
+    );
+    this.#free = Uint16Array.from({ length: slots }, (_, i) => slots - 1 - i);
+    this.#freeCount = slots;
+    this.#done = new Array(slots).fill(undefined);
+  }
+
+  /** Requests that were submitted and have not ended. */
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  /** Requests that have ended so far. */
+  get ended(): number {
+    return this.#ended;
+  }
+
+  /** Takes a free slot; −1 if there is none. */
+  take(): number {
+    return this.#freeCount === 0 ? -1 : this.#free[--this.#freeCount]!;
+  }
+
+  /** Gives a slot back that was taken and is not in flight. */
+  release(slot: number): void {
+    this.#free[this.#freeCount++] = slot;
+  }
+
+  /** The data of a slot: memory that the device reads and writes itself. */
+  data(slot: number): Uint8Array<SharedArrayBuffer> {
+    return this.#data[slot]!;
+  }
+
+  /** Sets a word of a slot's record; before {@linkcode submit}. */
+  setWord(slot: number, word: number, value: number): void {
+    this.#words[this.#places.records + slot * RECORD_WORDS + word] = value;
+  }
+
+  /** Submits a slot; the driver sees it after {@linkcode publish}. `done` is called exactly once. */
+  submit(slot: number, done: Done): void {
+    this.#done[slot] = done;
+    this.#inFlight++;
+    if (this.#gone) return;
+    this.#words[this.#places.submit + (this.#submitted & this.#places.mask)] = slot;
+    this.#submitted = this.#submitted + 1 >>> 0;
+  }
+
+  /** Shows what was submitted to the driver. */
+  publish(): void {
+    if (this.#gone) return this.fail();
+    if (this.#submitted === this.#shown) return;
+    this.#shown = this.#submitted;
+    Atomics.store(this.#words, this.#places.submitted, this.#submitted);
+    this.#port.ring();
+  }
+
+  /**
+   * Calls `done` for all requests that have ended.
+   *
+   * @returns How many there were.
+   * @throws BusFault If the driver completed a slot that is not in flight.
+   */
+  drain(): number {
+    const { completed, complete, mask, records } = this.#places;
+    const words = this.#words;
+    const count = Atomics.load(words, completed) - this.#drained >>> 0;
+    if (count === 0) return 0;
+    if (count > this.#inFlight) {
+      throw new BusFault(`The driver completed ${count} requests with ${this.#inFlight} in flight`);
+    }
+    for (let i = 0; i < count; i++) {
+      const slot = words[complete + (this.#drained & mask)]!;
+      const done = slot < this.slots ? this.#done[slot] : undefined;
+      if (done === undefined) {
+        throw new BusFault(`The driver completed slot ${slot}, which is not in flight`);
+      }
+      this.#drained = this.#drained + 1 >>> 0;
+      this.#done[slot] = undefined;
+      this.#inFlight--;
+      this.#ended++;
+      const record = records + slot * RECORD_WORDS;
+      done(
+        slot,
+        words[record + Word.status]!,
+        Math.min(words[record + Word.length]!, this.slotBytes),
+      );
+    }
+    return count;
+  }
+
+  /**
+   * Waits, blocking this thread, until a request ends.
+   *
+   * @param timeout Milliseconds at most.
+   * @returns Requests that ended; 0 if the time is over.
+   */
+  wait(timeout: number): number {
+    const { pump, turn } = this.#port;
+    using _attention = this.#port.attend();
+    const deadline = performance.now() + timeout;
+    const before = this.#ended;
+    for (;;) {
+      for (let i = 0; i < SPINS; i++) {
+        pump();
+        this.drain();
+        if (this.#ended !== before) return this.#ended - before;
+      }
+      const left = deadline - performance.now();
+      if (left <= 0) return 0;
+      turn(Math.ceil(left));
+      if (this.#ended !== before) return this.#ended - before;
+    }
+  }
+
+  /**
+   * Says that this thread calls {@linkcode wait} again and again, so that nobody needs to wake it, until the result
+   * is disposed. Promises of this kernel do not settle meanwhile.
+   */
+  attend(): Disposable {
+    return this.#port.attend();
+  }
+
+  /** Ends all requests in flight, and all to come, as `Status.gone`: the driver is no more. */
+  fail(): void {
+    this.#gone = true;
+    for (let slot = 0; slot < this.slots; slot++) {
+      const done = this.#done[slot];
+      if (done === undefined) continue;
+      this.#done[slot] = undefined;
+      this.#inFlight--;
+      this.#ended++;
+      done(slot, Status.gone, 0);
+    }
+  }
+}

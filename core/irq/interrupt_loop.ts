@@ -1,0 +1,183 @@
+import type { Bell } from "../bus/bell.ts";
+import { clear, close, eventfd, signal } from "../host/fd.ts";
+import { poll, pollAsync, POLLIN } from "../host/poll.ts";
+
+/** What waits for descriptors on behalf of others. */
+export interface Loop {
+  /** Calls `handler` whenever `fd` is readable or its other side is gone, until it is removed. */
+  add(fd: number, handler: () => void): void;
+  /** Forgets a descriptor. The owner closes it afterwards. */
+  remove(fd: number): void;
+}
+
+interface Entry {
+  readonly fd: number;
+  readonly events: number;
+  readonly handler: () => void;
+}
+
+interface Belled {
+  readonly bell: Bell;
+  readonly fd: number;
+  readonly handler: (causes: number) => void;
+}
+
+/**
+ * The interrupt loop: waits on descriptors (interrupts, doorbells, pipes, ends of processes) and on bells, and calls
+ * their handlers on this thread.
+ *
+ * A driver host turns it by hand, blocking. The core starts it once, and it waits on another thread, so that
+ * timers and promises go on; somebody in a hurry may turn it by hand as well, meanwhile.
+ */
+export class InterruptLoop implements Loop, AsyncDisposable {
+  readonly #entries = new Map<number, Entry>();
+  readonly #bells = new Map<number, Belled>();
+  readonly #nudge = eventfd();
+  /** The entries in the order of the set; both made anew after a change. */
+  #list: readonly Entry[] = [];
+  #set: Int32Array<ArrayBuffer> = new Int32Array(0);
+  #changed = true;
+  #running: Promise<void> | undefined;
+  /** Whether another thread waits, so that somebody must wake it. */
+  #waiting = false;
+  #attended = 0;
+  #closed = false;
+
+  constructor() {
+    this.add(this.#nudge, () => clear(this.#nudge));
+  }
+
+  add(fd: number, handler: () => void, events = POLLIN): void {
+    this.#entries.set(fd, { fd, events, handler });
+    this.#change();
+  }
+
+  remove(fd: number): void {
+    this.#entries.delete(fd);
+    this.#bells.delete(fd);
+    this.#change();
+  }
+
+  /** Answers a bell that this thread owns. `fd` is the eventfd that wakes its owner. */
+  addBell(bell: Bell, fd: number, handler: (causes: number) => void): void {
+    this.#bells.set(fd, { bell, fd, handler });
+    this.add(fd, () => clear(fd));
+  }
+
+  /**
+   * Waits once, blocking this thread, and calls the handlers of all that happened.
+   *
+   * @param timeout Milliseconds at most; 0 only looks.
+   * @returns Whether anything happened.
+   */
+  turn(timeout: number): boolean {
+    let happened = this.#answer();
+    this.#refresh();
+    const list = this.#list;
+    const set = this.#set;
+    const ready = poll(set, list.length, happened || !this.#sleep() ? 0 : timeout);
+    this.#awake();
+    if (ready > 0) {
+      happened = true;
+      this.#dispatch(set, list);
+    }
+    if (this.#answer()) happened = true;
+    this.#rest();
+    return happened;
+  }
+
+  /**
+   * Says that this thread turns the loop or looks at its lanes by itself, so that nobody needs to wake it, until the
+   * result is disposed.
+   */
+  attend(): Disposable {
+    this.#attended++;
+    this.#awake();
+    return {
+      [Symbol.dispose]: () => {
+        this.#attended--;
+        this.#rest();
+      },
+    };
+  }
+
+  /** Whether somebody attends. */
+  get attended(): boolean {
+    return this.#attended > 0;
+  }
+
+  /** Lets the loop wait by itself until it is disposed. Keeps the process alive. */
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#closed) {
+      this.#answer();
+      this.#refresh();
+      // The waiting thread has a set of its own: this one may turn the loop by hand meanwhile.
+      const list = this.#list;
+      const set = this.#set.slice();
+      const mayWait = this.#sleep();
+      this.#waiting = true;
+      await pollAsync(set, list.length, mayWait ? -1 : 0);
+      this.#waiting = false;
+      this.#awake();
+      this.#dispatch(set, list);
+    }
+  }
+
+  #change(): void {
+    this.#changed = true;
+    if (this.#waiting) signal(this.#nudge);
+  }
+
+  #refresh(): void {
+    if (!this.#changed) return;
+    this.#changed = false;
+    this.#list = [...this.#entries.values()];
+    this.#set = Int32Array.from(this.#list.flatMap(({ fd, events }) => [fd, events]));
+  }
+
+  #dispatch(set: Int32Array, list: readonly Entry[]): void {
+    for (let i = 0; i < list.length; i++) {
+      const entry = list[i]!;
+      const seen = set[2 * i + 1]! >>> 16;
+      // A handler may have removed this one, or its number may belong to another by now.
+      if (seen !== 0 && this.#entries.get(entry.fd) === entry) entry.handler();
+    }
+  }
+
+  #answer(): boolean {
+    let any = false;
+    for (const { bell, handler } of this.#bells.values()) {
+      const causes = bell.take();
+      if (causes === 0) continue;
+      any = true;
+      handler(causes);
+    }
+    return any;
+  }
+
+  #sleep(): boolean {
+    let all = true;
+    for (const { bell } of this.#bells.values()) all = bell.sleep() && all;
+    return all;
+  }
+
+  #awake(): void {
+    for (const { bell } of this.#bells.values()) bell.awake();
+  }
+
+  /** While another thread waits and nobody attends, whoever rings must find the owner asleep. */
+  #rest(): void {
+    while (this.#waiting && this.#attended === 0 && !this.#sleep()) this.#answer();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    signal(this.#nudge);
+    await this.#running;
+    close(this.#nudge);
+  }
+}

@@ -1,0 +1,58 @@
+import type { Clients } from "../class/clients.ts";
+import type { QueueReport } from "../bus/message.ts";
+import type { DeviceClass } from "../plugin/manifest.ts";
+import type { Isolation } from "./driver_host.ts";
+
+/** A device that its driver drives. Disposing it stops the driver and resets the device. */
+export interface Device<C extends DeviceClass = DeviceClass> extends AsyncDisposable {
+  /** PCI address. */
+  readonly address: string;
+  /** Name of the driver. */
+  readonly driver: string;
+  /** What it is to an application. */
+  readonly class: C;
+  /** What an application uses it through. */
+  readonly client: Clients[C];
+  /** Where the driver runs. */
+  readonly isolation: Isolation;
+  /** The driver's process, if it has one of its own. */
+  readonly pid: number | undefined;
+  /** Settles when the device is out of work: with the reason, or undefined if it was stopped in order. */
+  readonly gone: Promise<string | undefined>;
+  /** The state of device, driver and queues now, as plain data. */
+  describe(): Promise<DeviceDescription>;
+}
+
+/** A device at work, as plain data. */
+export interface DeviceDescription {
+  /** PCI address. */
+  readonly address: string;
+  /** Name of the driver. */
+  readonly driver: string;
+  /** What it is to an application. */
+  readonly class: DeviceClass;
+  /** Where the driver runs. */
+  readonly isolation: Isolation;
+  /** The driver's process. */
+  readonly pid?: number;
+  /** Names of the status bits that are set. */
+  readonly status: readonly string[];
+  /** Feature sets in hexadecimal. */
+  readonly features: { readonly offered: string; readonly accepted: string };
+  /** How the device tells that it is done. */
+  readonly interrupts: "msix" | "polling";
+  /** The queues in use. */
+  readonly queues: readonly QueueDescription[];
+}
+
+/** A queue in use. */
+export interface QueueDescription extends Partial<QueueReport> {
+  /** Its name in the driver's plan. */
+  readonly name: string;
+  /** Its index on the device. */
+  readonly index: number;
+  /** Entries. */
+  readonly size: number;
+  /** MSI-X vector, unless it is polled. */
+  readonly vector?: number;
+}

@@ -1,0 +1,34 @@
+import { ControlWord } from "../bus/control.ts";
+import type { QueueGrant } from "../bus/message.ts";
+import { writer } from "../host/fd.ts";
+
+/** How a driver host keeps to its doorbell credits. */
+export interface Credits {
+  /** Control memory. */
+  readonly words: Int32Array<SharedArrayBuffer>;
+  /** Half of the credits are used: a good time to take answers. */
+  readonly low: () => void;
+  /** All are used: returns when answers were taken. */
+  readonly wait: () => void;
+}
+
+/**
+ * Makes the function that rings a queue's doorbell, for a driver host that holds descriptor `fd`.
+ *
+ * Where the platform answers each ring, the answers pile up until the core takes them; past the credits the platform
+ * would stand still, so the driver does instead.
+ */
+export function doorbell(fd: number, queue: QueueGrant, credits: Credits): () => void {
+  const write = writer(fd, queue.doorbell);
+  if (queue.credits === 0) return write;
+  const { words, low, wait } = credits;
+  const half = queue.credits >> 1;
+  return () => {
+    const rung = words[ControlWord.doorbellsRung]!;
+    const open = rung - Atomics.load(words, ControlWord.doorbellsAnswered) | 0;
+    if (open >= queue.credits) wait();
+    else if (open === half) low();
+    Atomics.store(words, ControlWord.doorbellsRung, rung + 1 | 0);
+    write();
+  };
+}

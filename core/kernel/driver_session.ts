@@ -1,0 +1,231 @@
+import { type Bell, Cause } from "../bus/bell.ts";
+import type { Mailbox } from "../bus/mailbox.ts";
+import type { FromPlugin, Grant, QueueGrant, ToPlugin, WirePlan } from "../bus/message.ts";
+import { DriverLane } from "../class/driver_lane.ts";
+import { addressTable } from "../dma/address_table.ts";
+import { API, type Decline, type Driver, type Plan, type Plugin } from "../plugin/plugin.ts";
+import { SplitDriver } from "../virtqueue/split_driver.ts";
+import type { Virtqueue } from "../virtqueue/virtqueue.ts";
+import { configView } from "./config_view.ts";
+
+/** What a driver host gives to the session in it. */
+export interface SessionPort {
+  /** Control memory. */
+  readonly control: SharedArrayBuffer;
+  /** The arena. */
+  readonly arena: SharedArrayBuffer;
+  /** Messages from the core. */
+  readonly inbox: Mailbox;
+  /** Messages to the core. */
+  readonly outbox: Mailbox;
+  /** The core's bell. */
+  readonly core: Bell;
+  /** Makes the function that rings the doorbell of a queue. */
+  readonly doorbell: (queue: QueueGrant) => () => void;
+}
+
+/**
+ * One driver and its device, from `hello` to `stopped`: the same in every kind of host. It answers the core's
+ * messages and turns the driver; when and on which thread, its host decides.
+ */
+export class DriverSession {
+  readonly #plugin: Plugin;
+  readonly #port: SessionPort;
+  #queues: readonly { grant: QueueGrant; queue: Virtqueue }[] = [];
+  #lanes: readonly DriverLane[] = [];
+  #driver: Driver | undefined;
+  #going = false;
+  #ended = false;
+  /** Doorbells of queues that were published before the device was live; it must not be notified then (3.1.1). */
+  readonly #early = new Set<() => void>();
+
+  constructor(plugin: Plugin, port: SessionPort) {
+    this.#plugin = plugin;
+    this.#port = port;
+    this.#send({ type: "hello", api: API });
+  }
+
+  /** Whether the session is over, in order or not. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Answers all messages that are there. */
+  mail(): void {
+    this.#guard(() => {
+      for (;;) {
+        const message = this.#port.inbox.receive();
+        if (message === undefined || this.#ended) return;
+        this.#answer(message as ToPlugin);
+      }
+    });
+  }
+
+  /** Lets the driver work, and shows what it did to device and client. */
+  turn(): void {
+    if (!this.#going) return;
+    try {
+      this.#driver!.rung();
+      for (let i = 0; i < this.#queues.length; i++) this.#queues[i]!.queue.publish();
+      let completed = false;
+      for (let i = 0; i < this.#lanes.length; i++) {
+        completed = this.#lanes[i]!.publish() || completed;
+      }
+      if (completed) this.#port.core.ring(Cause.lane);
+    } catch (error) {
+      this.#fault(error);
+    }
+  }
+
+  /**
+   * Asks the device to tell when there is more.
+   *
+   * @returns Whether the host may sleep; if not, there is something to do already.
+   */
+  idle(): boolean {
+    if (!this.#going) return true;
+    let idle = true;
+    for (let i = 0; i < this.#queues.length; i++) {
+      const { queue, grant } = this.#queues[i]!;
+      if (queue.arm()) idle = false;
+      if (queue.broken) {
+        const { rule, what } = queue.broken;
+        this.#fault(new Error(`Queue ${grant.name} is broken: the device ${what} [${rule}]`));
+        return true;
+      }
+    }
+    return idle;
+  }
+
+  /** Whether the device has requests, so that completions may come soon. */
+  get busy(): boolean {
+    for (let i = 0; i < this.#queues.length; i++) {
+      if (this.#queues[i]!.queue.inFlight > 0) return true;
+    }
+    return false;
+  }
+
+  #answer(message: ToPlugin): void {
+    switch (message.type) {
+      case "offer": {
+        const plan = this.#plugin.plan({
+          features: BigInt(message.features),
+          config: configView(message.config),
+          queues: message.queues,
+        });
+        return this.#send(
+          isDecline(plan)
+            ? { type: "decline", reason: String(plan.decline) }
+            : { type: "plan", plan: wirePlan(plan) },
+        );
+      }
+      case "grant":
+        this.#start(message.grant);
+        return this.#send({ type: "ready" });
+      case "go":
+        this.#going = true;
+        this.#early.forEach((ring) => ring());
+        this.#early.clear();
+        return this.turn();
+      case "config": {
+        const properties = this.#driver?.configured?.(configView(message.config));
+        if (properties) this.#send({ type: "properties", properties });
+        return;
+      }
+      case "inspect":
+        return this.#send({
+          type: "report",
+          queues: this.#queues.map(({ grant, queue }) => ({
+            name: grant.name,
+            inFlight: queue.inFlight,
+            ...queue.counters,
+            ...(queue.broken && { broken: queue.broken }),
+          })),
+        });
+      case "stop":
+        this.#going = false;
+        this.#driver?.stop?.();
+        this.#send({ type: "stopped" });
+        this.#ended = true;
+    }
+  }
+
+  #start(grant: Grant): void {
+    const { arena, control } = this.#port;
+    const addresses = addressTable(grant.runs);
+    this.#queues = grant.queues.map((queue) => ({
+      grant: queue,
+      queue: new SplitDriver({
+        memory: arena,
+        layout: queue.layout,
+        addresses,
+        eventIndex: queue.eventIndex,
+        notify: this.#notifier(queue),
+      }),
+    }));
+    this.#lanes = grant.lanes.map((layout) => new DriverLane(control, layout));
+    this.#driver = this.#plugin.start({
+      features: BigInt(grant.features),
+      queues: Object.fromEntries(this.#queues.map(({ grant: { name }, queue }) => [name, queue])),
+      lanes: Object.fromEntries(grant.lanes.map(({ name }, i) => [name, this.#lanes[i]!])),
+      buffers: Object.fromEntries(
+        grant.buffers.map(({ name, offset, bytes }) => [
+          name,
+          { offset, bytes: new Uint8Array(arena, offset, bytes) },
+        ]),
+      ),
+    });
+  }
+
+  #notifier(queue: QueueGrant): () => void {
+    const ring = this.#port.doorbell(queue);
+    return () => {
+      if (this.#going) ring();
+      else this.#early.add(ring);
+    };
+  }
+
+  #guard(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#fault(error);
+    }
+  }
+
+  #fault(error: unknown): void {
+    this.#going = false;
+    if (this.#ended) return;
+    this.#ended = true;
+    const message = error instanceof Error ? error.stack ?? error.message : String(error);
+    this.#send({ type: "fault", message: message.slice(0, 4096) });
+  }
+
+  #send(message: FromPlugin): void {
+    if (!this.#port.outbox.send(message)) {
+      throw new Error("Cannot send to the core: the mailbox is full");
+    }
+    this.#port.core.ring(Cause.mail);
+  }
+}
+
+type AnyPlan = Plan<string, string, string>;
+
+function isDecline(answer: AnyPlan | Decline): answer is Decline {
+  return "decline" in answer;
+}
+
+function wirePlan(plan: AnyPlan): WirePlan {
+  return {
+    features: `0x${(plan.features ?? 0n).toString(16)}`,
+    queues: Object.entries(plan.queues).map(([name, { index, size, buffers = 1 }]) => ({
+      name,
+      index,
+      size,
+      buffers,
+    })),
+    lanes: Object.entries(plan.lanes).map(([name, lane]) => ({ name, ...lane })),
+    buffers: Object.entries(plan.buffers ?? {}).map(([name, bytes]) => ({ name, bytes })),
+    properties: plan.properties ?? {},
+  };
+}

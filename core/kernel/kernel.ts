@@ -1,0 +1,143 @@
+import type { InterruptLoop } from "../irq/interrupt_loop.ts";
+import { type PciIdentity, readIdentity } from "../pci/identity.ts";
+import type { PciFunction, Platform } from "../platform/platform.ts";
+import { type Choice, choose } from "../plugin/choose.ts";
+import { attach, type AttachedDevice, type PluginSource } from "./attach.ts";
+import type { Device } from "./device.ts";
+import type { DeviceClass } from "../plugin/manifest.ts";
+import type { Isolation } from "./driver_host.ts";
+
+/** What a kernel is made of. */
+export interface KernelParts {
+  /** Its interrupt loop; started here, disposed by whoever made it. */
+  readonly loop: InterruptLoop;
+  /** Its machine; disposed by whoever opened it. */
+  readonly platform: Platform;
+  /** The drivers that it may start, in order of preference. */
+  readonly drivers: readonly PluginSource[];
+}
+
+/** How devices are driven. */
+export interface DriveOptions {
+  /** Where drivers run; `"process"` if left out. */
+  readonly isolation?: Isolation;
+  /** Whether to use interrupts where there are any; otherwise devices are polled. True if left out. */
+  readonly interrupts?: boolean;
+  /** Features of ring and transport that stay unused, as a set; none if left out. */
+  readonly without?: bigint;
+  /** Milliseconds after which a device that finishes none of its requests counts as hung; 30 000 if left out. */
+  readonly requestDeadline?: number;
+  /** Takes lines for people, for example what drivers print. */
+  readonly log?: (line: string) => void;
+}
+
+/** A PCI function, who it is, and which driver was chosen for it and why. */
+export interface Node extends Choice {
+  /** The function. */
+  readonly function: PciFunction;
+  /** Who it says that it is. */
+  readonly identity: PciIdentity;
+}
+
+/**
+ * The kernel: knows the functions of one machine and the drivers there are, puts them together, and watches over
+ * them.
+ */
+export class Kernel implements AsyncDisposable {
+  /** One for each PCI function, in the order of their addresses. */
+  readonly nodes: readonly Node[];
+  readonly #parts: KernelParts;
+  readonly #options: DriveOptions;
+  readonly #devices = new Map<string, AttachedDevice>();
+  readonly #stack = new AsyncDisposableStack();
+
+  /** Takes no device yet. */
+  constructor(parts: KernelParts, options: DriveOptions = {}) {
+    const { loop, platform, drivers } = parts;
+    this.#parts = parts;
+    this.#options = options;
+    const manifests = drivers.map(({ manifest }) => manifest);
+    this.nodes = platform.functions.map((pci) => {
+      const identity = readIdentity(pci.config);
+      return { function: pci, identity, ...choose(manifests, identity) };
+    });
+    const { end } = platform;
+    if (end) {
+      this.#stack.defer(() => loop.remove(end.fd));
+      loop.add(end.fd, () => {
+        loop.remove(end.fd);
+        for (const device of this.#devices.values()) device.lose(end.reason());
+      });
+    }
+    loop.start();
+  }
+
+  /** The machine. */
+  get platform(): Platform {
+    return this.#parts.platform;
+  }
+
+  /** Devices at work. */
+  get devices(): readonly Device[] {
+    return [...this.#devices.values()];
+  }
+
+  /**
+   * Puts a device to work with the driver that was chosen for it.
+   *
+   * @param address Its PCI address, as {@linkcode PciFunction} has it.
+   * @throws RangeError If there is no such function.
+   * @throws TypeError If it is refused, has no driver, or is at work already.
+   */
+  async attach(address: string): Promise<Device> {
+    const { loop, drivers } = this.#parts;
+    const node = this.nodes.find((candidate) => candidate.function.address === address);
+    const refuse = (why: string) => new TypeError(`Cannot drive ${address}: ${why}`);
+    if (!node) throw new RangeError(`Cannot drive ${address}: this machine has no such function`);
+    const source = drivers.find(({ manifest }) => manifest === node.manifest);
+    if (!source) throw refuse("no driver's rules fit it");
+    if (node.function.refusal) throw refuse(node.function.refusal);
+    if (this.#devices.has(address)) throw refuse("it is at work already");
+    const { isolation = "process", interrupts = true, without = 0n, requestDeadline = 30_000 } =
+      this.#options;
+    const device = await attach({
+      loop,
+      function: node.function,
+      source,
+      isolation,
+      interrupts,
+      without,
+      requestDeadline,
+      log: this.#options.log ?? (() => {}),
+    });
+    this.#devices.set(address, device);
+    device.gone.then(() => this.#devices.delete(address));
+    return device;
+  }
+
+  /** Attaches the first device of a class that no other kernel or driver holds. */
+  async attachFirst<C extends DeviceClass>(deviceClass: C): Promise<Device<C>> {
+    const node = this.nodes.find((candidate) =>
+      candidate.manifest?.class === deviceClass && !candidate.function.refusal &&
+      !this.#devices.has(candidate.function.address)
+    );
+    if (!node) {
+      throw new RangeError(
+        `Cannot attach a device of class ${deviceClass}: this machine has none to take`,
+      );
+    }
+    return await this.attach(node.function.address) as Device<C>;
+  }
+
+  /** Does something when the kernel is disposed, after all devices have come down. */
+  defer(last: () => void | Promise<void>): void {
+    // Earlier calls come later: what a kernel stands on is deferred before what is put upon it.
+    this.#stack.defer(last);
+  }
+
+  /** Stops all drivers, resets their devices, and gives them back. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#devices.values()].map((device) => device[Symbol.asyncDispose]()));
+    await this.#stack.disposeAsync();
+  }
+}

@@ -1,0 +1,93 @@
+import { Bell, Cause } from "../bus/bell.ts";
+import {
+  CONTROL_BYTES,
+  ControlWord,
+  MAILBOX_CAPACITY,
+  TO_CORE,
+  TO_PLUGIN,
+} from "../bus/control.ts";
+import { BusFault, Mailbox } from "../bus/mailbox.ts";
+import { type FromPlugin, fromPlugin, type ToPlugin } from "../bus/message.ts";
+import { close, eventfd, signal } from "../host/fd.ts";
+import { mapShared, memoryFile } from "../host/memory.ts";
+import type { InterruptLoop } from "../irq/interrupt_loop.ts";
+
+/** What the core does about its driver host. */
+export interface LinkEvents {
+  /** A message came. */
+  readonly message: (message: FromPlugin) => void;
+  /** Requests in lanes may have ended. */
+  readonly completions: () => void;
+  /** The host broke the rules of the bus. */
+  readonly fault: (error: Error) => void;
+  /** Doorbell answers must be taken. */
+  readonly settle: () => void;
+}
+
+/** The core's end of what it shares with one driver host: control memory, two bells, two mailboxes. */
+export class Link implements Disposable {
+  /** The file of the control memory. */
+  readonly fd = memoryFile("virtio-control", CONTROL_BYTES);
+  /** Control memory. */
+  readonly control: SharedArrayBuffer = mapShared(this.fd, 0, CONTROL_BYTES);
+  /** Its 32-bit words. */
+  readonly words: Int32Array<SharedArrayBuffer> = new Int32Array(this.control);
+  /** Wakes the driver host. */
+  readonly driverFd = eventfd();
+  /** Wakes the core. */
+  readonly coreFd = eventfd();
+  /** The driver host's bell. */
+  readonly driver = new Bell(this.words, ControlWord.driverBell, () => signal(this.driverFd));
+  /** The core's bell. */
+  readonly core = new Bell(this.words, ControlWord.coreBell, () => signal(this.coreFd));
+  readonly #outbox = new Mailbox(this.control, TO_PLUGIN, MAILBOX_CAPACITY);
+  readonly #inbox = new Mailbox(this.control, TO_CORE, MAILBOX_CAPACITY);
+  readonly #loop: InterruptLoop;
+  readonly #events: LinkEvents;
+
+  constructor(loop: InterruptLoop, events: LinkEvents) {
+    this.#loop = loop;
+    this.#events = events;
+    loop.addBell(this.core, this.coreFd, (causes) => this.#answer(causes));
+  }
+
+  /** Sends a message. The core never has more under way than fit; a full mailbox means that the host hangs. */
+  send(message: ToPlugin): void {
+    if (!this.#outbox.send(message)) throw new BusFault("The driver does not take its messages");
+    this.driver.ring(Cause.mail);
+  }
+
+  /** Looks at everything, as if the bell had been rung for every cause. */
+  look(): void {
+    this.#answer(Cause.credits | Cause.lane | Cause.mail);
+  }
+
+  /** Takes doorbell answers now. */
+  settle(): void {
+    const rung = Atomics.load(this.words, ControlWord.doorbellsRung);
+    this.#events.settle();
+    Atomics.store(this.words, ControlWord.doorbellsAnswered, rung);
+  }
+
+  #answer(causes: number): void {
+    try {
+      if (causes & Cause.credits) this.settle();
+      if (causes & Cause.lane) this.#events.completions();
+      if (!(causes & Cause.mail)) return;
+      for (;;) {
+        const message = this.#inbox.receive();
+        if (message === undefined) return;
+        this.#events.message(fromPlugin(message));
+      }
+    } catch (error) {
+      this.#events.fault(error as Error);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#loop.remove(this.coreFd);
+    close(this.fd);
+    close(this.driverFd);
+    close(this.coreFd);
+  }
+}

@@ -1,0 +1,143 @@
+import { Cause } from "../bus/bell.ts";
+import { ControlWord } from "../bus/control.ts";
+import { close, pipe } from "../host/fd.ts";
+import { environment, open, readLink } from "../host/file.ts";
+import { mapShared } from "../host/memory.ts";
+import { poll, POLLIN } from "../host/poll.ts";
+import { type Exit, kill, processId, reap, SIGKILL, spawn } from "../host/process.ts";
+import type { Boot } from "./boot.ts";
+import type { DriverHost, DriverHostOptions } from "./driver_host.ts";
+import { Link } from "./link.ts";
+import { Output } from "./output.ts";
+
+/** A driver that gives no sign of life for so long hangs. */
+const BEAT_MS = 1000;
+const MISSED_BEATS = 3;
+/** A killed process is gone after this long, or something is very wrong with the machine. */
+const END_MS = 2000;
+/** What Deno itself needs besides the driver's heap. */
+const RUNTIME_MIB = 512;
+
+/** Variables that Deno itself needs to find its cache, or that its tests look at. */
+const PASSED_ON = ["DENO_DIR", "HOME", "XDG_CACHE_HOME", "TMPDIR", "DENO_AUDIT_PERMISSIONS"];
+
+/** Runs a driver in a process of its own, which has no permission left when the driver's code begins. */
+export function processHost(options: DriverHostOptions): DriverHost {
+  const { loop, arena, entry, vectors, settle } = options;
+  const { heapMiB } = options.manifest.limits;
+  let over = false;
+  const gone = (reason: string) => {
+    if (over) return;
+    over = true;
+    options.gone(reason);
+  };
+  const link = new Link(loop, {
+    message: options.message,
+    completions: options.completions,
+    fault: (error) => gone(error.message),
+    settle,
+  });
+  const memory = mapShared(arena.fd, arena.offset, arena.size);
+
+  const boot: Boot = {
+    core: processId(),
+    arenaOffset: arena.offset,
+    arenaSize: arena.size,
+    vectors: vectors.length,
+    memory: (heapMiB + RUNTIME_MIB) * 2 ** 20,
+  };
+  const nothing = open("/dev/null", 0);
+  const [stdoutRead, stdout] = pipe();
+  const [stderrRead, stderr] = pipe();
+  const { pid, pidfd } = spawn({
+    path: readLink("/proc/self/exe")!,
+    args: [...denoArguments(entry, heapMiB), entry, JSON.stringify(boot)],
+    environment: childEnvironment(),
+    descriptors: [
+      nothing,
+      stdout,
+      stderr,
+      link.fd,
+      arena.fd,
+      link.driverFd,
+      link.coreFd,
+      options.doorbell,
+      ...vectors,
+    ],
+  });
+  [nothing, stdout, stderr].forEach(close);
+  const outputs = [stdoutRead, stderrRead].map((fd) => new Output(fd, loop, options.print));
+
+  let exit: Exit | undefined;
+  loop.add(pidfd, () => {
+    exit = reap(pid);
+    if (!exit) return;
+    loop.remove(pidfd);
+    outputs.forEach((output) => output.end());
+    // What it said before it ended tells more than how it ended.
+    link.look();
+    const [, errors] = outputs;
+    gone(`its process ended ${how(exit)}${errors!.last ? `: ${errors!.last}` : ""}`);
+  });
+
+  let asked = 0;
+  const watchdog = setInterval(() => {
+    const answered = Atomics.load(link.words, ControlWord.beatAnswered);
+    if (asked - answered >= MISSED_BEATS) {
+      return gone(`it gave no sign of life for ${MISSED_BEATS * BEAT_MS / 1000} s: it hangs`);
+    }
+    Atomics.store(link.words, ControlWord.beatAsked, ++asked);
+    link.driver.ring(Cause.beat);
+  }, BEAT_MS);
+
+  return {
+    isolation: "process",
+    pid,
+    control: link.control,
+    arena: memory,
+    send: (message) => link.send(message),
+    ring: () => link.driver.ring(Cause.lane),
+    pump() {},
+    attend: () => loop.attend(),
+    end() {
+      over = true;
+      clearInterval(watchdog);
+      if (!exit) {
+        kill(pid, SIGKILL);
+        loop.remove(pidfd);
+        poll(Int32Array.of(pidfd, POLLIN), 1, END_MS);
+        reap(pid);
+      }
+      close(pidfd);
+      outputs.forEach((output) => output.end());
+      link[Symbol.dispose]();
+    },
+  };
+}
+
+function denoArguments(entry: string, heapMiB: number): string[] {
+  return [
+    "run",
+    "--allow-ffi",
+    "--no-prompt",
+    "--no-npm",
+    "--cached-only",
+    "--no-lock",
+    "--quiet",
+    `--v8-flags=--max-old-space-size=${heapMiB}`,
+    // A driver from a registry stands at a URL; one from a folder has no business with any.
+    ...(entry.startsWith("file:") ? ["--no-remote"] : []),
+    "--preload",
+    import.meta.resolve("./process_main.ts"),
+  ];
+}
+
+function childEnvironment(): Record<string, string> {
+  const own = environment();
+  const passed = PASSED_ON.flatMap((name) => own[name] === undefined ? [] : [[name, own[name]]]);
+  return { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", ...Object.fromEntries(passed) };
+}
+
+function how(exit: Exit): string {
+  return "code" in exit ? `with exit code ${exit.code}` : `by signal ${exit.signal}`;
+}

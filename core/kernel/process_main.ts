@@ -1,0 +1,98 @@
+/**
+ * The first module of a driver's process, evaluated before the plugin: it maps what was granted, confines the
+ * process, gives up every permission, and serves the plugin once that is loaded.
+ *
+ * @module
+ */
+
+import { Bell, Cause } from "../bus/bell.ts";
+import {
+  CONTROL_BYTES,
+  ControlWord,
+  MAILBOX_CAPACITY,
+  TO_CORE,
+  TO_PLUGIN,
+} from "../bus/control.ts";
+import { Mailbox } from "../bus/mailbox.ts";
+import { confine } from "../host/confine.ts";
+import { clear, close, signal } from "../host/fd.ts";
+import { mapShared } from "../host/memory.ts";
+import { yieldProcessor } from "../host/poll.ts";
+import { InterruptLoop } from "../irq/interrupt_loop.ts";
+import { HOST, type Plugin } from "../plugin/plugin.ts";
+import { type Boot, Descriptor } from "./boot.ts";
+import { doorbell } from "./doorbell.ts";
+import { DriverSession } from "./driver_session.ts";
+
+/** A device that answers at once is not worth a sleep: so often it is looked at before. */
+const SPINS = 200;
+/** Without interrupts, a device is looked at this often, in milliseconds, while it has requests. */
+const POLL_MS = 1;
+/** A driver whose doorbells are not answered any more ends. */
+const CREDIT_DEADLINE_MS = 5000;
+
+const boot: Boot = JSON.parse(Deno.args[0]!);
+confine({ parent: boot.core, memory: boot.memory, descriptors: 256 });
+
+const control = mapShared(Descriptor.control, 0, CONTROL_BYTES);
+const arena = mapShared(Descriptor.arena, boot.arenaOffset, boot.arenaSize);
+close(Descriptor.control);
+close(Descriptor.arena);
+const words = new Int32Array(control);
+const driverBell = new Bell(words, ControlWord.driverBell, () => signal(Descriptor.driverBell));
+const coreBell = new Bell(words, ControlWord.coreBell, () => signal(Descriptor.coreBell));
+const loop = new InterruptLoop();
+
+for (const name of ["ffi", "read", "write", "net", "env", "sys", "run", "import"] as const) {
+  Deno.permissions.revokeSync({ name } as Deno.PermissionDescriptor);
+}
+const host: { plugin?: Plugin } = {};
+Object.defineProperty(globalThis, HOST, { value: host });
+
+// "load" comes when the main module, the plugin, has been evaluated.
+addEventListener("load", () => {
+  if (!host.plugin) throw new Error("This module defines no plugin: it does not call definePlugin");
+  serve(host.plugin);
+});
+
+function serve(plugin: Plugin): never {
+  const session = new DriverSession(plugin, {
+    control,
+    arena,
+    inbox: new Mailbox(control, TO_PLUGIN, MAILBOX_CAPACITY),
+    outbox: new Mailbox(control, TO_CORE, MAILBOX_CAPACITY),
+    core: coreBell,
+    doorbell: (queue) =>
+      doorbell(Descriptor.doorbell, queue, {
+        words,
+        low: () => coreBell.ring(Cause.credits),
+        wait: waitForCredits,
+      }),
+  });
+  loop.addBell(driverBell, Descriptor.driverBell, (causes) => {
+    if (causes & Cause.mail) session.mail();
+    if (causes & Cause.beat) {
+      Atomics.store(words, ControlWord.beatAnswered, Atomics.load(words, ControlWord.beatAsked));
+    }
+  });
+  for (let i = 0; i < boot.vectors; i++) {
+    loop.add(Descriptor.vectors + i, () => clear(Descriptor.vectors + i));
+  }
+  const interrupts = boot.vectors > 0;
+  while (!session.ended) {
+    for (let i = 0; i < SPINS; i++) session.turn();
+    if (!session.idle()) continue;
+    loop.turn(interrupts || !session.busy ? -1 : POLL_MS);
+  }
+  Deno.exit(0);
+}
+
+function waitForCredits(): void {
+  const before = Atomics.load(words, ControlWord.doorbellsAnswered);
+  const deadline = performance.now() + CREDIT_DEADLINE_MS;
+  coreBell.ring(Cause.credits);
+  while (Atomics.load(words, ControlWord.doorbellsAnswered) === before) {
+    if (performance.now() > deadline) throw new Error("The core does not take doorbell answers");
+    yieldProcessor();
+  }
+}

@@ -1,0 +1,212 @@
+import { close, writeAll } from "../../host/fd.ts";
+import { findProgram } from "../../host/file.ts";
+import { memoryFile } from "../../host/memory.ts";
+import { pollAsync, POLLIN } from "../../host/poll.ts";
+import { socketPair } from "../../host/socket.ts";
+import { assign, type Windows } from "../../pci/assign.ts";
+import {
+  COMMAND,
+  COMMAND_MEMORY,
+  DEVICE_ID,
+  HEADER_TYPE,
+  HEADER_TYPE_DEVICE,
+  HEADER_TYPE_LAYOUT,
+  VENDOR_ID,
+} from "../../pci/config_space.ts";
+import { type BusFunction, enumerate, flatten } from "../../pci/enumerate.ts";
+import type { Platform } from "../platform.ts";
+import { configPorts } from "./config_ports.ts";
+import { qemuFunction } from "./function.ts";
+import { guestMemory } from "./guest_memory.ts";
+import { interrupts, VECTORS } from "./interrupts.ts";
+import { DEADLINE, type Lines, openLines } from "./lines.ts";
+import { QemuGone, type QemuProcess, startQemu } from "./process.ts";
+import { openQmp, type Qmp } from "./qmp.ts";
+import { DOORBELLS, openQtest } from "./qtest.ts";
+
+export { QemuGone };
+export { type Qmp, QmpError, type QmpEvent } from "./qmp.ts";
+
+/** What machine QEMU is to be. */
+export interface QemuOptions {
+  /** The board: PCI Express (`"q35"`, the default) or conventional PCI (`"pc"`). */
+  readonly machine?: "q35" | "pc";
+  /** RAM in MiB, 16 to 2047; 256 if not given. All DMA memory comes from it. */
+  readonly memory?: number;
+  /** Devices and what is behind them: arguments that QEMU gets as they are. */
+  readonly arguments: readonly string[];
+  /** The program; `qemu-system-x86_64` if not given. */
+  readonly program?: string;
+}
+
+/** A QEMU of our own as hardware. */
+export interface QemuPlatform extends Platform {
+  /** QEMU's control interface. */
+  readonly qmp: Qmp;
+  /** QEMU's process id. */
+  readonly pid: number;
+  /** Looks whether QEMU has ended: the error that everything throws from now on, or undefined. */
+  gone(): QemuGone | undefined;
+}
+
+/**
+ * Where BARs go, on both boards: RAM ends below 2 GiB and the fixed devices of a PC begin at 0xfec00000; no RAM is
+ * above 4 GiB; the board's own I/O ports are below 0xc000.
+ */
+const WINDOWS: Windows = {
+  io: { start: 0xc000, end: 0x10000 },
+  memory: { start: 0xc000_0000, end: 0xfe00_0000 },
+  prefetchable: { start: 0x10_0000_0000, end: 0x20_0000_0000 },
+};
+
+const MIB = 1 << 20;
+const QUMRANET_VENDOR = 0x1af4;
+const IVSHMEM_DEVICE = 0x1110;
+/** How long QEMU gets to write its images back when it is asked to quit, in milliseconds. */
+const QUIT = 2000;
+
+/**
+ * Starts QEMU as hardware without a guest: its processor sleeps, and we are the driver of its devices. It ends with
+ * the platform, with this thread, and leaves nothing in the file system.
+ *
+ * @throws {QemuGone} If QEMU does not start; its own message is in the error.
+ * @throws If the program is missing or too old, or an option is out of range.
+ */
+export async function openQemu(options: QemuOptions): Promise<QemuPlatform> {
+  const { machine: board = "q35", memory: mebibytes = 256, program = "qemu-system-x86_64" } =
+    options;
+  if (!Number.isInteger(mebibytes) || mebibytes < 16 || mebibytes > 2047) {
+    throw new RangeError(`Cannot give QEMU ${mebibytes} MiB of memory: it takes 16 to 2047`);
+  }
+  const path = findProgram(program);
+  if (path === undefined) {
+    throw new Error(
+      `Cannot start QEMU: there is no ${program} in PATH; install the package qemu-system-x86`,
+    );
+  }
+
+  await using starting = new AsyncDisposableStack();
+  const memory = starting.use(guestMemory(mebibytes * MIB));
+  const vectors = starting.use(interrupts());
+  const [qtestSocket, qtestEnd] = socketPair();
+  starting.defer(() => close(qtestSocket));
+  const [qmpSocket, qmpEnd] = socketPair();
+  starting.defer(() => close(qmpSocket));
+  const firmware = parkedFirmware();
+
+  const inherited = [qtestEnd, qmpEnd, vectors.socket, memory.fd, firmware];
+  const [qtestFd, qmpFd, ivshmemFd, memoryFd, firmwareFd] = inherited.map((_, i) => 3 + i);
+  let qemu: QemuProcess;
+  try {
+    qemu = startQemu(path, [
+      ...["-nodefaults", "-no-user-config", "-display", "none"],
+      ...["-m", `${mebibytes}`, "-bios", `/proc/self/fd/${firmwareFd}`],
+      "-object",
+      `memory-backend-file,id=virtio-ram,size=${mebibytes}M,share=on,mem-path=/proc/self/fd/${memoryFd}`,
+      // The timer would only wake the sleeping processor.
+      ...["-machine", `${board},accel=tcg,memory-backend=virtio-ram,pit=off`],
+      ...["-chardev", `socket,id=virtio-qtest,fd=${qtestFd}`],
+      ...["-object", "qtest,id=virtio-qtest-server,chardev=virtio-qtest,log=none"],
+      ...["-chardev", `socket,id=virtio-qmp,fd=${qmpFd}`],
+      ...["-mon", "chardev=virtio-qmp,mode=control"],
+      ...options.arguments,
+      // Last, so that the caller's devices get the first slots.
+      ...["-chardev", `socket,id=virtio-ivshmem,fd=${ivshmemFd}`],
+      ...["-device", `ivshmem-doorbell,chardev=virtio-ivshmem,vectors=${VECTORS}`],
+    ], inherited);
+  } finally {
+    for (const fd of [qtestEnd, qmpEnd, vectors.socket, firmware]) close(fd);
+  }
+  let patience = 0;
+  starting.defer(() => qemu.close(patience));
+
+  const qmpLines = openLines("QMP", qmpSocket, qemu);
+  const qmp = await greet(qemu, qmpSocket, qmpLines);
+  const qtest = openQtest(openLines("qtest", qtestSocket, qemu), qemu);
+
+  const tree = enumerate(configPorts(qtest));
+  const assignment = assign(tree, WINDOWS);
+  const all = flatten(tree);
+  const endpoints = all.filter(isEndpoint).length;
+  const shared = {
+    qemu,
+    qtest,
+    qtestSocket,
+    memory,
+    interrupts: vectors,
+    credits: Math.max(1, Math.min(32, Math.floor(DOORBELLS / endpoints))),
+  };
+  const bars = (found: BusFunction) => assignment.get(found) ?? [];
+  // The last one, should the caller have brought an ivshmem device too.
+  const ivshmem = all.findLast(isIvshmem)!;
+  ivshmem.config.write16(COMMAND, COMMAND_MEMORY);
+  vectors.connect(qtest, bars(ivshmem).find(({ index }) => index === 0)!.address!);
+
+  const stack = starting.move();
+  return {
+    kind: "qemu",
+    description: `QEMU ${qmp.version.join(".")} ${board}`,
+    functions: all.map((found) =>
+      qemuFunction(
+        shared,
+        found,
+        bars(found),
+        found === ivshmem ? "it carries the interrupts of the other functions" : undefined,
+      )
+    ),
+    qmp,
+    pid: qemu.pid,
+    gone: qemu.gone,
+    end: { fd: qemu.pidfd, reason: () => qemu.gone()?.message ?? "QEMU ended" },
+    async [Symbol.asyncDispose]() {
+      try {
+        // Asked to quit, QEMU writes back what its image formats have not written yet.
+        qmpLines.send(new TextEncoder().encode('{"execute":"quit"}\n'));
+        patience = QUIT;
+      } catch {
+        // It is gone already, which is all that is wanted.
+      }
+      await stack.disposeAsync();
+    },
+  };
+}
+
+/**
+ * Firmware that puts the processor to sleep for good: it starts 16 bytes below the end, and finds "no interrupts,
+ * halt, and should that ever return, halt again".
+ */
+function parkedFirmware(): number {
+  const code = new Uint8Array(65536).fill(0xf4);
+  code.set([0xfa, 0xf4, 0xeb, 0xfd], code.length - 16);
+  const fd = memoryFile("virtio-firmware", code.length);
+  writeAll(fd, code);
+  return fd;
+}
+
+/** Waits for QEMU's greeting, without blocking this thread, and for its devices to be there. */
+async function greet(qemu: QemuProcess, socket: number, lines: Lines): Promise<Qmp> {
+  const tooOld = "this program takes QEMU 7.0 or later";
+  const either = new Int32Array([socket, POLLIN, qemu.pidfd, POLLIN]);
+  const ready = await pollAsync(either, 2, DEADLINE);
+  if (ready === 0) throw qemu.fail(`it did not start within ${DEADLINE / 1000} s`, 0);
+  try {
+    const qmp = openQmp(lines);
+    if (qmp.version[0] >= 7) return qmp;
+    throw new Error(`Cannot use QEMU ${qmp.version.join(".")}: ${tooOld}`);
+  } catch (error) {
+    if (!(error instanceof QemuGone)) throw error;
+    const what = /(type:|value) '?qtest/.test(error.lastWords)
+      ? `it did not start, because ${tooOld}`
+      : "it did not start";
+    throw new QemuGone(what, error.pid, error.exit, error.lastWords);
+  }
+}
+
+function isEndpoint({ config }: BusFunction): boolean {
+  return (config.read8(HEADER_TYPE) & HEADER_TYPE_LAYOUT) === HEADER_TYPE_DEVICE;
+}
+
+function isIvshmem({ config }: BusFunction): boolean {
+  return config.read16(VENDOR_ID) === QUMRANET_VENDOR &&
+    config.read16(DEVICE_ID) === IVSHMEM_DEVICE;
+}

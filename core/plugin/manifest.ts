@@ -1,0 +1,212 @@
+import { type Match, MATCH_FIELDS, type MatchField } from "../pci/match.ts";
+
+/** What a driver's `plugin.json` says: enough to choose the driver without running any of it. */
+export interface Manifest {
+  /** Name of the driver: lower-case letters, digits, hyphens. */
+  readonly name: string;
+  /** The driver's module, relative to the file: `"./mod.ts"`. */
+  readonly entry: string;
+  /** What its devices are to an application. */
+  readonly class: DeviceClass;
+  /** The devices that it drives: those that any of these rules fits. Never empty. */
+  readonly match: readonly Match[];
+  /** What its process may use. */
+  readonly limits: Limits;
+  /**
+   * The fields of the device-specific configuration in their order, each with its width in bytes: the core reads
+   * each as a whole (virtio 1.4, 4.1.3.1). What is not named here the driver does not see.
+   */
+  readonly config: readonly ConfigField[];
+  /** One line for people. */
+  readonly description?: string;
+  /** The driver's version. */
+  readonly version?: string;
+  /** The file that it was read from. */
+  readonly file: string;
+}
+
+/** One field of device-specific configuration. */
+export interface ConfigField {
+  /** Its name in the specification. */
+  readonly name: string;
+  /** Its width in bytes. */
+  readonly bytes: 1 | 2 | 4 | 8;
+}
+
+/** What a driver's process may use. */
+export interface Limits {
+  /** Memory for its rings and buffers, which the device reaches, in MiB. */
+  readonly memoryMiB: number;
+  /** JavaScript heap, in MiB. */
+  readonly heapMiB: number;
+}
+
+/** The device classes that the core has a client for. */
+export const DEVICE_CLASSES = ["entropy", "block"] as const;
+
+/** What a device is to an application. */
+export type DeviceClass = typeof DEVICE_CLASSES[number];
+
+/** Each limit's least, greatest and usual value. */
+const LIMITS: Readonly<Record<keyof Limits, { least: number; greatest: number; usual: number }>> = {
+  memoryMiB: { least: 1, greatest: 1024, usual: 16 },
+  heapMiB: { least: 32, greatest: 4096, usual: 256 },
+};
+
+const FIELDS = ["name", "entry", "class", "match", "limits", "config", "description", "version"];
+const NAME = /^[a-z][a-z0-9-]*$/;
+const ENTRY = /^\.\/[^\\?#:\0]*\.[jt]s$/;
+const HEX = /^[0-9a-f]+$/;
+
+/** A `plugin.json` that is wrong. The message names the file, the field, what was found and what is wanted. */
+export class ManifestError extends SyntaxError {
+  /** For `catch` blocks that cannot import the class. */
+  override readonly name = "ManifestError";
+}
+
+/**
+ * Reads the text of a `plugin.json`.
+ *
+ * @param text The file's text.
+ * @param file Its path, for the result and for errors.
+ * @throws {ManifestError} At the first thing that is wrong, a field that nobody knows included.
+ */
+export function parseManifest(text: string, file: string): Manifest {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new ManifestError(`Cannot read ${file}: it is not JSON: ${(error as Error).message}`);
+  }
+  return checkManifest(json, file);
+}
+
+/**
+ * Checks the contents of a `plugin.json`.
+ *
+ * @param json What the file holds.
+ * @param file Its path or URL, for the result and for errors.
+ * @throws {ManifestError} As {@linkcode parseManifest}.
+ */
+export function checkManifest(json: unknown, file: string): Manifest {
+  const wrong: Wrong = (field, found, wanted) => {
+    const where = field === "" ? file : `${file}, field ${field}`;
+    throw new ManifestError(`Cannot read ${where}: found ${show(found)}, wanted ${wanted}`);
+  };
+
+  const top = object(json, "", FIELDS, wrong);
+  return {
+    name: string(top.name, "name", wrong, NAME, "lower-case letters, digits and hyphens"),
+    entry: entry(top.entry, wrong),
+    class: DEVICE_CLASSES.find((known) => known === top.class) ??
+      wrong("class", top.class, `one of ${DEVICE_CLASSES.join(", ")}`),
+    match: list(top.match, wrong).map((rule, index) => match(rule, `match[${index}]`, wrong)),
+    limits: limits(top.limits, wrong),
+    config: config(top.config, wrong),
+    ...optional("description", top.description, wrong),
+    ...optional("version", top.version, wrong),
+    file,
+  };
+}
+
+type Wrong = (field: string, found: unknown, wanted: string) => never;
+type Fields = Readonly<Record<string, unknown>>;
+
+function object(value: unknown, field: string, known: readonly string[], wrong: Wrong): Fields {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    return wrong(field, value, `an object with ${known.join(", ")}`);
+  }
+  for (const [key, inner] of Object.entries(value)) {
+    if (!known.includes(key)) {
+      const path = field === "" ? key : `${field}.${key}`;
+      wrong(path, inner, `nothing: the known fields are ${known.join(", ")}`);
+    }
+  }
+  return value as Fields;
+}
+
+function string(value: unknown, field: string, wrong: Wrong, form: RegExp, wanted: string): string {
+  return typeof value === "string" && form.test(value) ? value : wrong(field, value, wanted);
+}
+
+/** The entry stays in the plugin's folder: relative, and with no way up. */
+function entry(value: unknown, wrong: Wrong): string {
+  const wanted = "the path of a .ts or .js file in the plugin's folder, like ./mod.ts";
+  const path = string(value, "entry", wrong, ENTRY, wanted);
+  return path.split("/").includes("..") ? wrong("entry", value, wanted) : path;
+}
+
+function list(value: unknown, wrong: Wrong): readonly unknown[] {
+  return Array.isArray(value) && value.length > 0
+    ? value
+    : wrong("match", value, "a list of at least one rule");
+}
+
+function match(value: unknown, field: string, wrong: Wrong): Match {
+  const rule = object(value, field, Object.keys(MATCH_FIELDS), wrong);
+  const entries = Object.entries(rule);
+  if (entries.length === 0) {
+    wrong(field, value, `at least one of ${Object.keys(MATCH_FIELDS).join(", ")}`);
+  }
+  for (const [key, digits] of entries) {
+    const most = MATCH_FIELDS[key as MatchField];
+    // Half a byte of a class means nothing; the other numbers are always given in full.
+    const lengths = key === "class" ? [2, 4, 6] : [most];
+    const fits = typeof digits === "string" && HEX.test(digits) && lengths.includes(digits.length);
+    if (!fits) {
+      wrong(`${field}.${key}`, digits, `${lengths.join(", ")} hexadecimal digits in lower case`);
+    }
+  }
+  return rule as Match;
+}
+
+function limits(value: unknown, wrong: Wrong): Limits {
+  const given = value === undefined ? {} : object(value, "limits", Object.keys(LIMITS), wrong);
+  const limit = (key: keyof Limits) => {
+    const { least, greatest, usual } = LIMITS[key];
+    const found = given[key] ?? usual;
+    return typeof found === "number" && Number.isInteger(found) && found >= least &&
+        found <= greatest
+      ? found
+      : wrong(`limits.${key}`, found, `a whole number from ${least} to ${greatest}`);
+  };
+  return { memoryMiB: limit("memoryMiB"), heapMiB: limit("heapMiB") };
+}
+
+const WIDTHS: Readonly<Record<string, ConfigField["bytes"]>> = { u8: 1, u16: 2, u32: 4, u64: 8 };
+
+/** Fields must stand at multiples of their own width, or 4: a device answers no other access. */
+function config(value: unknown, wrong: Wrong): readonly ConfigField[] {
+  if (value === undefined) return [];
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    return wrong("config", value, 'an object like { "capacity": "u64" }');
+  }
+  let offset = 0;
+  return Object.entries(value).map(([name, type]) => {
+    const bytes = typeof type === "string" ? WIDTHS[type] : undefined;
+    if (bytes === undefined) return wrong(`config.${name}`, type, Object.keys(WIDTHS).join(", "));
+    if (offset % Math.min(bytes, 4) !== 0) {
+      wrong(`config.${name}`, type, `a field that may stand at offset ${offset}`);
+    }
+    offset += bytes;
+    return { name, bytes };
+  });
+}
+
+/** One line of text, if it is there: these are printed, so nothing in them may steer a terminal. */
+function optional<K extends "description" | "version">(
+  key: K,
+  value: unknown,
+  wrong: Wrong,
+): { [P in K]?: string } {
+  if (value === undefined) return {};
+  const text = string(value, key, wrong, /^\P{Cc}+$/u, "one line of text");
+  return { [key]: text } as { [P in K]?: string };
+}
+
+/** A found value, short enough for a message. */
+function show(value: unknown): string {
+  if (value === undefined) return "nothing";
+  const text = JSON.stringify(value);
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}

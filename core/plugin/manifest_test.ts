@@ -1,0 +1,123 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import { ManifestError, parseManifest } from "./manifest.ts";
+
+const GOOD = {
+  name: "random",
+  entry: "./mod.ts",
+  class: "entropy",
+  match: [{ vendor: "1af4", device: "1044" }, { class: "ff" }],
+};
+
+Deno.test("parseManifest reads the four fields that are needed and fills in the limits", () => {
+  assertEquals(parseManifest(JSON.stringify(GOOD), "plugins/random/plugin.json"), {
+    name: "random",
+    entry: "./mod.ts",
+    class: "entropy",
+    match: [{ vendor: "1af4", device: "1044" }, { class: "ff" }],
+    limits: { memoryMiB: 16, heapMiB: 256 },
+    file: "plugins/random/plugin.json",
+  });
+});
+
+Deno.test("parseManifest reads everything", () => {
+  const more = {
+    ...GOOD,
+    entry: "./src/driver.js",
+    class: "block",
+    limits: { memoryMiB: 64, heapMiB: 128 },
+    description: "Müller's driver",
+    version: "1.0.0",
+  };
+  assertEquals(parseManifest(JSON.stringify(more), "p"), { ...more, class: "block", file: "p" });
+});
+
+/** A changed field, and what the error says about it. */
+const BAD: readonly [Record<string, unknown>, string][] = [
+  [{ name: undefined }, "field name: found nothing, wanted lower-case letters"],
+  [{ name: "Random" }, 'field name: found "Random", wanted lower-case letters'],
+  [{ name: "9p" }, "field name"],
+  [{ name: "a\n" }, "field name"],
+  [{ name: 7 }, "field name: found 7"],
+  [{ entry: undefined }, "field entry: found nothing"],
+  [{ entry: "mod.ts" }, "field entry"],
+  [{ entry: "/etc/mod.ts" }, "field entry"],
+  [
+    { entry: "./../mod.ts" },
+    'field entry: found "./../mod.ts", wanted the path of a .ts or .js file',
+  ],
+  [{ entry: "./a/../mod.ts" }, "field entry"],
+  [{ entry: "./a\\..\\mod.ts" }, "field entry"],
+  [{ entry: "https://example.com/mod.ts" }, "field entry"],
+  [{ entry: "./mod.wasm" }, "field entry"],
+  [{ class: undefined }, "field class: found nothing, wanted one of entropy, block"],
+  [{ class: "net" }, 'field class: found "net", wanted one of entropy, block'],
+  [{ match: undefined }, "field match: found nothing, wanted a list of at least one rule"],
+  [{ match: [] }, "field match: found [], wanted a list of at least one rule"],
+  [{ match: {} }, "field match: found {}"],
+  [{ match: ["1af4"] }, 'field match[0]: found "1af4", wanted an object with vendor, device'],
+  [{ match: [{ class: "ff" }, {}] }, "field match[1]: found {}, wanted at least one of vendor"],
+  [{ match: [{ vendor: 6900 }] }, "field match[0].vendor: found 6900, wanted 4 hexadecimal digits"],
+  [
+    { match: [{ vendor: "1AF4" }] },
+    'field match[0].vendor: found "1AF4", wanted 4 hexadecimal digits',
+  ],
+  [{ match: [{ device: "0x1044" }] }, "field match[0].device"],
+  [{ match: [{ subsystem: "4" }] }, "field match[0].subsystem"],
+  [{ match: [{ subsystemVendor: "" }] }, "field match[0].subsystemVendor"],
+  [{ match: [{ class: "018" }] }, 'field match[0].class: found "018", wanted 2, 4, 6 hexadecimal'],
+  [
+    { match: [{ vender: "1af4" }] },
+    'field match[0].vender: found "1af4", wanted nothing: the known fields are',
+  ],
+  [{ limits: 16 }, "field limits: found 16, wanted an object with memoryMiB, heapMiB"],
+  [
+    { limits: { memoryMiB: 0 } },
+    "field limits.memoryMiB: found 0, wanted a whole number from 1 to 1024",
+  ],
+  [{ limits: { memoryMiB: 1.5 } }, "field limits.memoryMiB: found 1.5"],
+  [
+    { limits: { heapMiB: "64" } },
+    'field limits.heapMiB: found "64", wanted a whole number from 32',
+  ],
+  [{ limits: { heapMiB: 4097 } }, "field limits.heapMiB"],
+  [{ limits: { cpu: 1 } }, "field limits.cpu: found 1, wanted nothing: the known fields are"],
+  [{ description: "" }, "field description"],
+  [{ description: "\x1b[31mred" }, "field description: found"],
+  [{ version: 1 }, "field version: found 1, wanted one line of text"],
+  [{ macth: [] }, "field macth: found [], wanted nothing: the known fields are name, entry"],
+];
+
+for (const [change, message] of BAD) {
+  Deno.test(`parseManifest refuses ${JSON.stringify(change)}`, () => {
+    const text = JSON.stringify({ ...GOOD, ...change });
+    assertThrows(
+      () => parseManifest(text, "a/plugin.json"),
+      ManifestError,
+      `a/plugin.json, ${message}`,
+    );
+  });
+}
+
+Deno.test("parseManifest refuses what is no JSON object", () => {
+  assertThrows(() => parseManifest("{", "f"), ManifestError, "Cannot read f: it is not JSON");
+  assertThrows(
+    () => parseManifest("[]", "f"),
+    ManifestError,
+    "Cannot read f: found [], wanted an object",
+  );
+  assertThrows(() => parseManifest("null", "f"), ManifestError, "Cannot read f: found null");
+  const proto = '{ "__proto__": { "name": "x" } }';
+  assertThrows(() => parseManifest(proto, "f"), ManifestError, "field __proto__");
+});
+
+Deno.test("parseManifest throws nothing but a ManifestError, whatever the JSON is", () => {
+  const field = fc.constantFrom(...Object.keys(GOOD), "limits", "description", "version");
+  fc.assert(fc.property(field, fc.jsonValue(), (key, value) => {
+    try {
+      parseManifest(JSON.stringify({ ...GOOD, [key]: value }), "f");
+    } catch (error) {
+      if (!(error instanceof ManifestError)) throw error;
+    }
+  }));
+});

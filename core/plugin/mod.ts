@@ -1,0 +1,27 @@
+/**
+ * Everything that a driver imports.
+ *
+ * A driver is two files: `plugin.json`, which says which PCI devices it drives, and a module that defines a plugin.
+ * It runs in a process of its own without any permission, or inside an application that trusts it.
+ *
+ * @module
+ */
+
+export { API, definePlugin } from "./plugin.ts";
+export type {
+  Buffer,
+  Config,
+  Decline,
+  Device,
+  Driver,
+  LanePlan,
+  Offer,
+  Plan,
+  Plugin,
+  Properties,
+  QueuePlan,
+} from "./plugin.ts";
+export type { DriverLane } from "../class/driver_lane.ts";
+export { Status, Word } from "../class/lane.ts";
+export { BlockOperation, BlockWord } from "../class/block.ts";
+export type { QueueCounters, QueueFault, Virtqueue } from "../virtqueue/virtqueue.ts";

@@ -1,0 +1,161 @@
+import type { DriverLane } from "../class/driver_lane.ts";
+import type { Virtqueue } from "../virtqueue/virtqueue.ts";
+
+/** Version of the plugin API. A driver says it in its first message; the core refuses one that it does not know. */
+export const API = 1;
+
+/** What a device offers: all that a driver may know before it decides. */
+export interface Offer {
+  /** The feature bits that are the driver's to choose from: those of the device type (virtio 1.4, 2.2). */
+  readonly features: bigint;
+  /** The device-specific configuration as it stood at one moment. */
+  readonly config: Config;
+  /** The greatest size of each virtqueue, by its index; 0 where there is none. */
+  readonly queues: readonly number[];
+}
+
+/** A consistent copy of the device-specific configuration. Reading past its end gives 0. */
+export interface Config {
+  /** Length in bytes. */
+  readonly length: number;
+  /** 8 bits at a byte offset. */
+  u8(offset: number): number;
+  /** 16 bits, little-endian. */
+  u16(offset: number): number;
+  /** 32 bits, little-endian. */
+  u32(offset: number): number;
+  /** 64 bits, little-endian. */
+  u64(offset: number): bigint;
+}
+
+/** One virtqueue that a driver wants. */
+export interface QueuePlan {
+  /** Its index on the device. */
+  readonly index: number;
+  /** Entries, a power of two; the core takes less if the device has less. */
+  readonly size: number;
+  /** Calls of `readable` and `writable` that one request takes at most; 1 if left out. */
+  readonly buffers?: number;
+}
+
+/** One lane that a driver wants: how its client's requests reach it. */
+export interface LanePlan {
+  /** Requests that the client may have under way, at most 4096. */
+  readonly slots: number;
+  /** Bytes of data that each may carry. */
+  readonly slotBytes: number;
+}
+
+/** What a driver wants of a device. */
+export interface Plan<Q extends string, L extends string, B extends string> {
+  /** The features that it wants, a subset of the offer; none if left out. */
+  readonly features?: bigint;
+  /** Its virtqueues, by names of its own. */
+  readonly queues: { readonly [Name in Q]: QueuePlan };
+  /** Its lanes, by the names that the class of the device knows. */
+  readonly lanes: { readonly [Name in L]: LanePlan };
+  /** Memory of its own that the device reaches: bytes, by names of its own, each on pages of its own. */
+  readonly buffers?: { readonly [Name in B]: number };
+  /** What the class tells its clients about the device, for example its capacity. */
+  readonly properties?: Properties;
+}
+
+/** Facts about a device for its clients; which, the class says. */
+export type Properties = Readonly<Record<string, number | string | boolean>>;
+
+/** The answer of a driver that does not want the device. */
+export interface Decline {
+  /** Why not: a sentence for people. */
+  readonly decline: string;
+}
+
+/** A stretch of the arena. */
+export interface Buffer {
+  /** Where it begins in the arena, for {@linkcode Virtqueue.readable} and `writable`. */
+  readonly offset: number;
+  /** Its bytes. */
+  readonly bytes: Uint8Array<SharedArrayBuffer>;
+}
+
+/** What a driver holds of its device, once the core has granted its plan. */
+export interface Device<Q extends string, L extends string, B extends string> {
+  /** The features that were agreed: those that were planned. */
+  readonly features: bigint;
+  /** The planned virtqueues. */
+  readonly queues: { readonly [Name in Q]: Virtqueue };
+  /** The planned lanes. */
+  readonly lanes: { readonly [Name in L]: DriverLane };
+  /** The planned memory. */
+  readonly buffers: { readonly [Name in B]: Buffer };
+}
+
+/** A driver at work. */
+export interface Driver {
+  /**
+   * Something may have happened: requests from the client, completions from the device, or nothing at all. Called
+   * once after the start without a reason. What it committed to queues and completed in lanes is published by its
+   * host when it returns.
+   */
+  rung(): void;
+  /**
+   * The device's configuration has changed.
+   *
+   * @returns The new properties, if they changed too.
+   */
+  configured?(config: Config): Properties | undefined;
+  /** The device was reset and no request will come back; last chance to tidy up. */
+  stop?(): void;
+}
+
+/** A driver as a plugin: decides without side effects, then starts. */
+export interface Plugin<
+  Q extends string = string,
+  L extends string = string,
+  B extends string = string,
+> {
+  /** Answers an offer. It must not do anything else: it may be asked again. */
+  plan(offer: Offer): Plan<Q, L, B> | Decline;
+  /** Takes a granted device. What it needs at run time it allocates here, once. */
+  start(device: Device<Q, L, B>): Driver;
+}
+
+/** Where a driver host waits for the plugin that its process was started for. */
+export const HOST = Symbol.for("virtio.driver_host");
+
+/**
+ * Makes a driver of `plan` and `start`. In a driver host's own process the driver then serves its device; everywhere
+ * else it is a value that an application can hand to the kernel.
+ *
+ * @example
+ * ```ts
+ * import { definePlugin, type Plugin } from "@virtio/deno/plugin";
+ *
+ * const plugin: Plugin = definePlugin({
+ *   plan: () => ({
+ *     queues: { requests: { index: 0, size: 8 } },
+ *     lanes: { requests: { slots: 8, slotBytes: 256 } },
+ *   }),
+ *   start: ({ queues: { requests }, lanes }) => ({
+ *     rung() {
+ *       requests.drain((slot, written) => lanes.requests.complete(slot, 0, written));
+ *       lanes.requests.take((slot) => {
+ *         requests.begin(slot);
+ *         requests.writable(lanes.requests.offset(slot), 256);
+ *         return requests.commit();
+ *       });
+ *     },
+ *   }),
+ * });
+ * export default plugin;
+ * ```
+ */
+export function definePlugin<
+  const Q extends string,
+  const L extends string,
+  const B extends string = never,
+>(plugin: Plugin<Q, L, B>): Plugin {
+  const host = (globalThis as { [HOST]?: { plugin?: unknown } })[HOST];
+  if (host) host.plugin = plugin;
+  // Names only matter while the driver is written: the core knows them as strings.
+  return plugin as unknown as Plugin;
+}

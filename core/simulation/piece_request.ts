@@ -1,0 +1,105 @@
+import type { Request } from "./model.ts";
+
+/** A buffer, or a part of one. */
+export type Piece = Uint8Array<SharedArrayBuffer>;
+
+/** A request whose buffers lie in pieces. */
+export class PieceRequest implements Request {
+  readonly #from: Cursor;
+  readonly #into: Cursor;
+  readonly #room: number;
+  readonly #finish: (written: number) => void;
+  #answered = false;
+
+  /** Makes the request to read `from` and to write `into`; `finish` is called once, with its answer. */
+  constructor(
+    from: readonly Piece[],
+    into: readonly Piece[],
+    finish: (written: number) => void,
+  ) {
+    this.#from = new Cursor(from);
+    this.#into = new Cursor(into);
+    this.#room = this.#into.left;
+    this.#finish = finish;
+  }
+
+  get readable(): number {
+    return this.#from.left;
+  }
+
+  get writable(): number {
+    return this.#into.left;
+  }
+
+  get written(): number {
+    return this.#room - this.#into.left;
+  }
+
+  read(into: Uint8Array): number {
+    let done = 0;
+    while (done < into.length && this.readable > 0) {
+      const piece = this.nextReadable(into.length - done);
+      into.set(piece, done);
+      done += piece.length;
+    }
+    return done;
+  }
+
+  write(bytes: Uint8Array): number {
+    let done = 0;
+    while (done < bytes.length && this.writable > 0) {
+      const piece = this.nextWritable(bytes.length - done);
+      piece.set(piece.length === bytes.length ? bytes : bytes.subarray(done, done + piece.length));
+      done += piece.length;
+    }
+    return done;
+  }
+
+  nextReadable(most = Infinity): Piece {
+    return this.#from.next(most);
+  }
+
+  nextWritable(most = Infinity): Piece {
+    return this.#into.next(most);
+  }
+
+  complete(written: number): void {
+    if (this.#answered) throw new Error("Cannot complete a request: it was answered already");
+    if (!(Number.isInteger(written) && written >= 0 && written <= this.#room)) {
+      throw new RangeError(
+        `Cannot complete a request with ${written} bytes: it has room for ${this.#room}`,
+      );
+    }
+    this.#answered = true;
+    this.#finish(written);
+  }
+}
+
+const NOTHING = new Uint8Array(new SharedArrayBuffer(0));
+
+/** A place in a list of pieces. */
+class Cursor {
+  left: number;
+  readonly #pieces: readonly Piece[];
+  #piece = 0;
+  #offset = 0;
+
+  constructor(pieces: readonly Piece[]) {
+    this.#pieces = pieces;
+    this.left = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  }
+
+  next(most: number): Piece {
+    const piece = this.#pieces[this.#piece];
+    if (!piece) return NOTHING;
+    const start = this.#offset;
+    const end = Math.min(piece.length, start + most);
+    this.left -= end - start;
+    this.#offset = end;
+    if (end === piece.length) {
+      this.#piece++;
+      this.#offset = 0;
+    }
+    return piece.subarray(start, end);
+  }
+}

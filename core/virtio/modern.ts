@@ -1,0 +1,249 @@
+import { subRegisters } from "../pci/registers.ts";
+import type { Registers } from "../pci/registers.ts";
+import type { Doorbell, OpenFunction } from "../platform/platform.ts";
+import { findStructures } from "./capabilities.ts";
+import { DeviceFault } from "./fault.ts";
+import { DeviceStatus } from "./status.ts";
+
+/** What the core needs of the registers of a VirtIO device, whatever bus it is on. */
+export interface Transport {
+  /** Number of virtqueues. */
+  readonly queues: number;
+  /** The device status field. */
+  status(): number;
+  /** Adds bits to it. */
+  addStatus(bits: number): void;
+  /** Sets it to 0 and waits until the device is done. */
+  reset(): Promise<void>;
+  /** The features that the device offers. */
+  offeredFeatures(): bigint;
+  /** Tells the device which of them the driver takes. */
+  acceptFeatures(features: bigint): void;
+  /**
+   * A consistent copy of the device-specific configuration.
+   *
+   * @param widths Bytes of its fields in their order, since each must be read as a whole (4.1.3.1).
+   */
+  config(widths: readonly number[]): Uint8Array<ArrayBuffer>;
+  /** The greatest size of a queue; 0 if there is none. */
+  queueMaximum(index: number): number;
+  /** Sets a queue up and enables it. Addresses are the device's. */
+  enableQueue(index: number, queue: QueueAddresses): void;
+  /** The doorbell of a queue. */
+  doorbell(index: number): Doorbell;
+  /** Which MSI-X vector tells of changed configuration. Returns whether the device took it. */
+  setConfigVector(vector: number): boolean;
+}
+
+/** What a device must know of a queue. */
+export interface QueueAddresses {
+  readonly size: number;
+  readonly descriptors: number;
+  readonly driver: number;
+  readonly device: number;
+  /** MSI-X vector, or {@linkcode NO_VECTOR}. */
+  readonly vector: number;
+}
+
+/** No interrupt (virtio 1.4, 4.1.5.1.2). */
+export const NO_VECTOR = 0xffff;
+
+// The common configuration structure (virtio 1.4, 4.1.4.3).
+const DEVICE_FEATURE_SELECT = 0x00;
+const DEVICE_FEATURE = 0x04;
+const DRIVER_FEATURE_SELECT = 0x08;
+const DRIVER_FEATURE = 0x0c;
+const CONFIG_MSIX_VECTOR = 0x10;
+const NUM_QUEUES = 0x12;
+const DEVICE_STATUS = 0x14;
+const CONFIG_GENERATION = 0x15;
+const QUEUE_SELECT = 0x16;
+const QUEUE_SIZE = 0x18;
+const QUEUE_MSIX_VECTOR = 0x1a;
+const QUEUE_ENABLE = 0x1c;
+const QUEUE_NOTIFY_OFF = 0x1e;
+const QUEUE_DESC = 0x20;
+const QUEUE_DRIVER = 0x28;
+const QUEUE_DEVICE = 0x30;
+
+const FEATURE_WORDS = 4;
+/** No device type has a configuration that comes near this. */
+const MOST_CONFIG_BYTES = 1024;
+const GENERATION_TRIES = 10;
+const RESET_DEADLINE_MS = 5000;
+const MOST_QUEUES = 1024;
+
+/**
+ * The modern PCI transport of a function that was taken (virtio 1.4, 4.1).
+ *
+ * @throws DeviceFault If its capabilities cannot be true.
+ */
+export function modernTransport(device: OpenFunction): Transport {
+  const structures = findStructures(device.config, (bar) => device.bar(bar)?.size);
+  const window = ({ bar, offset, length }: typeof structures.common): Registers =>
+    subRegisters(device.bar(bar)!, offset, length);
+  const common = window(structures.common);
+  const specific = structures.device && window({
+    ...structures.device,
+    length: Math.min(structures.device.length, MOST_CONFIG_BYTES),
+  });
+
+  const queues = common.read16(NUM_QUEUES);
+  if (queues === 0 || queues > MOST_QUEUES) {
+    throw new DeviceFault("D-31", `The device says that it has ${queues} virtqueues`);
+  }
+
+  const status = () => {
+    const now = common.read8(DEVICE_STATUS);
+    if (now === 0xff) {
+      throw new DeviceFault("D-21", "The device status reads as all ones: the device is gone");
+    }
+    return now;
+  };
+  const select = (index: number) => {
+    if (index >= queues) {
+      throw new RangeError(`Cannot select queue ${index}: the device has ${queues}`);
+    }
+    common.write16(QUEUE_SELECT, index);
+  };
+  const write64 = (offset: number, value: number) => {
+    common.write32(offset, value % 2 ** 32);
+    common.write32(offset + 4, Math.floor(value / 2 ** 32));
+  };
+
+  return {
+    queues,
+    status,
+    addStatus: (bits) => common.write8(DEVICE_STATUS, status() | bits),
+
+    async reset() {
+      common.write8(DEVICE_STATUS, 0);
+      const deadline = performance.now() + RESET_DEADLINE_MS;
+      while (status() !== 0) {
+        if (performance.now() > deadline) {
+          throw new DeviceFault(
+            "D-24",
+            `The device did not finish its reset within ${RESET_DEADLINE_MS} ms: its status is ${status()} ` +
+              "(virtio 1.4, 2.4.2)",
+          );
+        }
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+    },
+
+    offeredFeatures() {
+      let features = 0n;
+      for (let word = 0; word < FEATURE_WORDS; word++) {
+        common.write32(DEVICE_FEATURE_SELECT, word);
+        features |= BigInt(common.read32(DEVICE_FEATURE)) << BigInt(32 * word);
+      }
+      return features;
+    },
+
+    acceptFeatures(features) {
+      for (let word = 0; word < FEATURE_WORDS; word++) {
+        common.write32(DRIVER_FEATURE_SELECT, word);
+        common.write32(DRIVER_FEATURE, Number(features >> BigInt(32 * word) & 0xffffffffn));
+      }
+    },
+
+    config(widths) {
+      const bytes = new Uint8Array(specific?.size ?? 0);
+      for (let tries = 0; tries < GENERATION_TRIES; tries++) {
+        const before = common.read8(CONFIG_GENERATION);
+        if (specific) readFields(specific, widths, bytes);
+        if (common.read8(CONFIG_GENERATION) === before) return bytes;
+      }
+      throw new DeviceFault(
+        "D-37",
+        `The device's configuration changed during each of ${GENERATION_TRIES} reads (virtio 1.4, 2.5.1)`,
+      );
+    },
+
+    queueMaximum(index) {
+      select(index);
+      return common.read16(QUEUE_SIZE);
+    },
+
+    enableQueue(index, queue) {
+      select(index);
+      if (common.read16(QUEUE_ENABLE) !== 0) {
+        throw new DeviceFault("D-36", `Queue ${index} is enabled before the driver enabled it`);
+      }
+      common.write16(QUEUE_SIZE, queue.size);
+      if (common.read16(QUEUE_SIZE) !== queue.size) {
+        throw new DeviceFault("D-35", `Queue ${index} does not take the size ${queue.size}`);
+      }
+      common.write16(QUEUE_MSIX_VECTOR, queue.vector);
+      if (common.read16(QUEUE_MSIX_VECTOR) !== queue.vector) {
+        throw new DeviceFault(
+          "D-70",
+          `Queue ${index} does not take the interrupt vector ${queue.vector}`,
+        );
+      }
+      write64(QUEUE_DESC, queue.descriptors);
+      write64(QUEUE_DRIVER, queue.driver);
+      write64(QUEUE_DEVICE, queue.device);
+      common.write16(QUEUE_ENABLE, 1);
+      if (common.read16(QUEUE_ENABLE) !== 1) {
+        throw new DeviceFault("D-36", `Queue ${index} does not let itself be enabled`);
+      }
+    },
+
+    doorbell(index) {
+      select(index);
+      const offset = common.read16(QUEUE_NOTIFY_OFF) * structures.notifyMultiplier;
+      if (offset + 2 > structures.notify.length) {
+        throw new DeviceFault(
+          "D-13",
+          `Queue ${index} is notified at byte ${offset} of a notification structure of ` +
+            `${structures.notify.length}`,
+        );
+      }
+      return device.doorbell(structures.notify.bar, structures.notify.offset + offset, index, 2);
+    },
+
+    setConfigVector(vector) {
+      common.write16(CONFIG_MSIX_VECTOR, vector);
+      return common.read16(CONFIG_MSIX_VECTOR) === vector;
+    },
+  };
+}
+
+/** Reads fields of the given widths, as far as the window goes. A field of 64 bits is two of 32. */
+function readFields(
+  from: Registers,
+  widths: readonly number[],
+  into: Uint8Array<ArrayBuffer>,
+): void {
+  const view = new DataView(into.buffer);
+  let at = 0;
+  for (const width of widths) {
+    if (at + width > into.length) return;
+    if (width === 1) view.setUint8(at, from.read8(at));
+    else if (width === 2) view.setUint16(at, from.read16(at), true);
+    else {for (let half = 0; half < width; half += 4) {
+        view.setUint32(at + half, from.read32(at + half), true);
+      }}
+    at += width;
+  }
+}
+
+/**
+ * Agrees on features with a device that was reset (virtio 1.4, 3.1.1, steps 2 to 6).
+ *
+ * @throws DeviceFault If the device refuses them, or does not keep its status.
+ */
+export function agree(transport: Transport, features: bigint): void {
+  transport.acceptFeatures(features);
+  transport.addStatus(DeviceStatus.FEATURES_OK);
+  const now = transport.status();
+  if (!(now & DeviceStatus.FEATURES_OK)) {
+    throw new DeviceFault(
+      "D-20",
+      `The device refuses the features 0x${
+        features.toString(16)
+      }: it cleared FEATURES_OK (virtio 1.4, 3.1.1)`,
+    );
+  }
+}

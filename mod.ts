@@ -1,0 +1,87 @@
+/**
+ * User-space VirtIO drivers on a plugin microkernel.
+ *
+ * {@linkcode openKernel} finds devices, starts an isolated driver for each that you attach, and hands you a client.
+ *
+ * @example Read from a simulated disk
+ * ```ts
+ * import { openKernel } from "@virtio/deno";
+ *
+ * await using kernel = await openKernel({ machine: "simulated" });
+ * const disk = await kernel.attachFirst("block");
+ * await disk.client.write(0, new Uint8Array(4096).fill(42));
+ * await disk.client.flush();
+ * console.log((await disk.client.read(0, 512))[0]); // 42
+ * ```
+ *
+ * @module
+ */
+
+import { loadPlugin } from "./core/kernel/load_plugin.ts";
+import { type DriveOptions, Kernel } from "./core/kernel/kernel.ts";
+import type { PluginSource } from "./core/kernel/attach.ts";
+import { InterruptLoop } from "./core/irq/interrupt_loop.ts";
+import type { Platform } from "./core/platform/platform.ts";
+import { openQemu, type QemuOptions } from "./core/platform/qemu/mod.ts";
+import { openSimulated } from "./core/platform/simulated/simulated.ts";
+import { openHost } from "./core/platform/vfio/host.ts";
+import type { DeviceModel } from "./core/simulation/model.ts";
+import { DRIVERS, simulatedDevices } from "./drivers.ts";
+
+/** Which machine to open, and what is in it. */
+export interface MachineOptions {
+  /** The machine that this program runs on, a QEMU of its own, or one made of device models. */
+  readonly machine?: Platform["kind"];
+  /** For `"qemu"`: its board, memory and devices. */
+  readonly qemu?: QemuOptions;
+  /** For `"simulated"`: its devices; an entropy source and a disk if left out. */
+  readonly devices?: readonly DeviceModel[];
+}
+
+/** What {@linkcode openKernel} takes. */
+export interface OpenOptions extends MachineOptions, DriveOptions {
+  /** Folders of drivers, each with a `plugin.json`; they go before those that come with the kernel. */
+  readonly plugins?: readonly string[];
+  /** More drivers, for example ones that the application trusts to run inline; they go before all others. */
+  readonly drivers?: readonly PluginSource[];
+}
+
+/**
+ * Opens a machine.
+ *
+ * @param loop What waits for the devices of a simulated machine.
+ */
+export function openMachine(
+  { machine = "host", qemu = { arguments: [] }, devices }: MachineOptions,
+  loop: InterruptLoop,
+): Promise<Platform> {
+  switch (machine) {
+    case "host":
+      return Promise.resolve(openHost());
+    case "qemu":
+      return openQemu(qemu);
+    case "simulated":
+      return Promise.resolve(openSimulated({ devices: devices ?? simulatedDevices(), loop }));
+  }
+}
+
+/**
+ * Opens a machine and a kernel for it. Disposing the kernel stops all drivers and closes the machine.
+ *
+ * @throws ManifestError If a driver's `plugin.json` is wrong.
+ * @throws QemuGone If QEMU does not start.
+ */
+export async function openKernel(options: OpenOptions = {}): Promise<Kernel> {
+  const { plugins = [], drivers = [], ...rest } = options;
+  const all = [...drivers, ...plugins.map(loadPlugin), ...DRIVERS];
+  await using stack = new AsyncDisposableStack();
+  const loop = stack.use(new InterruptLoop());
+  const platform = stack.use(await openMachine(rest, loop));
+  const kernel = new Kernel({ loop, platform, drivers: all }, rest);
+  const kept = stack.move();
+  kernel.defer(() => kept.disposeAsync());
+  return kernel;
+}
+
+export { Kernel };
+export type { DriveOptions, PluginSource, QemuOptions };
