@@ -1,0 +1,42 @@
+import type { Io } from "./io.ts";
+import type { Options } from "./options.ts";
+import type { Style } from "./style.ts";
+import type { ExitCode } from "./exit.ts";
+
+/** One command of the program. */
+export interface Command {
+  /** What the user types. */
+  readonly name: string;
+  /** One line for the list of commands, without a full stop. */
+  readonly summary: string;
+  /** Its arguments as in a usage line, for example `"<address>"`. */
+  readonly usage: string;
+  /** How many arguments it takes, least and most. */
+  readonly words: readonly [number, number];
+  /** Command lines to copy, and what each does. */
+  readonly examples: readonly (readonly [string, string])[];
+  /** What else is to be known, as lines. */
+  readonly notes: readonly string[];
+  /** Does it. */
+  run(context: Context): Promise<ExitCode>;
+}
+
+/** What a command works with. */
+export interface Context {
+  /** The world. */
+  readonly io: Io;
+  /** The command line. */
+  readonly options: Options;
+  /** The command's arguments. */
+  readonly words: readonly string[];
+  /** Aborted when the command must end: time is over, or somebody interrupted it. */
+  readonly signal: AbortSignal;
+  /** Colours. */
+  readonly style: Style;
+  /** Tells something on the side, unless `--quiet`. */
+  talk(line: string): void;
+  /** Tells details, if `--verbose`. */
+  detail(line: string): void;
+  /** Waits for a promise, at most until `signal` aborts; then throws its reason. */
+  until<T>(promise: Promise<T>): Promise<T>;
+}

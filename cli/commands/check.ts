@@ -1,0 +1,188 @@
+import { checkDevice } from "../check/check.ts";
+import type { Finding, Result } from "../check/result.ts";
+import type { Command, Context } from "../command.ts";
+import { EXIT, type ExitCode, exitCode } from "../exit.ts";
+import { machineJson, nodeJson, printJson } from "../json.ts";
+import { printable } from "../printable.ts";
+import { findNode, isDrivable, openSession, type Session } from "../session.ts";
+import type { Device, Node } from "../system.ts";
+import { where } from "./show.ts";
+
+/** How the check of one device ended. */
+type Outcome =
+  | { readonly kind: "no driver" }
+  | { readonly kind: "refused"; readonly reason: string }
+  | { readonly kind: "error"; readonly device?: Device; readonly error: unknown }
+  | {
+    readonly kind: "passed" | "failed";
+    readonly device: Device;
+    readonly result: Result;
+    readonly failed: readonly Finding[];
+  };
+
+/** Puts devices to work. */
+export const check: Command = {
+  name: "check",
+  summary: "Put devices to work, and check what they do",
+  usage: "[address...]",
+  words: [0, Infinity],
+  examples: [
+    ["check", "all devices of this machine that may be driven"],
+    ["check --machine simulated", "those of a machine made of device models; needs nothing"],
+    ["check --machine qemu --json", "those of a QEMU machine, for programs"],
+    ["check 00:02.0 --isolation inline", "one device, its driver in this process"],
+  ],
+  notes: [
+    "On qemu and simulated machines disks are written: a pattern stays in the middle of each, and its",
+    "offset, length and SHA-256 are printed. On this machine (host) disks are only read, unless --write.",
+    "A device without a driver is no failure.",
+  ],
+  run: async (context) => {
+    await using session = await openSession(context);
+    return await checkSession(context, session);
+  },
+};
+
+/** What the program does without a command: checks this machine, or a simulated one if there is nothing to do. */
+export async function checkAnything(context: Context): Promise<ExitCode> {
+  if (context.options.machine !== undefined) return await check.run(context);
+  {
+    await using session = await openSession(context);
+    if (session.nodes.some(isDrivable)) return await checkSession(context, session);
+    const { length } = session.nodes.filter(({ manifest }) => manifest);
+    const why = length === 0
+      ? `there is none that we have a driver for (${session.platform.description})`
+      : `${length} would have a driver, ls and explain tell more`;
+    context.talk(`No device here may be driven: ${why}. Starting the simulated machine instead`);
+  }
+  await using session = await openSession(context, "simulated");
+  return await checkSession(context, session);
+}
+
+async function checkSession(context: Context, session: Session): Promise<ExitCode> {
+  const { words, options, io } = context;
+  const { platform } = session;
+  const named = words.map((word) => findNode(session, word));
+  const nodes = named.length > 0 ? [...new Set(named)] : session.nodes;
+  const write = platform.kind !== "host" || options.write;
+  context.talk(`Checking ${nodes.length} functions of ${platform.description}`);
+  const done: (readonly [Node, Outcome])[] = [];
+  for (const node of nodes) {
+    const outcome = await checkNode(context, session, node, write);
+    done.push([node, outcome]);
+    if (!options.json) printOutcome(context, node, outcome);
+  }
+  const status = exitStatus(done.map(([, outcome]) => outcome), named.length > 0);
+  if (options.json) {
+    const names = io.names();
+    printJson(context, "check", {
+      machine: machineJson(platform),
+      passed: status === EXIT.done,
+      devices: done.map(([node, outcome]) => ({
+        ...nodeJson(node, names),
+        ...outcomeJson(outcome),
+      })),
+    });
+  }
+  const worked = done.filter(([, { kind }]) => kind !== "no driver" && kind !== "refused").length;
+  if (worked === 0) {
+    context.talk(
+      `No device was checked: none may be driven; explain <address> says why. ` +
+        `To see a driver work: --machine simulated`,
+    );
+  } else if (status === EXIT.done) {
+    context.talk(worked === 1 ? "The device passed" : `All ${worked} devices passed`);
+  }
+  return status;
+}
+
+async function checkNode(
+  context: Context,
+  session: Session,
+  node: Node,
+  write: boolean,
+): Promise<Outcome> {
+  if (!node.manifest) return { kind: "no driver" };
+  const { refusal, address } = node.function;
+  if (refusal !== undefined) return { kind: "refused", reason: refusal };
+  let device: Device | undefined;
+  try {
+    device = await context.until(session.kernel.attach(address));
+    const result = await context.until(checkDevice(device, { write }));
+    for (const { name, passed, detail } of result.findings) {
+      context.detail(`${address} ${passed ? "ok" : "NOT ok"}: ${name}: ${detail}`);
+    }
+    const failed = result.findings.filter(({ passed }) => !passed);
+    return { kind: failed.length > 0 ? "failed" : "passed", device, result, failed };
+  } catch (error) {
+    // One broken device must not keep us from the others; the end of the time must.
+    context.signal.throwIfAborted();
+    return device ? { kind: "error", device, error } : { kind: "error", error };
+  }
+}
+
+/** The first failure decides. That nothing at all was checked must not look like success either. */
+function exitStatus(outcomes: readonly Outcome[], named: boolean): ExitCode {
+  for (const outcome of outcomes) {
+    if (outcome.kind === "error") return exitCode(outcome.error);
+    if (outcome.kind === "failed") return EXIT.failed;
+    if (outcome.kind === "refused" && named) return EXIT.refused;
+  }
+  if (named || outcomes.some(({ kind }) => kind === "passed")) return EXIT.done;
+  return outcomes.some(({ kind }) => kind === "refused") ? EXIT.refused : EXIT.notFound;
+}
+
+function printOutcome({ io, style }: Context, node: Node, outcome: Outcome): void {
+  const { address } = node.function;
+  const { manifest, identity } = node;
+  switch (outcome.kind) {
+    case "no driver": {
+      const what = identity.virtio ? `VirtIO ${identity.virtio.name}` : "not VirtIO";
+      return io.out(style.faint(`${address} no driver (${what})`));
+    }
+    case "refused":
+      return io.out(style.faint(`${address} ${manifest?.name} refused: ${outcome.reason}`));
+    case "error": {
+      const message = outcome.error instanceof Error
+        ? outcome.error.message
+        : String(outcome.error);
+      return io.out(`${address} ${manifest?.name} ${style.bad("failed")}: ${printable(message)}`);
+    }
+    case "passed":
+    case "failed": {
+      const { device, result, failed } = outcome;
+      const verdict = outcome.kind === "passed" ? style.good("passed") : style.bad("failed");
+      const reasons = failed.map(({ name, detail }) => `${name}: ${detail}`);
+      const said = [...reasons, result.summary].join("; ");
+      return io.out(
+        `${address} ${device.driver} (${where(device)}) ${verdict}: ${printable(said)}`,
+      );
+    }
+  }
+}
+
+function outcomeJson(outcome: Outcome): object {
+  const none = { isolation: null, pid: null, findings: [], figures: {}, error: null };
+  const at = (device?: Device) =>
+    device ? { isolation: device.isolation, pid: device.pid ?? null } : {};
+  switch (outcome.kind) {
+    case "no driver":
+    case "refused":
+      return { outcome: outcome.kind, ...none };
+    case "error": {
+      const { error, device } = outcome;
+      const message = error instanceof Error ? error.message : String(error);
+      return {
+        outcome: "failed",
+        ...none,
+        ...at(device),
+        error: { exit: exitCode(error), message },
+      };
+    }
+    case "passed":
+    case "failed": {
+      const { device, result: { findings, figures } } = outcome;
+      return { outcome: outcome.kind, ...none, ...at(device), findings, figures };
+    }
+  }
+}

@@ -1,0 +1,33 @@
+import { formatMatch } from "../../core/pci/match.ts";
+import type { Command } from "../command.ts";
+import { EXIT } from "../exit.ts";
+import { manifestJson, printJson } from "../json.ts";
+
+/** Lists the drivers. */
+export const drivers: Command = {
+  name: "drivers",
+  summary: "List the drivers, and the devices that each is for",
+  usage: "",
+  words: [0, 0],
+  examples: [
+    ["drivers", "our own drivers"],
+    ["drivers --plugins ./mine", "those of the folder ./mine as well"],
+  ],
+  notes: ["Only the manifests are read; no driver runs."],
+  async run(context) {
+    const manifests = await context.io.system.loadManifests(context.options.plugins);
+    if (context.options.json) {
+      printJson(context, "drivers", { drivers: manifests.map(manifestJson) });
+      return EXIT.done;
+    }
+    if (manifests.length === 0) context.talk("No drivers");
+    for (const { name, version, description, file, match, limits, ...manifest } of manifests) {
+      const title = [name, version, `(${manifest.class})`, description].filter((part) => part);
+      context.io.out(title.join(" "));
+      for (const rule of match) context.io.out(`  for ${formatMatch(rule)}`);
+      context.io.out(`  may use ${limits.memoryMiB} MiB for DMA, ${limits.heapMiB} MiB of heap`);
+      context.io.out(`  from ${file}`);
+    }
+    return EXIT.done;
+  },
+};

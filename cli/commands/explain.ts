@@ -1,0 +1,57 @@
+import { formatMatch } from "../../core/pci/match.ts";
+import type { Command } from "../command.ts";
+import { EXIT } from "../exit.ts";
+import { machineJson, nodeJson, printJson } from "../json.ts";
+import { lspciLine } from "../lspci.ts";
+import { findNode, openSession } from "../session.ts";
+import type { Node } from "../system.ts";
+
+/** Tells how a device came to its driver. */
+export const explain: Command = {
+  name: "explain",
+  summary: "Tell why a device has the driver that it has, or none",
+  usage: "<address>",
+  words: [1, 1],
+  examples: [
+    ["explain 00:03.0", "every rule that was tried, and what did not fit"],
+    ["explain 00:03.0 --plugins ./mine", "why does my driver not get this device?"],
+  ],
+  notes: ["Of the rules that fit, the one with the most digits wins; of equal ones, the first."],
+  async run(context) {
+    await using session = await openSession(context);
+    const node = findNode(session, context.words[0]!);
+    const names = context.io.names();
+    if (context.options.json) {
+      const rules = node.tried.map(({ manifest, match, result }) => ({
+        driver: manifest.name,
+        file: manifest.file,
+        match,
+        fits: result === true,
+        mismatch: result === true ? null : result,
+      }));
+      const machine = machineJson(session.platform);
+      const device = nodeJson(node, names);
+      printJson(context, "explain", { machine, device, rules, verdict: verdict(node) });
+      return EXIT.done;
+    }
+    const { out } = context.io;
+    out(lspciLine(node.function.address, node.identity, names, true));
+    const { virtio } = node.identity;
+    if (virtio) out(`VirtIO ${virtio.name} device (type ${virtio.type}), ${virtio.generation}`);
+    for (const { manifest, match, result } of node.tried) {
+      const why = result === true
+        ? context.style.good("fits")
+        : `${context.style.bad("no")}, ${result.field} is ${result.found}`;
+      out(`  ${manifest.name}: ${formatMatch(match)}: ${why}`);
+    }
+    out(verdict(node));
+    return EXIT.done;
+  },
+};
+
+/** One sentence on the outcome. */
+function verdict({ manifest, tried, function: { refusal } }: Node): string {
+  if (!manifest) return `No driver: none of ${tried.length} rules fits`;
+  if (refusal !== undefined) return `${manifest.name} fits, but may not have it: ${refusal}`;
+  return `${manifest.name} drives it`;
+}

@@ -1,0 +1,48 @@
+import type { Command } from "../command.ts";
+import { EXIT } from "../exit.ts";
+import { machineJson, nodeJson, printJson } from "../json.ts";
+import { lspciLine, needsDomain } from "../lspci.ts";
+import { openSession } from "../session.ts";
+
+/** Lists the PCI functions. */
+export const ls: Command = {
+  name: "ls",
+  summary: "List the PCI functions, and who drives each",
+  usage: "",
+  words: [0, 0],
+  examples: [
+    ["ls", "the functions of this machine, as lspci -nn prints them"],
+    ["ls --machine qemu", "those of a QEMU machine that is started for it"],
+    ["ls --json", "the same for programs"],
+  ],
+  notes: [
+    "After the line of lspci: the kernel driver that holds the function, then our driver for it.",
+    "A driver in brackets fits, but may not take the function; explain <address> says why.",
+  ],
+  async run(context) {
+    await using session = await openSession(context);
+    const { nodes, platform } = session;
+    const names = context.io.names();
+    if (context.options.json) {
+      const devices = nodes.map((node) => nodeJson(node, names));
+      printJson(context, "ls", { machine: machineJson(platform), devices });
+      return EXIT.done;
+    }
+    if (nodes.length === 0) context.talk(`No PCI functions: ${platform.description}`);
+    const withDomain = needsDomain(nodes.map((node) => node.function.address));
+    const rows = nodes.map((node) => {
+      const { address, kernelDriver, refusal } = node.function;
+      const driver = node.manifest?.name ?? "-";
+      return [
+        lspciLine(address, node.identity, names, withDomain),
+        `kernel: ${kernelDriver ?? "-"}`,
+        `driver: ${node.manifest && refusal !== undefined ? `(${driver})` : driver}`,
+      ] as const;
+    });
+    const widths = [0, 1].map((column) => Math.max(0, ...rows.map((row) => row[column]!.length)));
+    for (const [line, kernel, driver] of rows) {
+      context.io.out(`${line.padEnd(widths[0]!)}  ${kernel.padEnd(widths[1]!)}  ${driver}`);
+    }
+    return EXIT.done;
+  },
+};

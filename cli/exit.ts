@@ -1,0 +1,79 @@
+import { Status } from "../core/class/lane.ts";
+
+/** What the program's exit status means. Stable: scripts depend on it. */
+export const EXIT = {
+  done: 0,
+  failed: 1,
+  usage: 2,
+  notFound: 3,
+  refused: 4,
+  permission: 5,
+  protocol: 6,
+  driver: 7,
+  conformance: 8,
+  timeout: 124,
+  interrupted: 130,
+  terminated: 143,
+} as const;
+
+/** One of the statuses of {@linkcode EXIT}. */
+export type ExitCode = typeof EXIT[keyof typeof EXIT];
+
+/** What each status means, for people. */
+export const MEANING: readonly (readonly [ExitCode, string])[] = [
+  [EXIT.done, "done"],
+  [EXIT.failed, "failed: a device or I/O error"],
+  [EXIT.usage, "wrong usage"],
+  [EXIT.notFound, "no such device or driver"],
+  [EXIT.refused, "refused for safety: a kernel driver holds the device, no IOMMU"],
+  [EXIT.permission, "a permission is missing; the message says which"],
+  [EXIT.protocol, "a device broke the protocol"],
+  [EXIT.driver, "a driver failed and was given up"],
+  [EXIT.conformance, "a conformance test failed"],
+  [EXIT.timeout, "not done in time (--timeout)"],
+  [EXIT.interrupted, "interrupted (SIGINT)"],
+  [EXIT.terminated, "terminated (SIGTERM)"],
+];
+
+/** An error of which the commands know what the exit status is. */
+export class CliError extends Error {
+  /** For `catch` blocks that cannot import the class. */
+  override readonly name = "CliError";
+  /** The program's exit status. */
+  readonly exit: ExitCode;
+
+  /** Makes an error; `message` says what, where and why, and what to do next. */
+  constructor(exit: ExitCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.exit = exit;
+  }
+}
+
+/** A wrong command line. */
+export function usageError(message: string): CliError {
+  return new CliError(EXIT.usage, message);
+}
+
+/** Which status an error of the core leads to, by its name: the classes are spread over the layers. */
+const BY_NAME: Readonly<Record<string, ExitCode>> = {
+  NotCapable: EXIT.permission,
+  PermissionDenied: EXIT.permission,
+  ManifestError: EXIT.usage,
+  DeviceFault: EXIT.protocol,
+  PciFault: EXIT.protocol,
+  BusFault: EXIT.driver,
+  PlanError: EXIT.driver,
+  PluginGone: EXIT.driver,
+  TimeoutError: EXIT.timeout,
+};
+
+/** The exit status for whatever was thrown. */
+export function exitCode(error: unknown): ExitCode {
+  if (error instanceof CliError) return error.exit;
+  if (!(error instanceof Error)) return EXIT.failed;
+  const { code, status } = error as { readonly code?: unknown; readonly status?: unknown };
+  if (code === "EACCES" || code === "EPERM") return EXIT.permission;
+  if (error.name === "RequestError" && status === Status.gone) return EXIT.driver;
+  if (error.name === "RequestError" && status === Status.invalid) return EXIT.protocol;
+  return BY_NAME[error.name] ?? EXIT.failed;
+}

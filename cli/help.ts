@@ -1,0 +1,72 @@
+import type { Command } from "./command.ts";
+import { COMMANDS } from "./commands.ts";
+import { MEANING } from "./exit.ts";
+
+/** What a user types to start the program. */
+const PROGRAM = "deno run --allow-ffi main.ts";
+
+const OPTIONS: readonly (readonly [string, string])[] = [
+  ["--machine <host|qemu|simulated>", "where the devices are (host)"],
+  ["--isolation <process|inline>", "where drivers run (process: each in one of its own)"],
+  ["--plugins <dir>", "a folder with drivers, beside our own; may be repeated"],
+  ["--json", 'data as JSON, with "schema": 1'],
+  ["--timeout <seconds>", "give up after that (120); exit status 124"],
+  ["--write", "check: may overwrite disks of this machine"],
+  ["-q, --quiet", "no talk on stderr but errors"],
+  ["-v, --verbose", "more talk on stderr"],
+  ["--no-color", "no colours, as with NO_COLOR=1 or without a terminal"],
+  ["-h, --help", "this text; after a command, the command's"],
+  ["-V, --version", "the version"],
+  ["-- <arguments>", "for QEMU, with --machine qemu"],
+];
+
+/** Help for the whole program. */
+export function programHelp(): string {
+  return [
+    "User-space VirtIO drivers in TypeScript, each in a process of its own.",
+    "",
+    "Examples:",
+    ...table([
+      [PROGRAM, "check the devices here, or simulated ones if none may be driven"],
+      ...COMMANDS.flatMap(({ examples }) => examples.slice(0, 1)).map(onCommandLine),
+      onCommandLine(["check --machine qemu -- -smp 2", "the rest of the line goes to QEMU"]),
+    ]),
+    "",
+    `Usage: ${PROGRAM} [command] [options]`,
+    "",
+    "Commands:",
+    ...table(COMMANDS.map(({ name, usage, summary }) => [`${name} ${usage}`.trim(), summary])),
+    "",
+    "Options:",
+    ...table(OPTIONS),
+    "",
+    "Exit status:",
+    ...table(MEANING.map(([code, meaning]) => [String(code), meaning])),
+  ].join("\n");
+}
+
+/** Help for one command. */
+export function commandHelp({ name, usage, summary, examples, notes }: Command): string {
+  return [
+    `${summary}.`,
+    "",
+    "Examples:",
+    ...table(examples.map(onCommandLine)),
+    "",
+    `Usage: ${`${PROGRAM} ${name} ${usage}`.trim()} [options]`,
+    "",
+    ...notes,
+    "",
+    "Options are the same for all commands: --help without a command lists them.",
+  ].join("\n");
+}
+
+function onCommandLine([line, what]: readonly [string, string]): readonly [string, string] {
+  return [`${PROGRAM} ${line}`, what];
+}
+
+/** Two columns. */
+function table(rows: readonly (readonly [string, string])[]): string[] {
+  const width = Math.max(...rows.map(([left]) => left.length));
+  return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`);
+}

@@ -1,0 +1,20 @@
+import type { PciNames } from "../core/pci/names.ts";
+import type { System } from "./system.ts";
+
+/** Everything that the commands have of the world around them. */
+export interface Io {
+  /** Writes a line of data to the standard output. */
+  out(line: string): void;
+  /** Writes a line of talk to the standard error. */
+  err(line: string): void;
+  /** Whether the standard output is a terminal. */
+  readonly terminal: boolean;
+  /** The environment of the process. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** Aborted with the reason when somebody wants the program to end. */
+  readonly signal: AbortSignal;
+  /** The core. */
+  readonly system: System;
+  /** Names for PCI numbers; read at first use. */
+  names(): PciNames;
+}

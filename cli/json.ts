@@ -1,0 +1,59 @@
+import type { Platform } from "../core/platform/platform.ts";
+import type { PciNames } from "../core/pci/names.ts";
+import type { Manifest } from "../core/plugin/manifest.ts";
+import type { Context } from "./command.ts";
+import { hex } from "./lspci.ts";
+import type { Node } from "./system.ts";
+
+/** Of all JSON that the program prints. Grows when a key changes its meaning or goes away. */
+export const SCHEMA = 1;
+
+/** Prints a JSON document: `schema`, `command`, and what the command has to say. */
+export function printJson(context: Context, command: string, body: object): void {
+  context.io.out(JSON.stringify({ schema: SCHEMA, command, ...body }, null, 2));
+}
+
+/** A machine, for JSON. */
+export function machineJson({ kind, description }: Platform): object {
+  return { kind, description };
+}
+
+/** A function, for JSON. What is not there is null, so that every key is always there. */
+export function nodeJson(node: Node, names: PciNames): object {
+  const { identity, manifest } = node;
+  const { vendor, device, virtio } = identity;
+  const subclass = identity.class >> 8;
+  return {
+    address: node.function.address,
+    vendor: hex(vendor, 4),
+    device: hex(device, 4),
+    subsystemVendor: hex(identity.subsystemVendor, 4),
+    subsystem: hex(identity.subsystem, 4),
+    class: hex(identity.class, 6),
+    revision: hex(identity.revision, 2),
+    names: {
+      vendor: names.vendor(vendor) ?? null,
+      device: names.device(vendor, device) ?? null,
+      class: names.subclass(subclass) ?? names.baseClass(subclass >> 8) ?? null,
+    },
+    virtio: virtio ?? null,
+    kernelDriver: node.function.kernelDriver ?? null,
+    refusal: node.function.refusal ?? null,
+    driver: manifest?.name ?? null,
+  };
+}
+
+/** A driver, for JSON. */
+export function manifestJson(manifest: Manifest): object {
+  const { name, description, version, file, entry, match, limits } = manifest;
+  return {
+    name,
+    class: manifest.class,
+    description: description ?? null,
+    version: version ?? null,
+    file,
+    entry,
+    match,
+    limits,
+  };
+}

@@ -1,0 +1,115 @@
+/**
+ * The command line.
+ *
+ * @module
+ */
+import { abortable } from "@std/async";
+import deno from "../deno.json" with { type: "json" };
+import type { Command, Context } from "./command.ts";
+import { COMMANDS } from "./commands.ts";
+import { checkAnything } from "./commands/check.ts";
+import { CliError, EXIT, type ExitCode, exitCode, usageError } from "./exit.ts";
+import { commandHelp, programHelp } from "./help.ts";
+import type { Io } from "./io.ts";
+import { SCHEMA } from "./json.ts";
+import { type Options, parseOptions } from "./options.ts";
+import { printable } from "./printable.ts";
+import { styleFor } from "./style.ts";
+import { suggest } from "./suggest.ts";
+
+/** How long a command may take to clean up after it was told to end, in milliseconds. */
+const GRACE = 5000;
+
+/**
+ * Runs the program.
+ *
+ * @param args Its arguments, without its name.
+ * @returns Its exit status; whatever goes wrong was said on `io.err` by then.
+ */
+export async function run(args: readonly string[], io: Io): Promise<ExitCode> {
+  let options: Options | undefined;
+  try {
+    options = parseOptions(args);
+    const [name, ...words] = options.words;
+    const command = name === undefined ? undefined : findCommand(name);
+    if (options.version) {
+      const { version } = deno;
+      io.out(
+        options.json ? JSON.stringify({ schema: SCHEMA, version }) : `virtio for Deno ${version}`,
+      );
+      return EXIT.done;
+    }
+    if (options.help) {
+      io.out(command ? commandHelp(command) : programHelp());
+      return EXIT.done;
+    }
+    if (command) checkWords(command, words);
+    if (options.write && command?.name !== "check") {
+      throw usageError("Cannot use --write here: it is for the command check");
+    }
+    return await runLimited(command?.run ?? checkAnything, { io, options, words });
+  } catch (error) {
+    io.err(printable(`error: ${error instanceof Error ? error.message : error}`));
+    if (options?.verbose && error instanceof Error && error.stack) io.err(printable(error.stack));
+    return exitCode(error);
+  }
+}
+
+function findCommand(name: string): Command {
+  const command = COMMANDS.find((candidate) => candidate.name === name);
+  if (command) return command;
+  const names = COMMANDS.map((candidate) => candidate.name);
+  throw usageError(
+    `Unknown command ${JSON.stringify(name)}.${suggest(name, names)} ` +
+      `The commands are ${names.join(", ")}; run with --help for more`,
+  );
+}
+
+function checkWords(
+  { name, usage, words: [least, most] }: Command,
+  words: readonly string[],
+): void {
+  if (words.length >= least && words.length <= most) return;
+  const wanted = usage === "" ? "takes no arguments" : `takes ${usage}`;
+  throw usageError(
+    `Cannot run ${name} with ${words.length} arguments: it ${wanted}. Run ${name} --help for examples`,
+  );
+}
+
+/** Runs a command until it is done, its time is over or somebody ends it. */
+async function runLimited(
+  command: (context: Context) => Promise<ExitCode>,
+  { io, options, words }: Pick<Context, "io" | "options" | "words">,
+): Promise<ExitCode> {
+  const time = new AbortController();
+  const signal = AbortSignal.any([time.signal, io.signal]);
+  const { timeout } = options;
+  const timer = setTimeout(() => {
+    const message =
+      `Not done after ${timeout} seconds: --timeout allows more, --verbose tells more`;
+    time.abort(new CliError(EXIT.timeout, message));
+  }, timeout * 1000);
+  const tell = (line: string) => io.err(printable(line));
+  const running = command({
+    io,
+    options,
+    words,
+    signal,
+    style: styleFor(io, options.color),
+    talk: options.quiet ? () => {} : tell,
+    detail: options.verbose ? tell : () => {},
+    until: (promise) => abortable(promise, signal),
+  });
+  // A command that was told to end cleans up first; one that does not manage to is left behind.
+  let grace: ReturnType<typeof setTimeout> | undefined;
+  const left = Promise.withResolvers<never>();
+  const end = () => grace = setTimeout(() => left.reject(signal.reason), GRACE);
+  signal.addEventListener("abort", end, { once: true });
+  try {
+    return await Promise.race([running, left.promise]);
+  } finally {
+    signal.removeEventListener("abort", end);
+    clearTimeout(timer);
+    clearTimeout(grace);
+  }
+}

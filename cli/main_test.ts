@@ -1,0 +1,416 @@
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { memoryDisk, RANDOM, runFake } from "./fake_test.ts";
+import { Status } from "../core/class/lane.ts";
+import { RequestError } from "../core/class/request_error.ts";
+import { ManifestError } from "../core/plugin/manifest.ts";
+
+Deno.test("run --help prints examples first, then everything, and opens nothing", async () => {
+  const { exit, out, calls } = await runFake("--help");
+  assertEquals([exit, calls], [0, []]);
+  assert(out.indexOf("Examples:") < out.indexOf("Usage:"));
+  for (
+    const word of ["ls", "show <address>", "check [address...]", "drivers", "explain <address>"]
+  ) {
+    assertStringIncludes(out, `\n  ${word}`);
+  }
+  assertStringIncludes(out, "--machine <host|qemu|simulated>");
+  assertMatch(out, /\n {2}124 +not done in time/);
+});
+
+Deno.test("run <command> --help prints the command's help", async () => {
+  for (const name of ["ls", "show", "check", "drivers", "explain"]) {
+    const { exit, out, calls } = await runFake(`${name} --help`);
+    assertEquals([exit, calls], [0, []]);
+    assert(
+      out.indexOf("Examples:\n  deno run --allow-ffi main.ts " + name) < out.indexOf("Usage:"),
+      out,
+    );
+  }
+});
+
+Deno.test("run --version prints the version of deno.json", async () => {
+  assertMatch((await runFake("--version")).out, /^virtio for Deno \d+\.\d+\.\d+/);
+  assertEquals(Object.keys(JSON.parse((await runFake("-V --json")).out)), ["schema", "version"]);
+});
+
+/** A wrong command line and what is said about it. */
+const WRONG: readonly [string, string][] = [
+  ["chekc", 'Unknown command "chekc". Did you mean "check"? The commands are ls, show, check'],
+  ["frobnicate", 'Unknown command "frobnicate". The commands are'],
+  ["ls --machin qemu", 'Unknown option "--machin". Did you mean "--machine"?'],
+  ["ls -x", 'Unknown option "-x".'],
+  [
+    "ls --machine qemo",
+    'Unknown value "qemo" for --machine: wanted one of host, qemu, simulated. Did you',
+  ],
+  ["ls --machine", "Cannot use --machine without a value: wanted host, qemu, simulated"],
+  ["ls --machine qemu --machine host", "Cannot use --machine 2 times"],
+  [
+    "ls --isolation thread",
+    'Unknown value "thread" for --isolation: wanted one of process, inline',
+  ],
+  ["ls --plugins", "Cannot use --plugins without a value: wanted a folder"],
+  ["ls --timeout soon", 'Unknown value "soon" for --timeout: wanted seconds'],
+  ["ls --timeout 0", `Unknown value "0" for --timeout: wanted seconds, more than 0`],
+  ["ls --quiet --verbose", "Cannot be quiet and verbose at once"],
+  ["ls --write", "Cannot use --write here: it is for the command check"],
+  ["ls 00:03.0", "Cannot run ls with 1 arguments: it takes no arguments"],
+  ["show", "Cannot run show with 0 arguments: it takes <address>. Run show --help"],
+  ["explain 00:01.0 00:02.0", "Cannot run explain with 2 arguments"],
+  ["show card", 'Cannot read "card" as a PCI address: it looks like 00:03.0'],
+  ["check -- -smp 2", "Cannot use what follows --: it is for QEMU. Add --machine qemu"],
+  ["check --machine host -- -smp 2", "Cannot use what follows --"],
+];
+
+for (const [line, message] of WRONG) {
+  Deno.test(`run ${line}: exit 2`, async () => {
+    const { exit, out, err } = await runFake(line);
+    assertEquals([exit, out], [2, ""]);
+    assertStringIncludes(err, `error: ${message}`);
+  });
+}
+
+Deno.test("run says which addresses there are if one is unknown, exit 3", async () => {
+  for (const command of ["show", "explain", "check"]) {
+    const { exit, out, err, calls } = await runFake(`${command} 00:09.0 --machine simulated`);
+    assertEquals([exit, out], [3, ""]);
+    assertStringIncludes(
+      err,
+      "Cannot find 0000:00:09.0 on the simulated machine (a made-up simulated): it has",
+    );
+    assertStringIncludes(err, "0000:00:00.0, 0000:00:01.0, 0000:00:02.0, 0000:00:03.0");
+    assertEquals(calls.slice(-2), ["close kernel", "close machine"]);
+  }
+});
+
+Deno.test("run passes options on", async () => {
+  const { exit, calls } = await runFake(
+    "ls --plugins a --machine qemu --plugins=b -- -smp 2 --json",
+  );
+  assertEquals(exit, 0);
+  assertEquals(calls, ["load a b", "open qemu -smp 2 --json", "close kernel", "close machine"]);
+});
+
+Deno.test("run without a command checks a simulated machine where nothing may be driven, and says so", async () => {
+  const { exit, out, err, calls } = await runFake("");
+  assertEquals(exit, 0);
+  assertEquals(calls.filter((call) => call.startsWith("open")), ["open host", "open simulated"]);
+  assertEquals(
+    err.split("\n")[0],
+    "No device here may be driven: 2 would have a driver, ls and explain tell more. Starting the simulated machine instead",
+  );
+  assertStringIncludes(out, "0000:00:02.0 blk (process 1234) passed");
+});
+
+Deno.test("run without a command stays on this machine if something may be driven, and does not write", async () => {
+  const disk = memoryDisk();
+  const { exit, calls } = await runFake("", { refusal: "", disk });
+  assertEquals(exit, 0);
+  assertEquals(calls.filter((call) => call.startsWith("open")), ["open host"]);
+  assertEquals([disk.writes, disk.flushes], [0, 0]);
+});
+
+Deno.test("run without a command, with a machine, stays there", async () => {
+  const { exit, calls } = await runFake("--machine host");
+  assertEquals(exit, 4);
+  assertEquals(calls.filter((call) => call.startsWith("open")), ["open host"]);
+});
+
+Deno.test("run gives up after --timeout, exit 124, and closes what it opened", async () => {
+  const { exit, err, calls } = await runFake("check --machine qemu --timeout 0.05", {
+    attach: () => new Promise(() => {}),
+  });
+  assertEquals(exit, 124);
+  assertStringIncludes(err, "error: Not done after 0.05 seconds");
+  assertEquals(calls.slice(-2), ["close kernel", "close machine"]);
+});
+
+Deno.test("run closes a machine that opens after the time is over", async () => {
+  const opening = Promise.withResolvers<never>();
+  const closed = Promise.withResolvers<void>();
+  const { exit } = await runFake("ls --timeout 0.01", { openMachine: () => opening.promise });
+  assertEquals(exit, 124);
+  opening.resolve({ [Symbol.asyncDispose]: () => Promise.resolve(closed.resolve()) } as never);
+  await closed.promise;
+});
+
+Deno.test("run ends with the reason's status when it is interrupted", async () => {
+  const { CliError } = await import("./exit.ts");
+  const signal = AbortSignal.abort(new CliError(130, "Ended by SIGINT"));
+  const { exit, err } = await runFake("ls", { signal });
+  assertEquals([exit, err], [130, "error: Ended by SIGINT"]);
+});
+
+Deno.test("run maps errors of the core to exit statuses", async () => {
+  const named = (name: string) => Object.assign(new Error("x"), { name });
+  const cases: [Error, number][] = [
+    [new Error("x"), 1],
+    [new ManifestError("x"), 2],
+    [new Deno.errors.NotCapable("x"), 5],
+    [Object.assign(new Error("x"), { code: "EACCES" }), 5],
+    [named("DeviceFault"), 6],
+    [named("PluginGone"), 7],
+    [new RequestError("Cannot", Status.failed), 1],
+    [new RequestError("Cannot", Status.invalid), 6],
+    [new RequestError("Cannot", Status.gone), 7],
+    [named("TimeoutError"), 124],
+  ];
+  for (const [error, status] of cases) {
+    const { exit, err } = await runFake("ls", { openMachine: () => Promise.reject(error) });
+    assertEquals([exit, err], [status, `error: ${error.message}`]);
+  }
+});
+
+Deno.test("run --verbose tells details and --quiet nothing", async () => {
+  assertStringIncludes((await runFake("ls --verbose")).err, "the kernel is up");
+  assertEquals((await runFake("check --quiet --machine simulated")).err, "");
+});
+
+Deno.test("run uses colours only on a terminal, and only if nobody objects", async () => {
+  const colours = async (line: string, environment = {}, terminal = true) =>
+    (await runFake(`check --machine simulated ${line}`, { terminal, environment })).out.includes(
+      "\x1b[",
+    );
+  assertEquals(await colours(""), true);
+  assertEquals(await colours("", {}, false), false);
+  assertEquals(await colours("--no-color"), false);
+  assertEquals(await colours("", { NO_COLOR: "1" }), false);
+  assertEquals(await colours("", { TERM: "dumb" }), false);
+});
+
+Deno.test("ls prints lspci's line, who holds the function, and our driver", async () => {
+  const { out } = await runFake("ls");
+  assertEquals(
+    out,
+    [
+      "00:00.0 Host bridge [0600]: Intel Corporation 82G33/G31/P35/P31 Express DRAM Controller [8086:29c0]  kernel: -           driver: -",
+      "00:01.0 Unassigned class [ffff]: Red Hat, Inc. Virtio 1.0 RNG [1af4:1044] (rev 01)                   kernel: virtio-pci  driver: (random)",
+      "00:02.0 SCSI storage controller [0100]: Red Hat, Inc. Virtio 1.0 block device [1af4:1042] (rev 01)   kernel: virtio-pci  driver: (blk)",
+      "00:03.0 Ethernet controller [0200]: Red Hat, Inc. Virtio 1.0 network device [1af4:1041] (rev 01)     kernel: virtio-pci  driver: -",
+    ].join("\n"),
+  );
+});
+
+const DEVICE_KEYS = [
+  "address",
+  "vendor",
+  "device",
+  "subsystemVendor",
+  "subsystem",
+  "class",
+  "revision",
+  "names",
+  "virtio",
+  "kernelDriver",
+  "refusal",
+  "driver",
+];
+
+Deno.test("ls --json has stable keys", async () => {
+  const json = JSON.parse((await runFake("ls --json --machine simulated")).out);
+  assertEquals(Object.keys(json), ["schema", "command", "machine", "devices"]);
+  assertEquals([json.schema, json.command], [1, "ls"]);
+  assertEquals(json.machine, { kind: "simulated", description: "a made-up simulated" });
+  for (const device of json.devices) assertEquals(Object.keys(device), DEVICE_KEYS);
+  assertEquals(json.devices[2], {
+    address: "0000:00:02.0",
+    vendor: "1af4",
+    device: "1042",
+    subsystemVendor: "1af4",
+    subsystem: "1100",
+    class: "010000",
+    revision: "01",
+    names: {
+      vendor: "Red Hat, Inc.",
+      device: "Virtio 1.0 block device",
+      class: "SCSI storage controller",
+    },
+    virtio: { type: 2, name: "block", generation: "modern" },
+    kernelDriver: null,
+    refusal: null,
+    driver: "blk",
+  });
+});
+
+Deno.test("show looks at a device of the host and does not take it", async () => {
+  const { exit, out, calls } = await runFake("show 0:1.0", { refusal: "" });
+  assertEquals(exit, 0);
+  assertEquals(calls.filter((call) => call.startsWith("attach")), []);
+  assertMatch(out, /virtio +entropy \(type 4\), modern/);
+  assertMatch(out, /kernel driver +virtio-pci/);
+});
+
+Deno.test("show tells features and queues of a device of another machine", async () => {
+  const { out } = await runFake("show 00:01.0 --machine simulated");
+  assertMatch(out, /runs +process 1234/);
+  assertMatch(out, /features +VIRTIO_F_VERSION_1/);
+  assertMatch(out, /queues +0 requests: 8/);
+  const json = JSON.parse((await runFake("show 00:01.0 --machine simulated --json")).out);
+  assertEquals(Object.keys(json), [
+    "schema",
+    "command",
+    "machine",
+    "device",
+    "capabilities",
+    "capabilitiesFault",
+    "work",
+  ]);
+  assertEquals(Object.keys(json.device), DEVICE_KEYS);
+  assertEquals(json.work.report, { status: 15 });
+  assertEquals(JSON.parse((await runFake("show 00:03.0 --json")).out).work, null);
+});
+
+Deno.test("drivers lists the manifests without opening a machine", async () => {
+  const { out, calls } = await runFake("drivers --plugins x");
+  assertEquals(calls, ["load x"]);
+  assertStringIncludes(
+    out,
+    "random (entropy)\n  for vendor 1af4, device 1044\n  for vendor 1af4, device 1005\n",
+  );
+  const json = JSON.parse((await runFake("drivers --json", { loadManifests: () => [RANDOM] })).out);
+  assertEquals(Object.keys(json), ["schema", "command", "drivers"]);
+  assertEquals(Object.keys(json.drivers[0]), [
+    "name",
+    "class",
+    "description",
+    "version",
+    "file",
+    "entry",
+    "match",
+    "limits",
+  ]);
+});
+
+Deno.test("explain tells every rule and why it does not fit", async () => {
+  const net = await runFake("explain 00:03.0");
+  assertEquals(net.exit, 0);
+  assertEquals(net.out.split("\n").slice(1), [
+    "VirtIO network device (type 1), modern",
+    "  random: vendor 1af4, device 1044: no, device is 1041",
+    "  random: vendor 1af4, device 1005: no, device is 1041",
+    "  blk: vendor 1af4, device 1042: no, device is 1041",
+    "  blk: vendor 1af4, device 1001: no, device is 1041",
+    "No driver: none of 4 rules fits",
+  ]);
+  const held = await runFake("explain 00:01.0");
+  assertStringIncludes(held.out, "random: vendor 1af4, device 1044: fits");
+  assertStringIncludes(
+    held.out,
+    "random fits, but may not have it: the kernel driver virtio-pci drives it",
+  );
+  const json = JSON.parse((await runFake("explain 00:01.0 --machine qemu --json")).out);
+  assertEquals(Object.keys(json), ["schema", "command", "machine", "device", "rules", "verdict"]);
+  assertEquals(json.verdict, "random drives it");
+  assertEquals(json.rules[1], {
+    driver: "random",
+    file: "plugins/random/plugin.json",
+    match: { vendor: "1af4", device: "1005" },
+    fits: false,
+    mismatch: { field: "device", wanted: "1005", found: "1044" },
+  });
+});
+
+Deno.test("check puts every device with a driver to work, one line each", async () => {
+  const { exit, out, err } = await runFake("check --machine simulated --isolation inline");
+  assertEquals(exit, 0);
+  const lines = out.split("\n");
+  assertEquals(lines.length, 4);
+  assertEquals(lines[0], "0000:00:00.0 no driver (not VirtIO)");
+  assertMatch(
+    lines[1]!,
+    /^0000:00:01.0 random \(inline\) passed: 2 reads, 8192 bytes, [\d.]+ MB\/s$/,
+  );
+  assertMatch(
+    lines[2]!,
+    /^0000:00:02.0 blk \(inline\) passed: "disk-1", 8388608 bytes, written and read: /,
+  );
+  assertMatch(lines[2]!, /offset 4194304 length 2097152 sha256 [0-9a-f]{64}$/);
+  assertEquals(lines[3], "0000:00:03.0 no driver (VirtIO network)");
+  assertStringIncludes(err, "All 2 devices passed");
+});
+
+Deno.test("check --json has stable keys, and the truth about what was written", async () => {
+  const disk = memoryDisk();
+  const { exit, out } = await runFake("check --machine qemu --json", { disk });
+  assertEquals(exit, 0);
+  const json = JSON.parse(out);
+  assertEquals(Object.keys(json), ["schema", "command", "machine", "passed", "devices"]);
+  assertEquals(json.passed, true);
+  for (const device of json.devices) {
+    assertEquals(Object.keys(device), [
+      ...DEVICE_KEYS,
+      "outcome",
+      "isolation",
+      "pid",
+      "findings",
+      "figures",
+      "error",
+    ]);
+  }
+  assertEquals(json.devices.map((device: { outcome: string }) => device.outcome), [
+    "no driver",
+    "passed",
+    "passed",
+    "no driver",
+  ]);
+  const { offset, length, sha256, nonce } = json.devices[2].figures;
+  const region = disk.bytes.subarray(offset, offset + length);
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", region)).toHex();
+  assertEquals(hash, sha256);
+  assertStringIncludes(
+    new TextDecoder().decode(region.subarray(0, 64)),
+    `check ${nonce} at ${offset}\n`,
+  );
+});
+
+Deno.test("check checks the named devices only, each once", async () => {
+  const { exit, out, calls } = await runFake("check 00:02.0 0000:00:02.0 --machine simulated");
+  assertEquals([exit, out.split("\n").length], [0, 1]);
+  assertEquals(calls.filter((call) => call.startsWith("attach")), ["attach 0000:00:02.0"]);
+});
+
+Deno.test("check never writes to a disk of the host unless told to", async () => {
+  const kept = memoryDisk(), written = memoryDisk();
+  assertEquals((await runFake("check", { refusal: "", disk: kept })).exit, 0);
+  assertEquals(kept.writes, 0);
+  assertEquals((await runFake("check --write", { refusal: "", disk: written })).exit, 0);
+  assert(written.writes > 0);
+});
+
+Deno.test("check of devices that are all refused: exit 4, and what to do instead", async () => {
+  for (const line of ["check", "check 00:01.0"]) {
+    const { exit, out, err, calls } = await runFake(line);
+    assertEquals(exit, 4);
+    assertStringIncludes(
+      out,
+      "0000:00:01.0 random refused: the kernel driver virtio-pci drives it",
+    );
+    assertStringIncludes(err, "To see a driver work: --machine simulated");
+    assertEquals(calls.filter((call) => call.startsWith("attach")), []);
+  }
+});
+
+Deno.test("check without any device of ours: exit 3; of one without a driver: exit 0", async () => {
+  assertEquals((await runFake("check", { loadManifests: () => [] })).exit, 3);
+  assertEquals((await runFake("check 00:03.0 --machine simulated")).exit, 0);
+});
+
+Deno.test("check goes on after a device that failed, and fails", async () => {
+  const entropy = { read: (bytes: number) => Promise.resolve(new Uint8Array(bytes)) };
+  const { exit, out, err } = await runFake("check --machine simulated", { entropy });
+  assertEquals(exit, 1);
+  assertMatch(out, /random \(process 1234\) failed: alive: not all bytes/);
+  assertMatch(out, /blk \(process 1234\) passed/);
+  assert(!err.includes("passed"));
+});
+
+Deno.test("check of a device whose driver fails has the status of that failure", async () => {
+  const error = Object.assign(new Error("the driver's process ended"), { name: "PluginGone" });
+  const entropy = { read: () => Promise.reject(error) };
+  const { exit, out } = await runFake("check --machine simulated", { entropy });
+  assertEquals(exit, 7);
+  assertStringIncludes(out, "0000:00:01.0 random failed: the driver's process ended");
+  const json = JSON.parse((await runFake("check --machine simulated --json", { entropy })).out);
+  assertEquals(json.passed, false);
+  assertEquals(json.devices[1].error, { exit: 7, message: "the driver's process ended" });
+});

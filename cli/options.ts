@@ -1,0 +1,127 @@
+import { parseArgs } from "@std/cli";
+import { usageError } from "./exit.ts";
+import { suggest } from "./suggest.ts";
+import type { Isolation, Machine } from "./system.ts";
+
+/** A command line, taken apart. */
+export interface Options {
+  /** What stands there without a dash: the command and its arguments. */
+  readonly words: readonly string[];
+  /** Where to look for devices; undefined if the user did not say. */
+  readonly machine?: Machine;
+  /** Where drivers run. */
+  readonly isolation: Isolation;
+  /** Folders with drivers, beside our own. */
+  readonly plugins: readonly string[];
+  /** Seconds until everything is given up. */
+  readonly timeout: number;
+  /** Print JSON instead of text. */
+  readonly json: boolean;
+  /** `check` may write to disks of this machine. */
+  readonly write: boolean;
+  /** Print help. */
+  readonly help: boolean;
+  /** Print the version. */
+  readonly version: boolean;
+  /** No talk but errors. */
+  readonly quiet: boolean;
+  /** More talk. */
+  readonly verbose: boolean;
+  /** Colours are allowed. */
+  readonly color: boolean;
+  /** What follows `--`: for QEMU. */
+  readonly qemuArguments: readonly string[];
+}
+
+const MACHINES: readonly Machine[] = ["host", "qemu", "simulated"];
+const ISOLATIONS: readonly Isolation[] = ["process", "inline"];
+const FLAGS = ["json", "write", "help", "version", "quiet", "verbose", "color"] as const;
+const VALUES = ["machine", "isolation", "plugins", "timeout"] as const;
+const NAMES = [...FLAGS.filter((name) => name !== "color"), ...VALUES, "no-color"];
+
+/**
+ * Takes a command line apart.
+ *
+ * @throws {CliError} With status 2, if an option or its value is wrong.
+ */
+export function parseOptions(args: readonly string[]): Options {
+  const parsed = parseArgs(args, {
+    "--": true,
+    boolean: FLAGS,
+    string: [...VALUES, "_"],
+    collect: VALUES,
+    negatable: ["color"],
+    default: { color: true },
+    alias: { help: "h", version: "V", quiet: "q", verbose: "v" },
+    unknown(arg, key) {
+      if (key !== undefined) throw unknownOption(arg);
+    },
+  });
+  const machine = single("machine", parsed.machine);
+  const isolation = single("isolation", parsed.isolation);
+  const timeout = single("timeout", parsed.timeout);
+  const options: Options = {
+    words: parsed._.map(String),
+    ...(machine === undefined ? {} : { machine: oneOf("machine", machine, MACHINES) }),
+    isolation: isolation === undefined ? "process" : oneOf("isolation", isolation, ISOLATIONS),
+    plugins: parsed.plugins.map((folder) => folder || missing("plugins", "a folder")),
+    timeout: timeout === undefined ? 120 : seconds(timeout),
+    json: parsed.json,
+    write: parsed.write,
+    help: parsed.help,
+    version: parsed.version,
+    quiet: parsed.quiet,
+    verbose: parsed.verbose,
+    color: parsed.color,
+    qemuArguments: parsed["--"],
+  };
+  if (options.qemuArguments.length > 0 && options.machine !== "qemu") {
+    throw usageError(
+      "Cannot use what follows --: it is for QEMU. Add --machine qemu, or leave it out",
+    );
+  }
+  if (options.quiet && options.verbose) {
+    throw usageError("Cannot be quiet and verbose at once: leave out --quiet or --verbose");
+  }
+  return options;
+}
+
+function unknownOption(arg: string): Error {
+  const name = arg.replace(/^-+/, "").replace(/=.*$/s, "");
+  const hint = suggest(name, NAMES).replace('"', '"--');
+  return usageError(
+    `Unknown option ${JSON.stringify(arg)}.${hint} Run with --help to see them all`,
+  );
+}
+
+function single(name: string, values: readonly string[]): string | undefined {
+  if (values.length > 1) {
+    throw usageError(`Cannot use --${name} ${values.length} times: give it once`);
+  }
+  return values[0];
+}
+
+function oneOf<T extends string>(name: string, value: string, known: readonly T[]): T {
+  const found = known.find((candidate) => candidate === value);
+  if (found) return found;
+  if (value === "") return missing(name, known.join(", "));
+  throw usageError(
+    `Unknown value ${JSON.stringify(value)} for --${name}: wanted one of ${known.join(", ")}.` +
+      suggest(value, known),
+  );
+}
+
+function seconds(value: string): number {
+  const number = Number(value);
+  // A timer holds 31 bits of milliseconds.
+  if (value !== "" && number > 0 && number <= 2_000_000) return number;
+  throw usageError(
+    `Unknown value ${
+      JSON.stringify(value)
+    } for --timeout: wanted seconds, more than 0 and up to 2000000`,
+  );
+}
+
+function missing(name: string, wanted: string): never {
+  throw usageError(`Cannot use --${name} without a value: wanted ${wanted}`);
+}

@@ -1,0 +1,9 @@
+/**
+ * Text that devices and drivers had a hand in, made safe to print: what steers a terminal becomes visible. Our own
+ * colours are put around it afterwards.
+ */
+export function printable(text: string): string {
+  return text.replace(/[^\P{Cc}\n]|\p{Bidi_Control}/gu, (character) => {
+    return `\\u{${character.codePointAt(0)!.toString(16)}}`;
+  });
+}

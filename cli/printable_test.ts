@@ -1,0 +1,10 @@
+import { assertEquals } from "@std/assert";
+import { printable } from "./printable.ts";
+
+Deno.test("printable shows what would steer a terminal, and leaves everything else", () => {
+  assertEquals(
+    printable("\x1b[2J\x9b1m\r\x7f\u202eabc"),
+    "\\u{1b}[2J\\u{9b}1m\\u{d}\\u{7f}\\u{202e}abc",
+  );
+  assertEquals(printable("Müller, 4 µs 🙂\nnext"), "Müller, 4 µs 🙂\nnext");
+});
