@@ -30,22 +30,21 @@ export class SplitDriver implements Virtqueue {
   readonly size: number;
   readonly counters: QueueCounters = { published: 0, completed: 0, notifications: 0, overlong: 0 };
 
+  // Words are signed where only their bits matter: V8 moves those without a detour through floating point.
   readonly #halves: Uint16Array<SharedArrayBuffer>;
-  readonly #words: Uint32Array<SharedArrayBuffer>;
-  readonly #low: Uint32Array;
-  readonly #high: Uint32Array;
-  readonly #run: Uint32Array;
+  readonly #words: Int32Array<SharedArrayBuffer>;
+  readonly #addresses: AddressTable;
   readonly #bytes: number;
+  /** Bytes of the arena whose addresses are the first one plus an offset, without a carry: all or none. */
+  readonly #plain: number;
+  readonly #low: number;
+  readonly #high: number;
   readonly #mask: number;
   readonly #eventIndex: boolean;
   readonly #notify: () => void;
-  readonly #limit: number;
 
-  // Places in the ring: of 32-bit words for tables and used elements, of 16-bit halves for the rest.
+  // Places in the ring: of 32-bit words for descriptors and used elements, of 16-bit halves for the rest.
   readonly #descriptors: number;
-  readonly #tables: number;
-  readonly #tableWords: number;
-  readonly #tablesOffset: number;
   readonly #availableFlags: number;
   readonly #availableIndex: number;
   readonly #availableRing: number;
@@ -55,24 +54,30 @@ export class SplitDriver implements Virtqueue {
   readonly #usedRing: number;
   readonly #availableEvent: number;
 
-  // For each descriptor its successor in the free list or chain; for each head of a chain in flight the rest.
-  // A chain that is not in flight has no descriptors.
-  readonly #next: Uint16Array;
-  readonly #tail: Uint16Array;
-  readonly #taken: Uint16Array;
-  readonly #writable: Float64Array;
-  readonly #cookie: Uint32Array;
+  /** Offset of the indirect tables in the arena; −1 without them. */
+  readonly #tables: number;
+  readonly #segments: number;
+  /** Successors in an indirect table: the descriptors stand in their order. */
+  readonly #sequence: Uint16Array<ArrayBuffer>;
+  /** Successors in the ring's own table: of a free descriptor the next free one, else the next of its chain. */
+  readonly #next: Uint16Array<ArrayBuffer>;
+  /**
+   * For each head of a chain in flight, {@linkcode CHAIN} words; a chain that is not in flight takes no descriptors.
+   * Behind them the record of the request that is being built.
+   */
+  readonly #chains: Int32Array<ArrayBuffer>;
+  readonly #building: number;
   #firstFree = 0;
   #free: number;
   #inFlight = 0;
 
-  // The request that is being built.
-  #buildingCookie = 0;
-  #buildingCount = 0;
-  #buildingWritable = 0;
-  #buildingLast = 0;
-  #buildingAt = 0;
-  #full = false;
+  // The request that is being built: the table that it stands in, the next descriptor there, and room for more.
+  #table = 0;
+  #order: Uint16Array<ArrayBuffer>;
+  #at = 0;
+  #room = 0;
+  #count = 0;
+  #last = 0;
 
   #available = 0;
   #published = 0;
@@ -84,20 +89,18 @@ export class SplitDriver implements Virtqueue {
     const { size } = layout;
     this.size = size;
     this.#halves = new Uint16Array(memory);
-    this.#words = new Uint32Array(memory);
-    this.#low = addresses.low;
-    this.#high = addresses.high;
-    this.#run = addresses.run;
+    this.#words = new Int32Array(memory);
+    this.#addresses = addresses;
     this.#bytes = Math.min(memory.byteLength, addresses.low.length * PAGE);
+    this.#low = addresses.low[0]! | 0;
+    this.#high = addresses.high[0]! | 0;
+    const whole = addresses.run[0]! >= this.#bytes && addresses.low[0]! + this.#bytes <= 2 ** 32;
+    this.#plain = whole ? this.#bytes : 0;
     this.#mask = size - 1;
     this.#eventIndex = options.eventIndex;
     this.#notify = options.notify;
-    this.#limit = layout.indirect === undefined ? size : layout.segments;
 
     this.#descriptors = layout.descriptors / 4;
-    this.#tablesOffset = layout.indirect ?? -1;
-    this.#tables = (layout.indirect ?? 0) / 4;
-    this.#tableWords = layout.segments * WORDS;
     this.#availableFlags = layout.driver / 2;
     this.#availableIndex = this.#availableFlags + 1;
     this.#availableRing = this.#availableFlags + 2;
@@ -107,12 +110,13 @@ export class SplitDriver implements Virtqueue {
     this.#usedRing = layout.device / 4 + 1;
     this.#availableEvent = this.#usedFlags + 2 + 4 * size;
 
-    this.#next = new Uint16Array(size);
-    for (let i = 0; i < size; i++) this.#next[i] = i + 1 & this.#mask;
-    this.#tail = new Uint16Array(size);
-    this.#taken = new Uint16Array(size);
-    this.#writable = new Float64Array(size);
-    this.#cookie = new Uint32Array(size);
+    this.#tables = layout.indirect ?? -1;
+    this.#segments = layout.segments;
+    this.#sequence = Uint16Array.from({ length: layout.segments }, (_, i) => i + 1);
+    this.#next = Uint16Array.from({ length: size }, (_, i) => i + 1 & this.#mask);
+    this.#building = size * CHAIN;
+    this.#chains = new Int32Array(this.#building + CHAIN);
+    this.#order = this.#next;
     this.#free = size;
   }
 
@@ -125,112 +129,124 @@ export class SplitDriver implements Virtqueue {
   }
 
   begin(cookie: number): void {
-    this.#buildingCookie = cookie;
-    this.#buildingCount = 0;
-    this.#buildingWritable = 0;
-    // A chain stands in the ring's own table, along the free list, or in the table that belongs to its head.
-    this.#buildingAt = this.#firstFree;
-    this.#full = this.#free === 0;
+    const head = this.#firstFree;
+    this.#chains[this.#building + COOKIE] = cookie;
+    this.#chains[this.#building + WRITABLE] = 0;
+    this.#count = 0;
+    if (this.#tables < 0) {
+      this.#table = this.#descriptors;
+      this.#order = this.#next;
+      this.#at = head;
+      this.#room = this.#free;
+    } else {
+      this.#table = (this.#tables >> 2) + head * this.#segments * WORDS;
+      this.#order = this.#sequence;
+      this.#at = 0;
+      this.#room = this.#free === 0 ? 0 : this.#segments;
+    }
   }
 
   readable(offset: number, length: number): void {
-    if (this.#buildingWritable > 0) {
+    if (this.#chains[this.#building + WRITABLE]! > 0) {
       throw new Error("Cannot add a readable buffer: it follows a writable one");
     }
-    this.#add(offset, length, 0);
+    this.#add(offset, length, NEXT);
   }
 
   writable(offset: number, length: number): void {
-    this.#add(offset, length, WRITE);
-    this.#buildingWritable += length;
+    this.#chains[this.#building + WRITABLE]! += length;
+    this.#add(offset, length, NEXT | WRITE);
   }
 
-  #add(offset: number, length: number, flag: number): void {
+  #add(offset: number, length: number, flags: number): void {
+    if (offset >= 0 && length > 0 && offset + length <= this.#plain) {
+      this.#put(this.#low + offset, this.#high, length, flags);
+    } else this.#addPieces(offset, length, flags);
+  }
+
+  /** Adds a buffer of an arena that consists of several runs: a descriptor for each that it touches. */
+  #addPieces(offset: number, length: number, flags: number): void {
     if (!(offset >= 0 && length > 0 && offset + length <= this.#bytes)) {
       throw new RangeError(
         `Cannot add ${length} bytes at ${offset}: the arena has ${this.#bytes} bytes`,
       );
     }
-    const words = this.#words;
-    const indirect = this.#tablesOffset >= 0;
-    const most = indirect ? this.#limit : this.#free;
+    const { low, high, run } = this.#addresses;
     while (length > 0) {
-      if (this.#full || this.#buildingCount >= most) {
-        this.#full = true;
-        return;
-      }
       const page = offset >>> PAGE_SHIFT;
       const inPage = offset & (PAGE - 1);
-      let part = this.#run[page]! - inPage;
-      if (part > length) part = length;
-      const descriptor = this.#buildingAt;
-      let at: number;
-      let next: number;
-      if (indirect) {
-        next = this.#buildingCount + 1;
-        at = this.#tables + this.#firstFree * this.#tableWords + this.#buildingCount * WORDS;
-      } else {
-        next = this.#next[descriptor]!;
-        at = this.#descriptors + descriptor * WORDS;
-        this.#buildingLast = descriptor;
-        this.#buildingAt = next;
-      }
-      words[at] = this.#low[page]! + inPage;
-      words[at + 1] = this.#high[page]!;
-      words[at + 2] = part;
-      words[at + 3] = flag | NEXT | next << 16;
-      this.#buildingCount++;
+      const part = Math.min(length, run[page]! - inPage);
+      this.#put(low[page]! + inPage, high[page]!, part, flags);
       offset += part;
       length -= part;
     }
   }
 
-  commit(): boolean {
-    if (this.#full) {
-      if (this.#inFlight === 0) {
-        throw new RangeError(`Cannot commit a request: it has more than ${this.#limit} buffers`);
-      }
-      return false;
+  #put(low: number, high: number, length: number, flags: number): void {
+    if (this.#room <= 0) {
+      this.#room = -1;
+      return;
     }
-    if (this.#broken) return false;
-    const count = this.#buildingCount;
-    if (count === 0) throw new Error("Cannot commit a request without a buffer");
+    const descriptor = this.#at;
+    const next = this.#order[descriptor]!;
+    const at = this.#table + descriptor * WORDS;
     const words = this.#words;
-    const head = this.#firstFree;
-    let taken = count;
-    let tail = this.#buildingLast;
-    if (this.#tablesOffset < 0) {
-      words[this.#descriptors + tail * WORDS + 3]! &= WRITE;
-    } else {
-      const table = this.#tables + head * this.#tableWords;
-      const entry = this.#descriptors + head * WORDS;
-      taken = 1;
-      tail = head;
-      words[table + (count - 1) * WORDS + 3]! &= WRITE;
-      if (count === 1) {
-        words[entry] = words[table]!;
-        words[entry + 1] = words[table + 1]!;
-        words[entry + 2] = words[table + 2]!;
-        words[entry + 3] = words[table + 3]!;
-      } else {
-        const offset = this.#tablesOffset + head * this.#tableWords * 4;
-        const page = offset >>> PAGE_SHIFT;
-        words[entry] = this.#low[page]! + (offset & (PAGE - 1));
-        words[entry + 1] = this.#high[page]!;
-        words[entry + 2] = count * DESCRIPTOR_BYTES;
-        words[entry + 3] = INDIRECT;
-      }
+    words[at] = low;
+    words[at + 1] = high;
+    words[at + 2] = length;
+    words[at + 3] = flags | next << 16;
+    this.#at = next;
+    this.#last = descriptor;
+    this.#room--;
+    this.#count++;
+  }
+
+  commit(): boolean {
+    const count = this.#count;
+    if (this.#room < 0) {
+      if (this.#inFlight > 0) return false;
+      throw new RangeError(`Cannot commit a request: it has more than ${count} buffers`);
     }
+    if (count === 0) throw new Error("Cannot commit a request without a buffer");
+    if (this.#broken) return false;
+    const head = this.#firstFree;
+    const chain = head * CHAIN;
+    const chains = this.#chains;
+    const writable = chains[this.#building + WRITABLE]!;
+    this.#words[this.#table + this.#last * WORDS + 3] = writable > 0 ? WRITE : 0;
+    let tail = this.#last;
+    let taken = count;
+    if (this.#tables >= 0) {
+      this.#pointToTable(head, count);
+      tail = head;
+      taken = 1;
+    }
+    chains[chain + EXTENT] = taken << 16 | tail;
+    chains[chain + WRITABLE] = writable;
+    chains[chain + COOKIE] = chains[this.#building + COOKIE]!;
     this.#firstFree = this.#next[tail]!;
     this.#free -= taken;
     this.#inFlight++;
-    this.#tail[head] = tail;
-    this.#taken[head] = taken;
-    this.#writable[head] = this.#buildingWritable;
-    this.#cookie[head] = this.#buildingCookie;
-    this.#halves[this.#availableRing + (this.#available & this.#mask)] = head;
-    this.#available = this.#available + 1 & 0xffff;
+    const available = this.#available;
+    this.#halves[this.#availableRing + (available & this.#mask)] = head;
+    this.#available = available + 1 & 0xffff;
     return true;
+  }
+
+  /** Makes a descriptor of the ring stand for the table that belongs to it, or for the only descriptor in there. */
+  #pointToTable(head: number, count: number): void {
+    const words = this.#words;
+    const entry = this.#descriptors + head * WORDS;
+    if (count === 1) {
+      words.copyWithin(entry, this.#table, this.#table + WORDS);
+      return;
+    }
+    const offset = this.#table * 4;
+    const page = offset >>> PAGE_SHIFT;
+    words[entry] = this.#addresses.low[page]! + (offset & (PAGE - 1));
+    words[entry + 1] = this.#addresses.high[page]!;
+    words[entry + 2] = count * DESCRIPTOR_BYTES;
+    words[entry + 3] = INDIRECT;
   }
 
   publish(): void {
@@ -256,36 +272,42 @@ export class SplitDriver implements Virtqueue {
     const count = Atomics.load(this.#halves, this.#usedIndex) - used & 0xffff;
     if (count === 0) return 0;
     if (count > this.#inFlight) {
-      return this.#fail(
+      this.#fail(
         "D-48",
         `moved the used index by ${count} with ${this.#inFlight} requests in flight`,
       );
+      return 0;
     }
     const words = this.#words;
+    const chains = this.#chains;
     for (let i = 0; i < count; i++) {
       const at = this.#usedRing + (used & this.#mask) * 2;
-      const head = words[at]!;
-      let written = words[at + 1]!;
+      const head = words[at]! >>> 0;
+      let written = words[at + 1]! >>> 0;
       if (head >= this.size) {
-        return this.#fail("D-41", `used descriptor ${head} of a queue of ${this.size}`);
+        this.#fail("D-41", `used descriptor ${head} of a queue of ${this.size}`);
+        return i;
       }
-      const taken = this.#taken[head]!;
-      if (taken === 0) {
-        return this.#fail("D-42", `used descriptor ${head}, which heads no request in flight`);
+      const chain = head * CHAIN;
+      const extent = chains[chain + EXTENT]!;
+      if (extent === 0) {
+        this.#fail("D-42", `used descriptor ${head}, which heads no request in flight`);
+        return i;
       }
-      if (written > this.#writable[head]!) {
-        written = this.#writable[head]!;
+      if (written > chains[chain + WRITABLE]!) {
+        written = chains[chain + WRITABLE]!;
         this.counters.overlong++;
       }
-      this.#taken[head] = 0;
-      this.#next[this.#tail[head]!] = this.#firstFree;
+      chains[chain + EXTENT] = 0;
+      this.#next[extent & 0xffff] = this.#firstFree;
       this.#firstFree = head;
-      this.#free += taken;
+      this.#free += extent >>> 16;
       this.#inFlight--;
       used = used + 1 & 0xffff;
       this.#used = used;
       this.counters.completed++;
-      collect(this.#cookie[head]!, written);
+      // Last, since it may begin the next request.
+      collect(chains[chain + COOKIE]! >>> 0, written);
     }
     return count;
   }
@@ -297,8 +319,10 @@ export class SplitDriver implements Virtqueue {
     return Atomics.load(this.#halves, this.#usedIndex) !== this.#used;
   }
 
-  #fail(rule: string, what: string): number {
+  #fail(rule: string, what: string): void {
     this.#broken = { rule, what };
-    return 0;
   }
 }
+
+/** Words of a chain's record: descriptors taken and the last of them, writable bytes, cookie. */
+const CHAIN = 4, EXTENT = 0, WRITABLE = 1, COOKIE = 2;
