@@ -7,19 +7,19 @@
 import { run } from "./cli/main.ts";
 import { processIo } from "./cli/process_io.ts";
 import type { System } from "./cli/system.ts";
-import { InterruptLoop } from "./core/irq/interrupt_loop.ts";
-import { Kernel } from "./core/kernel/kernel.ts";
-import { loadPlugin } from "./core/kernel/load_plugin.ts";
-import { DRIVERS } from "./drivers.ts";
-import { openMachine } from "./mod.ts";
 
-/** What the commands work with. */
+/** The core. Loaded at first use: help and wrong command lines do not need it. */
 const system: System = {
-  loadDrivers: (folders) => [...folders.map(loadPlugin), ...DRIVERS],
-  async openKernel({ machine, board, qemuArguments, drivers, ...options }) {
-    const loop = new InterruptLoop();
-    const platform = await openMachine(machine, loop);
-    return new Kernel({ loop, platform, drivers }, options);
+  async loadDrivers(folders) {
+    const [{ loadPlugin }, { DRIVERS }] = await Promise.all([
+      import("./core/kernel/load_plugin.ts"),
+      import("./drivers.ts"),
+    ]);
+    return [...folders.map(loadPlugin), ...DRIVERS];
+  },
+  async openKernel(options) {
+    const { openKernel } = await import("./mod.ts");
+    return await openKernel(options);
   },
 };
 

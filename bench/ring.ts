@@ -88,7 +88,9 @@ function measure(descriptors: number, batch: number): number {
       done += queue.drain(collect);
     }
     const ns = (performance.now() - begin) * 1e6 / done;
-    if (bytes !== done * BUFFER_BYTES || queue.inFlight !== 0) throw new Error("The ring lost requests");
+    if (bytes !== done * BUFFER_BYTES || queue.inFlight !== 0) {
+      throw new Error("The ring lost requests");
+    }
     return ns;
   }
 

@@ -54,6 +54,11 @@ export function usageError(message: string): CliError {
   return new CliError(EXIT.usage, message);
 }
 
+/** What to tell of whatever was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** Which status an error of the core leads to, by its name: the classes are spread over the layers. */
 const BY_NAME: Readonly<Record<string, ExitCode>> = {
   NotCapable: EXIT.permission,
@@ -73,6 +78,7 @@ export function exitCode(error: unknown): ExitCode {
   if (!(error instanceof Error)) return EXIT.failed;
   const { code, status } = error as { readonly code?: unknown; readonly status?: unknown };
   if (code === "EACCES" || code === "EPERM") return EXIT.permission;
+  if (code === "ENOENT") return EXIT.notFound;
   if (error.name === "RequestError" && status === Status.gone) return EXIT.driver;
   if (error.name === "RequestError" && status === Status.invalid) return EXIT.protocol;
   return BY_NAME[error.name] ?? EXIT.failed;

@@ -5,9 +5,19 @@ import { BUILT_IN_NAMES } from "../core/pci/names_built_in.ts";
 import type { Registers } from "../core/pci/registers.ts";
 import { virtioIdentity } from "../core/pci/virtio_identity.ts";
 import { choose } from "../core/plugin/choose.ts";
-import { type Manifest, parseManifest } from "../core/plugin/manifest.ts";
+import type { BlockClient } from "../core/class/block_client.ts";
+import type { EntropyClient } from "../core/class/entropy_client.ts";
+import type { PluginSource } from "../core/kernel/attach.ts";
+import type { Device } from "../core/kernel/device.ts";
+import { parseManifest } from "../core/plugin/manifest.ts";
+import type { OpenOptions } from "../mod.ts";
+import type { Disk } from "./check/block.ts";
 import { run } from "./main.ts";
-import type { BlockClient, Device, EntropyClient, Isolation, Machine, System } from "./system.ts";
+import type { Machine } from "./options.ts";
+import type { Kernel, System } from "./system.ts";
+
+/** What the commands use of an entropy client. */
+type Entropy = Pick<EntropyClient, "read">;
 
 /** What a run left behind. */
 export interface Ran {
@@ -23,13 +33,17 @@ export interface World {
   readonly terminal?: boolean;
   readonly environment?: Record<string, string>;
   readonly signal?: AbortSignal;
-  readonly entropy?: EntropyClient;
-  readonly disk?: BlockClient;
+  readonly entropy?: Entropy;
+  readonly disk?: Disk;
   /** Of all functions of the host. */
   readonly refusal?: string;
   readonly attach?: () => Promise<Device>;
-  readonly openMachine?: () => Promise<Platform>;
-  readonly loadManifests?: () => Manifest[];
+  readonly openKernel?: () => Promise<Kernel>;
+  readonly drivers?: readonly PluginSource[];
+  /** Of all devices: why they went out of work. */
+  readonly gone?: string;
+  /** Of all devices: what their description fails with. */
+  readonly describe?: Error;
 }
 
 /** Runs a command line in a made-up world. */
@@ -47,41 +61,55 @@ export async function runFake(line: string, world: World = {}): Promise<Ran> {
   return { exit, out: out.join("\n"), err: err.join("\n"), calls };
 }
 
-export const RANDOM = manifest("random", "entropy", "1044", "1005");
-export const BLK = manifest("blk", "block", "1042", "1001");
+export const RANDOM = driver("random", "entropy", "1044", "1005");
+export const BLK = driver("blk", "block", "1042", "1001");
 
-function manifest(name: string, kind: string, ...devices: string[]): Manifest {
+function driver(name: string, kind: string, ...devices: string[]): PluginSource {
   const match = devices.map((device) => ({ vendor: "1af4", device }));
   const text = JSON.stringify({ name, entry: "./mod.ts", class: kind, match });
-  return parseManifest(text, `plugins/${name}/plugin.json`);
+  const manifest = parseManifest(text, `plugins/${name}/plugin.json`);
+  return { manifest, entry: `file:///plugins/${name}/mod.ts` };
 }
 
 function fakeSystem(world: World, calls: string[]): System {
+  const drivers = world.drivers ?? [RANDOM, BLK];
   return {
-    async openMachine({ machine, qemuArguments }) {
-      calls.push(["open", machine, ...qemuArguments].join(" "));
-      return await (world.openMachine?.() ?? fakePlatform(machine, world, calls));
-    },
-    loadManifests(folders) {
+    loadDrivers(folders) {
       calls.push(["load", ...folders].join(" "));
-      return world.loadManifests?.() ?? [RANDOM, BLK];
+      return Promise.resolve(drivers);
     },
-    openKernel({ platform, manifests, isolation, log }) {
-      log("the kernel is up");
-      const nodes = platform.functions.map((fn, index) => {
-        const identity = IDENTITIES[index]!;
-        return { function: fn, identity, ...choose(manifests, identity) };
-      });
-      return Promise.resolve({
-        nodes,
-        attach(address) {
-          calls.push(`attach ${address}`);
-          const node = nodes.find((candidate) => candidate.function.address === address);
-          return world.attach?.() ?? Promise.resolve(fakeDevice(address, node, isolation, world));
-        },
-        [Symbol.asyncDispose]: () => Promise.resolve(void calls.push("close kernel")),
-      });
+    openKernel(options) {
+      const { machine = "host", plugins = [], qemu } = options;
+      calls.push(["open", machine, ...plugins, ...(qemu ? [JSON.stringify(qemu)] : [])].join(" "));
+      return world.openKernel?.() ??
+        Promise.resolve(fakeKernel(fakePlatform(machine, world), drivers, options, world, calls));
     },
+  };
+}
+
+function fakeKernel(
+  platform: Platform,
+  drivers: readonly PluginSource[],
+  options: OpenOptions,
+  world: World,
+  calls: string[],
+): Kernel {
+  options.log?.("the kernel is up");
+  const nodes = platform.functions.map((fn, index) => {
+    const identity = IDENTITIES[index]!;
+    const manifests = drivers.map(({ manifest }) => manifest);
+    return { function: fn, identity, ...choose(manifests, identity) };
+  });
+  return {
+    platform,
+    nodes,
+    attach(address) {
+      calls.push(`attach ${address}`);
+      const node = nodes.find((candidate) => candidate.function.address === address);
+      return world.attach?.() ??
+        Promise.resolve(fakeDevice(address, node?.manifest?.name ?? "?", options, world, calls));
+    },
+    [Symbol.asyncDispose]: () => Promise.resolve(void calls.push("close kernel")),
   };
 }
 
@@ -106,7 +134,7 @@ function identity(vendor: number, device: number, kind: number): PciIdentity {
   return virtio ? { ...ids, virtio } : ids;
 }
 
-function fakePlatform(machine: Machine, world: World, calls: string[]): Platform {
+function fakePlatform(machine: Machine, world: World): Platform {
   const refusal = machine === "host"
     ? world.refusal ?? "the kernel driver virtio-pci drives it"
     : "";
@@ -123,7 +151,7 @@ function fakePlatform(machine: Machine, world: World, calls: string[]): Platform
     kind: machine,
     description: `a made-up ${machine}`,
     functions,
-    [Symbol.asyncDispose]: () => Promise.resolve(void calls.push("close machine")),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }
 
@@ -139,25 +167,35 @@ const EMPTY: Registers = {
 
 function fakeDevice(
   address: string,
-  node: { readonly manifest?: Manifest } | undefined,
-  isolation: Isolation,
+  driver: string,
+  { isolation = "process", interrupts = true }: OpenOptions,
   world: World,
+  calls: string[],
 ): Device {
-  const shared = {
-    address,
-    driver: node?.manifest?.name ?? "?",
-    isolation,
-    ...(isolation === "process" ? { pid: 1234 } : {}),
-    features: ["VIRTIO_F_VERSION_1"],
-    queues: [{ name: "requests", index: 0, size: 8 }],
-    describe: () => ({ status: 15 }),
+  const pid = isolation === "process" ? 1234 : undefined;
+  const deviceClass = driver === "blk" ? "block" : "entropy";
+  const client = driver === "blk" ? world.disk ?? memoryDisk() : world.entropy ?? goodEntropy;
+  const facts = { address, driver, class: deviceClass, isolation } as const;
+  return {
+    ...facts,
+    pid,
+    // The rest of the real clients is of no use to the commands.
+    client: client as BlockClient | EntropyClient,
+    gone: Promise.resolve(world.gone),
+    describe: () =>
+      world.describe ? Promise.reject(world.describe) : Promise.resolve({
+        ...facts,
+        ...(pid === undefined ? {} : { pid }),
+        status: ["ACKNOWLEDGE", "DRIVER", "FEATURES_OK", "DRIVER_OK"],
+        features: { offered: "0x130000021", accepted: "0x100000001" },
+        interrupts: interrupts ? "msix" : "polling",
+        queues: [{ name: "requests", index: 0, size: 8, ...(interrupts ? { vector: 1 } : {}) }],
+      }),
+    [Symbol.asyncDispose]: () => Promise.resolve(void calls.push(`detach ${address}`)),
   };
-  return node?.manifest?.class === "block"
-    ? { ...shared, class: "block", client: world.disk ?? memoryDisk() }
-    : { ...shared, class: "entropy", client: world.entropy ?? goodEntropy };
 }
 
-export const goodEntropy: EntropyClient = {
+export const goodEntropy: Entropy = {
   read: (bytes) => Promise.resolve(crypto.getRandomValues(new Uint8Array(bytes))),
 };
 
@@ -165,7 +203,7 @@ export const goodEntropy: EntropyClient = {
 export function memoryDisk(
   capacity = 8 << 20,
   blockSize = 512,
-): BlockClient & { readonly bytes: Uint8Array<ArrayBuffer>; writes: number; flushes: number } {
+): Disk & { readonly bytes: Uint8Array<ArrayBuffer>; writes: number; flushes: number } {
   const bytes = new Uint8Array(capacity);
   const check = (offset: number, length: number) => {
     if (

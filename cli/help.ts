@@ -7,7 +7,12 @@ const PROGRAM = "deno run --allow-ffi main.ts";
 
 const OPTIONS: readonly (readonly [string, string])[] = [
   ["--machine <host|qemu|simulated>", "where the devices are (host)"],
+  ["--board <q35|pc>", "what QEMU is to be, with --machine qemu (q35)"],
   ["--isolation <process|inline>", "where drivers run (process: each in one of its own)"],
+  [
+    "--interrupts <msix|polling>",
+    "how devices tell that they are done (msix, where there is MSI-X)",
+  ],
   ["--plugins <dir>", "a folder with drivers, beside our own; may be repeated"],
   ["--json", 'data as JSON, with "schema": 1'],
   ["--timeout <seconds>", "give up after that (120); exit status 124"],
@@ -17,7 +22,10 @@ const OPTIONS: readonly (readonly [string, string])[] = [
   ["--no-color", "no colours, as with NO_COLOR=1 or without a terminal"],
   ["-h, --help", "this text; after a command, the command's"],
   ["-V, --version", "the version"],
-  ["-- <arguments>", "for QEMU, with --machine qemu"],
+  [
+    "-- <arguments>",
+    "for QEMU; without any it has an entropy source and a disk in memory",
+  ],
 ];
 
 /** Help for the whole program. */
@@ -29,7 +37,7 @@ export function programHelp(): string {
     ...table([
       [PROGRAM, "check the devices here, or simulated ones if none may be driven"],
       ...COMMANDS.flatMap(({ examples }) => examples.slice(0, 1)).map(onCommandLine),
-      onCommandLine(["check --machine qemu -- -smp 2", "the rest of the line goes to QEMU"]),
+      onCommandLine(["ls --machine qemu -- -device virtio-rng-pci", "the rest goes to QEMU"]),
     ]),
     "",
     `Usage: ${PROGRAM} [command] [options]`,

@@ -1,9 +1,9 @@
+import type { Node } from "../core/kernel/kernel.ts";
 import type { Platform } from "../core/platform/platform.ts";
 import type { PciNames } from "../core/pci/names.ts";
 import type { Manifest } from "../core/plugin/manifest.ts";
 import type { Context } from "./command.ts";
 import { hex } from "./lspci.ts";
-import type { Node } from "./system.ts";
 
 /** Of all JSON that the program prints. Grows when a key changes its meaning or goes away. */
 export const SCHEMA = 1;

@@ -8,7 +8,7 @@ import deno from "../deno.json" with { type: "json" };
 import type { Command, Context } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
 import { checkAnything } from "./commands/check.ts";
-import { CliError, EXIT, type ExitCode, exitCode, usageError } from "./exit.ts";
+import { CliError, EXIT, type ExitCode, exitCode, messageOf, usageError } from "./exit.ts";
 import { commandHelp, programHelp } from "./help.ts";
 import type { Io } from "./io.ts";
 import { SCHEMA } from "./json.ts";
@@ -49,8 +49,10 @@ export async function run(args: readonly string[], io: Io): Promise<ExitCode> {
     }
     return await runLimited(command?.run ?? checkAnything, { io, options, words });
   } catch (error) {
-    io.err(printable(`error: ${error instanceof Error ? error.message : error}`));
-    if (options?.verbose && error instanceof Error && error.stack) io.err(printable(error.stack));
+    io.err(printable(`error: ${messageOf(error)}`));
+    // Errors that the commands make say all there is to say.
+    const unexpected = error instanceof Error && !(error instanceof CliError);
+    if (options?.verbose && unexpected && error.stack) io.err(printable(error.stack));
     return exitCode(error);
   }
 }

@@ -60,6 +60,9 @@ const WRONG: readonly [string, string][] = [
   ["show card", 'Cannot read "card" as a PCI address: it looks like 00:03.0'],
   ["check -- -smp 2", "Cannot use what follows --: it is for QEMU. Add --machine qemu"],
   ["check --machine host -- -smp 2", "Cannot use what follows --"],
+  ["ls --board pc", "Cannot use --board: it is for QEMU. Add --machine qemu, or leave it out"],
+  ["ls --machine qemu --board i440fx", 'Unknown value "i440fx" for --board: wanted one of q35, pc'],
+  ["ls --interrupts intx", 'Unknown value "intx" for --interrupts: wanted one of msix, polling'],
 ];
 
 for (const [line, message] of WRONG) {
@@ -79,7 +82,7 @@ Deno.test("run says which addresses there are if one is unknown, exit 3", async 
       "Cannot find 0000:00:09.0 on the simulated machine (a made-up simulated): it has",
     );
     assertStringIncludes(err, "0000:00:00.0, 0000:00:01.0, 0000:00:02.0, 0000:00:03.0");
-    assertEquals(calls.slice(-2), ["close kernel", "close machine"]);
+    assertEquals(calls.at(-1), "close kernel");
   }
 });
 
@@ -88,7 +91,16 @@ Deno.test("run passes options on", async () => {
     "ls --plugins a --machine qemu --plugins=b -- -smp 2 --json",
   );
   assertEquals(exit, 0);
-  assertEquals(calls, ["load a b", "open qemu -smp 2 --json", "close kernel", "close machine"]);
+  assertEquals(calls, [
+    'open qemu a b {"machine":"q35","arguments":["-smp","2","--json"]}',
+    "close kernel",
+  ]);
+});
+
+Deno.test("run gives QEMU an entropy source and a disk in memory if the user names no device", async () => {
+  const { calls } = await runFake("ls --machine qemu --board pc");
+  const qemu = '{"machine":"pc","arguments":["-device","virtio-rng-pci"],"disks":[67108864]}';
+  assertEquals(calls[0], `open qemu ${qemu}`);
 });
 
 Deno.test("run without a command checks a simulated machine where nothing may be driven, and says so", async () => {
@@ -118,20 +130,20 @@ Deno.test("run without a command, with a machine, stays there", async () => {
 
 Deno.test("run gives up after --timeout, exit 124, and closes what it opened", async () => {
   const { exit, err, calls } = await runFake("check --machine qemu --timeout 0.05", {
-    attach: () => new Promise(() => {}),
+    entropy: { read: () => new Promise(() => {}) },
   });
   assertEquals(exit, 124);
   assertStringIncludes(err, "error: Not done after 0.05 seconds");
-  assertEquals(calls.slice(-2), ["close kernel", "close machine"]);
+  assertEquals(calls.at(-1), "close kernel");
 });
 
-Deno.test("run closes a machine that opens after the time is over", async () => {
+Deno.test("run closes a kernel that opens after the time is over", async () => {
   const opening = Promise.withResolvers<never>();
-  const closed = Promise.withResolvers<void>();
-  const { exit } = await runFake("ls --timeout 0.01", { openMachine: () => opening.promise });
-  assertEquals(exit, 124);
-  opening.resolve({ [Symbol.asyncDispose]: () => Promise.resolve(closed.resolve()) } as never);
-  await closed.promise;
+  let closed = false;
+  const late = { [Symbol.asyncDispose]: () => Promise.resolve(void (closed = true)) };
+  setTimeout(() => opening.resolve(late as never), 50);
+  const { exit } = await runFake("ls --timeout 0.01", { openKernel: () => opening.promise });
+  assertEquals([exit, closed], [124, true]);
 });
 
 Deno.test("run ends with the reason's status when it is interrupted", async () => {
@@ -148,6 +160,7 @@ Deno.test("run maps errors of the core to exit statuses", async () => {
     [new ManifestError("x"), 2],
     [new Deno.errors.NotCapable("x"), 5],
     [Object.assign(new Error("x"), { code: "EACCES" }), 5],
+    [Object.assign(new Error("x"), { code: "ENOENT" }), 3],
     [named("DeviceFault"), 6],
     [named("PluginGone"), 7],
     [new RequestError("Cannot", Status.failed), 1],
@@ -156,7 +169,7 @@ Deno.test("run maps errors of the core to exit statuses", async () => {
     [named("TimeoutError"), 124],
   ];
   for (const [error, status] of cases) {
-    const { exit, err } = await runFake("ls", { openMachine: () => Promise.reject(error) });
+    const { exit, err } = await runFake("ls", { openKernel: () => Promise.reject(error) });
     assertEquals([exit, err], [status, `error: ${error.message}`]);
   }
 });
@@ -240,11 +253,21 @@ Deno.test("show looks at a device of the host and does not take it", async () =>
   assertMatch(out, /kernel driver +virtio-pci/);
 });
 
-Deno.test("show tells features and queues of a device of another machine", async () => {
-  const { out } = await runFake("show 00:01.0 --machine simulated");
+Deno.test("show tells status, features and queues of a device of another machine", async () => {
+  const { out, calls } = await runFake("show 00:01.0 --machine simulated");
+  assertEquals(calls.slice(-2), ["detach 0000:00:01.0", "close kernel"]);
   assertMatch(out, /runs +process 1234/);
-  assertMatch(out, /features +VIRTIO_F_VERSION_1/);
-  assertMatch(out, /queues +0 requests: 8/);
+  assertMatch(out, /status +ACKNOWLEDGE, DRIVER, FEATURES_OK, DRIVER_OK/);
+  assertMatch(out, /offers +0x130000021/);
+  assertMatch(out, /accepted +0x100000001 bit 0, VIRTIO_F_VERSION_1/);
+  assertMatch(out, /not accepted +bit 5, VIRTIO_F_INDIRECT_DESC, VIRTIO_F_EVENT_IDX/);
+  assertMatch(out, /interrupts +msix/);
+  assertMatch(out, /queue 0 +requests, 8 entries, vector 1, 0 published/);
+  const polled = await runFake("show 00:01.0 --machine simulated --interrupts polling");
+  assertMatch(polled.out, /interrupts +polling\nqueue 0 +requests, 8 entries, no vector/);
+});
+
+Deno.test("show --json has stable keys", async () => {
   const json = JSON.parse((await runFake("show 00:01.0 --machine simulated --json")).out);
   assertEquals(Object.keys(json), [
     "schema",
@@ -253,11 +276,24 @@ Deno.test("show tells features and queues of a device of another machine", async
     "device",
     "capabilities",
     "capabilitiesFault",
+    "structures",
     "work",
+    "error",
   ]);
   assertEquals(Object.keys(json.device), DEVICE_KEYS);
-  assertEquals(json.work.report, { status: 15 });
+  assertEquals([json.work.pid, json.work.features.accepted], [1234, "0x100000001"]);
   assertEquals(JSON.parse((await runFake("show 00:03.0 --json")).out).work, null);
+});
+
+Deno.test("show tells what is known of a device that does not work, and has the failure's status", async () => {
+  const describe = Object.assign(new Error("it hangs"), { name: "PluginGone" });
+  const { exit, out } = await runFake("show 00:01.0 --machine simulated", { describe });
+  assertEquals(exit, 7);
+  assertMatch(out, /virtio +entropy[^]*does not work +it hangs/);
+  const json = JSON.parse(
+    (await runFake("show 00:01.0 --machine simulated --json", { describe })).out,
+  );
+  assertEquals([json.work, json.error], [null, { exit: 7, message: "it hangs" }]);
 });
 
 Deno.test("drivers lists the manifests without opening a machine", async () => {
@@ -267,7 +303,7 @@ Deno.test("drivers lists the manifests without opening a machine", async () => {
     out,
     "random (entropy)\n  for vendor 1af4, device 1044\n  for vendor 1af4, device 1005\n",
   );
-  const json = JSON.parse((await runFake("drivers --json", { loadManifests: () => [RANDOM] })).out);
+  const json = JSON.parse((await runFake("drivers --json", { drivers: [RANDOM] })).out);
   assertEquals(Object.keys(json), ["schema", "command", "drivers"]);
   assertEquals(Object.keys(json.drivers[0]), [
     "name",
@@ -366,7 +402,7 @@ Deno.test("check --json has stable keys, and the truth about what was written", 
 Deno.test("check checks the named devices only, each once", async () => {
   const { exit, out, calls } = await runFake("check 00:02.0 0000:00:02.0 --machine simulated");
   assertEquals([exit, out.split("\n").length], [0, 1]);
-  assertEquals(calls.filter((call) => call.startsWith("attach")), ["attach 0000:00:02.0"]);
+  assertEquals(calls.slice(1), ["attach 0000:00:02.0", "detach 0000:00:02.0", "close kernel"]);
 });
 
 Deno.test("check never writes to a disk of the host unless told to", async () => {
@@ -391,7 +427,7 @@ Deno.test("check of devices that are all refused: exit 4, and what to do instead
 });
 
 Deno.test("check without any device of ours: exit 3; of one without a driver: exit 0", async () => {
-  assertEquals((await runFake("check", { loadManifests: () => [] })).exit, 3);
+  assertEquals((await runFake("check", { drivers: [] })).exit, 3);
   assertEquals((await runFake("check 00:03.0 --machine simulated")).exit, 0);
 });
 
@@ -402,6 +438,14 @@ Deno.test("check goes on after a device that failed, and fails", async () => {
   assertMatch(out, /random \(process 1234\) failed: alive: not all bytes/);
   assertMatch(out, /blk \(process 1234\) passed/);
   assert(!err.includes("passed"));
+});
+
+Deno.test("check tells why the driver is gone that left a request unfinished", async () => {
+  const entropy = { read: () => Promise.reject(new RequestError("Cannot read", Status.gone)) };
+  const gone = "its process ended by signal 9";
+  const { exit, out } = await runFake("check --machine simulated", { entropy, gone });
+  assertEquals(exit, 7);
+  assertMatch(out, /random failed: Cannot read: .*: its process ended by signal 9/);
 });
 
 Deno.test("check of a device whose driver fails has the status of that failure", async () => {

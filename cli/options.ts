@@ -1,7 +1,13 @@
 import { parseArgs } from "@std/cli";
 import { usageError } from "./exit.ts";
 import { suggest } from "./suggest.ts";
-import type { Isolation, Machine } from "./system.ts";
+
+/** Where the devices are: on this machine, in a QEMU of our own, or made of device models. */
+export type Machine = typeof MACHINES[number];
+const MACHINES = ["host", "qemu", "simulated"] as const;
+const BOARDS = ["q35", "pc"] as const;
+const ISOLATIONS = ["process", "inline"] as const;
+const INTERRUPTS = ["msix", "polling"] as const;
 
 /** A command line, taken apart. */
 export interface Options {
@@ -9,8 +15,12 @@ export interface Options {
   readonly words: readonly string[];
   /** Where to look for devices; undefined if the user did not say. */
   readonly machine?: Machine;
+  /** What board QEMU is to be. */
+  readonly board: typeof BOARDS[number];
   /** Where drivers run. */
-  readonly isolation: Isolation;
+  readonly isolation: typeof ISOLATIONS[number];
+  /** How devices tell that they are done. */
+  readonly interrupts: typeof INTERRUPTS[number];
   /** Folders with drivers, beside our own. */
   readonly plugins: readonly string[];
   /** Seconds until everything is given up. */
@@ -33,10 +43,8 @@ export interface Options {
   readonly qemuArguments: readonly string[];
 }
 
-const MACHINES: readonly Machine[] = ["host", "qemu", "simulated"];
-const ISOLATIONS: readonly Isolation[] = ["process", "inline"];
 const FLAGS = ["json", "write", "help", "version", "quiet", "verbose", "color"] as const;
-const VALUES = ["machine", "isolation", "plugins", "timeout"] as const;
+const VALUES = ["machine", "board", "isolation", "interrupts", "plugins", "timeout"] as const;
 const NAMES = [...FLAGS.filter((name) => name !== "color"), ...VALUES, "no-color"];
 
 /**
@@ -58,12 +66,16 @@ export function parseOptions(args: readonly string[]): Options {
     },
   });
   const machine = single("machine", parsed.machine);
+  const board = single("board", parsed.board);
   const isolation = single("isolation", parsed.isolation);
+  const interrupts = single("interrupts", parsed.interrupts);
   const timeout = single("timeout", parsed.timeout);
   const options: Options = {
     words: parsed._.map(String),
     ...(machine === undefined ? {} : { machine: oneOf("machine", machine, MACHINES) }),
-    isolation: isolation === undefined ? "process" : oneOf("isolation", isolation, ISOLATIONS),
+    board: oneOf("board", board ?? "q35", BOARDS),
+    isolation: oneOf("isolation", isolation ?? "process", ISOLATIONS),
+    interrupts: oneOf("interrupts", interrupts ?? "msix", INTERRUPTS),
     plugins: parsed.plugins.map((folder) => folder || missing("plugins", "a folder")),
     timeout: timeout === undefined ? 120 : seconds(timeout),
     json: parsed.json,
@@ -79,6 +91,9 @@ export function parseOptions(args: readonly string[]): Options {
     throw usageError(
       "Cannot use what follows --: it is for QEMU. Add --machine qemu, or leave it out",
     );
+  }
+  if (board !== undefined && options.machine !== "qemu") {
+    throw usageError("Cannot use --board: it is for QEMU. Add --machine qemu, or leave it out");
   }
   if (options.quiet && options.verbose) {
     throw usageError("Cannot be quiet and verbose at once: leave out --quiet or --verbose");

@@ -7,3 +7,8 @@ export function printable(text: string): string {
     return `\\u{${character.codePointAt(0)!.toString(16)}}`;
   });
 }
+
+/** The first line of a text: what others wrote must not look like another line of ours. */
+export function firstLine(text: string): string {
+  return text.split("\n", 1)[0]!;
+}

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { printable } from "./printable.ts";
+import { firstLine, printable } from "./printable.ts";
 
 Deno.test("printable shows what would steer a terminal, and leaves everything else", () => {
   assertEquals(
@@ -7,4 +7,9 @@ Deno.test("printable shows what would steer a terminal, and leaves everything el
     "\\u{1b}[2J\\u{9b}1m\\u{d}\\u{7f}\\u{202e}abc",
   );
   assertEquals(printable("Müller, 4 µs 🙂\nnext"), "Müller, 4 µs 🙂\nnext");
+});
+
+Deno.test("firstLine leaves out all that follows", () => {
+  assertEquals(firstLine("it failed\n0000:00:01.0 blk passed"), "it failed");
+  assertEquals(firstLine(""), "");
 });

@@ -10,7 +10,10 @@ export function processIo(system: System): Io {
     out: lines(Deno.stdout),
     err: lines(Deno.stderr),
     terminal: Deno.stdout.isTerminal(),
-    environment: environment(),
+    // Help must not fail for want of a permission.
+    get environment() {
+      return environment();
+    },
     signal: endSignal(),
     system,
     names: pciNames,

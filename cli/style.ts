@@ -12,8 +12,8 @@ export interface Style {
 
 /** Colours only where a person reads them and did not say no (https://no-color.org). */
 export function styleFor(io: Pick<Io, "terminal" | "environment">, allowed: boolean): Style {
-  const { NO_COLOR, TERM } = io.environment;
-  const colour = allowed && io.terminal && !NO_COLOR && TERM !== "dumb";
+  const welcome = ({ NO_COLOR, TERM }: Io["environment"]) => !NO_COLOR && TERM !== "dumb";
+  const colour = allowed && io.terminal && welcome(io.environment);
   const paint = (code: number) => (text: string) => colour ? `\x1b[${code}m${text}\x1b[0m` : text;
   return { good: paint(32), bad: paint(31), faint: paint(2) };
 }

@@ -1,4 +1,4 @@
-import type { BlockClient } from "../system.ts";
+import type { BlockClient } from "../../core/class/block_client.ts";
 import { makePattern, newNonce, sha256 } from "./pattern.ts";
 import {
   type CheckOptions,
@@ -7,6 +7,12 @@ import {
   type Result,
   round,
 } from "./result.ts";
+
+/** What a check does with a disk. */
+export type Disk = Pick<
+  BlockClient,
+  "capacity" | "blockSize" | "readOnly" | "id" | "read" | "write" | "flush"
+>;
 
 /** The unit of all lengths and places in a request (virtio 1.3, section 5.2.6). */
 const SECTOR = 512;
@@ -20,7 +26,7 @@ const LATENCY_READS = 64;
  * Checks a disk: identity, capacity, and a region in its middle in requests of many sizes, many at once. If it may
  * be written, a pattern is written there, flushed, read back, and left there, so that others can look for it.
  */
-export async function checkBlock(client: BlockClient, options: CheckOptions): Promise<Result> {
+export async function checkBlock(client: Disk, options: CheckOptions): Promise<Result> {
   const { capacity, blockSize, readOnly } = client;
   const write = options.write && !readOnly;
   const id = await client.id();
@@ -90,7 +96,7 @@ export function cut({ offset, length, blockSize }: Region): { offset: number; le
   return pieces;
 }
 
-async function writeAndRead(client: BlockClient, region: Region): Promise<Work> {
+async function writeAndRead(client: Disk, region: Region): Promise<Work> {
   const nonce = newNonce();
   const pattern = makePattern(nonce, region.offset, region.length);
   const pieces = cut(region);
@@ -127,7 +133,7 @@ async function writeAndRead(client: BlockClient, region: Region): Promise<Work> 
   };
 }
 
-async function readTwice(client: BlockClient, region: Region): Promise<Work> {
+async function readTwice(client: Disk, region: Region): Promise<Work> {
   const pieces = cut(region);
   const start = performance.now();
   const parts = await readPieces(client, region, pieces);
@@ -148,7 +154,7 @@ async function readTwice(client: BlockClient, region: Region): Promise<Work> {
 
 /** Reads all pieces of a region at once. */
 async function readPieces(
-  client: BlockClient,
+  client: Disk,
   region: Region,
   pieces: readonly { readonly offset: number; readonly length: number }[],
 ): Promise<Uint8Array> {
@@ -173,7 +179,7 @@ function same(name: string, region: Region, found: Uint8Array, wanted: Uint8Arra
   };
 }
 
-async function lastBlock(client: BlockClient): Promise<Finding> {
+async function lastBlock(client: Disk): Promise<Finding> {
   const { capacity, blockSize } = client;
   const last = Math.floor(capacity / blockSize) - 1;
   const { length } = await client.read(last * blockSize, blockSize);
@@ -181,7 +187,7 @@ async function lastBlock(client: BlockClient): Promise<Finding> {
 }
 
 /** A read behind the end must fail, and must not harm the device. */
-async function beyondEnd(client: BlockClient): Promise<Finding> {
+async function beyondEnd(client: Disk): Promise<Finding> {
   const name = "behind the end";
   try {
     await client.read(client.capacity, client.blockSize);
@@ -192,7 +198,7 @@ async function beyondEnd(client: BlockClient): Promise<Finding> {
 }
 
 /** The time that one request of one block takes, in microseconds. */
-async function medianLatency(client: BlockClient, { offset, blockSize }: Region): Promise<number> {
+async function medianLatency(client: Disk, { offset, blockSize }: Region): Promise<number> {
   const times: number[] = [];
   for (let count = 0; count < LATENCY_READS; count++) {
     const start = performance.now();

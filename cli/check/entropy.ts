@@ -1,4 +1,4 @@
-import type { EntropyClient } from "../system.ts";
+import type { EntropyClient } from "../../core/class/entropy_client.ts";
 import { type CheckOptions, type Finding, megabytesPerSecond, type Result } from "./result.ts";
 
 const READ_BYTES = 4096;
@@ -11,7 +11,10 @@ const BLOCK_BYTES = 16;
 const LEAST_CHI_SQUARE = 110, GREATEST_CHI_SQUARE = 436;
 
 /** Reads twice from an entropy source. A check like this finds what is broken; it cannot prove randomness. */
-export async function checkEntropy(client: EntropyClient, _options: CheckOptions): Promise<Result> {
+export async function checkEntropy(
+  client: Pick<EntropyClient, "read">,
+  _options: CheckOptions,
+): Promise<Result> {
   const start = performance.now();
   const first = await client.read(READ_BYTES);
   const second = await client.read(READ_BYTES);

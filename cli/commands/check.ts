@@ -1,21 +1,24 @@
+import { Status } from "../../core/class/lane.ts";
+import type { AnyDevice } from "../../core/kernel/device.ts";
+import type { Node } from "../../core/kernel/kernel.ts";
 import { checkDevice } from "../check/check.ts";
 import type { Finding, Result } from "../check/result.ts";
 import type { Command, Context } from "../command.ts";
-import { EXIT, type ExitCode, exitCode } from "../exit.ts";
+import { CliError, EXIT, type ExitCode, exitCode, messageOf } from "../exit.ts";
 import { machineJson, nodeJson, printJson } from "../json.ts";
-import { printable } from "../printable.ts";
-import { findNode, isDrivable, openSession, type Session } from "../session.ts";
-import type { Device, Node } from "../system.ts";
+import { firstLine, printable } from "../printable.ts";
+import { attach, findNode, isDrivable, openKernel } from "../kernel.ts";
+import type { Kernel } from "../system.ts";
 import { where } from "./show.ts";
 
 /** How the check of one device ended. */
 type Outcome =
   | { readonly kind: "no driver" }
   | { readonly kind: "refused"; readonly reason: string }
-  | { readonly kind: "error"; readonly device?: Device; readonly error: unknown }
+  | { readonly kind: "error"; readonly device?: AnyDevice; readonly error: unknown }
   | {
     readonly kind: "passed" | "failed";
-    readonly device: Device;
+    readonly device: AnyDevice;
     readonly result: Result;
     readonly failed: readonly Finding[];
   };
@@ -29,17 +32,22 @@ export const check: Command = {
   examples: [
     ["check", "all devices of this machine that may be driven"],
     ["check --machine simulated", "those of a machine made of device models; needs nothing"],
-    ["check --machine qemu --json", "those of a QEMU machine, for programs"],
+    ["check --machine qemu", "those of a QEMU machine, with a disk in memory"],
+    ["check --machine qemu --board pc --json", "another board, and output for programs"],
     ["check 00:02.0 --isolation inline", "one device, its driver in this process"],
   ],
   notes: [
-    "On qemu and simulated machines disks are written: a pattern stays in the middle of each, and its",
-    "offset, length and SHA-256 are printed. On this machine (host) disks are only read, unless --write.",
+    "Disks of qemu and simulated machines are WRITTEN: up to 2 MiB in the middle of each are overwritten",
+    "with a pattern that stays there; its offset, length and SHA-256 are printed. That includes an image",
+    "of yours that you give to QEMU after --, unless it is read-only (-blockdev ...,read-only=on) or you",
+    "name the addresses of other devices. On this machine (host) disks are only read, unless --write.",
+    "",
+    "QEMU without arguments after -- has an entropy source and a disk of 64 MiB in memory, and no file.",
     "A device without a driver is no failure.",
   ],
   run: async (context) => {
-    await using session = await openSession(context);
-    return await checkSession(context, session);
+    await using kernel = await openKernel(context);
+    return await checkKernel(context, kernel);
   },
 };
 
@@ -47,28 +55,28 @@ export const check: Command = {
 export async function checkAnything(context: Context): Promise<ExitCode> {
   if (context.options.machine !== undefined) return await check.run(context);
   {
-    await using session = await openSession(context);
-    if (session.nodes.some(isDrivable)) return await checkSession(context, session);
-    const { length } = session.nodes.filter(({ manifest }) => manifest);
+    await using kernel = await openKernel(context);
+    if (kernel.nodes.some(isDrivable)) return await checkKernel(context, kernel);
+    const { length } = kernel.nodes.filter(({ manifest }) => manifest);
     const why = length === 0
-      ? `there is none that we have a driver for (${session.platform.description})`
+      ? `there is none that we have a driver for (${kernel.platform.description})`
       : `${length} would have a driver, ls and explain tell more`;
     context.talk(`No device here may be driven: ${why}. Starting the simulated machine instead`);
   }
-  await using session = await openSession(context, "simulated");
-  return await checkSession(context, session);
+  await using kernel = await openKernel(context, "simulated");
+  return await checkKernel(context, kernel);
 }
 
-async function checkSession(context: Context, session: Session): Promise<ExitCode> {
+async function checkKernel(context: Context, kernel: Kernel): Promise<ExitCode> {
   const { words, options, io } = context;
-  const { platform } = session;
-  const named = words.map((word) => findNode(session, word));
-  const nodes = named.length > 0 ? [...new Set(named)] : session.nodes;
+  const { platform } = kernel;
+  const named = words.map((word) => findNode(kernel, word));
+  const nodes = named.length > 0 ? [...new Set(named)] : kernel.nodes;
   const write = platform.kind !== "host" || options.write;
   context.talk(`Checking ${nodes.length} functions of ${platform.description}`);
   const done: (readonly [Node, Outcome])[] = [];
   for (const node of nodes) {
-    const outcome = await checkNode(context, session, node, write);
+    const outcome = await checkNode(context, kernel, node, write);
     done.push([node, outcome]);
     if (!options.json) printOutcome(context, node, outcome);
   }
@@ -98,16 +106,16 @@ async function checkSession(context: Context, session: Session): Promise<ExitCod
 
 async function checkNode(
   context: Context,
-  session: Session,
+  kernel: Kernel,
   node: Node,
   write: boolean,
 ): Promise<Outcome> {
   if (!node.manifest) return { kind: "no driver" };
   const { refusal, address } = node.function;
   if (refusal !== undefined) return { kind: "refused", reason: refusal };
-  let device: Device | undefined;
+  let device: AnyDevice | undefined;
   try {
-    device = await context.until(session.kernel.attach(address));
+    device = await attach(context, kernel, node);
     const result = await context.until(checkDevice(device, { write }));
     for (const { name, passed, detail } of result.findings) {
       context.detail(`${address} ${passed ? "ok" : "NOT ok"}: ${name}: ${detail}`);
@@ -117,8 +125,20 @@ async function checkNode(
   } catch (error) {
     // One broken device must not keep us from the others; the end of the time must.
     context.signal.throwIfAborted();
-    return device ? { kind: "error", device, error } : { kind: "error", error };
+    if (!device) return { kind: "error", error };
+    return { kind: "error", device, error: await withReason(context, device, error) };
+  } finally {
+    // The next one may need the memory.
+    await device?.[Symbol.asyncDispose]();
   }
+}
+
+/** A request that ended because its driver is gone does not know why; the device does. */
+async function withReason(context: Context, device: AnyDevice, error: unknown): Promise<unknown> {
+  const { message, status } = error as { readonly message: string; readonly status?: unknown };
+  if (!(error instanceof Error) || status !== Status.gone) return error;
+  const reason = await context.until(device.gone);
+  return new CliError(EXIT.driver, `${message}: ${reason}`, { cause: error });
 }
 
 /** The first failure decides. That nothing at all was checked must not look like success either. */
@@ -132,7 +152,8 @@ function exitStatus(outcomes: readonly Outcome[], named: boolean): ExitCode {
   return outcomes.some(({ kind }) => kind === "refused") ? EXIT.refused : EXIT.notFound;
 }
 
-function printOutcome({ io, style }: Context, node: Node, outcome: Outcome): void {
+function printOutcome(context: Context, node: Node, outcome: Outcome): void {
+  const { io, style } = context;
   const { address } = node.function;
   const { manifest, identity } = node;
   switch (outcome.kind) {
@@ -143,10 +164,10 @@ function printOutcome({ io, style }: Context, node: Node, outcome: Outcome): voi
     case "refused":
       return io.out(style.faint(`${address} ${manifest?.name} refused: ${outcome.reason}`));
     case "error": {
-      const message = outcome.error instanceof Error
-        ? outcome.error.message
-        : String(outcome.error);
-      return io.out(`${address} ${manifest?.name} ${style.bad("failed")}: ${printable(message)}`);
+      const said = messageOf(outcome.error);
+      context.detail(`${address} ${manifest?.name} failed: ${said}`);
+      const failed = style.bad("failed");
+      return io.out(`${address} ${manifest?.name} ${failed}: ${printable(firstLine(said))}`);
     }
     case "passed":
     case "failed": {
@@ -163,7 +184,7 @@ function printOutcome({ io, style }: Context, node: Node, outcome: Outcome): voi
 
 function outcomeJson(outcome: Outcome): object {
   const none = { isolation: null, pid: null, findings: [], figures: {}, error: null };
-  const at = (device?: Device) =>
+  const at = (device?: AnyDevice) =>
     device ? { isolation: device.isolation, pid: device.pid ?? null } : {};
   switch (outcome.kind) {
     case "no driver":
@@ -171,7 +192,7 @@ function outcomeJson(outcome: Outcome): object {
       return { outcome: outcome.kind, ...none };
     case "error": {
       const { error, device } = outcome;
-      const message = error instanceof Error ? error.message : String(error);
+      const message = messageOf(error);
       return {
         outcome: "failed",
         ...none,

@@ -15,7 +15,8 @@ export const drivers: Command = {
   ],
   notes: ["Only the manifests are read; no driver runs."],
   async run(context) {
-    const manifests = await context.io.system.loadManifests(context.options.plugins);
+    const drivers = await context.io.system.loadDrivers(context.options.plugins);
+    const manifests = drivers.map(({ manifest }) => manifest);
     if (context.options.json) {
       printJson(context, "drivers", { drivers: manifests.map(manifestJson) });
       return EXIT.done;

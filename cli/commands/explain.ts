@@ -1,10 +1,10 @@
 import { formatMatch } from "../../core/pci/match.ts";
+import type { Node } from "../../core/kernel/kernel.ts";
 import type { Command } from "../command.ts";
 import { EXIT } from "../exit.ts";
 import { machineJson, nodeJson, printJson } from "../json.ts";
 import { lspciLine } from "../lspci.ts";
-import { findNode, openSession } from "../session.ts";
-import type { Node } from "../system.ts";
+import { findNode, openKernel } from "../kernel.ts";
 
 /** Tells how a device came to its driver. */
 export const explain: Command = {
@@ -18,8 +18,8 @@ export const explain: Command = {
   ],
   notes: ["Of the rules that fit, the one with the most digits wins; of equal ones, the first."],
   async run(context) {
-    await using session = await openSession(context);
-    const node = findNode(session, context.words[0]!);
+    await using kernel = await openKernel(context);
+    const node = findNode(kernel, context.words[0]!);
     const names = context.io.names();
     if (context.options.json) {
       const rules = node.tried.map(({ manifest, match, result }) => ({
@@ -29,7 +29,7 @@ export const explain: Command = {
         fits: result === true,
         mismatch: result === true ? null : result,
       }));
-      const machine = machineJson(session.platform);
+      const machine = machineJson(kernel.platform);
       const device = nodeJson(node, names);
       printJson(context, "explain", { machine, device, rules, verdict: verdict(node) });
       return EXIT.done;

@@ -2,7 +2,7 @@ import type { Command } from "../command.ts";
 import { EXIT } from "../exit.ts";
 import { machineJson, nodeJson, printJson } from "../json.ts";
 import { lspciLine, needsDomain } from "../lspci.ts";
-import { openSession } from "../session.ts";
+import { openKernel } from "../kernel.ts";
 
 /** Lists the PCI functions. */
 export const ls: Command = {
@@ -20,8 +20,8 @@ export const ls: Command = {
     "A driver in brackets fits, but may not take the function; explain <address> says why.",
   ],
   async run(context) {
-    await using session = await openSession(context);
-    const { nodes, platform } = session;
+    await using kernel = await openKernel(context);
+    const { nodes, platform } = kernel;
     const names = context.io.names();
     if (context.options.json) {
       const devices = nodes.map((node) => nodeJson(node, names));

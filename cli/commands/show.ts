@@ -1,11 +1,21 @@
+import type { AnyDevice, DeviceDescription } from "../../core/kernel/device.ts";
+import type { Node } from "../../core/kernel/kernel.ts";
 import { capabilities, type Capability } from "../../core/pci/capabilities.ts";
+import { findStructures, type Structures } from "../../core/virtio/capabilities.ts";
+import { featureName, featureNumbers } from "../../core/virtio/features.ts";
 import type { Command, Context } from "../command.ts";
-import { EXIT } from "../exit.ts";
+import { EXIT, type ExitCode, exitCode, messageOf } from "../exit.ts";
 import { machineJson, nodeJson, printJson } from "../json.ts";
+import { attach, findNode, isDrivable, openKernel } from "../kernel.ts";
 import { className, deviceName, hex } from "../lspci.ts";
-import { printable } from "../printable.ts";
-import { findNode, isDrivable, openSession, type Session } from "../session.ts";
-import type { Device, Node } from "../system.ts";
+import { firstLine, printable } from "../printable.ts";
+import type { Kernel } from "../system.ts";
+
+/** What was asked for, or why it cannot be had: a broken device is worth showing, too. */
+type Found<T> = { readonly value: T } | { readonly fault: unknown };
+
+/** A line: what, and the fact; none if there is no fact. */
+type Fact = readonly [name: string, fact: string | undefined];
 
 /** Shows one function. */
 export const show: Command = {
@@ -15,93 +25,174 @@ export const show: Command = {
   words: [1, 1],
   examples: [
     ["show 00:03.0", "numbers, names, capabilities, who drives it"],
-    ["show 00:01.0 --machine simulated", "with features and queues"],
+    ["show 00:01.0 --machine simulated", "with status, features and queues"],
   ],
   notes: [
     "On qemu and simulated machines the device is put to work for a moment, to learn its features and",
     "queues. On this machine (host) it is only looked at, never taken.",
   ],
   async run(context) {
-    await using session = await openSession(context);
-    const node = findNode(session, context.words[0]!);
-    const device = await attachIfHarmless(context, session, node);
-    const names = context.io.names();
-    const found = listCapabilities(node);
-    if (context.options.json) {
-      printJson(context, "show", {
-        machine: machineJson(session.platform),
-        device: nodeJson(node, names),
-        capabilities: found.list.map(({ id, offset }) => ({ id: hex(id, 2), offset })),
-        capabilitiesFault: found.fault ?? null,
-        work: device
-          ? {
-            driver: device.driver,
-            isolation: device.isolation,
-            pid: device.pid ?? null,
-            features: device.features,
-            queues: device.queues,
-            report: device.describe(),
-          }
-          : null,
-      });
-      return EXIT.done;
+    await using kernel = await openKernel(context);
+    const node = findNode(kernel, context.words[0]!);
+    const listed = attempt(() => capabilities(node.function.config));
+    const structures = attempt(() => findVirtio(node));
+    const work = await describeIfHarmless(context, kernel, node);
+    if (context.options.json) showJson(context, kernel, node, listed, structures, work);
+    else {
+      const facts = [
+        ...identityFacts(context, node),
+        ...capabilityFacts(listed, structures),
+        ...driverFacts(node),
+        ...workFacts(work),
+      ];
+      for (const [name, fact] of facts) {
+        if (fact) context.io.out(`${name.padEnd(14)} ${printable(fact)}`);
+      }
     }
-    const { identity, manifest } = node;
-    const { kernelDriver, refusal } = node.function;
-    const facts: [string, string | undefined][] = [
-      ["address", node.function.address],
-      ["device", deviceName(identity, names)],
-      ["class", className(identity, names)],
-      ["interface", hex(identity.class & 0xff, 2)],
-      ["subsystem", `${hex(identity.subsystemVendor, 4)}:${hex(identity.subsystem, 4)}`],
-      ["revision", hex(identity.revision, 2)],
-      [
-        "virtio",
-        identity.virtio &&
-        `${identity.virtio.name} (type ${identity.virtio.type}), ${identity.virtio.generation}`,
-      ],
-      [
-        "capabilities",
-        found.list.map(({ id, offset }) => `${hex(id, 2)}@${hex(offset, 2)}`).join(" "),
-      ],
-      ["broken", found.fault],
-      ["kernel driver", kernelDriver ?? "none"],
-      ["our driver", manifest ? `${manifest.name} (${manifest.file})` : "none"],
-      ["not taken", manifest && refusal],
-      ["runs", device && where(device)],
-      ["features", device?.features.join(", ")],
-      [
-        "queues",
-        device?.queues.map(({ name, index, size }) => `${index} ${name}: ${size}`).join(", "),
-      ],
-    ];
-    for (const [name, fact] of facts) {
-      if (fact) context.io.out(`${name.padEnd(14)} ${printable(fact)}`);
-    }
-    return EXIT.done;
+    return status(work);
   },
 };
 
 /** Where a driver runs: `process 1234` or `inline`. */
-export function where({ isolation, pid }: Device): string {
+export function where({ isolation, pid }: Pick<AnyDevice, "isolation" | "pid">): string {
   return pid === undefined ? isolation : `${isolation} ${pid}`;
 }
 
 /** Looking must not take a device of this machine away from anybody. */
-async function attachIfHarmless(
+async function describeIfHarmless(
   context: Context,
-  session: Session,
+  kernel: Kernel,
   node: Node,
-): Promise<Device | undefined> {
-  if (session.platform.kind === "host" || !isDrivable(node)) return undefined;
-  return await context.until(session.kernel.attach(node.function.address));
+): Promise<Found<DeviceDescription | undefined>> {
+  if (kernel.platform.kind === "host" || !isDrivable(node)) return { value: undefined };
+  try {
+    await using device = await attach(context, kernel, node);
+    return { value: await context.until(device.describe()) };
+  } catch (fault) {
+    context.signal.throwIfAborted();
+    return { fault };
+  }
 }
 
-/** A device whose list of capabilities is broken is worth showing, too. */
-function listCapabilities(node: Node): { list: readonly Capability[]; fault?: string } {
+/** A function that is VirtIO in name only is found out here; where only the header can be read, nothing is. */
+function findVirtio({ identity, function: { config } }: Node): Structures | undefined {
+  if (!identity.virtio || capabilities(config).length === 0) return undefined;
+  // The sizes of BARs are not known before a function is taken; whoever takes it checks them.
+  return findStructures(config, () => Infinity);
+}
+
+function attempt<T>(look: () => T): Found<T> {
   try {
-    return { list: capabilities(node.function.config) };
-  } catch (error) {
-    return { list: [], fault: (error as Error).message };
+    return { value: look() };
+  } catch (fault) {
+    return { fault };
   }
+}
+
+function text(found: Found<unknown>): string | undefined {
+  return "fault" in found ? messageOf(found.fault) : undefined;
+}
+
+function status(work: Found<unknown>): ExitCode {
+  return "fault" in work ? exitCode(work.fault) : EXIT.done;
+}
+
+function identityFacts(context: Context, { function: { address }, identity }: Node): Fact[] {
+  const names = context.io.names();
+  const { virtio } = identity;
+  return [
+    ["address", address],
+    ["device", deviceName(identity, names)],
+    ["class", className(identity, names)],
+    ["interface", hex(identity.class & 0xff, 2)],
+    ["subsystem", `${hex(identity.subsystemVendor, 4)}:${hex(identity.subsystem, 4)}`],
+    ["revision", hex(identity.revision, 2)],
+    ["virtio", virtio && `${virtio.name} (type ${virtio.type}), ${virtio.generation}`],
+  ];
+}
+
+function capabilityFacts(
+  listed: Found<readonly Capability[]>,
+  structures: Found<Structures | undefined>,
+): Fact[] {
+  const list = "value" in listed ? listed.value : [];
+  return [
+    ["capabilities", list.map(({ id, offset }) => `${hex(id, 2)}@${hex(offset, 2)}`).join(" ")],
+    ["broken", text(listed) ?? text(structures)],
+    ...structureFacts("value" in structures ? structures.value : undefined),
+  ];
+}
+
+function structureFacts(structures: Structures | undefined): Fact[] {
+  if (!structures) return [];
+  const { common, notify, notifyMultiplier, isr, device } = structures;
+  const parts = { common, notify, isr, device };
+  return Object.entries(parts).map(([name, part]): Fact => [
+    `${name}`,
+    part && `${part.length} bytes at 0x${part.offset.toString(16)} of BAR ${part.bar}` +
+      (part === notify ? `, ${notifyMultiplier} for each queue_notify_off` : ""),
+  ]);
+}
+
+function driverFacts({ manifest, function: { kernelDriver, refusal } }: Node): Fact[] {
+  return [
+    ["kernel driver", kernelDriver ?? "none"],
+    ["our driver", manifest ? `${manifest.name} (${manifest.file})` : "none"],
+    ["not taken", manifest && refusal],
+  ];
+}
+
+function workFacts(work: Found<DeviceDescription | undefined>): Fact[] {
+  if ("fault" in work) return [["does not work", firstLine(messageOf(work.fault))]];
+  if (!work.value) return [];
+  const { isolation, pid, features, interrupts, queues } = work.value;
+  const offered = BigInt(features.offered), accepted = BigInt(features.accepted);
+  return [
+    ["runs", pid === undefined ? isolation : where({ isolation, pid })],
+    ["status", work.value.status.join(", ")],
+    ["offers", features.offered],
+    ["accepted", `${features.accepted} ${featureNames(accepted)}`],
+    ["not accepted", featureNames(offered & ~accepted)],
+    ["interrupts", interrupts],
+    ...queues.map((
+      { index, name, size, vector, published, completed, inFlight, ...more },
+    ): Fact => [
+      `queue ${index}`,
+      [
+        `${name}, ${size} entries`,
+        vector === undefined ? "no vector" : `vector ${vector}`,
+        `${published ?? 0} published`,
+        `${completed ?? 0} completed`,
+        `${inFlight ?? 0} in flight`,
+        `${more.notifications ?? 0} notifications`,
+        ...(more.broken ? [`broken: ${more.broken.what} [${more.broken.rule}]`] : []),
+      ].join(", "),
+    ]),
+  ];
+}
+
+function featureNames(features: bigint): string {
+  return featureNumbers(features).map(featureName).join(", ");
+}
+
+function showJson(
+  context: Context,
+  kernel: Kernel,
+  node: Node,
+  listed: Found<readonly Capability[]>,
+  structures: Found<Structures | undefined>,
+  work: Found<DeviceDescription | undefined>,
+): void {
+  const list = "value" in listed ? listed.value : [];
+  const description = "value" in work ? work.value : undefined;
+  const message = text(work);
+  printJson(context, "show", {
+    machine: machineJson(kernel.platform),
+    device: nodeJson(node, context.io.names()),
+    capabilities: list.map(({ id, offset }) => ({ id: hex(id, 2), offset })),
+    capabilitiesFault: text(listed) ?? text(structures) ?? null,
+    structures: ("value" in structures ? structures.value : undefined) ?? null,
+    work: description ? { ...description, pid: description.pid ?? null } : null,
+    error: message === undefined ? null : { exit: status(work), message },
+  });
 }

@@ -203,7 +203,6 @@ class Attachment implements AttachedDevice {
   /** Lays out what was planned, sets the queues up, and hands all of it to driver and client. */
   #enable(plan: WirePlan, { runs }: DmaMemory): void {
     const transport = this.#transport;
-    const { loop } = this.#options;
     const host = this.#host;
     const grant = this.#grant = makeGrant(plan, {
       features: this.#accepted,
@@ -226,7 +225,7 @@ class Attachment implements AttachedDevice {
         arena: host.arena,
         ring: () => host.ring(),
         pump: () => host.pump(),
-        turn: (timeout) => loop.turn(timeout),
+        turn: (timeout) => host.turn(timeout),
         attend: () => host.attend(),
       });
       this.#lanes.set(layout.name, lane);

@@ -23,6 +23,9 @@ export interface Device<C extends DeviceClass = DeviceClass> extends AsyncDispos
   describe(): Promise<DeviceDescription>;
 }
 
+/** A device of whatever class: looking at its `class` tells the type of its `client`. */
+export type AnyDevice = { [C in DeviceClass]: Device<C> }[DeviceClass];
+
 /** A device at work, as plain data. */
 export interface DeviceDescription {
   /** PCI address. */

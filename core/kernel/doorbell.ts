@@ -8,8 +8,8 @@ export interface Credits {
   readonly words: Int32Array<SharedArrayBuffer>;
   /** Half of the credits are used: a good time to take answers. */
   readonly low: () => void;
-  /** All are used: returns when answers were taken. */
-  readonly wait: () => void;
+  /** All are used: asks for answers to be taken, and returns when there is room. */
+  readonly wait: (room: () => boolean) => void;
 }
 
 /**
@@ -23,12 +23,13 @@ export function doorbell(fd: number, queue: QueueGrant, credits: Credits): () =>
   if (queue.credits === 0) return write;
   const { words, low, wait } = credits;
   const half = queue.credits >> 1;
+  const open = () =>
+    words[ControlWord.doorbellsRung]! - Atomics.load(words, ControlWord.doorbellsAnswered) | 0;
+  const room = () => open() < queue.credits;
   return () => {
-    const rung = words[ControlWord.doorbellsRung]!;
-    const open = rung - Atomics.load(words, ControlWord.doorbellsAnswered) | 0;
-    if (open >= queue.credits) wait();
-    else if (open === half) low();
-    Atomics.store(words, ControlWord.doorbellsRung, rung + 1 | 0);
+    if (!room()) wait(room);
+    else if (open() === half) low();
+    Atomics.store(words, ControlWord.doorbellsRung, words[ControlWord.doorbellsRung]! + 1 | 0);
     write();
   };
 }

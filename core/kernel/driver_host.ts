@@ -44,8 +44,10 @@ export interface DriverHost {
   send(message: ToPlugin): void;
   /** Says that requests are in a lane. */
   ring(): void;
-  /** Lets a driver on this thread work for a moment. */
+  /** Does what there is to do without waiting: for whoever attends. */
   pump(): void;
+  /** Waits, blocking this thread, until something happens. */
+  turn(timeout: number): void;
   /** As {@linkcode InterruptLoop.attend}, for loop and host. */
   attend(): Disposable;
   /** Ends the host, whatever it is doing. The device must not reach its arena any more. */

@@ -72,6 +72,10 @@ export function inlineHost(plugin: Plugin, options: DriverHostOptions): DriverHo
     send: (message) => link.send(message),
     ring: work,
     pump: () => session.turn(),
+    turn(timeout) {
+      // Nobody else arms the queues while somebody attends.
+      loop.turn(session.idle() ? timeout : 0);
+    },
     attend() {
       const attention = loop.attend();
       return {

@@ -62,6 +62,12 @@ export class Link implements Disposable {
     this.#answer(Cause.credits | Cause.lane | Cause.mail);
   }
 
+  /** Answers the bell, if it was rung. */
+  pump(): void {
+    const causes = this.core.take();
+    if (causes !== 0) this.#answer(causes);
+  }
+
   /** Takes doorbell answers now. */
   settle(): void {
     const rung = Atomics.load(this.words, ControlWord.doorbellsRung);

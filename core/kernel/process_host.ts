@@ -97,7 +97,8 @@ export function processHost(options: DriverHostOptions): DriverHost {
     arena: memory,
     send: (message) => link.send(message),
     ring: () => link.driver.ring(Cause.lane),
-    pump() {},
+    pump: () => link.pump(),
+    turn: (timeout) => loop.turn(timeout),
     attend: () => loop.attend(),
     end() {
       over = true;

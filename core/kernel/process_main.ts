@@ -87,11 +87,10 @@ function serve(plugin: Plugin): never {
   Deno.exit(0);
 }
 
-function waitForCredits(): void {
-  const before = Atomics.load(words, ControlWord.doorbellsAnswered);
+function waitForCredits(room: () => boolean): void {
   const deadline = performance.now() + CREDIT_DEADLINE_MS;
   coreBell.ring(Cause.credits);
-  while (Atomics.load(words, ControlWord.doorbellsAnswered) === before) {
+  while (!room()) {
     if (performance.now() > deadline) throw new Error("The core does not take doorbell answers");
     yieldProcessor();
   }

@@ -35,6 +35,8 @@ export interface QemuOptions {
   readonly memory?: number;
   /** Devices and what is behind them: arguments that QEMU gets as they are. */
   readonly arguments: readonly string[];
+  /** More disks, each of so many bytes, that live in memory: zero at first, and gone with the machine. */
+  readonly disks?: readonly number[];
   /** The program; `qemu-system-x86_64` if not given. */
   readonly program?: string;
 }
@@ -93,9 +95,12 @@ export async function openQemu(options: QemuOptions): Promise<QemuPlatform> {
   const [qmpSocket, qmpEnd] = socketPair();
   starting.defer(() => close(qmpSocket));
   const firmware = parkedFirmware();
+  const disks = (options.disks ?? []).map((bytes) => memoryFile("virtio-disk", bytes));
 
-  const inherited = [qtestEnd, qmpEnd, vectors.socket, memory.fd, firmware];
-  const [qtestFd, qmpFd, ivshmemFd, memoryFd, firmwareFd] = inherited.map((_, i) => 3 + i);
+  const inherited = [qtestEnd, qmpEnd, vectors.socket, memory.fd, firmware, ...disks];
+  const [qtestFd, qmpFd, ivshmemFd, memoryFd, firmwareFd, ...diskFds] = inherited.map((_, i) =>
+    3 + i
+  );
   let qemu: QemuProcess;
   try {
     qemu = startQemu(path, [
@@ -110,12 +115,13 @@ export async function openQemu(options: QemuOptions): Promise<QemuPlatform> {
       ...["-chardev", `socket,id=virtio-qmp,fd=${qmpFd}`],
       ...["-mon", "chardev=virtio-qmp,mode=control"],
       ...options.arguments,
+      ...diskFds.flatMap(memoryDisk),
       // Last, so that the caller's devices get the first slots.
       ...["-chardev", `socket,id=virtio-ivshmem,fd=${ivshmemFd}`],
       ...["-device", `ivshmem-doorbell,chardev=virtio-ivshmem,vectors=${VECTORS}`],
     ], inherited);
   } finally {
-    for (const fd of [qtestEnd, qmpEnd, vectors.socket, firmware]) close(fd);
+    for (const fd of [qtestEnd, qmpEnd, vectors.socket, firmware, ...disks]) close(fd);
   }
   let patience = 0;
   starting.defer(() => qemu.close(patience));
@@ -181,6 +187,16 @@ function parkedFirmware(): number {
   const fd = memoryFile("virtio-firmware", code.length);
   writeAll(fd, code);
   return fd;
+}
+
+/** A disk in the file that QEMU has as descriptor `fd`. Nobody else can open it, so there is nothing to lock. */
+function memoryDisk(fd: number, i: number): string[] {
+  const id = `virtio-disk${i}`;
+  return [
+    "-blockdev",
+    `driver=file,filename=/proc/self/fd/${fd},locking=off,node-name=${id}`,
+    ...["-device", `virtio-blk-pci,drive=${id},serial=MEMORY-${i + 1}`],
+  ];
 }
 
 /** Waits for QEMU's greeting, without blocking this thread, and for its devices to be there. */
