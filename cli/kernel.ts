@@ -1,0 +1,83 @@
+import { formatAddress, parseAddress } from "../core/pci/address.ts";
+import type { AnyDevice } from "../core/kernel/device.ts";
+import type { Node } from "../core/kernel/kernel.ts";
+import type { Context } from "./command.ts";
+import { CliError, EXIT, usageError } from "./exit.ts";
+import type { Machine } from "./options.ts";
+import type { Kernel } from "./system.ts";
+
+const MIB = 2 ** 20;
+
+/** What a QEMU machine is made of if the user says nothing: a device for each of our drivers, and no file. */
+const USUAL_DEVICES = { arguments: ["-device", "virtio-rng-pci"], disks: [64 * MIB] };
+
+/** Opens the machine that the user named, else `usual`. */
+export async function openKernel(context: Context, usual: Machine = "host"): Promise<Kernel> {
+  const { io: { system }, options } = context;
+  const { machine = usual, board, qemuArguments, plugins, isolation, interrupts } = options;
+  context.detail(`Opening machine ${machine}`);
+  const devices = qemuArguments.length > 0 ? { arguments: qemuArguments } : USUAL_DEVICES;
+  const kernel = await disposeIfLate(
+    context,
+    system.openKernel({
+      machine,
+      ...(machine === "qemu" ? { qemu: { machine: board, ...devices } } : {}),
+      plugins,
+      isolation,
+      interrupts: interrupts === "msix",
+      log: context.detail,
+    }),
+  );
+  context.detail(`It is ${kernel.platform.description}`);
+  return kernel;
+}
+
+/** Puts the device of a node to work. */
+export async function attach(context: Context, kernel: Kernel, node: Node): Promise<AnyDevice> {
+  // The kernel made the client for the class, so they belong together.
+  return await disposeIfLate(context, kernel.attach(node.function.address)) as AnyDevice;
+}
+
+/**
+ * Waits for something that must be disposed of. If we have to give up before it is there, it is disposed of as soon
+ * as it is: what is half open would stay behind otherwise. The program's grace time bounds that.
+ */
+async function disposeIfLate<T extends AsyncDisposable>(
+  context: Context,
+  opening: Promise<T>,
+): Promise<T> {
+  try {
+    return await context.until(opening);
+  } catch (error) {
+    await opening.then((late) => late[Symbol.asyncDispose](), () => {});
+    throw error;
+  }
+}
+
+/**
+ * The function that the user named.
+ *
+ * @throws {CliError} With status 2 if `word` is no address, 3 if the machine has no such function.
+ */
+export function findNode(kernel: Kernel, word: string): Node {
+  let address: string;
+  try {
+    address = formatAddress(parseAddress(word));
+  } catch (error) {
+    throw usageError((error as Error).message);
+  }
+  const node = kernel.nodes.find((candidate) => candidate.function.address === address);
+  if (node) return node;
+  const known = kernel.nodes.map((candidate) => candidate.function.address);
+  throw new CliError(
+    EXIT.notFound,
+    `Cannot find ${address} on the ${kernel.platform.kind} machine (${kernel.platform.description}): ` +
+      (known.length > 0 ? `it has ${known.join(", ")}` : "it has no PCI functions") +
+      ". Another machine: --machine host, qemu or simulated",
+  );
+}
+
+/** Whether a driver of ours may take it. */
+export function isDrivable(node: Node): boolean {
+  return node.manifest !== undefined && node.function.refusal === undefined;
+}

@@ -1,0 +1,146 @@
+// The program itself, as a user starts it: with the permission that it asks for, and no other.
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { findProgram } from "../core/host/file.ts";
+
+const PROGRAM = new URL("../main.ts", import.meta.url).pathname;
+const noQemu = findProgram("qemu-system-x86_64") === undefined;
+if (noQemu) console.log("SKIPPED: check on QEMU, because there is no qemu-system-x86_64");
+
+function command(
+  line: string,
+  environment: Readonly<Record<string, string>> = {},
+  permissions: readonly string[] = ["--allow-ffi"],
+): Deno.Command {
+  return new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-prompt", ...permissions, PROGRAM, ...line.split(" ")],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+    env: { NO_COLOR: "1", ...environment },
+  });
+}
+
+function texts({ code, stdout, stderr }: Deno.CommandOutput) {
+  const decoder = new TextDecoder();
+  return { code, out: decoder.decode(stdout), err: decoder.decode(stderr) };
+}
+
+async function start(line: string, permissions?: readonly string[]) {
+  return texts(await command(line, {}, permissions).output());
+}
+
+Deno.test("main.ts checks a simulated machine with both drivers, in processes and inline", async () => {
+  for (const isolation of ["process", "inline"]) {
+    const line = `check --machine simulated --isolation ${isolation}`;
+    const { code, out, err } = await start(line);
+    assertEquals(code, 0, out + err);
+    assertMatch(out, new RegExp(`random \\(${isolation}.*\\) passed`));
+    assertMatch(out, new RegExp(`blk \\(${isolation}.*\\) passed: .* written and read`));
+  }
+});
+
+Deno.test("main.ts shows a simulated disk", async () => {
+  const { code, out } = await start("show 00:02.0 --machine simulated --json");
+  assertEquals(code, 0);
+  const { structures, work } = JSON.parse(out);
+  assertEquals(structures.common.bar, 4);
+  assertEquals(work.status.at(-1), "DRIVER_OK");
+  assertEquals(work.queues[0].name, "requests");
+});
+
+Deno.test("main.ts without its permission helps, and else says which one is missing", async () => {
+  assertEquals((await start("--help", [])).code, 0);
+  const { code, out, err } = await start("ls", []);
+  assertEquals([code, out], [5, ""]);
+  assertMatch(err, /^error: .*--allow-ffi.*\n$/);
+});
+
+for (const board of ["q35", "pc"]) {
+  for (const isolation of ["process", "inline"]) {
+    Deno.test({
+      name: `main.ts check --machine qemu passes on ${board}, ${isolation}`,
+      ignore: noQemu,
+      async fn() {
+        const { code, out, err } = await start(
+          `check --machine qemu --board ${board} --isolation ${isolation}`,
+        );
+        assertEquals(code, 0, out + err);
+        assertMatch(out, /random \(.*\) passed/);
+        assertMatch(out, /blk \(.*\) passed: "MEMORY-1", 67108864 bytes, written and read/);
+      },
+    });
+  }
+}
+
+Deno.test({
+  name: "main.ts check leaves its pattern in an image that the user gives to QEMU",
+  ignore: noQemu,
+  async fn() {
+    const image = await Deno.makeTempFile();
+    try {
+      await Deno.truncate(image, 16 << 20);
+      const { code, out, err } = await start(
+        `check --machine qemu --json -- -blockdev driver=file,filename=${image},node-name=image ` +
+          "-device virtio-blk-pci,drive=image",
+      );
+      assertEquals(code, 0, out + err);
+      const devices: { outcome: string; figures: Record<string, number | string> }[] =
+        JSON.parse(out).devices;
+      const { offset, length, sha256 } = devices.find(({ outcome }) =>
+        outcome === "passed"
+      )!.figures;
+      const bytes = await Deno.readFile(image);
+      const pattern = bytes.slice(Number(offset), Number(offset) + Number(length));
+      const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", pattern)).toHex();
+      assertEquals(hash, sha256);
+      pattern.forEach((_, i) => bytes[Number(offset) + i] = 0);
+      assert(bytes.every((byte) => byte === 0), "something else was written");
+    } finally {
+      await Deno.remove(image);
+    }
+  },
+});
+
+/** Command lines of the processes that a run of the program has left behind. */
+function leftBehind(pid: number, mark: string): string[] {
+  return Array.from(Deno.readDirSync("/proc"), ({ name }) => name).filter((name) => +name > 0)
+    .flatMap((name) => {
+      try {
+        const line = Deno.readTextFileSync(`/proc/${name}/cmdline`);
+        // Drivers know their core by its number; QEMU has the whole environment.
+        const ours = line.includes(`"core":${pid},`) ||
+          Deno.readTextFileSync(`/proc/${name}/environ`).includes(mark);
+        return ours ? [line.replaceAll("\0", " ")] : [];
+      } catch {
+        return []; // It has ended meanwhile, or belongs to somebody else.
+      }
+    });
+}
+
+Deno.test({
+  name: "main.ts leaves no process behind when it is interrupted or killed, whatever it is doing",
+  ignore: noQemu,
+  async fn() {
+    for (const signal of ["SIGINT", "SIGKILL"] as const) {
+      for (const milliseconds of [60, 100, 140, 180]) {
+        const mark = crypto.randomUUID();
+        const child = command("check --machine qemu", { MARK: mark }).spawn();
+        const output = child.output();
+        await new Promise((resolve) => setTimeout(resolve, milliseconds));
+        try {
+          child.kill(signal);
+        } catch {
+          // It is done already.
+        }
+        const { code, err } = texts(await output);
+        const expected = signal === "SIGINT" ? 130 : 137;
+        assert([0, expected].includes(code), `exit status ${code}: ${err}`);
+        // Who is killed cannot clean up; the system does it for him, a moment later.
+        for (let i = 0; i < 100 && leftBehind(child.pid, mark).length > 0; i++) {
+          await new Promise((resolve) => setTimeout(resolve, 10));
+        }
+        assertEquals(leftBehind(child.pid, mark), []);
+      }
+    }
+  },
+});
