@@ -77,10 +77,8 @@ export async function openKernel(options: OpenOptions = {}): Promise<Kernel> {
   await using stack = new AsyncDisposableStack();
   const loop = stack.use(new InterruptLoop());
   const platform = stack.use(await openMachine(rest, loop));
-  const kernel = new Kernel({ loop, platform, drivers: all }, rest);
   const kept = stack.move();
-  kernel.defer(() => kept.disposeAsync());
-  return kernel;
+  return new Kernel({ loop, platform, drivers: all, close: () => kept.disposeAsync() }, rest);
 }
 
 export { Kernel };

@@ -8,7 +8,7 @@ import { choose } from "../core/plugin/choose.ts";
 import type { BlockClient } from "../core/class/block_client.ts";
 import type { EntropyClient } from "../core/class/entropy_client.ts";
 import type { PluginSource } from "../core/kernel/attach.ts";
-import type { Device } from "../core/kernel/device.ts";
+import type { AnyDevice } from "../core/kernel/device.ts";
 import { parseManifest } from "../core/plugin/manifest.ts";
 import type { OpenOptions } from "../mod.ts";
 import type { Disk } from "./check/block.ts";
@@ -37,7 +37,7 @@ export interface World {
   readonly disk?: Disk;
   /** Of all functions of the host. */
   readonly refusal?: string;
-  readonly attach?: () => Promise<Device>;
+  readonly attach?: () => Promise<AnyDevice>;
   readonly openKernel?: () => Promise<Kernel>;
   readonly drivers?: readonly PluginSource[];
   /** Of all devices: why they went out of work. */
@@ -171,7 +171,7 @@ function fakeDevice(
   { isolation = "process", interrupts = true }: OpenOptions,
   world: World,
   calls: string[],
-): Device {
+): AnyDevice {
   const pid = isolation === "process" ? 1234 : undefined;
   const deviceClass = driver === "blk" ? "block" : "entropy";
   const client = driver === "blk" ? world.disk ?? memoryDisk() : world.entropy ?? goodEntropy;
@@ -180,7 +180,7 @@ function fakeDevice(
     ...facts,
     pid,
     // The rest of the real clients is of no use to the commands.
-    client: client as BlockClient | EntropyClient,
+    client: client as unknown as BlockClient & EntropyClient,
     gone: Promise.resolve(world.gone),
     describe: () =>
       world.describe ? Promise.reject(world.describe) : Promise.resolve({
@@ -192,7 +192,8 @@ function fakeDevice(
         queues: [{ name: "requests", index: 0, size: 8, ...(interrupts ? { vector: 1 } : {}) }],
       }),
     [Symbol.asyncDispose]: () => Promise.resolve(void calls.push(`detach ${address}`)),
-  };
+    // Class and client were chosen together above.
+  } as AnyDevice;
 }
 
 export const goodEntropy: Entropy = {

@@ -35,7 +35,7 @@ export async function openKernel(context: Context, usual: Machine = "host"): Pro
 /** Puts the device of a node to work. */
 export async function attach(context: Context, kernel: Kernel, node: Node): Promise<AnyDevice> {
   // The kernel made the client for the class, so they belong together.
-  return await disposeIfLate(context, kernel.attach(node.function.address)) as AnyDevice;
+  return await disposeIfLate(context, kernel.attach(node.function.address));
 }
 
 /**

@@ -23,12 +23,11 @@ export interface LanePort {
   readonly pump: () => void;
   /** Waits, blocking this thread, until something happens. */
   readonly turn: (timeout: number) => void;
+  /** How often to look into the lane before a wait costs a system call. */
+  readonly spins: number;
   /** Says that this thread looks by itself until the result is disposed. */
   readonly attend: () => Disposable;
 }
-
-/** Looks into the lane this often before a wait costs a system call. */
-const SPINS = 2000;
 
 /**
  * The application's end of a lane. The driver is not trusted: a slot that comes back must be one that is in flight,
@@ -159,12 +158,12 @@ export class ClientLane {
    * @returns Requests that ended; 0 if the time is over.
    */
   wait(timeout: number): number {
-    const { pump, turn } = this.#port;
+    const { pump, spins, turn } = this.#port;
     using _attention = this.#port.attend();
     const deadline = performance.now() + timeout;
     const before = this.#ended;
     for (;;) {
-      for (let i = 0; i < SPINS; i++) {
+      for (let i = 0; i < spins; i++) {
         pump();
         this.drain();
         if (this.#ended !== before) return this.#ended - before;

@@ -56,32 +56,12 @@ const STOP_MS = 1_000;
 const PROGRESS_MS = 250;
 
 /**
- * Takes a function, starts its driver, and leads both through the initialisation (virtio 1.4, 3.1.1).
+ * One device and its driver.
  *
- * Whatever fails on the way, and whatever ends the device later, comes down by the same path: the driver is asked to
- * stop, the device is reset, requests in flight are given back, the host is ended, the function is released.
- *
- * @throws PluginGone If the driver declines, faults, ends, or does not answer.
- * @throws PlanError If it asks for what it cannot have.
- * @throws DeviceFault If the device breaks a rule.
+ * Whatever fails on the way up, and whatever ends the device later, comes down by the same path: the driver is asked
+ * to stop, the device is reset, requests in flight are given back, the host is ended, the function is released.
  */
-export async function attach(options: AttachOptions): Promise<AttachedDevice> {
-  const attachment = new Attachment(options);
-  try {
-    await attachment.start();
-  } catch (error) {
-    await attachment.giveUp(error as Error);
-  }
-  return attachment;
-}
-
-/** A device as the kernel sees it. */
-export interface AttachedDevice extends Device {
-  /** Ends it because something beneath it is gone. */
-  lose(reason: string): void;
-}
-
-class Attachment implements AttachedDevice {
+export class Attachment implements Device {
   readonly address: string;
   readonly driver: string;
   readonly class: DeviceClass;
@@ -103,6 +83,8 @@ class Attachment implements AttachedDevice {
   /** Whether clients may use it. */
   #running = false;
   #ending: Promise<void> | undefined;
+  /** A report that was asked for; whoever asks meanwhile gets the same. */
+  #report: Promise<readonly QueueReport[]> | undefined;
 
   constructor(options: AttachOptions) {
     this.address = options.function.address;
@@ -123,7 +105,24 @@ class Attachment implements AttachedDevice {
     return this.#handle.client;
   }
 
+  /**
+   * Takes the function, starts its driver, and leads both through the initialisation (virtio 1.4, 3.1.1).
+   *
+   * @throws PluginGone If the driver declines, faults, ends, or does not answer.
+   * @throws PlanError If it asks for what it cannot have.
+   * @throws DeviceFault If the device breaks a rule.
+   */
   async start(): Promise<void> {
+    try {
+      await this.#initialise();
+    } catch (error) {
+      this.#markFailed();
+      await this.#end((error as Error).message);
+      throw error;
+    }
+  }
+
+  async #initialise(): Promise<void> {
     const { manifest } = this.#options.source;
     const device = this.#stack.use(this.#options.function.open());
     const transport = this.#transport = modernTransport(device);
@@ -225,6 +224,7 @@ class Attachment implements AttachedDevice {
         arena: host.arena,
         ring: () => host.ring(),
         pump: () => host.pump(),
+        spins: host.spins,
         turn: (timeout) => host.turn(timeout),
         attend: () => host.attend(),
       });
@@ -302,23 +302,16 @@ class Attachment implements AttachedDevice {
     if (this.#running) this.#end(reason);
   }
 
-  /** Ends a start that failed, and throws what says why. */
-  async giveUp(error: Error): Promise<never> {
+  #markFailed(): void {
     try {
       this.#transport?.addStatus(DeviceStatus.FAILED);
     } catch {
-      // A device that is gone cannot be told either; the error below says what happened.
+      // A device that is gone cannot be told either; the error that brought us here says what happened.
     }
-    await this.#end(error.message);
-    throw error;
   }
 
   async describe(): Promise<DeviceDescription> {
-    let reports: readonly QueueReport[] = [];
-    if (this.#running) {
-      this.#host.send({ type: "inspect" });
-      reports = (await this.#conversation.expect(ANSWER_MS, "report")).queues;
-    }
+    const reports = this.#running ? await (this.#report ??= this.#inspect()) : [];
     return {
       address: this.address,
       driver: this.driver,
@@ -341,7 +334,17 @@ class Attachment implements AttachedDevice {
     };
   }
 
+  async #inspect(): Promise<readonly QueueReport[]> {
+    try {
+      this.#host.send({ type: "inspect" });
+      return (await this.#conversation.expect(ANSWER_MS, "report")).queues;
+    } finally {
+      this.#report = undefined;
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#report?.catch(() => {});
     if (this.#running && !this.#ending) {
       try {
         this.#host.send({ type: "stop" });

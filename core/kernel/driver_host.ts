@@ -44,6 +44,8 @@ export interface DriverHost {
   send(message: ToPlugin): void;
   /** Says that requests are in a lane. */
   ring(): void;
+  /** How often a client should look before it waits: more where its looking is what gets work done. */
+  readonly spins: number;
   /** Does what there is to do without waiting: for whoever attends. */
   pump(): void;
   /** Waits, blocking this thread, until something happens. */

@@ -197,8 +197,7 @@ export class DriverSession {
     this.#going = false;
     if (this.#ended) return;
     this.#ended = true;
-    const message = error instanceof Error ? error.stack ?? error.message : String(error);
-    this.#send({ type: "fault", message: message.slice(0, 4096) });
+    this.#send({ type: "fault", message: explain(error) });
   }
 
   #send(message: FromPlugin): void {
@@ -228,4 +227,14 @@ function wirePlan(plan: AnyPlan): WirePlan {
     buffers: Object.entries(plan.buffers ?? {}).map(([name, bytes]) => ({ name, bytes })),
     properties: plan.properties ?? {},
   };
+}
+
+/** The folder that the core's own modules are in. */
+const CORE = new URL("../", import.meta.url).href;
+
+/** What went wrong and where in the driver; the frames of the core would tell its author nothing. */
+function explain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const lines = (error.stack ?? error.message).split("\n").filter((line) => !line.includes(CORE));
+  return lines.join("\n").slice(0, 2048);
 }

@@ -71,6 +71,7 @@ export function inlineHost(plugin: Plugin, options: DriverHostOptions): DriverHo
     arena: memory,
     send: (message) => link.send(message),
     ring: work,
+    spins: 2000,
     pump: () => session.turn(),
     turn(timeout) {
       // Nobody else arms the queues while somebody attends.

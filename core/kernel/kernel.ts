@@ -2,19 +2,21 @@ import type { InterruptLoop } from "../irq/interrupt_loop.ts";
 import { type PciIdentity, readIdentity } from "../pci/identity.ts";
 import type { PciFunction, Platform } from "../platform/platform.ts";
 import { type Choice, choose } from "../plugin/choose.ts";
-import { attach, type AttachedDevice, type PluginSource } from "./attach.ts";
-import type { Device } from "./device.ts";
+import { Attachment, type PluginSource } from "./attach.ts";
+import type { AnyDevice, Device } from "./device.ts";
 import type { DeviceClass } from "../plugin/manifest.ts";
 import type { Isolation } from "./driver_host.ts";
 
 /** What a kernel is made of. */
 export interface KernelParts {
-  /** Its interrupt loop; started here, disposed by whoever made it. */
+  /** Its interrupt loop; started here. */
   readonly loop: InterruptLoop;
-  /** Its machine; disposed by whoever opened it. */
+  /** Its machine. */
   readonly platform: Platform;
   /** The drivers that it may start, in order of preference. */
   readonly drivers: readonly PluginSource[];
+  /** Closes what the kernel stands on, after all devices have come down. */
+  readonly close?: () => Promise<void>;
 }
 
 /** How devices are driven. */
@@ -48,12 +50,13 @@ export class Kernel implements AsyncDisposable {
   readonly nodes: readonly Node[];
   readonly #parts: KernelParts;
   readonly #options: DriveOptions;
-  readonly #devices = new Map<string, AttachedDevice>();
+  readonly #devices = new Map<string, Attachment>();
   readonly #stack = new AsyncDisposableStack();
 
   /** Takes no device yet. */
   constructor(parts: KernelParts, options: DriveOptions = {}) {
-    const { loop, platform, drivers } = parts;
+    const { loop, platform, drivers, close } = parts;
+    if (close) this.#stack.defer(close);
     this.#parts = parts;
     this.#options = options;
     const manifests = drivers.map(({ manifest }) => manifest);
@@ -77,7 +80,7 @@ export class Kernel implements AsyncDisposable {
     return this.#parts.platform;
   }
 
-  /** Devices at work. */
+  /** Devices at work, and those that are on their way there. */
   get devices(): readonly Device[] {
     return [...this.#devices.values()];
   }
@@ -89,7 +92,7 @@ export class Kernel implements AsyncDisposable {
    * @throws RangeError If there is no such function.
    * @throws TypeError If it is refused, has no driver, or is at work already.
    */
-  async attach(address: string): Promise<Device> {
+  async attach(address: string): Promise<AnyDevice> {
     const { loop, drivers } = this.#parts;
     const node = this.nodes.find((candidate) => candidate.function.address === address);
     const refuse = (why: string) => new TypeError(`Cannot drive ${address}: ${why}`);
@@ -100,7 +103,7 @@ export class Kernel implements AsyncDisposable {
     if (this.#devices.has(address)) throw refuse("it is at work already");
     const { isolation = "process", interrupts = true, without = 0n, requestDeadline = 30_000 } =
       this.#options;
-    const device = await attach({
+    const device = new Attachment({
       loop,
       function: node.function,
       source,
@@ -112,7 +115,8 @@ export class Kernel implements AsyncDisposable {
     });
     this.#devices.set(address, device);
     device.gone.then(() => this.#devices.delete(address));
-    return device;
+    await device.start();
+    return device as AnyDevice;
   }
 
   /** Attaches the first device of a class that no other kernel or driver holds. */
@@ -129,15 +133,9 @@ export class Kernel implements AsyncDisposable {
     return await this.attach(node.function.address) as Device<C>;
   }
 
-  /** Does something when the kernel is disposed, after all devices have come down. */
-  defer(last: () => void | Promise<void>): void {
-    // Earlier calls come later: what a kernel stands on is deferred before what is put upon it.
-    this.#stack.defer(last);
-  }
-
   /** Stops all drivers, resets their devices, and gives them back. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([...this.#devices.values()].map((device) => device[Symbol.asyncDispose]()));
+    await Promise.all(this.devices.map((device) => device[Symbol.asyncDispose]()));
     await this.#stack.disposeAsync();
   }
 }

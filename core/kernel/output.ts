@@ -3,6 +3,8 @@ import type { InterruptLoop } from "../irq/interrupt_loop.ts";
 
 /** Longest line that is passed on, in characters. */
 const LONGEST = 1024;
+/** How Deno and V8 begin to say what ended a program. */
+const ERROR = /^(error: |# Fatal )/;
 /** Lines a second that are passed on. */
 const MOST = 100;
 
@@ -11,8 +13,8 @@ const MOST = 100;
  * terminal. What is too much is dropped and counted.
  */
 export class Output {
-  /** The last line, for whoever has to explain why the driver ended. */
-  last = "";
+  /** The line that best explains why the driver ended: the last error, or the last of all. */
+  telling = "";
   readonly #fd: number;
   readonly #loop: InterruptLoop;
   readonly #print: (line: string) => void;
@@ -57,7 +59,7 @@ export class Output {
   #line(text: string): void {
     const clean = text.slice(0, LONGEST).replace(/\p{Cc}/gu, "�").trimEnd();
     if (clean === "") return;
-    this.last = clean;
+    if (ERROR.test(clean) || !ERROR.test(this.telling)) this.telling = clean;
     const second = Math.floor(performance.now() / 1000);
     if (second !== this.#second) {
       if (this.#lines > MOST) this.#print(`(${this.#lines - MOST} more lines were dropped)`);

@@ -77,7 +77,7 @@ export function processHost(options: DriverHostOptions): DriverHost {
     // What it said before it ended tells more than how it ended.
     link.look();
     const [, errors] = outputs;
-    gone(`its process ended ${how(exit)}${errors!.last ? `: ${errors!.last}` : ""}`);
+    gone(`its process ended ${how(exit)}${errors!.telling && `: ${errors!.telling}`}`);
   });
 
   let asked = 0;
@@ -97,6 +97,8 @@ export function processHost(options: DriverHostOptions): DriverHost {
     arena: memory,
     send: (message) => link.send(message),
     ring: () => link.driver.ring(Cause.lane),
+    // Driver and device need the processors more than a client that only looks.
+    spins: 50,
     pump: () => link.pump(),
     turn: (timeout) => loop.turn(timeout),
     attend: () => loop.attend(),

@@ -25,7 +25,7 @@ import { doorbell } from "./doorbell.ts";
 import { DriverSession } from "./driver_session.ts";
 
 /** A device that answers at once is not worth a sleep: so often it is looked at before. */
-const SPINS = 200;
+const SPINS = 1000;
 /** Without interrupts, a device is looked at this often, in milliseconds, while it has requests. */
 const POLL_MS = 1;
 /** A driver whose doorbells are not answered any more ends. */
