@@ -1,52 +1,10 @@
 import { subRegisters } from "../pci/registers.ts";
 import type { Registers } from "../pci/registers.ts";
-import type { Doorbell, OpenFunction } from "../platform/platform.ts";
+import type { OpenFunction } from "../platform/platform.ts";
 import { findStructures } from "./capabilities.ts";
 import { DeviceFault } from "./fault.ts";
-import { DeviceStatus } from "./status.ts";
-
-/** What the core needs of the registers of a VirtIO device, whatever bus it is on. */
-export interface Transport {
-  /** Number of virtqueues. */
-  readonly queues: number;
-  /** The device status field. */
-  status(): number;
-  /** Adds bits to it. */
-  addStatus(bits: number): void;
-  /** Sets it to 0 and waits until the device is done. */
-  reset(): Promise<void>;
-  /** The features that the device offers. */
-  offeredFeatures(): bigint;
-  /** Tells the device which of them the driver takes. */
-  acceptFeatures(features: bigint): void;
-  /**
-   * A consistent copy of the device-specific configuration.
-   *
-   * @param widths Bytes of its fields in their order, since each must be read as a whole (4.1.3.1).
-   */
-  config(widths: readonly number[]): Uint8Array<ArrayBuffer>;
-  /** The greatest size of a queue; 0 if there is none. */
-  queueMaximum(index: number): number;
-  /** Sets a queue up and enables it. Addresses are the device's. */
-  enableQueue(index: number, queue: QueueAddresses): void;
-  /** The doorbell of a queue. */
-  doorbell(index: number): Doorbell;
-  /** Which MSI-X vector tells of changed configuration. Returns whether the device took it. */
-  setConfigVector(vector: number): boolean;
-}
-
-/** What a device must know of a queue. */
-export interface QueueAddresses {
-  readonly size: number;
-  readonly descriptors: number;
-  readonly driver: number;
-  readonly device: number;
-  /** MSI-X vector, or {@linkcode NO_VECTOR}. */
-  readonly vector: number;
-}
-
-/** No interrupt (virtio 1.4, 4.1.5.1.2). */
-export const NO_VECTOR = 0xffff;
+import type { Transport } from "./transport.ts";
+import { until } from "./until.ts";
 
 // The common configuration structure (virtio 1.4, 4.1.4.3).
 const DEVICE_FEATURE_SELECT = 0x00;
@@ -65,12 +23,14 @@ const QUEUE_NOTIFY_OFF = 0x1e;
 const QUEUE_DESC = 0x20;
 const QUEUE_DRIVER = 0x28;
 const QUEUE_DEVICE = 0x30;
+const QUEUE_RESET = 0x3a;
 
 const FEATURE_WORDS = 4;
 /** No device type has a configuration that comes near this. */
 const MOST_CONFIG_BYTES = 1024;
 const GENERATION_TRIES = 10;
 const RESET_DEADLINE_MS = 5000;
+const QUEUE_RESET_DEADLINE_MS = 1000;
 const MOST_QUEUES = 1024;
 
 /**
@@ -88,6 +48,7 @@ export function modernTransport(device: OpenFunction): Transport {
     length: Math.min(structures.device.length, MOST_CONFIG_BYTES),
   });
 
+  const isr = window(structures.isr);
   const queues = common.read16(NUM_QUEUES);
   if (queues === 0 || queues > MOST_QUEUES) {
     throw new DeviceFault("D-31", `The device says that it has ${queues} virtqueues`);
@@ -112,23 +73,24 @@ export function modernTransport(device: OpenFunction): Transport {
   };
 
   return {
+    kind: "modern",
     queues,
+    resizable: true,
     status,
     addStatus: (bits) => common.write8(DEVICE_STATUS, status() | bits),
 
     async reset() {
       common.write8(DEVICE_STATUS, 0);
-      const deadline = performance.now() + RESET_DEADLINE_MS;
-      while (status() !== 0) {
-        if (performance.now() > deadline) {
-          throw new DeviceFault(
+      await until(
+        () => status() === 0,
+        RESET_DEADLINE_MS,
+        () =>
+          new DeviceFault(
             "D-24",
-            `The device did not finish its reset within ${RESET_DEADLINE_MS} ms: its status is ${status()} ` +
-              "(virtio 1.4, 2.4.2)",
-          );
-        }
-        await new Promise((resolve) => setTimeout(resolve, 1));
-      }
+            `The device did not finish its reset within ${RESET_DEADLINE_MS} ms: its status is ` +
+              `${status()} (virtio 1.4, 2.4.2)`,
+          ),
+      );
     },
 
     offeredFeatures() {
@@ -190,6 +152,30 @@ export function modernTransport(device: OpenFunction): Transport {
       }
     },
 
+    async resetQueue(index) {
+      if (common.size < QUEUE_RESET + 2) {
+        throw new DeviceFault("D-10", "The common configuration is too short to reset a queue");
+      }
+      select(index);
+      common.write16(QUEUE_RESET, 1);
+      const done = () => {
+        select(index);
+        return common.read16(QUEUE_RESET) === 0;
+      };
+      await until(
+        done,
+        QUEUE_RESET_DEADLINE_MS,
+        () =>
+          new DeviceFault(
+            "D-24",
+            `Queue ${index} did not finish its reset within ${QUEUE_RESET_DEADLINE_MS} ms`,
+          ),
+      );
+      if (common.read16(QUEUE_ENABLE) !== 0) {
+        throw new DeviceFault("D-36", `Queue ${index} is still enabled after its reset`);
+      }
+    },
+
     doorbell(index) {
       select(index);
       const offset = common.read16(QUEUE_NOTIFY_OFF) * structures.notifyMultiplier;
@@ -202,6 +188,8 @@ export function modernTransport(device: OpenFunction): Transport {
       }
       return device.doorbell(structures.notify.bar, structures.notify.offset + offset, index, 2);
     },
+
+    interruptStatus: () => isr.read8(0),
 
     setConfigVector(vector) {
       common.write16(CONFIG_MSIX_VECTOR, vector);
@@ -226,24 +214,5 @@ function readFields(
         view.setUint32(at + half, from.read32(at + half), true);
       }}
     at += width;
-  }
-}
-
-/**
- * Agrees on features with a device that was reset (virtio 1.4, 3.1.1, steps 2 to 6).
- *
- * @throws DeviceFault If the device refuses them, or does not keep its status.
- */
-export function agree(transport: Transport, features: bigint): void {
-  transport.acceptFeatures(features);
-  transport.addStatus(DeviceStatus.FEATURES_OK);
-  const now = transport.status();
-  if (!(now & DeviceStatus.FEATURES_OK)) {
-    throw new DeviceFault(
-      "D-20",
-      `The device refuses the features 0x${
-        features.toString(16)
-      }: it cleared FEATURES_OK (virtio 1.4, 3.1.1)`,
-    );
   }
 }

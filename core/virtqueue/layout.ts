@@ -54,30 +54,17 @@ export function layoutSplit(
   if (wrong) throw new RangeError(`Cannot lay out a queue of ${size}: ${wrong}`);
   const descriptors = start;
   const driver = descriptors + DESCRIPTOR_BYTES * size;
-  let end = driver + 6 + 2 * size;
-  let indirect: number | undefined;
-  let segments = size;
-  if (indirectSegments > 0) {
-    // A table must not straddle a break in the arena: tables of a power of two bytes, so aligned, stay in a page.
-    segments = 1;
-    while (segments < indirectSegments) segments *= 2;
-    if (segments > MOST_SEGMENTS) {
-      throw new RangeError(
-        `Cannot lay out tables of ${indirectSegments}: more than ${MOST_SEGMENTS}`,
-      );
-    }
-    const table = DESCRIPTOR_BYTES * segments;
-    indirect = Math.ceil(end / table) * table;
-    end = indirect + table * size;
+  const device = pageUp(driver + 6 + 2 * size);
+  const end = pageUp(device + 6 + 8 * size);
+  if (indirectSegments === 0) return { size, descriptors, driver, device, segments: size, end };
+  // A table must not straddle a break in the arena: tables of a power of two bytes, so aligned, stay in a page.
+  let segments = 1;
+  while (segments < indirectSegments) segments *= 2;
+  if (segments > MOST_SEGMENTS) {
+    throw new RangeError(
+      `Cannot lay out tables of ${indirectSegments}: more than ${MOST_SEGMENTS}`,
+    );
   }
-  const device = pageUp(end);
-  return {
-    size,
-    descriptors,
-    driver,
-    device,
-    segments,
-    ...(indirect === undefined ? {} : { indirect }),
-    end: pageUp(device + 6 + 8 * size),
-  };
+  const tables = DESCRIPTOR_BYTES * segments * size;
+  return { size, descriptors, driver, device, segments, indirect: end, end: pageUp(end + tables) };
 }
