@@ -8,7 +8,8 @@
 
 import { parseArgs } from "@std/cli";
 import { type BlockFigure, benchBlock } from "./blk.ts";
-import { type Figure, benchReference } from "./reference.ts";
+import type { Figure } from "./figure.ts";
+import { benchReference } from "./reference.ts";
 import { benchRing } from "./ring.ts";
 
 const { json } = parseArgs(Deno.args, { boolean: ["json"] });

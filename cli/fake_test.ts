@@ -187,7 +187,15 @@ function fakeDevice(
         ...facts,
         ...(pid === undefined ? {} : { pid }),
         status: ["ACKNOWLEDGE", "DRIVER", "FEATURES_OK", "DRIVER_OK"],
-        features: { offered: "0x130000021", accepted: "0x100000001" },
+        restarts: 0,
+        features: {
+          offered: "0x130000021",
+          accepted: "0x100000001",
+          list: [
+            { bit: 0, name: "VIRTIO_TEST_F_ONE", accepted: true },
+            { bit: 5, name: "bit 5", accepted: false, because: "unknown" },
+          ],
+        },
         interrupts: interrupts ? "msix" : "polling",
         queues: [{ name: "requests", index: 0, size: 8, ...(interrupts ? { vector: 1 } : {}) }],
       }),

@@ -259,8 +259,9 @@ Deno.test("show tells status, features and queues of a device of another machine
   assertMatch(out, /runs +process 1234/);
   assertMatch(out, /status +ACKNOWLEDGE, DRIVER, FEATURES_OK, DRIVER_OK/);
   assertMatch(out, /offers +0x130000021/);
-  assertMatch(out, /accepted +0x100000001 bit 0, VIRTIO_F_VERSION_1/);
-  assertMatch(out, /not accepted +bit 5, VIRTIO_F_INDIRECT_DESC, VIRTIO_F_EVENT_IDX/);
+  assertMatch(out, /accepted +0x100000001/);
+  assertMatch(out, /feature 0 +VIRTIO_TEST_F_ONE\n/);
+  assertMatch(out, /feature 5 +bit 5: unknown/);
   assertMatch(out, /interrupts +msix/);
   assertMatch(out, /queue 0 +requests, 8 entries, vector 1, 0 published/);
   const polled = await runFake("show 00:01.0 --machine simulated --interrupts polling");

@@ -2,7 +2,6 @@ import type { AnyDevice, DeviceDescription } from "../../core/kernel/device.ts";
 import type { Node } from "../../core/kernel/kernel.ts";
 import { capabilities, type Capability } from "../../core/pci/capabilities.ts";
 import { findStructures, type Structures } from "../../core/virtio/capabilities.ts";
-import { featureName, featureNumbers } from "../../core/virtio/features.ts";
 import type { Command, Context } from "../command.ts";
 import { EXIT, type ExitCode, exitCode, messageOf } from "../exit.ts";
 import { machineJson, nodeJson, printJson } from "../json.ts";
@@ -146,13 +145,15 @@ function workFacts(work: Found<DeviceDescription | undefined>): Fact[] {
   if ("fault" in work) return [["does not work", firstLine(messageOf(work.fault))]];
   if (!work.value) return [];
   const { isolation, pid, features, interrupts, queues } = work.value;
-  const offered = BigInt(features.offered), accepted = BigInt(features.accepted);
   return [
     ["runs", pid === undefined ? isolation : where({ isolation, pid })],
     ["status", work.value.status.join(", ")],
     ["offers", features.offered],
-    ["accepted", `${features.accepted} ${featureNames(accepted)}`],
-    ["not accepted", featureNames(offered & ~accepted)],
+    ["accepted", features.accepted],
+    ...features.list.map(({ bit, name, because }): [string, string] => [
+      `feature ${bit}`,
+      because ? `${name}: ${because}` : name,
+    ]),
     ["interrupts", interrupts],
     ...queues.map((
       { index, name, size, vector, published, completed, inFlight, ...more },
@@ -169,10 +170,6 @@ function workFacts(work: Found<DeviceDescription | undefined>): Fact[] {
       ].join(", "),
     ]),
   ];
-}
-
-function featureNames(features: bigint): string {
-  return featureNumbers(features).map(featureName).join(", ");
 }
 
 function showJson(

@@ -57,10 +57,6 @@ export interface QueueGrant {
   readonly layout: QueueLayout;
   /** Whether VIRTIO_F_EVENT_IDX was agreed. */
   readonly eventIndex: boolean;
-  /** What to write to the granted doorbell to notify the device. */
-  readonly doorbell: readonly number[];
-  /** Doorbells that may be under way; 0 if that does not matter. */
-  readonly credits: number;
 }
 
 /** From a driver host to the core. */
@@ -72,6 +68,7 @@ export type FromPlugin =
   | { readonly type: "properties"; readonly properties: WireProperties }
   | { readonly type: "report"; readonly queues: readonly QueueReport[] }
   | { readonly type: "stopped" }
+  | { readonly type: "broken"; readonly queue: string } & QueueFault
   | { readonly type: "fault"; readonly message: string };
 
 /** A plan as it crosses the bus. */
@@ -114,6 +111,13 @@ export function fromPlugin(value: unknown): FromPlugin {
       return { type, properties: properties(message.properties, "properties") };
     case "report":
       return { type, queues: list(message.queues, "report.queues").map(queueReport) };
+    case "broken":
+      return {
+        type,
+        queue: text(message.queue, "broken.queue"),
+        rule: text(message.rule, "broken.rule"),
+        what: text(message.what, "broken.what"),
+      };
     case "fault":
       return { type, message: text(message.message, "fault.message") };
     case "ready":
@@ -206,9 +210,10 @@ function whole(value: unknown, at: string): number {
     : wrong(at, value, "a whole number");
 }
 
+/** A text for people: nothing in it may steer a terminal. */
 function text(value: unknown, at: string): string {
   return typeof value === "string" && value.length <= 16384
-    ? value
+    ? value.replace(/[^\P{Cc}\n]/gu, "\ufffd")
     : wrong(at, value, "a short text");
 }
 

@@ -42,6 +42,11 @@ export class ClientLane {
   readonly #words: Uint32Array<SharedArrayBuffer>;
   readonly #places: LanePlaces;
   readonly #data: readonly Uint8Array<SharedArrayBuffer>[];
+  /** Own copy of the records: the driver can write to the shared ones, and a replay must repeat what was asked. */
+  readonly #records: Uint32Array<ArrayBuffer>;
+  /** When each slot was submitted, as a running number. */
+  readonly #order: Float64Array<ArrayBuffer>;
+  #sequence = 0;
   readonly #free: Uint16Array<ArrayBuffer>;
   #freeCount: number;
   /** Who is to be told; undefined for a slot that is not in flight. */
@@ -64,6 +69,8 @@ export class ClientLane {
       { length: slots },
       (_, slot) => new Uint8Array(port.arena, layout.data + slot * slotBytes, slotBytes),
     );
+    this.#records = new Uint32Array(slots * RECORD_WORDS);
+    this.#order = new Float64Array(slots);
     this.#free = Uint16Array.from({ length: slots }, (_, i) => slots - 1 - i);
     this.#freeCount = slots;
     this.#done = new Array(slots).fill(undefined);
@@ -96,12 +103,15 @@ export class ClientLane {
 
   /** Sets a word of a slot's record; before {@linkcode submit}. */
   setWord(slot: number, word: number, value: number): void {
-    this.#words[this.#places.records + slot * RECORD_WORDS + word] = value;
+    const at = slot * RECORD_WORDS + word;
+    this.#records[at] = value;
+    this.#words[this.#places.records + at] = value;
   }
 
   /** Submits a slot; the driver sees it after {@linkcode publish}. `done` is called exactly once. */
   submit(slot: number, done: Done): void {
     this.#done[slot] = done;
+    this.#order[slot] = this.#sequence++;
     this.#inFlight++;
     if (this.#gone) return;
     this.#words[this.#places.submit + (this.#submitted & this.#places.mask)] = slot;
@@ -181,6 +191,26 @@ export class ClientLane {
    */
   attend(): Disposable {
     return this.#port.attend();
+  }
+
+  /**
+   * Begins anew with a driver that was started anew: all requests in flight are submitted again in their order. The
+   * old driver must be gone and its device reset.
+   */
+  restart(): void {
+    const { submitted, completed, records } = this.#places;
+    const inFlight = Array.from(this.#done.keys()).filter((slot) => this.#done[slot])
+      .sort((a, b) => this.#order[a]! - this.#order[b]!);
+    this.#words.set(this.#records, records);
+    Atomics.store(this.#words, submitted, 0);
+    Atomics.store(this.#words, completed, 0);
+    this.#shown = 0;
+    this.#drained = 0;
+    this.#submitted = 0;
+    for (const slot of inFlight) {
+      this.#words[this.#places.submit + this.#submitted++] = slot;
+    }
+    this.publish();
   }
 
   /** Ends all requests in flight, and all to come, as `Status.gone`: the driver is no more. */

@@ -81,13 +81,28 @@ export function writeAll(fd: number, bytes: Uint8Array<ArrayBuffer>): void {
 
 /**
  * Makes a function that writes `message` to `fd` in one call and looks at nothing: for doorbells, where a failure
- * shows elsewhere. It holds its own copy of the bytes and stays usable after FFI was given up.
+ * shows elsewhere.
+ *
+ * This and the next two are for whoever gives up FFI later: what they make is bound to its descriptor, and goes on
+ * working.
  */
-export function writer(fd: number, message: readonly number[] | Uint8Array): () => void {
-  const bytes = Uint8Array.from(message);
+export function writer(fd: number, message: Uint8Array): () => void {
+  const bytes = message.slice();
   const length = bytes.length;
   const { write } = libc();
   return () => {
     write(fd, bytes, length);
   };
+}
+
+/** As {@linkcode signal}, bound to one descriptor. */
+export function signaller(fd: number): () => void {
+  return writer(fd, ONE);
+}
+
+/** As {@linkcode clear}, bound to one descriptor. */
+export function clearer(fd: number): () => boolean {
+  const into = new Uint8Array(8);
+  const { read } = libc();
+  return () => read(fd, into, 8) === 8;
 }

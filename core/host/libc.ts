@@ -88,6 +88,14 @@ export function libc(): Libc {
   return table;
 }
 
+/**
+ * Forgets the functions. Whoever holds one keeps it; everybody else, any module of this process included, would have
+ * to open the library again and so needs the permission.
+ */
+export function forgetLibc(): void {
+  table = undefined;
+}
+
 const encoder = new TextEncoder();
 
 /** A C string: UTF-8 with a final NUL. Text with a NUL inside is refused, since C would cut it there. */

@@ -15,6 +15,25 @@ export const POLLERR_OR_HUP = 0x8 | 0x10 | 0x20;
  */
 export type PollSet = Int32Array<ArrayBuffer>;
 
+/** Waits for descriptors; see {@linkcode poll}. */
+export type Poll = (set: PollSet, count: number, timeout: number) => number;
+
+/**
+ * Makes a {@linkcode poll} that goes on working when this process has given up FFI.
+ *
+ * @throws OsError from the function, if the set is wrong.
+ */
+export function poller(): Poll {
+  const c = libc();
+  errno();
+  return (set, count, timeout) => {
+    const ready = c.poll(set, count, timeout);
+    if (ready >= 0) return ready;
+    if (errno() !== EINTR) throw new OsError("Cannot wait for events", errno());
+    return 0;
+  };
+}
+
 /**
  * Waits until one of the first `count` descriptors is ready, blocking this thread.
  *
@@ -22,12 +41,7 @@ export type PollSet = Int32Array<ArrayBuffer>;
  * @returns How many are ready; 0 when the time is over or a signal came.
  */
 export function poll(set: PollSet, count: number, timeout: number): number {
-  const ready = libc().poll(set, count, timeout);
-  if (ready < 0) {
-    if (errno() !== EINTR) throw new OsError("Cannot wait for events", errno());
-    return 0;
-  }
-  return ready;
+  return poller()(set, count, timeout);
 }
 
 /**
@@ -40,7 +54,10 @@ export async function pollAsync(set: PollSet, count: number, timeout: number): P
   return Math.max(0, await libc().poll_async(set, count, timeout));
 }
 
-/** Offers the processor to another thread. */
-export function yieldProcessor(): void {
-  libc().sched_yield();
+/** Makes a function that offers the processor to another thread, also when FFI was given up. */
+export function yielder(): () => void {
+  const { sched_yield } = libc();
+  return () => {
+    sched_yield();
+  };
 }

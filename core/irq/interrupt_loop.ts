@@ -1,11 +1,11 @@
 import type { Bell } from "../bus/bell.ts";
-import { clear, close, eventfd, signal } from "../host/fd.ts";
-import { poll, pollAsync, POLLIN } from "../host/poll.ts";
+import { clearer, close, eventfd, signaller } from "../host/fd.ts";
+import { pollAsync, poller, POLLIN } from "../host/poll.ts";
 
 /** What waits for descriptors on behalf of others. */
 export interface Loop {
   /** Calls `handler` whenever `fd` is readable or its other side is gone, until it is removed. */
-  add(fd: number, handler: () => void): void;
+  add(fd: number, handler: () => unknown): void;
   /** Forgets a descriptor. The owner closes it afterwards. */
   remove(fd: number): void;
 }
@@ -13,7 +13,7 @@ export interface Loop {
 interface Entry {
   readonly fd: number;
   readonly events: number;
-  readonly handler: () => void;
+  readonly handler: () => unknown;
 }
 
 interface Belled {
@@ -32,7 +32,9 @@ interface Belled {
 export class InterruptLoop implements Loop, AsyncDisposable {
   readonly #entries = new Map<number, Entry>();
   readonly #bells = new Map<number, Belled>();
-  readonly #nudge = eventfd();
+  readonly #poll = poller();
+  readonly #nudgeFd = eventfd();
+  readonly #nudge = signaller(this.#nudgeFd);
   /** The entries in the order of the set; both made anew after a change. */
   #list: readonly Entry[] = [];
   #set: Int32Array<ArrayBuffer> = new Int32Array(0);
@@ -44,10 +46,10 @@ export class InterruptLoop implements Loop, AsyncDisposable {
   #closed = false;
 
   constructor() {
-    this.add(this.#nudge, () => clear(this.#nudge));
+    this.add(this.#nudgeFd, clearer(this.#nudgeFd));
   }
 
-  add(fd: number, handler: () => void, events = POLLIN): void {
+  add(fd: number, handler: () => unknown, events = POLLIN): void {
     this.#entries.set(fd, { fd, events, handler });
     this.#change();
   }
@@ -59,9 +61,14 @@ export class InterruptLoop implements Loop, AsyncDisposable {
   }
 
   /** Answers a bell that this thread owns. `fd` is the eventfd that wakes its owner. */
-  addBell(bell: Bell, fd: number, handler: (causes: number) => void): void {
+  addBell(
+    bell: Bell,
+    fd: number,
+    handler: (causes: number) => void,
+    clear: () => unknown = clearer(fd),
+  ): void {
     this.#bells.set(fd, { bell, fd, handler });
-    this.add(fd, () => clear(fd));
+    this.add(fd, clear);
   }
 
   /**
@@ -75,7 +82,7 @@ export class InterruptLoop implements Loop, AsyncDisposable {
     this.#refresh();
     const list = this.#list;
     const set = this.#set;
-    const ready = poll(set, list.length, happened || !this.#sleep() ? 0 : timeout);
+    const ready = this.#poll(set, list.length, happened || !this.#sleep() ? 0 : timeout);
     this.#awake();
     if (ready > 0) {
       happened = true;
@@ -129,7 +136,7 @@ export class InterruptLoop implements Loop, AsyncDisposable {
 
   #change(): void {
     this.#changed = true;
-    if (this.#waiting) signal(this.#nudge);
+    if (this.#waiting) this.#nudge();
   }
 
   #refresh(): void {
@@ -176,8 +183,8 @@ export class InterruptLoop implements Loop, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
-    signal(this.#nudge);
+    this.#nudge();
     await this.#running;
-    close(this.#nudge);
+    close(this.#nudgeFd);
   }
 }

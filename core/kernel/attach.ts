@@ -1,16 +1,18 @@
+import { BusFault } from "../bus/mailbox.ts";
 import type { FromPlugin, Grant, QueueReport, WirePlan } from "../bus/message.ts";
 import { ClientLane } from "../class/client_lane.ts";
 import { type ClientHandle, type Clients, makeClient } from "../class/clients.ts";
-import { clear } from "../host/fd.ts";
+import { clearer } from "../host/fd.ts";
+import { mapShared } from "../host/memory.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
 import { planVectors, type VectorPlan } from "../irq/vectors.ts";
-import type { DmaMemory, OpenFunction, PciFunction } from "../platform/platform.ts";
+import type { OpenFunction, PciFunction } from "../platform/platform.ts";
 import type { DeviceClass, Manifest } from "../plugin/manifest.ts";
 import { API, type Plugin } from "../plugin/plugin.ts";
 import { DeviceFault } from "../virtio/fault.ts";
 import { CORE_FEATURES, driverFeatures, Feature, featureText, has } from "../virtio/features.ts";
 import { modernTransport } from "../virtio/modern.ts";
-import { agree } from "../virtio/negotiate.ts";
+import { agree, dropUnmet, featureReport } from "../virtio/negotiate.ts";
 import { DeviceStatus, statusNames } from "../virtio/status.ts";
 import { NO_VECTOR, type Transport } from "../virtio/transport.ts";
 import { Conversation, PluginGone } from "./conversation.ts";
@@ -18,6 +20,7 @@ import type { Device, DeviceDescription } from "./device.ts";
 import type { DriverHost, DriverHostOptions, Isolation } from "./driver_host.ts";
 import { makeGrant, queueAddresses } from "./grant.ts";
 import { inlineHost } from "./inline_host.ts";
+import { Link } from "./link.ts";
 import { checkPlan } from "./plan.ts";
 import { processHost } from "./process_host.ts";
 
@@ -47,6 +50,8 @@ export interface AttachOptions {
   readonly interrupts: boolean;
   /** Milliseconds after which a device that finishes none of its requests counts as hung. */
   readonly requestDeadline: number;
+  /** How often in a minute device and driver are started anew after a failure. */
+  readonly restarts: number;
   /** Takes lines for people. */
   readonly log: (line: string) => void;
 }
@@ -56,12 +61,17 @@ const HELLO_MS = 15_000;
 const ANSWER_MS = 5_000;
 const STOP_MS = 1_000;
 const PROGRESS_MS = 250;
+/** Restarts count for so long. */
+const RESTART_WINDOW_MS = 60_000;
+/** The second restart in a row waits so long, and each one after that twice as long as the one before. */
+const BACK_OFF_MS = 100;
 
 /**
  * One device and its driver.
  *
- * Whatever fails on the way up, and whatever ends the device later, comes down by the same path: the driver is asked
- * to stop, the device is reset, requests in flight are given back, the host is ended, the function is released.
+ * Whatever fails, and whenever, comes down by the same path: the device is reset, the driver's host is ended. From
+ * there a device that had been at work is started anew, as often as it may be, and requests in flight are submitted
+ * again: its clients see a pause. At last they are given back as gone, and the function is released.
  */
 export class Attachment implements Device {
   readonly address: string;
@@ -70,20 +80,27 @@ export class Attachment implements Device {
   readonly isolation: Isolation;
   readonly gone: Promise<string | undefined>;
   readonly #options: AttachOptions;
-  /** What was set up, in that order; it comes down in the opposite one. */
+  /** What stays for good, in the order in which it was set up; it comes down in the opposite one. */
   readonly #stack = new AsyncDisposableStack();
-  readonly #conversation = new Conversation();
+  /** What belongs to one start of device and driver, likewise. */
+  #incarnation = new AsyncDisposableStack();
   readonly #lanes = new Map<string, ClientLane>();
   readonly #settleGone: (reason: string | undefined) => void;
+  #conversation = new Conversation();
+  #device!: OpenFunction;
   #transport!: Transport;
-  #host!: DriverHost;
-  #handle!: ClientHandle;
-  #grant: Grant | undefined;
+  #link!: Link;
+  #arena!: DriverHostOptions["arena"];
   #vectors: VectorPlan = planVectors([]);
-  #offered = 0n;
-  #accepted = 0n;
-  /** Whether clients may use it. */
+  /** The driver's host, while there is one. */
+  #host: DriverHost | undefined;
+  #handle: ClientHandle | undefined;
+  #grant: Grant | undefined;
+  #features = { offered: 0n, usable: 0n, accepted: 0n };
+  /** Whether requests reach the device. */
   #running = false;
+  /** When it was started anew, lately. */
+  readonly #restarts: number[] = [];
   #ending: Promise<void> | undefined;
   /** A report that was asked for; whoever asks meanwhile gets the same. */
   #report: Promise<readonly QueueReport[]> | undefined;
@@ -100,11 +117,11 @@ export class Attachment implements Device {
   }
 
   get pid(): number | undefined {
-    return this.#host.pid;
+    return this.#host?.pid;
   }
 
   get client(): Clients[DeviceClass] {
-    return this.#handle.client;
+    return this.#handle!.client;
   }
 
   /**
@@ -116,63 +133,85 @@ export class Attachment implements Device {
    */
   async start(): Promise<void> {
     try {
+      this.#take();
       await this.#initialise();
     } catch (error) {
-      this.#markFailed();
       await this.#end((error as Error).message);
       throw error;
     }
   }
 
-  async #initialise(): Promise<void> {
-    const { manifest } = this.#options.source;
-    const device = this.#stack.use(this.#options.function.open());
+  /** Takes the function and what is needed for as long as it is held. */
+  #take(): void {
+    const { source, loop, interrupts } = this.#options;
+    const device = this.#device = this.#stack.use(this.#options.function.open());
     const transport = this.#transport = modernTransport(device);
-    const arena = device.dma(manifest.limits.memoryMiB * 2 ** 20);
-    const wanted = this.#options.interrupts ? transport.queues + 1 : 0;
-    this.#vectors = planVectors(wanted === 0 ? [] : device.vectors(wanted));
-
-    // The driver's process starts while the device is reset.
-    const host = this.#host = this.#startHost(device, arena);
-    this.#stack.defer(() => host.end());
+    const arena = device.dma(source.manifest.limits.memoryMiB * 2 ** 20);
+    this.#arena = { ...arena, memory: mapShared(arena.fd, arena.offset, arena.size) };
+    this.#vectors = planVectors(interrupts ? device.vectors(transport.queues + 1) : []);
+    this.#link = this.#stack.use(
+      new Link(loop, {
+        message: (message) => this.#hear(message),
+        completions: () => this.#drain(),
+        fault: (error) => this.#fail(error),
+        settle: () => device.settle(),
+      }),
+    );
     this.#stack.defer(() => this.#lanes.forEach((lane) => lane.fail()));
-    this.#stack.defer(() => transport.reset());
+    this.#watchProgress();
+  }
 
-    await transport.reset();
-    transport.addStatus(DeviceStatus.ACKNOWLEDGE);
-    transport.addStatus(DeviceStatus.DRIVER);
-    this.#offered = transport.offeredFeatures();
-    if (!has(this.#offered, Feature.VERSION_1)) {
+  /** Starts device and driver. */
+  async #initialise(): Promise<void> {
+    const transport = this.#transport;
+    const { source, without } = this.#options;
+    // The driver's process starts while the device is reset.
+    const host = this.#host = this.#startHost();
+    this.#incarnation.defer(() => {
+      this.#host = undefined;
+      host.end();
+    });
+    this.#incarnation.defer(() => transport.reset());
+
+    await this.#greet();
+    const offered = transport.offeredFeatures();
+    if (!has(offered, Feature.VERSION_1)) {
       throw new DeviceFault("D-23", "The device does not offer VIRTIO_F_VERSION_1");
     }
-    const plan = await this.#negotiate();
-
-    this.#accepted = BigInt(plan.features) |
-      this.#offered & CORE_FEATURES & ~this.#options.without;
-    agree(transport, this.#accepted);
+    const usable = dropUnmet(offered, source.manifest.features);
+    const plan = await this.#negotiate(driverFeatures(usable));
+    const wanted = BigInt(plan.features) | usable & CORE_FEATURES & ~without;
+    const accepted = await agree(transport, wanted, () => this.#greet());
+    this.#features = { offered, usable, accepted };
     this.#watchConfig();
-    this.#enable(plan, arena);
+    this.#enable(plan);
     await this.#conversation.expect(ANSWER_MS, "ready");
     transport.addStatus(DeviceStatus.DRIVER_OK);
     this.#running = true;
     host.send({ type: "go" });
-    this.#watchProgress();
   }
 
-  #startHost(device: OpenFunction, arena: DmaMemory): DriverHost {
+  /** Resets the device and says that somebody has noticed it, and can drive it (3.1.1, steps 1 to 3). */
+  async #greet(): Promise<void> {
+    const transport = this.#transport;
+    await transport.reset();
+    transport.addStatus(DeviceStatus.ACKNOWLEDGE);
+    transport.addStatus(DeviceStatus.DRIVER);
+  }
+
+  #startHost(): DriverHost {
     const { source, loop, isolation, log } = this.#options;
+    const transport = this.#transport;
     const options: DriverHostOptions = {
       loop,
+      link: this.#link,
       manifest: source.manifest,
       entry: source.entry,
-      arena,
+      arena: this.#arena,
       vectors: this.#vectors.queueFds,
-      doorbell: this.#transport.doorbell(0).fd,
-      settle: () => device.settle(),
+      doorbells: Array.from({ length: transport.queues }, (_, i) => transport.doorbell(i)),
       print: (line) => log(`${this.address} ${this.driver}: ${line}`),
-      message: (message) => this.#hear(message),
-      completions: () => this.#lanes.forEach((lane) => lane.drain()),
-      gone: (reason) => this.lose(reason),
+      gone: (reason) => this.#fail(new PluginGone(reason)),
     };
     if (isolation === "process") return processHost(options);
     if (source.plugin) return inlineHost(source.plugin, options);
@@ -182,35 +221,27 @@ export class Attachment implements Device {
   }
 
   /** Offers the device to the driver, and checks the plan that comes back. */
-  async #negotiate(): Promise<WirePlan> {
+  async #negotiate(features: bigint): Promise<WirePlan> {
+    const host = this.#host!;
     const hello = await this.#conversation.expect(HELLO_MS, "hello");
     if (hello.api !== API) {
       throw new PluginGone(`The driver speaks plugin API ${hello.api}, this core speaks ${API}`);
     }
+    host.watch();
     const transport = this.#transport;
-    const features = driverFeatures(this.#offered);
     const queues = Array.from({ length: transport.queues }, (_, i) => transport.queueMaximum(i));
-    this.#host.send({
-      type: "offer",
-      features: featureText(features),
-      queues,
-      config: this.#config(),
-    });
+    host.send({ type: "offer", features: featureText(features), queues, config: this.#config() });
     const answer = await this.#conversation.expect(ANSWER_MS, "plan", "decline");
     if (answer.type === "decline") throw new PluginGone(`The driver declines: ${answer.reason}`);
     return checkPlan(answer.plan, { features, queues });
   }
 
   /** Lays out what was planned, sets the queues up, and hands all of it to driver and client. */
-  #enable(plan: WirePlan, { runs }: DmaMemory): void {
+  #enable(plan: WirePlan): void {
     const transport = this.#transport;
-    const host = this.#host;
-    const grant = this.#grant = makeGrant(plan, {
-      features: this.#accepted,
-      runs,
-      doorbell: (index) => transport.doorbell(index),
-    });
-    const arena = new Uint8Array(host.arena);
+    const { runs, memory } = this.#arena;
+    const grant = makeGrant(plan, { features: this.#features.accepted, runs });
+    const arena = new Uint8Array(memory);
     for (const { offset, bytes } of grant.buffers) arena.fill(0, offset, offset + bytes);
     grant.queues.forEach(({ index, layout }, i) => {
       arena.fill(0, layout.descriptors, layout.end);
@@ -220,20 +251,45 @@ export class Attachment implements Device {
         vector: this.#vectors.queue(i) ?? NO_VECTOR,
       });
     });
+    if (this.#grant) this.#resume(grant, plan);
+    else this.#connect(grant, plan);
+    this.#grant = grant;
+    this.#host!.send({ type: "grant", grant });
+  }
+
+  /** Makes the client at the first start. */
+  #connect(grant: Grant, plan: WirePlan): void {
+    const { loop } = this.#options;
     for (const layout of grant.lanes) {
       const lane = new ClientLane(layout, {
-        control: host.control,
-        arena: host.arena,
-        ring: () => host.ring(),
-        pump: () => host.pump(),
-        spins: host.spins,
-        turn: (timeout) => host.turn(timeout),
-        attend: () => host.attend(),
+        control: this.#link.control,
+        arena: this.#arena.memory,
+        ring: () => this.#host?.ring(),
+        pump: () => this.#host?.pump(),
+        spins: this.#host!.spins,
+        turn: (timeout) => this.#host ? this.#host.turn(timeout) : loop.turn(timeout),
+        attend: () => {
+          const attention = loop.attend();
+          return {
+            [Symbol.dispose]: () => {
+              attention[Symbol.dispose]();
+              this.#host?.rest();
+            },
+          };
+        },
       });
       this.#lanes.set(layout.name, lane);
     }
     this.#handle = makeClient(this.class, this.#lanes, plan.properties);
-    host.send({ type: "grant", grant });
+  }
+
+  /** Puts the client's requests to the driver that was started anew. */
+  #resume(grant: Grant, plan: WirePlan): void {
+    if (JSON.stringify(grant.lanes) !== JSON.stringify(this.#grant!.lanes)) {
+      throw new PluginGone("the driver came back with other lanes than before");
+    }
+    this.#handle!.update(plan.properties);
+    this.#lanes.forEach((lane) => lane.restart());
   }
 
   #config(): number[] {
@@ -252,19 +308,22 @@ export class Attachment implements Device {
       );
     }
     const { loop } = this.#options;
-    this.#stack.defer(() => loop.remove(config.fd));
+    const clear = clearer(config.fd);
+    this.#incarnation.defer(() => loop.remove(config.fd));
     loop.add(config.fd, () => {
-      clear(config.fd);
-      if (!this.#running) return;
-      try {
-        if (this.#transport.status() & DeviceStatus.DEVICE_NEEDS_RESET) {
-          return this.lose("the device set DEVICE_NEEDS_RESET");
-        }
-        this.#host.send({ type: "config", config: this.#config() });
-      } catch (error) {
-        this.lose((error as Error).message);
-      }
+      clear();
+      if (this.#running) this.#configChanged();
     });
+  }
+
+  #configChanged(): void {
+    try {
+      if (this.#transport.status() & DeviceStatus.DEVICE_NEEDS_RESET) {
+        this.#fail(new DeviceFault("D-77", "The device set DEVICE_NEEDS_RESET"));
+      } else this.#host!.send({ type: "config", config: this.#config() });
+    } catch (error) {
+      this.#fail(error as Error);
+    }
   }
 
   /** Looks whether requests end at all; a device that finishes none of them hangs. */
@@ -275,44 +334,107 @@ export class Attachment implements Device {
     const timer = setInterval(() => {
       const lanes = [...this.#lanes.values()];
       const now = lanes.reduce((sum, lane) => sum + lane.ended, 0);
-      if (now !== ended || lanes.every(({ inFlight }) => inFlight === 0)) {
+      if (!this.#running || now !== ended || lanes.every(({ inFlight }) => inFlight === 0)) {
         ended = now;
         since = performance.now();
       } else if (performance.now() - since > requestDeadline) {
-        this.lose(`the device finished none of its requests for ${requestDeadline} ms`);
+        since = performance.now();
+        this.#fail(
+          new DeviceFault(
+            "D-64",
+            `The device finished none of its requests for ${requestDeadline} ms`,
+          ),
+        );
       }
     }, PROGRESS_MS);
     this.#stack.defer(() => clearInterval(timer));
   }
 
+  #drain(): void {
+    this.#lanes.forEach((lane) => lane.drain());
+  }
+
   #hear(message: FromPlugin): void {
-    if (message.type === "fault") return this.lose(`the driver failed: ${message.message}`);
-    if (this.#conversation.hear(message)) return;
-    if (message.type === "properties" && this.#running) {
+    switch (message.type) {
+      case "fault":
+        return this.#fail(new PluginGone(`the driver failed: ${message.message}`));
+      case "broken": {
+        const { queue, rule, what } = message;
+        return this.#fail(new DeviceFault(rule, `On queue ${queue} the device ${what}`));
+      }
+      case "properties":
+        if (!this.#running) break;
+        return this.#handle!.update(message.properties);
+    }
+    if (!this.#conversation.hear(message)) {
+      this.#fail(new BusFault(`the driver sent "${message.type}" when nobody had asked`));
+    }
+  }
+
+  /** Something went wrong. During a start it fails; afterwards it is tried anew. */
+  #fail(error: Error): void {
+    this.#conversation.end(error);
+    if (!this.#running) return;
+    this.#running = false;
+    this.#recover(error);
+  }
+
+  /** Ends the device because what is beneath it is gone. */
+  lose(reason: string): void {
+    this.#running = false;
+    this.#conversation.end(new PluginGone(reason));
+    this.#end(reason);
+  }
+
+  async #recover(error: Error): Promise<void> {
+    const { log, restarts } = this.#options;
+    for (let cause = error;;) {
+      if (!await this.#tearDown()) return await this.#end(cause.message);
+      const tries = this.#countRestarts();
+      if (tries >= restarts || this.#ending) return await this.#end(cause.message);
+      log(`${this.address} ${this.driver}: starting anew: ${cause.message}`);
+      if (tries > 0) await pause(BACK_OFF_MS * 2 ** (tries - 1));
+      if (this.#ending) return;
+      this.#restarts.push(performance.now());
       try {
-        return this.#handle.update(message.properties);
-      } catch (error) {
-        return this.lose((error as Error).message);
+        this.#link.restart();
+        this.#conversation = new Conversation();
+        await this.#initialise();
+        return;
+      } catch (again) {
+        cause = again as Error;
       }
     }
-    this.lose(`the driver sent "${message.type}" when nobody had asked`);
   }
 
-  /** The device is out of work for a reason. */
-  lose(reason: string): void {
-    this.#conversation.end(new PluginGone(reason));
-    if (this.#running) this.#end(reason);
+  #countRestarts(): number {
+    const since = performance.now() - RESTART_WINDOW_MS;
+    while (this.#restarts.length > 0 && this.#restarts[0]! < since) this.#restarts.shift();
+    return this.#restarts.length;
   }
 
-  #markFailed(): void {
+  /**
+   * Resets the device, ends the driver's host, and takes the completions that had come.
+   *
+   * @returns Whether the device is safe to be used again.
+   */
+  async #tearDown(): Promise<boolean> {
+    const incarnation = this.#incarnation;
+    this.#incarnation = new AsyncDisposableStack();
+    let safe = true;
     try {
-      this.#transport?.addStatus(DeviceStatus.FAILED);
-    } catch {
-      // A device that is gone cannot be told either; the error that brought us here says what happened.
+      await incarnation.disposeAsync();
+      this.#drain();
+    } catch (error) {
+      safe = error instanceof BusFault;
+      this.#options.log(`${this.address} ${this.driver}: ${(error as Error).message}`);
     }
+    return safe;
   }
 
   async describe(): Promise<DeviceDescription> {
+    const { offered, usable, accepted } = this.#features;
+    const { source, without } = this.#options;
     const reports = this.#running ? await (this.#report ??= this.#inspect()) : [];
     return {
       address: this.address,
@@ -321,7 +443,12 @@ export class Attachment implements Device {
       isolation: this.isolation,
       ...(this.pid === undefined ? {} : { pid: this.pid }),
       status: this.#running ? statusNames(this.#transport.status()) : [],
-      features: { offered: featureText(this.#offered), accepted: featureText(this.#accepted) },
+      restarts: this.#restarts.length,
+      features: {
+        offered: featureText(offered),
+        accepted: featureText(accepted),
+        list: featureReport(offered, usable, accepted, without, source.manifest.features),
+      },
       interrupts: this.#vectors.queueFds.length > 0 ? "msix" : "polling",
       queues: (this.#grant?.queues ?? []).map(({ name, index, layout }, i) => {
         const vector = this.#vectors.queue(i);
@@ -338,7 +465,7 @@ export class Attachment implements Device {
 
   async #inspect(): Promise<readonly QueueReport[]> {
     try {
-      this.#host.send({ type: "inspect" });
+      this.#host!.send({ type: "inspect" });
       return (await this.#conversation.expect(ANSWER_MS, "report")).queues;
     } finally {
       this.#report = undefined;
@@ -349,7 +476,7 @@ export class Attachment implements Device {
     await this.#report?.catch(() => {});
     if (this.#running && !this.#ending) {
       try {
-        this.#host.send({ type: "stop" });
+        this.#host!.send({ type: "stop" });
         await this.#conversation.expect(STOP_MS, "stopped");
       } catch (error) {
         // It comes down anyway; the reason is for people.
@@ -363,6 +490,8 @@ export class Attachment implements Device {
     return this.#ending ??= (async () => {
       this.#running = false;
       this.#conversation.end(new PluginGone(reason ?? "the device was stopped"));
+      if (reason !== undefined) this.#markFailed();
+      await this.#tearDown();
       try {
         await this.#stack.disposeAsync();
       } catch (error) {
@@ -371,4 +500,16 @@ export class Attachment implements Device {
       this.#settleGone(reason);
     })();
   }
+
+  #markFailed(): void {
+    try {
+      this.#transport?.addStatus(DeviceStatus.FAILED);
+    } catch {
+      // A device that is gone cannot be told either; the error that brought us here says what happened.
+    }
+  }
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

@@ -30,6 +30,8 @@ export interface Boot {
   readonly arenaSize: number;
   /** Number of interrupts. */
   readonly vectors: number;
+  /** What rings the doorbell of each queue, and how many rings may be under way, if that matters. */
+  readonly doorbells: readonly { readonly message: readonly number[]; readonly credits?: number }[];
   /** Most bytes of data memory. */
   readonly memory: number;
 }

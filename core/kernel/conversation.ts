@@ -16,7 +16,7 @@ interface Expectation {
 /** What the core waits to hear from a driver: one answer at a time, each with a deadline and exactly one outcome. */
 export class Conversation {
   #expected: Expectation | undefined;
-  #over: PluginGone | undefined;
+  #over: Error | undefined;
 
   /**
    * Waits for a message of one of `types`.
@@ -59,9 +59,9 @@ export class Conversation {
     return true;
   }
 
-  /** Ends all waiting, now and to come. */
-  end(reason: PluginGone): void {
-    this.#over = reason;
+  /** Ends all waiting, now and to come. The first reason stands. */
+  end(reason: Error): void {
+    this.#over ??= reason;
     const expected = this.#expected;
     this.#expected = undefined;
     expected?.reject(reason);

@@ -1,6 +1,7 @@
 import type { Clients } from "../class/clients.ts";
 import type { QueueReport } from "../bus/message.ts";
 import type { DeviceClass } from "../plugin/manifest.ts";
+import type { FeatureReport } from "../virtio/negotiate.ts";
 import type { Isolation } from "./driver_host.ts";
 
 /** A device that its driver drives. Disposing it stops the driver and resets the device. */
@@ -40,8 +41,14 @@ export interface DeviceDescription {
   readonly pid?: number;
   /** Names of the status bits that are set. */
   readonly status: readonly string[];
-  /** Feature sets in hexadecimal. */
-  readonly features: { readonly offered: string; readonly accepted: string };
+  /** How often it was started anew in the last minute. */
+  readonly restarts: number;
+  /** Feature sets in hexadecimal, and what became of each feature that was offered. */
+  readonly features: {
+    readonly offered: string;
+    readonly accepted: string;
+    readonly list: readonly FeatureReport[];
+  };
   /** How the device tells that it is done. */
   readonly interrupts: "msix" | "polling";
   /** The queues in use. */

@@ -1,6 +1,6 @@
 import { ControlWord } from "../bus/control.ts";
-import type { QueueGrant } from "../bus/message.ts";
 import { writer } from "../host/fd.ts";
+import type { Doorbell } from "../platform/platform.ts";
 
 /** How a driver host keeps to its doorbell credits. */
 export interface Credits {
@@ -13,19 +13,19 @@ export interface Credits {
 }
 
 /**
- * Makes the function that rings a queue's doorbell, for a driver host that holds descriptor `fd`.
+ * Makes the function that rings a queue's doorbell.
  *
  * Where the platform answers each ring, the answers pile up until the core takes them; past the credits the platform
  * would stand still, so the driver does instead.
  */
-export function doorbell(fd: number, queue: QueueGrant, credits: Credits): () => void {
-  const write = writer(fd, queue.doorbell);
-  if (queue.credits === 0) return write;
-  const { words, low, wait } = credits;
-  const half = queue.credits >> 1;
+export function doorbell({ fd, message, credits }: Doorbell, limits: Credits): () => void {
+  const write = writer(fd, message);
+  if (credits === undefined) return write;
+  const { words, low, wait } = limits;
+  const half = credits >> 1;
   const open = () =>
     words[ControlWord.doorbellsRung]! - Atomics.load(words, ControlWord.doorbellsAnswered) | 0;
-  const room = () => open() < queue.credits;
+  const room = () => open() < credits;
   return () => {
     if (!room()) wait(room);
     else if (open() === half) low();

@@ -1,32 +1,31 @@
-import type { FromPlugin, ToPlugin } from "../bus/message.ts";
+import type { ToPlugin } from "../bus/message.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
-import type { DmaMemory } from "../platform/platform.ts";
+import type { DmaMemory, Doorbell } from "../platform/platform.ts";
 import type { Manifest } from "../plugin/manifest.ts";
+import type { Link } from "./link.ts";
 
 /** Where a driver runs. */
 export type Isolation = "process" | "inline";
 
 /** What the core gives to a driver host when it starts it. */
 export interface DriverHostOptions {
+  /** The core's loop. */
   readonly loop: InterruptLoop;
+  /** What the core and the host share. */
+  readonly link: Link;
+  /** What the driver says of itself. */
   readonly manifest: Manifest;
   /** URL of the driver's module. */
   readonly entry: string;
-  /** Memory for the driver and its device. */
-  readonly arena: DmaMemory;
-  /** Descriptor that the device's doorbells are written to. */
-  readonly doorbell: number;
+  /** Memory for the driver and its device, as a file and as the core sees it. */
+  readonly arena: DmaMemory & { readonly memory: SharedArrayBuffer };
+  /** The doorbell of each of the device's queues. All go to one descriptor. */
+  readonly doorbells: readonly Doorbell[];
   /** Eventfds by which the device's queues interrupt; none if it must be polled. */
   readonly vectors: readonly number[];
-  /** Takes the answers of doorbells. */
-  readonly settle: () => void;
   /** A line that the driver printed. */
   readonly print: (line: string) => void;
-  /** A message came. */
-  readonly message: (message: FromPlugin) => void;
-  /** Requests in lanes may have ended. */
-  readonly completions: () => void;
-  /** The driver is no more, or must not go on; called at most once. A sentence says why. */
+  /** The driver is no more, or hangs; called at most once. A sentence says why. */
   readonly gone: (reason: string) => void;
 }
 
@@ -36,10 +35,8 @@ export interface DriverHost {
   readonly isolation: Isolation;
   /** Its process, if it has one of its own. */
   readonly pid?: number;
-  /** Control memory. */
-  readonly control: SharedArrayBuffer;
-  /** The arena. */
-  readonly arena: SharedArrayBuffer;
+  /** The driver has said hello: from now on it has to give signs of life. */
+  watch(): void;
   /** Sends a message. */
   send(message: ToPlugin): void;
   /** Says that requests are in a lane. */
@@ -50,8 +47,8 @@ export interface DriverHost {
   pump(): void;
   /** Waits, blocking this thread, until something happens. */
   turn(timeout: number): void;
-  /** As {@linkcode InterruptLoop.attend}, for loop and host. */
-  attend(): Disposable;
+  /** Somebody who attended does so no more: interrupts are wanted again. */
+  rest(): void;
   /** Ends the host, whatever it is doing. The device must not reach its arena any more. */
   end(): void;
 }

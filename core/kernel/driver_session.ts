@@ -20,8 +20,8 @@ export interface SessionPort {
   readonly outbox: Mailbox;
   /** The core's bell. */
   readonly core: Bell;
-  /** Makes the function that rings the doorbell of a queue. */
-  readonly doorbell: (queue: QueueGrant) => () => void;
+  /** The function that rings the doorbell of the queue with that index. */
+  readonly doorbell: (index: number) => () => void;
 }
 
 /**
@@ -89,8 +89,7 @@ export class DriverSession {
       const { queue, grant } = this.#queues[i]!;
       if (queue.arm()) idle = false;
       if (queue.broken) {
-        const { rule, what } = queue.broken;
-        this.#fault(new Error(`Queue ${grant.name} is broken: the device ${what} [${rule}]`));
+        this.#end({ type: "broken", queue: grant.name, ...queue.broken });
         return true;
       }
     }
@@ -145,8 +144,7 @@ export class DriverSession {
       case "stop":
         this.#going = false;
         this.#driver?.stop?.();
-        this.#send({ type: "stopped" });
-        this.#ended = true;
+        return this.#end({ type: "stopped" });
     }
   }
 
@@ -178,7 +176,7 @@ export class DriverSession {
   }
 
   #notifier(queue: QueueGrant): () => void {
-    const ring = this.#port.doorbell(queue);
+    const ring = this.#port.doorbell(queue.index);
     return () => {
       if (this.#going) ring();
       else this.#early.add(ring);
@@ -194,10 +192,15 @@ export class DriverSession {
   }
 
   #fault(error: unknown): void {
+    this.#end({ type: "fault", message: explain(error) });
+  }
+
+  /** Ends the session with its last words. */
+  #end(message: FromPlugin): void {
     this.#going = false;
     if (this.#ended) return;
     this.#ended = true;
-    this.#send({ type: "fault", message: explain(error) });
+    this.#send(message);
   }
 
   #send(message: FromPlugin): void {

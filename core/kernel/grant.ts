@@ -2,7 +2,6 @@ import { CONTROL_BYTES, LANES } from "../bus/control.ts";
 import type { Grant, QueueGrant, WirePlan } from "../bus/message.ts";
 import { type LaneLayout, lanePlaces } from "../class/lane.ts";
 import { type DmaRun, PAGE } from "../dma/address_table.ts";
-import type { Doorbell } from "../platform/platform.ts";
 import { Feature, has } from "../virtio/features.ts";
 import { layoutSplit, type QueueLayout } from "../virtqueue/layout.ts";
 import { PlanError } from "./plan.ts";
@@ -13,8 +12,6 @@ export interface GrantOptions {
   readonly features: bigint;
   /** The arena. */
   readonly runs: readonly DmaRun[];
-  /** The doorbell of a queue. */
-  readonly doorbell: (index: number) => Doorbell;
 }
 
 /**
@@ -33,9 +30,8 @@ export function makeGrant(plan: WirePlan, options: GrantOptions): Grant {
     const tables = indirect && segments > 1 ? segments : 0;
     const { end } = layoutSplit(0, size, tables);
     const layout = layoutSplit(arena.take(end, `queue ${name}`), size, tables);
-    const { message, credits = 0 } = options.doorbell(index);
     const eventIndex = has(features, Feature.EVENT_IDX);
-    return { name, index, layout, eventIndex, doorbell: [...message], credits };
+    return { name, index, layout, eventIndex };
   });
   const buffers = plan.buffers.map(({ name, bytes }) => ({
     name,

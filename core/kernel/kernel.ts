@@ -29,6 +29,8 @@ export interface DriveOptions {
   readonly without?: bigint;
   /** Milliseconds after which a device that finishes none of its requests counts as hung; 30 000 if left out. */
   readonly requestDeadline?: number;
+  /** How often in a minute device and driver are started anew after a failure; 3 if left out. */
+  readonly restarts?: number;
   /** Takes lines for people, for example what drivers print. */
   readonly log?: (line: string) => void;
 }
@@ -101,8 +103,13 @@ export class Kernel implements AsyncDisposable {
     if (!source) throw refuse("no driver's rules fit it");
     if (node.function.refusal) throw refuse(node.function.refusal);
     if (this.#devices.has(address)) throw refuse("it is at work already");
-    const { isolation = "process", interrupts = true, without = 0n, requestDeadline = 30_000 } =
-      this.#options;
+    const {
+      isolation = "process",
+      interrupts = true,
+      without = 0n,
+      requestDeadline = 30_000,
+      restarts = 3,
+    } = this.#options;
     const device = new Attachment({
       loop,
       function: node.function,
@@ -111,6 +118,7 @@ export class Kernel implements AsyncDisposable {
       interrupts,
       without,
       requestDeadline,
+      restarts,
       log: this.#options.log ?? (() => {}),
     });
     this.#devices.set(address, device);

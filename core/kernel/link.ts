@@ -2,13 +2,14 @@ import { Bell, Cause } from "../bus/bell.ts";
 import {
   CONTROL_BYTES,
   ControlWord,
+  LANES,
   MAILBOX_CAPACITY,
   TO_CORE,
   TO_PLUGIN,
 } from "../bus/control.ts";
 import { BusFault, Mailbox } from "../bus/mailbox.ts";
 import { type FromPlugin, fromPlugin, type ToPlugin } from "../bus/message.ts";
-import { close, eventfd, signal } from "../host/fd.ts";
+import { close, eventfd, signaller } from "../host/fd.ts";
 import { mapShared, memoryFile } from "../host/memory.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
 
@@ -24,7 +25,10 @@ export interface LinkEvents {
   readonly settle: () => void;
 }
 
-/** The core's end of what it shares with one driver host: control memory, two bells, two mailboxes. */
+/**
+ * The core's end of what it shares with the host of one device's driver: control memory, two bells, two mailboxes. It
+ * outlives the hosts: a driver that is started anew finds the same lanes.
+ */
 export class Link implements Disposable {
   /** The file of the control memory. */
   readonly fd = memoryFile("virtio-control", CONTROL_BYTES);
@@ -37,18 +41,35 @@ export class Link implements Disposable {
   /** Wakes the core. */
   readonly coreFd = eventfd();
   /** The driver host's bell. */
-  readonly driver = new Bell(this.words, ControlWord.driverBell, () => signal(this.driverFd));
+  readonly driver = new Bell(this.words, ControlWord.driverBell, signaller(this.driverFd));
   /** The core's bell. */
-  readonly core = new Bell(this.words, ControlWord.coreBell, () => signal(this.coreFd));
-  readonly #outbox = new Mailbox(this.control, TO_PLUGIN, MAILBOX_CAPACITY);
-  readonly #inbox = new Mailbox(this.control, TO_CORE, MAILBOX_CAPACITY);
+  readonly core = new Bell(this.words, ControlWord.coreBell, signaller(this.coreFd));
   readonly #loop: InterruptLoop;
   readonly #events: LinkEvents;
+  #outbox = this.outbox();
+  #inbox = this.inbox();
 
   constructor(loop: InterruptLoop, events: LinkEvents) {
     this.#loop = loop;
     this.#events = events;
     loop.addBell(this.core, this.coreFd, (causes) => this.#answer(causes));
+  }
+
+  /** The mailbox to the driver, from its start. */
+  outbox(): Mailbox {
+    return new Mailbox(this.control, TO_PLUGIN, MAILBOX_CAPACITY);
+  }
+
+  /** The mailbox from the driver, from its start. */
+  inbox(): Mailbox {
+    return new Mailbox(this.control, TO_CORE, MAILBOX_CAPACITY);
+  }
+
+  /** Makes everything but the lanes as new. No host may be there. */
+  restart(): void {
+    new Uint8Array(this.control, 0, LANES).fill(0);
+    this.#outbox = this.outbox();
+    this.#inbox = this.inbox();
   }
 
   /** Sends a message. The core never has more under way than fit; a full mailbox means that the host hangs. */

@@ -2,12 +2,10 @@ import { Cause } from "../bus/bell.ts";
 import { ControlWord } from "../bus/control.ts";
 import { close, pipe } from "../host/fd.ts";
 import { environment, open, readLink } from "../host/file.ts";
-import { mapShared } from "../host/memory.ts";
 import { poll, POLLIN } from "../host/poll.ts";
 import { type Exit, kill, processId, reap, SIGKILL, spawn } from "../host/process.ts";
 import type { Boot } from "./boot.ts";
 import type { DriverHost, DriverHostOptions } from "./driver_host.ts";
-import { Link } from "./link.ts";
 import { Output } from "./output.ts";
 
 /** A driver that gives no sign of life for so long hangs. */
@@ -16,14 +14,14 @@ const MISSED_BEATS = 3;
 /** A killed process is gone after this long, or something is very wrong with the machine. */
 const END_MS = 2000;
 /** What Deno itself needs besides the driver's heap. */
-const RUNTIME_MIB = 512;
+const RUNTIME_MIB = 1024;
 
 /** Variables that Deno itself needs to find its cache, or that its tests look at. */
 const PASSED_ON = ["DENO_DIR", "HOME", "XDG_CACHE_HOME", "TMPDIR", "DENO_AUDIT_PERMISSIONS"];
 
 /** Runs a driver in a process of its own, which has no permission left when the driver's code begins. */
 export function processHost(options: DriverHostOptions): DriverHost {
-  const { loop, arena, entry, vectors, settle } = options;
+  const { loop, link, arena, doorbells, entry, vectors } = options;
   const { heapMiB } = options.manifest.limits;
   let over = false;
   const gone = (reason: string) => {
@@ -31,19 +29,16 @@ export function processHost(options: DriverHostOptions): DriverHost {
     over = true;
     options.gone(reason);
   };
-  const link = new Link(loop, {
-    message: options.message,
-    completions: options.completions,
-    fault: (error) => gone(error.message),
-    settle,
-  });
-  const memory = mapShared(arena.fd, arena.offset, arena.size);
 
   const boot: Boot = {
     core: processId(),
     arenaOffset: arena.offset,
     arenaSize: arena.size,
     vectors: vectors.length,
+    doorbells: doorbells.map(({ message, credits }) => ({
+      message: [...message],
+      ...(credits === undefined ? {} : { credits }),
+    })),
     memory: (heapMiB + RUNTIME_MIB) * 2 ** 20,
   };
   const nothing = open("/dev/null", 0);
@@ -61,7 +56,7 @@ export function processHost(options: DriverHostOptions): DriverHost {
       arena.fd,
       link.driverFd,
       link.coreFd,
-      options.doorbell,
+      doorbells[0]!.fd,
       ...vectors,
     ],
   });
@@ -80,28 +75,30 @@ export function processHost(options: DriverHostOptions): DriverHost {
     gone(`its process ended ${how(exit)}${errors!.telling && `: ${errors!.telling}`}`);
   });
 
+  let watchdog: ReturnType<typeof setInterval> | undefined;
   let asked = 0;
-  const watchdog = setInterval(() => {
+  const beat = () => {
     const answered = Atomics.load(link.words, ControlWord.beatAnswered);
     if (asked - answered >= MISSED_BEATS) {
       return gone(`it gave no sign of life for ${MISSED_BEATS * BEAT_MS / 1000} s: it hangs`);
     }
     Atomics.store(link.words, ControlWord.beatAsked, ++asked);
     link.driver.ring(Cause.beat);
-  }, BEAT_MS);
+  };
 
   return {
     isolation: "process",
     pid,
-    control: link.control,
-    arena: memory,
+    watch() {
+      watchdog ??= setInterval(beat, BEAT_MS);
+    },
     send: (message) => link.send(message),
     ring: () => link.driver.ring(Cause.lane),
     // Driver and device need the processors more than a client that only looks.
     spins: 50,
     pump: () => link.pump(),
     turn: (timeout) => loop.turn(timeout),
-    attend: () => loop.attend(),
+    rest() {},
     end() {
       over = true;
       clearInterval(watchdog);
@@ -113,7 +110,6 @@ export function processHost(options: DriverHostOptions): DriverHost {
       }
       close(pidfd);
       outputs.forEach((output) => output.end());
-      link[Symbol.dispose]();
     },
   };
 }

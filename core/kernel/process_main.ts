@@ -15,9 +15,10 @@ import {
 } from "../bus/control.ts";
 import { Mailbox } from "../bus/mailbox.ts";
 import { confine } from "../host/confine.ts";
-import { clear, close, signal } from "../host/fd.ts";
+import { clearer, close, signaller } from "../host/fd.ts";
+import { forgetLibc } from "../host/libc.ts";
 import { mapShared } from "../host/memory.ts";
-import { yieldProcessor } from "../host/poll.ts";
+import { yielder } from "../host/poll.ts";
 import { InterruptLoop } from "../irq/interrupt_loop.ts";
 import { HOST, type Plugin } from "../plugin/plugin.ts";
 import { type Boot, Descriptor } from "./boot.ts";
@@ -28,6 +29,8 @@ import { DriverSession } from "./driver_session.ts";
 const SPINS = 1000;
 /** Without interrupts, a device is looked at this often, in milliseconds, while it has requests. */
 const POLL_MS = 1;
+/** With interrupts, it is looked at this often all the same: one may get lost. */
+const WATCH_MS = 100;
 /** A driver whose doorbells are not answered any more ends. */
 const CREDIT_DEADLINE_MS = 5000;
 
@@ -39,50 +42,54 @@ const arena = mapShared(Descriptor.arena, boot.arenaOffset, boot.arenaSize);
 close(Descriptor.control);
 close(Descriptor.arena);
 const words = new Int32Array(control);
-const driverBell = new Bell(words, ControlWord.driverBell, () => signal(Descriptor.driverBell));
-const coreBell = new Bell(words, ControlWord.coreBell, () => signal(Descriptor.coreBell));
+const driverBell = new Bell(words, ControlWord.driverBell, signaller(Descriptor.driverBell));
+const coreBell = new Bell(words, ControlWord.coreBell, signaller(Descriptor.coreBell));
 const loop = new InterruptLoop();
+for (let i = 0; i < boot.vectors; i++) {
+  loop.add(Descriptor.vectors + i, clearer(Descriptor.vectors + i));
+}
+const clearBell = clearer(Descriptor.driverBell);
+const yieldProcessor = yielder();
+const doorbells = boot.doorbells.map(({ message, ...rest }) =>
+  doorbell({ fd: Descriptor.doorbell, message: Uint8Array.from(message), ...rest }, {
+    words,
+    low: () => coreBell.ring(Cause.credits),
+    wait: waitForCredits,
+  })
+);
 
+// The plugin may import any module of the core, this process's own instances of them; nothing in there may be of use
+// to it. What is needed from now on is held by the functions made above, and by nobody else.
+forgetLibc();
 for (const name of ["ffi", "read", "write", "net", "env", "sys", "run", "import"] as const) {
   Deno.permissions.revokeSync({ name } as Deno.PermissionDescriptor);
 }
 const host: { plugin?: Plugin } = {};
 Object.defineProperty(globalThis, HOST, { value: host });
 
-// "load" comes when the main module, the plugin, has been evaluated.
-addEventListener("load", () => {
-  if (!host.plugin) throw new Error("This module defines no plugin: it does not call definePlugin");
-  serve(host.plugin);
-});
+// "load" comes when the main module, the plugin, has been evaluated, even if it threw; then Deno tells of that first.
+addEventListener("load", () => setTimeout(() => serve(host.plugin)));
 
-function serve(plugin: Plugin): never {
+function serve(plugin: Plugin | undefined): never {
+  if (!plugin) throw new Error("This module defines no plugin: it does not call definePlugin");
   const session = new DriverSession(plugin, {
     control,
     arena,
     inbox: new Mailbox(control, TO_PLUGIN, MAILBOX_CAPACITY),
     outbox: new Mailbox(control, TO_CORE, MAILBOX_CAPACITY),
     core: coreBell,
-    doorbell: (queue) =>
-      doorbell(Descriptor.doorbell, queue, {
-        words,
-        low: () => coreBell.ring(Cause.credits),
-        wait: waitForCredits,
-      }),
+    doorbell: (index) => doorbells[index]!,
   });
   loop.addBell(driverBell, Descriptor.driverBell, (causes) => {
     if (causes & Cause.mail) session.mail();
     if (causes & Cause.beat) {
       Atomics.store(words, ControlWord.beatAnswered, Atomics.load(words, ControlWord.beatAsked));
     }
-  });
-  for (let i = 0; i < boot.vectors; i++) {
-    loop.add(Descriptor.vectors + i, () => clear(Descriptor.vectors + i));
-  }
-  const interrupts = boot.vectors > 0;
+  }, clearBell);
   while (!session.ended) {
     for (let i = 0; i < SPINS; i++) session.turn();
     if (!session.idle()) continue;
-    loop.turn(interrupts || !session.busy ? -1 : POLL_MS);
+    loop.turn(!session.busy ? -1 : boot.vectors > 0 ? WATCH_MS : POLL_MS);
   }
   Deno.exit(0);
 }

@@ -17,6 +17,11 @@ export interface Manifest {
    * each as a whole (virtio 1.4, 4.1.3.1). What is not named here the driver does not see.
    */
   readonly config: readonly ConfigField[];
+  /**
+   * The feature bits of the device type, by their names in the specification, and what each needs. The core never
+   * offers a feature to the driver without what it needs.
+   */
+  readonly features: readonly FeatureRule[];
   /** One line for people. */
   readonly description?: string;
   /** The driver's version. */
@@ -31,6 +36,16 @@ export interface ConfigField {
   readonly name: string;
   /** Its width in bytes. */
   readonly bytes: 1 | 2 | 4 | 8;
+}
+
+/** A feature bit of a device type. */
+export interface FeatureRule {
+  /** Its name in the specification. */
+  readonly name: string;
+  /** Its number. */
+  readonly bit: number;
+  /** Numbers of the features that it needs: one out of each list. */
+  readonly needs: readonly (readonly number[])[];
 }
 
 /** What a driver's process may use. */
@@ -53,7 +68,17 @@ const LIMITS: Readonly<Record<keyof Limits, { least: number; greatest: number; u
   heapMiB: { least: 32, greatest: 4096, usual: 256 },
 };
 
-const FIELDS = ["name", "entry", "class", "match", "limits", "config", "description", "version"];
+const FIELDS = [
+  "name",
+  "entry",
+  "class",
+  "match",
+  "limits",
+  "config",
+  "features",
+  "description",
+  "version",
+];
 const NAME = /^[a-z][a-z0-9-]*$/;
 const ENTRY = /^\.\/[^\\?#:\0]*\.[jt]s$/;
 const HEX = /^[0-9a-f]+$/;
@@ -103,6 +128,7 @@ export function checkManifest(json: unknown, file: string): Manifest {
     match: list(top.match, wrong).map((rule, index) => match(rule, `match[${index}]`, wrong)),
     limits: limits(top.limits, wrong),
     config: config(top.config, wrong),
+    features: features(top.features, wrong),
     ...optional("description", top.description, wrong),
     ...optional("version", top.version, wrong),
     file,
@@ -191,6 +217,29 @@ function config(value: unknown, wrong: Wrong): readonly ConfigField[] {
     offset += bytes;
     return { name, bytes };
   });
+}
+
+/** `{ "NAME": 9 }`, or with needs `{ "NAME": [11, "OTHER", "THIS|THAT"] }`. */
+function features(value: unknown, wrong: Wrong): readonly FeatureRule[] {
+  if (value === undefined) return [];
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    return wrong("features", value, 'an object like { "VIRTIO_BLK_F_FLUSH": 9 }');
+  }
+  const entries = Object.entries(value).map(([name, given]) => {
+    const [bit, ...needs] = Array.isArray(given) ? given : [given];
+    if (!Number.isInteger(bit) || bit < 0 || bit > 127 || (bit >= 24 && bit <= 40)) {
+      wrong(`features.${name}`, bit, "a bit of the device type: 0 to 23 or 41 to 127");
+    }
+    return { name, bit: bit as number, needs };
+  });
+  const number = (of: string, name: unknown) =>
+    entries.find((entry) => entry.name === name)?.bit ??
+      wrong(`features.${of}`, name, "the name of another feature in this file");
+  return entries.map(({ name, bit, needs }) => ({
+    name,
+    bit,
+    needs: needs.map((need) => String(need).split("|").map((each) => number(name, each))),
+  }));
 }
 
 /** One line of text, if it is there: these are printed, so nothing in them may steer a terminal. */
