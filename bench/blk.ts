@@ -32,7 +32,7 @@ const DEVICE = [
 
 /** Measures all modes, both kinds of host in turn, since the machine's mood changes. */
 export async function benchBlock(): Promise<BlockFigure[]> {
-  const hosts = [];
+  const hosts: { isolation: BlockFigure["isolation"]; client: BlockClient }[] = [];
   await using stack = new AsyncDisposableStack();
   for (const isolation of ["inline", "process"] as const) {
     const kernel: Kernel = stack.use(

@@ -19,7 +19,11 @@ const SLOTS = 128;
 const SLOT_BYTES = 65536;
 const QUEUE_SIZE = 256;
 
-const WANTED = wire.F_SIZE_MAX | wire.F_SEG_MAX | wire.F_RO | wire.F_BLK_SIZE | wire.F_FLUSH;
+/** More queues than this do not make one thread faster. */
+const MOST_QUEUES = 4;
+
+const WANTED = wire.F_SIZE_MAX | wire.F_SEG_MAX | wire.F_RO | wire.F_BLK_SIZE | wire.F_FLUSH |
+  wire.F_MQ;
 
 /** A byte that no device writes as a status: it shows whether the device wrote one at all. */
 const NO_STATUS = 0xff;
@@ -36,7 +40,7 @@ const TYPES: Readonly<Record<number, number>> = {
 
 /** The driver. */
 const blk: Plugin = definePlugin({
-  plan({ features: offered, config }) {
+  plan({ features: offered, config, queues: present }) {
     const features = offered & WANTED;
     const capacity = config.u64(wire.CONFIG_CAPACITY);
     if (capacity > MOST_SECTORS) {
@@ -49,8 +53,13 @@ const blk: Plugin = definePlugin({
     const slotBytes = Math.min(SLOT_BYTES, largest - largest % wire.SECTOR_BYTES);
     return {
       features,
-      // Header, data, status.
-      queues: { requests: { index: 0, size: QUEUE_SIZE, buffers: 3 } },
+      // A request is header, data, status.
+      queues: Object.fromEntries(
+        Array.from(
+          { length: queueCount(features, config, present) },
+          (_, index) => [`requests${index}`, { index, size: QUEUE_SIZE, buffers: 3 }],
+        ),
+      ),
       lanes: { requests: { slots: SLOTS, slotBytes } },
       buffers: { headers: SLOTS * wire.HEADER_BYTES, statuses: SLOTS * wire.STATUS_BYTES },
       properties: properties(features, config),
@@ -58,7 +67,7 @@ const blk: Plugin = definePlugin({
   },
 
   start(
-    { features, queues: { requests }, lanes: { requests: lane }, buffers: { headers, statuses } },
+    { features, queues, lanes: { requests: lane }, buffers: { headers, statuses } },
   ) {
     const header = new Uint32Array(
       headers.bytes.buffer,
@@ -66,6 +75,7 @@ const blk: Plugin = definePlugin({
       SLOTS * wire.HEADER_BYTES / 4,
     );
     const status = statuses.bytes;
+    const all = Object.values(queues);
     const flushes = (features & wire.F_FLUSH) !== 0n;
 
     function provide(slot: number): boolean {
@@ -88,6 +98,8 @@ const blk: Plugin = definePlugin({
       header[at + 3] = positioned ? lane.word(slot, BlockWord.sectorHigh) : 0;
       status[slot] = NO_STATUS;
 
+      // Requests have no order among themselves, so any queue will do.
+      const requests = all[slot % all.length]!;
       requests.begin(slot);
       requests.readable(headers.offset + slot * wire.HEADER_BYTES, wire.HEADER_BYTES);
       if (type === wire.T_OUT) requests.readable(lane.offset(slot), length);
@@ -116,13 +128,19 @@ const blk: Plugin = definePlugin({
 
     return {
       rung() {
-        requests.drain(collect);
+        for (let i = 0; i < all.length; i++) all[i]!.drain(collect);
         lane.take(provide);
       },
       configured: (config) => properties(features, config),
     };
   },
 });
+
+function queueCount(features: bigint, config: Config, present: readonly number[]): number {
+  if (!(features & wire.F_MQ)) return 1;
+  const said = Math.max(1, config.u16(wire.CONFIG_NUM_QUEUES));
+  return Math.min(said, present.filter((size) => size > 0).length, MOST_QUEUES);
+}
 
 function properties(features: bigint, config: Config): Properties {
   return {
