@@ -15,7 +15,17 @@ const RNG: PciIdentity = {
 
 function manifest(name: string, ...match: Match[]): Manifest {
   const limits = { memoryMiB: 16, heapMiB: 256 };
-  return { name, entry: "./mod.ts", class: "entropy", match, limits, file: `${name}/plugin.json` };
+  const file = `${name}/plugin.json`;
+  return {
+    name,
+    entry: "./mod.ts",
+    class: "entropy",
+    match,
+    limits,
+    config: [],
+    features: [],
+    file,
+  };
 }
 
 Deno.test("choose takes the rule that says most, wherever it stands", () => {

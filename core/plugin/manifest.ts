@@ -1,3 +1,4 @@
+import type { FeatureRule } from "../virtio/features.ts";
 import { type Match, MATCH_FIELDS, type MatchField } from "../pci/match.ts";
 
 /** What a driver's `plugin.json` says: enough to choose the driver without running any of it. */
@@ -36,16 +37,6 @@ export interface ConfigField {
   readonly name: string;
   /** Its width in bytes. */
   readonly bytes: 1 | 2 | 4 | 8;
-}
-
-/** A feature bit of a device type. */
-export interface FeatureRule {
-  /** Its name in the specification. */
-  readonly name: string;
-  /** Its number. */
-  readonly bit: number;
-  /** Numbers of the features that it needs: one out of each list. */
-  readonly needs: readonly (readonly number[])[];
 }
 
 /** What a driver's process may use. */

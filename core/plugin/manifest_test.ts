@@ -16,6 +16,8 @@ Deno.test("parseManifest reads the four fields that are needed and fills in the 
     class: "entropy",
     match: [{ vendor: "1af4", device: "1044" }, { class: "ff" }],
     limits: { memoryMiB: 16, heapMiB: 256 },
+    config: [],
+    features: [],
     file: "plugins/random/plugin.json",
   });
 });
@@ -26,14 +28,41 @@ Deno.test("parseManifest reads everything", () => {
     entry: "./src/driver.js",
     class: "block",
     limits: { memoryMiB: 64, heapMiB: 128 },
+    config: { capacity: "u64", size_max: "u32", heads: "u8" },
+    features: { ONE: 1, TWO: 2, BOTH: [3, "ONE", "TWO"], EITHER: [50, "ONE|TWO"] },
     description: "Müller's driver",
     version: "1.0.0",
   };
-  assertEquals(parseManifest(JSON.stringify(more), "p"), { ...more, class: "block", file: "p" });
+  assertEquals(parseManifest(JSON.stringify(more), "p"), {
+    ...more,
+    class: "block",
+    config: [
+      { name: "capacity", bytes: 8 },
+      { name: "size_max", bytes: 4 },
+      { name: "heads", bytes: 1 },
+    ],
+    features: [
+      { name: "ONE", bit: 1, needs: [] },
+      { name: "TWO", bit: 2, needs: [] },
+      { name: "BOTH", bit: 3, needs: [[1], [2]] },
+      { name: "EITHER", bit: 50, needs: [[1, 2]] },
+    ],
+    file: "p",
+  });
 });
 
 /** A changed field, and what the error says about it. */
 const BAD: readonly [Record<string, unknown>, string][] = [
+  [{ config: ["u64"] }, "field config: found"],
+  [{ config: { capacity: "u65" } }, 'field config.capacity: found "u65", wanted u8, u16, u32, u64'],
+  [{ config: { a: "u8", b: "u32" } }, "field config.b: found"],
+  [{ features: [] }, "field features: found []"],
+  [{ features: { VERSION: 32 } }, "field features.VERSION: found 32, wanted a bit of the device"],
+  [{ features: { A: 200 } }, "field features.A: found 200"],
+  [
+    { features: { A: [1, "B"] } },
+    'field features.A: found "B", wanted the name of another feature',
+  ],
   [{ name: undefined }, "field name: found nothing, wanted lower-case letters"],
   [{ name: "Random" }, 'field name: found "Random", wanted lower-case letters'],
   [{ name: "9p" }, "field name"],

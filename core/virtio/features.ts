@@ -71,3 +71,13 @@ export function featureNumbers(features: bigint): number[] {
 export function featureText(features: bigint): string {
   return `0x${features.toString(16)}`;
 }
+
+/** A feature bit of a device type. */
+export interface FeatureRule {
+  /** Its name in the specification. */
+  readonly name: string;
+  /** Its number. */
+  readonly bit: number;
+  /** Numbers of the features that it needs: one out of each list. */
+  readonly needs: readonly (readonly number[])[];
+}

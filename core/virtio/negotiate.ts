@@ -1,6 +1,13 @@
-import type { FeatureRule } from "../plugin/manifest.ts";
 import { DeviceFault } from "./fault.ts";
-import { bit, Feature, featureName, featureNumbers, featureText, has } from "./features.ts";
+import {
+  bit,
+  Feature,
+  featureName,
+  featureNumbers,
+  type FeatureRule,
+  featureText,
+  has,
+} from "./features.ts";
 import { DeviceStatus } from "./status.ts";
 import type { Transport } from "./transport.ts";
 

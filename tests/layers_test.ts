@@ -1,0 +1,161 @@
+/**
+ * Who imports whom: the rules of the architecture, held against the real import graph.
+ *
+ * @module
+ */
+
+import { assert, assertEquals } from "@std/assert";
+
+const ROOT = new URL("../", import.meta.url);
+
+/**
+ * For each layer, a folder with all in it, what it may import besides itself. A module belongs to the layer with the
+ * longest name that fits; a name that ends in `.ts` stands for this one module.
+ */
+const LAYERS: Readonly<Record<string, readonly string[]>> = {
+  // Pure.
+  "core/pci": [],
+  "core/dma": [],
+  "core/virtqueue": ["core/dma"],
+  "core/virtio": ["core/pci", "core/platform/platform.ts"],
+  "core/bus": ["core/class", "core/dma", "core/virtqueue"],
+  "core/class": ["core/bus", "core/plugin"],
+  "core/plugin": ["core/class", "core/pci", "core/virtio", "core/virtqueue"],
+  "core/simulation": ["core/dma", "core/pci", "core/virtio", "core/virtqueue"],
+  // The system.
+  "core/host": [],
+  "core/irq": ["core/bus", "core/host"],
+  "core/platform": ["core/dma", "core/host", "core/pci"],
+  "core/platform/qemu": ["core/dma", "core/host", "core/irq", "core/pci", "core/platform"],
+  "core/platform/simulated": [
+    "core/dma",
+    "core/host",
+    "core/irq",
+    "core/pci",
+    "core/platform",
+    "core/simulation",
+  ],
+  // Everything but plugins.
+  "core/kernel": [
+    "core/bus",
+    "core/class",
+    "core/dma",
+    "core/host",
+    "core/irq",
+    "core/pci",
+    "core/platform",
+    "core/plugin",
+    "core/virtio",
+    "core/virtqueue",
+  ],
+  "cli": ["core", "mod.ts", "deno.json"],
+  // What third parties have, and no more.
+  "plugins/blk": ["core/plugin/mod.ts"],
+  "plugins/random": ["core/plugin/mod.ts"],
+  "plugins/blk/model.ts": ["plugins/blk", "core/simulation/mod.ts"],
+  "plugins/random/model.ts": ["plugins/random", "core/simulation/mod.ts"],
+  // Wiring.
+  "mod.ts": ["core", "drivers.ts"],
+  "drivers.ts": ["core", "plugins"],
+  "main.ts": ["core", "cli", "mod.ts", "drivers.ts"],
+};
+
+/** Text that may stand in some layers only. */
+const WORDS: readonly (readonly [word: RegExp, only: readonly string[]])[] = [
+  [/\bDeno\.(dlopen|UnsafePointer|UnsafeCallback|UnsafeFnPointer)/, ["core/host"]],
+  [/\bDeno\./, ["core/host", "core/kernel", "cli", "main.ts"]],
+  [/"\/(dev|proc|sys)\//, ["core/host", "core/kernel", "core/platform"]],
+  [/\b(eval|Function)\(/, []],
+  // Only what a command needs is loaded for it.
+  [/\bimport\(/, ["main.ts"]],
+  [/from "(node|npm|https?):/, []],
+  [/from "(jsr:)?@std\//, ["cli"]],
+];
+
+interface Module {
+  readonly path: string;
+  readonly text: string;
+  readonly imports: readonly string[];
+}
+
+interface Graph {
+  readonly modules: readonly {
+    readonly specifier: string;
+    readonly dependencies?: readonly {
+      readonly code?: { readonly specifier: string };
+      readonly type?: { readonly specifier: string };
+    }[];
+  }[];
+}
+
+function within(path: string, layer: string): boolean {
+  return path === layer || path.startsWith(`${layer}/`);
+}
+
+function layerOf(path: string): string {
+  const layer = Object.keys(LAYERS).filter((each) => within(path, each))
+    .sort((a, b) => b.length - a.length)[0];
+  assert(layer, `${path} belongs to no layer`);
+  return layer;
+}
+
+/** Paths of the project's modules, without tests, benchmarks and their like. */
+function* sources(folder = ""): Generator<string> {
+  for (const { name, isDirectory } of Deno.readDirSync(new URL(folder, ROOT))) {
+    const path = `${folder}${name}`;
+    if (isDirectory) {
+      if (folder !== "" || ["core", "cli", "plugins"].includes(name)) yield* sources(`${path}/`);
+    } else if (/(?<!_test|_bench|\.d)\.ts$/.test(name)) yield path;
+  }
+}
+
+/** The import graph of all of them: of each, what it imports of this project. */
+async function modules(): Promise<readonly Module[]> {
+  const found = new Map<string, Module>();
+  const own = (specifier = "") =>
+    specifier.startsWith(ROOT.href) ? [specifier.slice(ROOT.href.length)] : [];
+  // The first knows nearly all of the others.
+  for (const root of ["main.ts", ...sources()]) {
+    if (found.has(root)) continue;
+    const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["info", "--json", root],
+      cwd: ROOT,
+      env: { NO_COLOR: "1" },
+    }).output();
+    assert(success, new TextDecoder().decode(stderr));
+    const graph = JSON.parse(new TextDecoder().decode(stdout)) as Graph;
+    for (const { specifier, dependencies = [] } of graph.modules) {
+      const [path] = own(specifier);
+      if (!path?.endsWith(".ts") || path.startsWith("bridge/")) continue;
+      found.set(path, {
+        path,
+        text: Deno.readTextFileSync(new URL(path, ROOT)),
+        imports: dependencies.flatMap(({ code, type }) => own((code ?? type)?.specifier)),
+      });
+    }
+  }
+  return [...found.values()];
+}
+
+Deno.test("modules: import only what their layer may", async () => {
+  const all = await modules();
+  assert(all.length > 80, `${all.length} modules`);
+  const violations = all.flatMap(({ path, imports }) => {
+    const layer = layerOf(path);
+    const allowed = [layer, ...LAYERS[layer]!];
+    return imports.filter((target) =>
+      !target.startsWith("bridge/") && !allowed.some((each) => within(target, each))
+    ).map((target) => `${path} imports ${target}`);
+  });
+  assertEquals(violations, []);
+});
+
+Deno.test("modules: touch the system only where they may", async () => {
+  const violations = (await modules()).flatMap(({ path, text }) => {
+    const code = text.replace(/\/\*[^]*?\*\/|\/\/ .*$/gm, "");
+    return WORDS.filter(([word, only]) =>
+      word.test(code) && !only.some((layer) => within(path, layer))
+    ).map(([word]) => `${path} has ${word.exec(code)![0]}`);
+  });
+  assertEquals(violations, []);
+});

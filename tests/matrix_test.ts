@@ -1,0 +1,221 @@
+/**
+ * Every driver on every machine, in both hosts, with and without interrupts.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
+import { BlockOperation } from "../core/class/block.ts";
+import type { BlockClient } from "../core/class/block_client.ts";
+import { Status } from "../core/class/lane.ts";
+import type { Device } from "../core/kernel/device.ts";
+import type { QemuPlatform } from "../core/platform/qemu/mod.ts";
+import { type DriveOptions, type Kernel, openKernel } from "../mod.ts";
+import "./support/libc.ts";
+import { CAPACITY, MACHINES, pattern, qemuTest, SERIAL, withoutQemu } from "./support/machine.ts";
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+for (const [name, make] of Object.entries(MACHINES)) {
+  const missing = name.startsWith("qemu") ? withoutQemu : undefined;
+  for (const isolation of ["process", "inline"] as const) {
+    for (const interrupts of [true, false]) {
+      const how = `${name}, ${isolation}, ${interrupts ? "interrupts" : "polling"}`;
+      Deno.test({
+        name: `random and blk: work (${how}${missing ? `; ${missing}` : ""})`,
+        ignore: missing !== undefined,
+        async fn() {
+          using machine = make();
+          const options: DriveOptions = { isolation, interrupts };
+          const disk = new Uint8Array(CAPACITY);
+          {
+            await using kernel = await openKernel({ ...machine.options, ...options });
+            const random = await kernel.attachFirst("entropy");
+            const blk = await kernel.attachFirst("block");
+            assertEquals(kernel.devices.length, 2);
+            for (const device of [random, blk]) {
+              assertEquals(device.isolation, isolation);
+              assertEquals(device.pid !== undefined, isolation === "process");
+            }
+            await checkEntropy(random);
+            await checkDisk(blk, disk);
+            for (const device of [random, blk]) await checkView(kernel, device, interrupts);
+          }
+          if (machine.image) assertEquals(differsAt(machine.image(), disk), -1);
+        },
+      });
+    }
+  }
+}
+
+async function checkEntropy({ client }: Device<"entropy">): Promise<void> {
+  for (const length of [0, 1, 31, 4096, 4097, 100_000]) {
+    assertEquals((await client.read(length)).length, length);
+  }
+  assertNotEquals(await client.read(32), await client.read(32));
+  const many = await Promise.all(Array.from({ length: 40 }, () => client.read(64)));
+  assertEquals(new Set(many.map((bytes) => bytes.toHex())).size, many.length);
+  const large = await client.read(65536);
+  assertEquals(new Set(large).size, 256, "64 KiB of random bytes have all values");
+}
+
+/** Where something is written, and how much: edges of sectors, slots and the disk. */
+const EXTENTS: readonly (readonly [offset: number, length: number])[] = [
+  [0, 512],
+  [512, 512],
+  [1536, 2048],
+  [4096, 4096],
+  [3 * 512, 64 * KIB],
+  [64 * KIB - 512, 1024],
+  [128 * KIB, 64 * KIB + 512],
+  [MIB, MIB + 1536],
+  [3 * MIB + 512, 9 * MIB], // more than there are slots
+  [CAPACITY - 512, 512],
+  [CAPACITY - 200 * KIB, 200 * KIB],
+];
+
+/** Writes all over the disk, reads it back, and does the same to `disk`. */
+async function checkDisk(device: Device<"block">, disk: Uint8Array): Promise<void> {
+  const { client } = device;
+  assertEquals([client.capacity, client.blockSize, client.readOnly], [CAPACITY, 512, false]);
+  assertEquals(await client.id(), SERIAL);
+
+  for (const [seed, [offset, length]] of EXTENTS.entries()) {
+    const bytes = pattern(length, seed);
+    disk.set(bytes, offset);
+    await client.write(offset, bytes);
+    assertEquals(differsAt(await client.read(offset, length), bytes), -1, `${offset} ${length}`);
+  }
+  await client.flush();
+
+  const many = Array.from({ length: 300 }, (_, i) => i);
+  const place = (i: number) => (i * 7 % 300) * 8192 + 512;
+  for (const i of many) disk.set(pattern(4096, 1000 + i), place(i));
+  await Promise.all(many.map((i) => client.write(place(i), pattern(4096, 1000 + i))));
+  const back = await Promise.all(many.map((i) => client.read(place(i), 4096)));
+  for (const i of many) assertEquals(differsAt(back[i]!, pattern(4096, 1000 + i)), -1);
+
+  checkSlots(client, disk);
+
+  const outside: readonly (readonly [number, number])[] = [
+    [CAPACITY, 512],
+    [CAPACITY - 512, 1024],
+    [1, 512],
+    [0, 511],
+    [-512, 512],
+    [2 ** 53, 512],
+    [NaN, 512],
+  ];
+  for (const [offset, length] of outside) {
+    await assertRejects(() => client.read(offset, length), RangeError, "Cannot read");
+  }
+  await client.flush();
+  assertEquals(differsAt(await client.read(0, CAPACITY), disk), -1);
+}
+
+/** The same without promises: all slots at once, waited for by hand. */
+function checkSlots({ slots }: BlockClient, disk: Uint8Array): void {
+  const count = Math.min(slots.count, 32);
+  const place = (i: number) => 2 * MIB + i * 4096;
+  const ended: number[] = [];
+  const run = (operation: number) => {
+    ended.length = 0;
+    for (let i = 0; i < count; i++) {
+      const slot = slots.take();
+      assert(slot >= 0);
+      if (operation === BlockOperation.write) slots.data(slot).set(pattern(4096, 2000 + i));
+      else slots.data(slot).fill(0, 0, 4096);
+      slots.submit(slot, operation, place(i) / 512, 4096, (slot, status) => {
+        assertEquals(status, Status.ok);
+        if (operation === BlockOperation.read) {
+          assertEquals(differsAt(slots.data(slot).slice(0, 4096), pattern(4096, 2000 + i)), -1);
+        }
+        slots.release(slot);
+        ended.push(i);
+      });
+    }
+    slots.publish();
+    using _attention = slots.attend();
+    while (slots.inFlight > 0) assert(slots.wait(5000) > 0, "nothing ended");
+    assertEquals(ended.toSorted((a, b) => a - b), Array.from({ length: count }, (_, i) => i));
+  };
+  run(BlockOperation.write);
+  run(BlockOperation.read);
+  for (let i = 0; i < count; i++) disk.set(pattern(4096, 2000 + i), place(i));
+}
+
+for (const isolation of ["process", "inline"] as const) {
+  qemuTest(`BlockSlots.wait(): is woken by a slow polled device (${isolation})`, async () => {
+    const disk = "driver=null-co,size=1048576,latency-ns=50000000,node-name=disk";
+    await using kernel = await openKernel({
+      machine: "qemu",
+      qemu: { arguments: ["-blockdev", disk, "-device", "virtio-blk-pci,drive=disk"] },
+      interrupts: false,
+      isolation,
+    });
+    const { client: { slots } } = await kernel.attachFirst("block");
+    const slot = slots.take();
+    slots.submit(slot, BlockOperation.read, 0, 512, () => slots.release(slot));
+    slots.publish();
+    const start = performance.now();
+    assertEquals(slots.wait(8000), 1);
+    assert(performance.now() - start < 5000, "it slept until its own deadline");
+  });
+}
+
+/** Index of the first byte that differs, -1 if none does: `assertEquals` on megabytes takes seconds. */
+function differsAt(found: Uint8Array, wanted: Uint8Array): number {
+  if (found.length !== wanted.length) return Math.min(found.length, wanted.length);
+  for (let i = 0; i < found.length; i++) if (found[i] !== wanted[i]) return i;
+  return -1;
+}
+
+/** What QEMU calls the features that our drivers use. */
+const FEATURES: Readonly<Record<string, number>> = {
+  VIRTIO_BLK_F_SIZE_MAX: 1,
+  VIRTIO_BLK_F_SEG_MAX: 2,
+  VIRTIO_BLK_F_BLK_SIZE: 6,
+  VIRTIO_BLK_F_FLUSH: 9,
+  VIRTIO_RING_F_INDIRECT_DESC: 28,
+  VIRTIO_RING_F_EVENT_IDX: 29,
+  VIRTIO_F_VERSION_1: 32,
+  VIRTIO_F_IOMMU_PLATFORM: 33,
+};
+
+interface QemuStatus {
+  readonly status: { readonly statuses: readonly string[] };
+  readonly "guest-features": {
+    readonly transports: readonly string[];
+    readonly "dev-features"?: readonly string[];
+    readonly "unknown-dev-features"?: number;
+  };
+}
+
+/** Holds what the kernel says of a device against what it must be, and against what QEMU says. */
+async function checkView(kernel: Kernel, device: Device, interrupts: boolean): Promise<void> {
+  const view = await device.describe();
+  assertEquals(view.status, ["ACKNOWLEDGE", "DRIVER", "FEATURES_OK", "DRIVER_OK"]);
+  assertEquals(view.interrupts, interrupts ? "msix" : "polling");
+  assertEquals(view.queues.length, 1);
+  const [queue] = view.queues;
+  assertEquals([queue!.inFlight, queue!.broken, queue!.overlong], [0, undefined, 0]);
+  assert(queue!.completed! > 0 && queue!.completed === queue!.published);
+  assertEquals(queue!.vector !== undefined, interrupts);
+
+  if (kernel.platform.kind !== "qemu") return;
+  const { qmp } = kernel.platform as QemuPlatform;
+  const names = { entropy: "virtio-rng", block: "virtio-blk" };
+  const all = qmp.execute("x-query-virtio") as { path: string; name: string }[];
+  const { path } = all.find(({ name }) => name === names[device.class])!;
+  const qemu = qmp.execute("x-query-virtio-status", { path }) as QemuStatus;
+  const short = (text: string) => text.split(":")[0]!;
+  assertEquals(
+    qemu.status.statuses.map((text) => short(text).replace("VIRTIO_CONFIG_S_", "")).toSorted(),
+    view.status.toSorted(),
+  );
+  const guest = qemu["guest-features"];
+  const accepted = [...guest.transports, ...guest["dev-features"] ?? []].map(short)
+    .reduce((set, name) => set | 1n << BigInt(FEATURES[name] ?? 127), 0n);
+  assertEquals(`0x${accepted.toString(16)}`, view.features.accepted);
+}

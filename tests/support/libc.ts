@@ -1,0 +1,9 @@
+/**
+ * Opens the C library before any test begins: it stays open for good, and the first test to use it would be blamed.
+ *
+ * @module
+ */
+
+import { libc } from "../../core/host/libc.ts";
+
+libc();
