@@ -49,7 +49,7 @@ export interface OpenOptions extends MachineOptions, DriveOptions {
 /**
  * Opens a machine.
  *
- * @param loop What waits for the devices of a simulated machine.
+ * @param loop What waits for the doorbells of a simulated machine, and for the interrupt pins of QEMU's.
  */
 export function openMachine(
   { machine = "host", qemu = { arguments: [] }, devices }: MachineOptions,
@@ -59,7 +59,7 @@ export function openMachine(
     case "host":
       return Promise.resolve(openHost());
     case "qemu":
-      return openQemu(qemu);
+      return openQemu(qemu, loop);
     case "simulated":
       return Promise.resolve(openSimulated({ devices: devices ?? simulatedDevices(), loop }));
   }

@@ -168,7 +168,7 @@ const EMPTY: Registers = {
 function fakeDevice(
   address: string,
   driver: string,
-  { isolation = "process", interrupts = true }: OpenOptions,
+  { isolation = "process", interrupts = "msix" }: OpenOptions,
   world: World,
   calls: string[],
 ): AnyDevice {
@@ -196,8 +196,15 @@ function fakeDevice(
             { bit: 5, name: "bit 5", accepted: false, because: "unknown" },
           ],
         },
-        interrupts: interrupts ? "msix" : "polling",
-        queues: [{ name: "requests", index: 0, size: 8, ...(interrupts ? { vector: 1 } : {}) }],
+        interrupts,
+        transport: "modern",
+        queues: [{
+          name: "requests",
+          index: 0,
+          kind: "split",
+          size: 8,
+          ...(interrupts === "msix" ? { vector: 1 } : {}),
+        }],
       }),
     [Symbol.asyncDispose]: () => Promise.resolve(void calls.push(`detach ${address}`)),
     // Class and client were chosen together above.

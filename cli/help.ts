@@ -10,9 +10,10 @@ const OPTIONS: readonly (readonly [string, string])[] = [
   ["--board <q35|pc>", "what QEMU is to be, with --machine qemu (q35)"],
   ["--isolation <process|inline>", "where drivers run (process: each in one of its own)"],
   [
-    "--interrupts <msix|polling>",
-    "how devices tell that they are done (msix, where there is MSI-X)",
+    "--interrupts <msix|shared|intx|polling>",
+    "the best way to use in which devices tell that they are done (msix)",
   ],
+  ["--legacy", "use the registers from before version 1 of transitional devices"],
   ["--plugins <dir>", "a folder with drivers, beside our own; may be repeated"],
   ["--json", 'data as JSON, with "schema": 1'],
   ["--timeout <seconds>", "give up after that (120); exit status 124"],

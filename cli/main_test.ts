@@ -62,7 +62,7 @@ const WRONG: readonly [string, string][] = [
   ["check --machine host -- -smp 2", "Cannot use what follows --"],
   ["ls --board pc", "Cannot use --board: it is for QEMU. Add --machine qemu, or leave it out"],
   ["ls --machine qemu --board i440fx", 'Unknown value "i440fx" for --board: wanted one of q35, pc'],
-  ["ls --interrupts intx", 'Unknown value "intx" for --interrupts: wanted one of msix, polling'],
+  ["ls --interrupts nmi", 'Unknown value "nmi" for --interrupts: wanted one of msix, shared'],
 ];
 
 for (const [line, message] of WRONG) {

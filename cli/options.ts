@@ -1,4 +1,5 @@
 import { parseArgs } from "@std/cli";
+import { type InterruptKind, INTERRUPTS } from "../core/kernel/interrupt_kind.ts";
 import { usageError } from "./exit.ts";
 import { suggest } from "./suggest.ts";
 
@@ -7,7 +8,6 @@ export type Machine = typeof MACHINES[number];
 const MACHINES = ["host", "qemu", "simulated"] as const;
 const BOARDS = ["q35", "pc"] as const;
 const ISOLATIONS = ["process", "inline"] as const;
-const INTERRUPTS = ["msix", "polling"] as const;
 
 /** A command line, taken apart. */
 export interface Options {
@@ -20,7 +20,9 @@ export interface Options {
   /** Where drivers run. */
   readonly isolation: typeof ISOLATIONS[number];
   /** How devices tell that they are done. */
-  readonly interrupts: typeof INTERRUPTS[number];
+  readonly interrupts: InterruptKind;
+  /** Use the legacy registers of transitional devices. */
+  readonly legacy: boolean;
   /** Folders with drivers, beside our own. */
   readonly plugins: readonly string[];
   /** Seconds until everything is given up. */
@@ -43,7 +45,7 @@ export interface Options {
   readonly qemuArguments: readonly string[];
 }
 
-const FLAGS = ["json", "write", "help", "version", "quiet", "verbose", "color"] as const;
+const FLAGS = ["json", "write", "legacy", "help", "version", "quiet", "verbose", "color"] as const;
 const VALUES = ["machine", "board", "isolation", "interrupts", "plugins", "timeout"] as const;
 const NAMES = [...FLAGS.filter((name) => name !== "color"), ...VALUES, "no-color"];
 
@@ -80,6 +82,7 @@ export function parseOptions(args: readonly string[]): Options {
     timeout: timeout === undefined ? 120 : seconds(timeout),
     json: parsed.json,
     write: parsed.write,
+    legacy: parsed.legacy,
     help: parsed.help,
     version: parsed.version,
     quiet: parsed.quiet,

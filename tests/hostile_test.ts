@@ -41,7 +41,7 @@ const RESPONSES: Readonly<Record<LieId, RegExp>> = {
   "D-11": refused("DeviceFault", "no usable notification structure: .*\\[D-11\\]"),
   // A device that keeps no bit keeps FEATURES_OK neither.
   "D-19": refused("DeviceFault", "\\[D-(19|20)\\]"),
-  "D-20": refused("DeviceFault", "it cleared FEATURES_OK .*\\[D-20\\]"),
+  "D-20": refused("DeviceFault", "it clears FEATURES_OK .*\\[D-20\\]"),
   "D-21": refused("DeviceFault", "status reads as all ones: the device is gone \\[D-21\\]"),
   "D-23": refused("DeviceFault", "does not offer VIRTIO_F_VERSION_1 \\[D-23\\]"),
   // Shows when it is given back; see below.
@@ -62,7 +62,7 @@ const RESPONSES: Readonly<Record<LieId, RegExp>> = {
   "D-45": /^served$/,
   "D-46": /^request: RequestError: Cannot read .*: the device's answer was invalid$/,
   "D-48": lost("the device moved the used index by \\d+ with \\d+ requests in flight \\[D-48\\]"),
-  "D-64": lost("the device finished none of its requests for 300 ms"),
+  "D-64": lost("The device finished none of its requests for 300 ms"),
 };
 
 /** Lies that are told in a process too: one of each kind. */

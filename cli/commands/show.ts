@@ -154,6 +154,7 @@ function workFacts(work: Found<DeviceDescription | undefined>): Fact[] {
       `feature ${bit}`,
       because ? `${name}: ${because}` : name,
     ]),
+    ["registers", work.value.transport],
     ["interrupts", interrupts],
     ...queues.map((
       { index, name, size, vector, published, completed, inFlight, ...more },

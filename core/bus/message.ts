@@ -35,6 +35,8 @@ export interface Grant {
   readonly features: string;
   /** Where the device finds the arena. */
   readonly runs: readonly DmaRun[];
+  /** Whether the device does not interrupt, so that it must be looked at. */
+  readonly polled: boolean;
   /** Virtqueues. */
   readonly queues: readonly QueueGrant[];
   /** Lanes. */
@@ -57,6 +59,8 @@ export interface QueueGrant {
   readonly layout: QueueLayout;
   /** Whether VIRTIO_F_EVENT_IDX was agreed. */
   readonly eventIndex: boolean;
+  /** Whether VIRTIO_F_IN_ORDER was agreed. */
+  readonly inOrder: boolean;
 }
 
 /** From a driver host to the core. */

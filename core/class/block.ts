@@ -52,7 +52,10 @@ export function blockProperties(given: Readonly<Record<string, unknown>>): Block
   const fail = (name: string) => {
     throw new TypeError(`Cannot use the block device: property ${name} is ${String(given[name])}`);
   };
-  if (typeof sectors !== "number" || !Number.isSafeInteger(sectors * SECTOR) || sectors < 0) {
+  if (
+    typeof sectors !== "number" || !Number.isInteger(sectors) ||
+    !Number.isSafeInteger(sectors * SECTOR) || sectors < 0
+  ) {
     return fail("sectors");
   }
   if (typeof blockSize !== "number" || !Number.isInteger(blockSize) || blockSize < SECTOR) {

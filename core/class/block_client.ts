@@ -157,6 +157,7 @@ export class BlockClient {
     const length = Math.min(bytes.length - start, this.#lane.slotBytes);
     job.submitted += length;
     job.pending++;
+    if (operation === BlockOperation.identify) this.#lane.data(slot).fill(0, 0, length);
     if (operation === BlockOperation.write) {
       this.#lane.data(slot).set(bytes.subarray(start, start + length));
     }

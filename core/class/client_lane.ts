@@ -57,6 +57,7 @@ export class ClientLane {
   #shown = 0;
   #drained = 0;
   #gone = false;
+  #failing = false;
 
   constructor(layout: LaneLayout, port: LanePort) {
     const { slots, slotBytes } = layout;
@@ -134,6 +135,7 @@ export class ClientLane {
    * @throws BusFault If the driver completed a slot that is not in flight.
    */
   drain(): number {
+    if (this.#gone) return 0;
     const { completed, complete, mask, records } = this.#places;
     const words = this.#words;
     const count = Atomics.load(words, completed) - this.#drained >>> 0;
@@ -216,13 +218,19 @@ export class ClientLane {
   /** Ends all requests in flight, and all to come, as `Status.gone`: the driver is no more. */
   fail(): void {
     this.#gone = true;
-    for (let slot = 0; slot < this.slots; slot++) {
-      const done = this.#done[slot];
-      if (done === undefined) continue;
-      this.#done[slot] = undefined;
-      this.#inFlight--;
-      this.#ended++;
-      done(slot, Status.gone, 0);
+    // Those who are told may submit again at once; that is ended here too, and not by a call within a call.
+    if (this.#failing) return;
+    this.#failing = true;
+    while (this.#inFlight > 0) {
+      for (let slot = 0; slot < this.slots; slot++) {
+        const done = this.#done[slot];
+        if (done === undefined) continue;
+        this.#done[slot] = undefined;
+        this.#inFlight--;
+        this.#ended++;
+        done(slot, Status.gone, 0);
+      }
     }
+    this.#failing = false;
   }
 }

@@ -1,5 +1,5 @@
 import type { DeviceClass } from "../plugin/manifest.ts";
-import { blockProperties } from "./block.ts";
+import { blockProperties, SECTOR } from "./block.ts";
 import { BlockClient } from "./block_client.ts";
 import type { ClientLane } from "./client_lane.ts";
 import { EntropyClient } from "./entropy_client.ts";
@@ -38,6 +38,12 @@ export function makeClient(
     case "entropy":
       return { client: new EntropyClient(requests), update() {} };
     case "block": {
+      if (requests.slotBytes % SECTOR !== 0) {
+        throw new TypeError(
+          `The slots of a block driver's lane requests must hold whole sectors of ${SECTOR} bytes, ` +
+            `not ${requests.slotBytes} bytes`,
+        );
+      }
       const client = new BlockClient(requests, blockProperties(properties));
       return { client, update: (changed) => client.update(blockProperties(changed)) };
     }

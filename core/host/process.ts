@@ -47,11 +47,14 @@ export function spawn(options: SpawnOptions): Child {
   const c = libc();
   const actions = new Uint8Array(128); // glibc: 80 bytes
   const attributes = new Uint8Array(512); // glibc: 336 bytes
-  const copies = options.descriptors.map((fd) => duplicate(fd, ABOVE_TARGETS));
+  const copies: number[] = [];
   c.posix_spawn_file_actions_init(actions);
   c.posix_spawnattr_init(attributes);
   try {
+    for (const fd of options.descriptors) copies.push(duplicate(fd, ABOVE_TARGETS));
     copies.forEach((fd, target) => c.posix_spawn_file_actions_adddup2(actions, fd, target));
+    // Ours are closed on exec, but not those that this process was started with. In glibc since 2.34.
+    c.posix_spawn_file_actions_addclosefrom_np?.(actions, copies.length);
     // Deno ignores SIGPIPE and blocks nothing that a child would want; start it with a clean table all the same.
     c.posix_spawnattr_setsigmask(attributes, new Uint8Array(128));
     c.posix_spawnattr_setsigdefault(attributes, new Uint8Array(128).fill(0xff));

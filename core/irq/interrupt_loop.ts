@@ -182,6 +182,7 @@ export class InterruptLoop implements Loop, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closed) return;
     this.#closed = true;
     this.#nudge();
     await this.#running;

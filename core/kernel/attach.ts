@@ -2,26 +2,26 @@ import { BusFault } from "../bus/mailbox.ts";
 import type { FromPlugin, Grant, QueueReport, WirePlan } from "../bus/message.ts";
 import { ClientLane } from "../class/client_lane.ts";
 import { type ClientHandle, type Clients, makeClient } from "../class/clients.ts";
-import { clearer } from "../host/fd.ts";
 import { mapShared } from "../host/memory.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
-import { planVectors, type VectorPlan } from "../irq/vectors.ts";
 import type { OpenFunction, PciFunction } from "../platform/platform.ts";
 import type { DeviceClass, Manifest } from "../plugin/manifest.ts";
 import { API, type Plugin } from "../plugin/plugin.ts";
 import { DeviceFault } from "../virtio/fault.ts";
 import { CORE_FEATURES, driverFeatures, Feature, featureText, has } from "../virtio/features.ts";
-import { modernTransport } from "../virtio/modern.ts";
 import { agree, dropUnmet, featureReport } from "../virtio/negotiate.ts";
+import { openTransport } from "../virtio/open_transport.ts";
 import { DeviceStatus, statusNames } from "../virtio/status.ts";
-import { NO_VECTOR, type Transport } from "../virtio/transport.ts";
+import type { Transport } from "../virtio/transport.ts";
 import { Conversation, PluginGone } from "./conversation.ts";
 import type { Device, DeviceDescription } from "./device.ts";
 import type { DriverHost, DriverHostOptions, Isolation } from "./driver_host.ts";
 import { makeGrant, queueAddresses } from "./grant.ts";
 import { inlineHost } from "./inline_host.ts";
+import type { InterruptKind } from "./interrupt_kind.ts";
+import { Interrupts } from "./interrupts.ts";
 import { Link } from "./link.ts";
-import { checkPlan } from "./plan.ts";
+import { checkPlan, type Offered } from "./plan.ts";
 import { processHost } from "./process_host.ts";
 
 /** A driver that the kernel can start. */
@@ -46,8 +46,10 @@ export interface AttachOptions {
   readonly isolation: Isolation;
   /** Features of ring and transport that stay unused, even if they are offered. */
   readonly without: bigint;
-  /** Whether to use interrupts where there are any. */
-  readonly interrupts: boolean;
+  /** The best kind of interrupt to use. */
+  readonly interrupts: InterruptKind;
+  /** Whether to use the legacy registers of a transitional device. */
+  readonly legacy: boolean;
   /** Milliseconds after which a device that finishes none of its requests counts as hung. */
   readonly requestDeadline: number;
   /** How often in a minute device and driver are started anew after a failure. */
@@ -91,7 +93,8 @@ export class Attachment implements Device {
   #transport!: Transport;
   #link!: Link;
   #arena!: DriverHostOptions["arena"];
-  #vectors: VectorPlan = planVectors([]);
+  #interrupts!: Interrupts;
+  #vectors: readonly number[] = [];
   /** The driver's host, while there is one. */
   #host: DriverHost | undefined;
   #handle: ClientHandle | undefined;
@@ -143,12 +146,17 @@ export class Attachment implements Device {
 
   /** Takes the function and what is needed for as long as it is held. */
   #take(): void {
-    const { source, loop, interrupts } = this.#options;
-    const device = this.#device = this.#stack.use(this.#options.function.open());
-    const transport = this.#transport = modernTransport(device);
+    const { source, loop, interrupts, legacy } = this.#options;
+    const device = this.#stack.use(this.#options.function.open());
+    const transport = this.#transport = openTransport(device, legacy);
     const arena = device.dma(source.manifest.limits.memoryMiB * 2 ** 20);
     this.#arena = { ...arena, memory: mapShared(arena.fd, arena.offset, arena.size) };
-    this.#vectors = planVectors(interrupts ? device.vectors(transport.queues + 1) : []);
+    this.#device = device;
+    this.#interrupts = this.#stack.use(
+      new Interrupts(device, transport, interrupts, loop, {
+        config: () => this.#running && this.#configChanged(),
+      }),
+    );
     this.#link = this.#stack.use(
       new Link(loop, {
         message: (message) => this.#hear(message),
@@ -165,7 +173,10 @@ export class Attachment implements Device {
   async #initialise(): Promise<void> {
     const transport = this.#transport;
     const { source, without } = this.#options;
-    // The driver's process starts while the device is reset.
+    this.#device.restore?.();
+    // The driver's process starts while the device is reset, and either may be ready first.
+    const hello = this.#conversation.expect(HELLO_MS, "hello");
+    hello.catch(() => {});
     const host = this.#host = this.#startHost();
     this.#incarnation.defer(() => {
       this.#host = undefined;
@@ -175,15 +186,21 @@ export class Attachment implements Device {
 
     await this.#greet();
     const offered = transport.offeredFeatures();
-    if (!has(offered, Feature.VERSION_1)) {
+    if (transport.kind === "modern" && !has(offered, Feature.VERSION_1)) {
       throw new DeviceFault("D-23", "The device does not offer VIRTIO_F_VERSION_1");
     }
     const usable = dropUnmet(offered, source.manifest.features);
-    const plan = await this.#negotiate(driverFeatures(usable));
-    const wanted = BigInt(plan.features) | usable & CORE_FEATURES & ~without;
+    const own = usable & CORE_FEATURES & ~without;
+    this.#greeted(await hello);
+    const plan = await this.#negotiate({
+      features: driverFeatures(usable),
+      queues: Array.from({ length: transport.queues }, (_, i) => transport.queueMaximum(i)),
+      resizable: transport.resizable,
+      kind: has(own, Feature.RING_PACKED) ? "packed" : "split",
+    });
+    const wanted = BigInt(plan.features) | own;
     const accepted = await agree(transport, wanted, () => this.#greet());
     this.#features = { offered, usable, accepted };
-    this.#watchConfig();
     this.#enable(plan);
     await this.#conversation.expect(ANSWER_MS, "ready");
     transport.addStatus(DeviceStatus.DRIVER_OK);
@@ -208,7 +225,7 @@ export class Attachment implements Device {
       manifest: source.manifest,
       entry: source.entry,
       arena: this.#arena,
-      vectors: this.#vectors.queueFds,
+      vectors: this.#interrupts.queueFds,
       doorbells: Array.from({ length: transport.queues }, (_, i) => transport.doorbell(i)),
       print: (line) => log(`${this.address} ${this.driver}: ${line}`),
       gone: (reason) => this.#fail(new PluginGone(reason)),
@@ -220,37 +237,39 @@ export class Attachment implements Device {
     );
   }
 
-  /** Offers the device to the driver, and checks the plan that comes back. */
-  async #negotiate(features: bigint): Promise<WirePlan> {
-    const host = this.#host!;
-    const hello = await this.#conversation.expect(HELLO_MS, "hello");
-    if (hello.api !== API) {
-      throw new PluginGone(`The driver speaks plugin API ${hello.api}, this core speaks ${API}`);
+  #greeted({ api }: { api: number }): void {
+    if (api !== API) {
+      throw new PluginGone(`The driver speaks plugin API ${api}, this core speaks ${API}`);
     }
-    host.watch();
-    const transport = this.#transport;
-    const queues = Array.from({ length: transport.queues }, (_, i) => transport.queueMaximum(i));
-    host.send({ type: "offer", features: featureText(features), queues, config: this.#config() });
+    this.#host!.watch();
+  }
+
+  /** Offers the device to the driver, and checks the plan that comes back. */
+  async #negotiate(offered: Offered): Promise<WirePlan> {
+    this.#host!.send({
+      type: "offer",
+      features: featureText(offered.features),
+      queues: offered.queues,
+      config: this.#config(),
+    });
     const answer = await this.#conversation.expect(ANSWER_MS, "plan", "decline");
     if (answer.type === "decline") throw new PluginGone(`The driver declines: ${answer.reason}`);
-    return checkPlan(answer.plan, { features, queues });
+    return checkPlan(answer.plan, offered);
   }
 
   /** Lays out what was planned, sets the queues up, and hands all of it to driver and client. */
   #enable(plan: WirePlan): void {
     const transport = this.#transport;
     const { runs, memory } = this.#arena;
-    const grant = makeGrant(plan, { features: this.#features.accepted, runs });
+    const places = makeGrant(plan, { features: this.#features.accepted, runs });
+    this.#vectors = this.#interrupts.use(places.queues.map(({ index }) => index));
+    const grant: Grant = { ...places, polled: this.#interrupts.kind === "polling" };
     const arena = new Uint8Array(memory);
     for (const { offset, bytes } of grant.buffers) arena.fill(0, offset, offset + bytes);
-    grant.queues.forEach(({ index, layout }, i) => {
+    for (const { index, layout } of grant.queues) {
       arena.fill(0, layout.descriptors, layout.end);
-      transport.enableQueue(index, {
-        size: layout.size,
-        ...queueAddresses(layout, runs),
-        vector: this.#vectors.queue(i) ?? NO_VECTOR,
-      });
-    });
+      transport.enableQueue(index, { size: layout.size, ...queueAddresses(layout, runs) });
+    }
     if (this.#grant) this.#resume(grant, plan);
     else this.#connect(grant, plan);
     this.#grant = grant;
@@ -298,24 +317,6 @@ export class Attachment implements Device {
   }
 
   /** Follows changes of the device-specific configuration (2.5), and calls for help (2.1.1). */
-  #watchConfig(): void {
-    const { config } = this.#vectors;
-    if (!config) return;
-    if (!this.#transport.setConfigVector(config.vector)) {
-      throw new DeviceFault(
-        "D-70",
-        `The device does not take the configuration vector ${config.vector}`,
-      );
-    }
-    const { loop } = this.#options;
-    const clear = clearer(config.fd);
-    this.#incarnation.defer(() => loop.remove(config.fd));
-    loop.add(config.fd, () => {
-      clear();
-      if (this.#running) this.#configChanged();
-    });
-  }
-
   #configChanged(): void {
     try {
       if (this.#transport.status() & DeviceStatus.DEVICE_NEEDS_RESET) {
@@ -449,12 +450,14 @@ export class Attachment implements Device {
         accepted: featureText(accepted),
         list: featureReport(offered, usable, accepted, without, source.manifest.features),
       },
-      interrupts: this.#vectors.queueFds.length > 0 ? "msix" : "polling",
+      transport: this.#transport.kind,
+      interrupts: this.#interrupts.kind,
       queues: (this.#grant?.queues ?? []).map(({ name, index, layout }, i) => {
-        const vector = this.#vectors.queue(i);
+        const vector = this.#vectors[i];
         return {
           name,
           index,
+          kind: layout.kind,
           size: layout.size,
           ...(vector === undefined ? {} : { vector }),
           ...reports.find((report) => report.name === name),

@@ -1,7 +1,10 @@
 import type { Clients } from "../class/clients.ts";
 import type { QueueReport } from "../bus/message.ts";
+import type { QueueKind } from "../virtqueue/layout.ts";
 import type { DeviceClass } from "../plugin/manifest.ts";
 import type { FeatureReport } from "../virtio/negotiate.ts";
+import type { Transport } from "../virtio/transport.ts";
+import type { InterruptKind } from "./interrupt_kind.ts";
 import type { Isolation } from "./driver_host.ts";
 
 /** A device that its driver drives. Disposing it stops the driver and resets the device. */
@@ -50,7 +53,9 @@ export interface DeviceDescription {
     readonly list: readonly FeatureReport[];
   };
   /** How the device tells that it is done. */
-  readonly interrupts: "msix" | "polling";
+  readonly interrupts: InterruptKind;
+  /** Which layout of registers is used. */
+  readonly transport: Transport["kind"];
   /** The queues in use. */
   readonly queues: readonly QueueDescription[];
 }
@@ -61,6 +66,8 @@ export interface QueueDescription extends Partial<QueueReport> {
   readonly name: string;
   /** Its index on the device. */
   readonly index: number;
+  /** Which kind of ring. */
+  readonly kind: QueueKind;
   /** Entries. */
   readonly size: number;
   /** MSI-X vector, unless it is polled. */

@@ -4,8 +4,8 @@ import type { FromPlugin, Grant, QueueGrant, ToPlugin, WirePlan } from "../bus/m
 import { DriverLane } from "../class/driver_lane.ts";
 import { addressTable } from "../dma/address_table.ts";
 import { API, type Decline, type Driver, type Plan, type Plugin } from "../plugin/plugin.ts";
-import { SplitDriver } from "../virtqueue/split_driver.ts";
-import type { Virtqueue } from "../virtqueue/virtqueue.ts";
+import { makeDriverQueue } from "../virtqueue/driver_queue.ts";
+import type { DriverQueue } from "../virtqueue/virtqueue.ts";
 import { configView } from "./config_view.ts";
 
 /** What a driver host gives to the session in it. */
@@ -31,7 +31,8 @@ export interface SessionPort {
 export class DriverSession {
   readonly #plugin: Plugin;
   readonly #port: SessionPort;
-  #queues: readonly { grant: QueueGrant; queue: Virtqueue }[] = [];
+  #queues: readonly { grant: QueueGrant; queue: DriverQueue }[] = [];
+  #polled = false;
   #lanes: readonly DriverLane[] = [];
   #driver: Driver | undefined;
   #going = false;
@@ -96,6 +97,20 @@ export class DriverSession {
     return idle;
   }
 
+  /** Whether the device does not interrupt. */
+  get polled(): boolean {
+    return this.#polled;
+  }
+
+  /** Notifies the device of whatever it has, in case it missed that (rules D-58 and D-59). */
+  kick(): void {
+    if (!this.#going) return;
+    for (let i = 0; i < this.#queues.length; i++) {
+      const { queue } = this.#queues[i]!;
+      if (queue.inFlight > 0) queue.kick();
+    }
+  }
+
   /** Whether the device has requests, so that completions may come soon. */
   get busy(): boolean {
     for (let i = 0; i < this.#queues.length; i++) {
@@ -151,13 +166,15 @@ export class DriverSession {
   #start(grant: Grant): void {
     const { arena, control } = this.#port;
     const addresses = addressTable(grant.runs);
+    this.#polled = grant.polled;
     this.#queues = grant.queues.map((queue) => ({
       grant: queue,
-      queue: new SplitDriver({
+      queue: makeDriverQueue({
         memory: arena,
         layout: queue.layout,
         addresses,
         eventIndex: queue.eventIndex,
+        inOrder: queue.inOrder,
         notify: this.#notifier(queue),
       }),
     }));

@@ -3,7 +3,7 @@ import type { Grant, QueueGrant, WirePlan } from "../bus/message.ts";
 import { type LaneLayout, lanePlaces } from "../class/lane.ts";
 import { type DmaRun, PAGE } from "../dma/address_table.ts";
 import { Feature, has } from "../virtio/features.ts";
-import { layoutSplit, type QueueLayout } from "../virtqueue/layout.ts";
+import { layoutPacked, layoutSplit, MOST_SEGMENTS, type QueueLayout } from "../virtqueue/layout.ts";
 import { PlanError } from "./plan.ts";
 
 /** What a grant is made of, besides the plan. */
@@ -19,19 +19,31 @@ export interface GrantOptions {
  *
  * @throws PlanError If it does not fit.
  */
-export function makeGrant(plan: WirePlan, options: GrantOptions): Grant {
+export function makeGrant(plan: WirePlan, options: GrantOptions): Omit<Grant, "polled"> {
   const { features, runs } = options;
   const arena = new ArenaCursor(runs);
+  const layOut = has(features, Feature.RING_PACKED) ? layoutPacked : layoutSplit;
   const indirect = has(features, Feature.INDIRECT_DESC);
   const largest = Math.max(0, ...plan.lanes.map(({ slotBytes }) => slotBytes));
   const queues = plan.queues.map(({ name, index, size, buffers }): QueueGrant => {
     // In an arena of several runs any buffer may straddle some, a page each at worst.
     const segments = buffers + (runs.length > 1 ? Math.ceil(largest / PAGE) : 0);
+    if (indirect && segments > MOST_SEGMENTS) {
+      throw new PlanError(
+        `Cannot grant the driver's plan: a request of queue ${name} may need ${segments} descriptors, ` +
+          `${MOST_SEGMENTS} are possible; smaller slots need less`,
+      );
+    }
     const tables = indirect && segments > 1 ? segments : 0;
-    const { end } = layoutSplit(0, size, tables);
-    const layout = layoutSplit(arena.take(end, `queue ${name}`), size, tables);
-    const eventIndex = has(features, Feature.EVENT_IDX);
-    return { name, index, layout, eventIndex };
+    const { end } = layOut(0, size, tables);
+    const layout = layOut(arena.take(end, `queue ${name}`), size, tables);
+    return {
+      name,
+      index,
+      layout,
+      eventIndex: has(features, Feature.EVENT_IDX),
+      inOrder: has(features, Feature.IN_ORDER),
+    };
   });
   const buffers = plan.buffers.map(({ name, bytes }) => ({
     name,
@@ -88,18 +100,7 @@ class ArenaCursor {
 
   /** Takes `bytes` in one piece of device addresses, unless that does not matter. */
   take(bytes: number, what: string, whole = true): number {
-    if (whole) {
-      let start = 0;
-      for (const { length } of this.#runs) {
-        const from = Math.max(start, this.#next);
-        if (from + bytes <= start + length) {
-          this.#next = from;
-          break;
-        }
-        start += length;
-      }
-    }
-    const offset = this.#next;
+    const offset = whole ? this.#wholePlace(bytes) : this.#next;
     this.#next = Math.ceil((offset + bytes) / PAGE) * PAGE;
     if (this.#next > this.#size) {
       throw new PlanError(
@@ -110,5 +111,16 @@ class ArenaCursor {
       );
     }
     return offset;
+  }
+
+  /** The first place from here on where so many bytes are in one run; the end if there is none. */
+  #wholePlace(bytes: number): number {
+    let start = 0;
+    for (const { length } of this.#runs) {
+      const from = Math.max(start, this.#next);
+      if (from + bytes <= start + length) return from;
+      start += length;
+    }
+    return this.#size;
   }
 }

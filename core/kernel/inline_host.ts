@@ -7,6 +7,8 @@ import { DriverSession } from "./driver_session.ts";
 
 /** Without interrupts, a device is looked at this often, in milliseconds, while it has requests. */
 const POLL_MS = 1;
+/** With interrupts, it is looked at this often all the same: one may get lost. */
+const WATCH_MS = 100;
 
 /**
  * Runs a driver on the core's own thread. It costs no hops and gives no protection: a driver that loops stops
@@ -49,8 +51,15 @@ export function inlineHost(plugin: Plugin, options: DriverHostOptions): DriverHo
       work();
     });
   }
-  const interrupts = vectors.length > 0;
-  const poller = interrupts ? undefined : setInterval(() => session.busy && work(), POLL_MS);
+  // Without interrupts this is how completions are found; with them it finds those whose interrupt was lost.
+  let quiet = 0;
+  const watch = setInterval(() => {
+    if (!session.busy) return;
+    if (!session.polled && ++quiet * POLL_MS < WATCH_MS) return;
+    if (!session.polled) session.kick();
+    quiet = 0;
+    work();
+  }, POLL_MS);
 
   return {
     isolation: "inline",
@@ -64,12 +73,12 @@ export function inlineHost(plugin: Plugin, options: DriverHostOptions): DriverHo
     turn(timeout) {
       // Nobody else arms the queues while somebody attends.
       const idle = ended || session.idle();
-      loop.turn(!idle ? 0 : interrupts ? timeout : Math.min(timeout, POLL_MS));
+      loop.turn(!idle ? 0 : Math.min(timeout, session.polled ? POLL_MS : WATCH_MS));
     },
     rest: work,
     end() {
       ended = true;
-      clearInterval(poller);
+      clearInterval(watch);
       for (const vector of vectors) loop.remove(vector);
       loop.remove(link.driverFd);
     },

@@ -5,6 +5,7 @@ import { type Choice, choose } from "../plugin/choose.ts";
 import { Attachment, type PluginSource } from "./attach.ts";
 import type { AnyDevice, Device } from "./device.ts";
 import type { DeviceClass } from "../plugin/manifest.ts";
+import type { InterruptKind } from "./interrupt_kind.ts";
 import type { Isolation } from "./driver_host.ts";
 
 /** What a kernel is made of. */
@@ -23,8 +24,10 @@ export interface KernelParts {
 export interface DriveOptions {
   /** Where drivers run; `"process"` if left out. */
   readonly isolation?: Isolation;
-  /** Whether to use interrupts where there are any; otherwise devices are polled. True if left out. */
-  readonly interrupts?: boolean;
+  /** The best kind of interrupt to use; what a device does not have, or does not take, is passed over. */
+  readonly interrupts?: InterruptKind;
+  /** Whether to use the legacy registers of transitional devices; false if left out. */
+  readonly legacy?: boolean;
   /** Features of ring and transport that stay unused, as a set; none if left out. */
   readonly without?: bigint;
   /** Milliseconds after which a device that finishes none of its requests counts as hung; 30 000 if left out. */
@@ -105,7 +108,8 @@ export class Kernel implements AsyncDisposable {
     if (this.#devices.has(address)) throw refuse("it is at work already");
     const {
       isolation = "process",
-      interrupts = true,
+      interrupts = "msix",
+      legacy = false,
       without = 0n,
       requestDeadline = 30_000,
       restarts = 3,
@@ -116,6 +120,7 @@ export class Kernel implements AsyncDisposable {
       source,
       isolation,
       interrupts,
+      legacy,
       without,
       requestDeadline,
       restarts,

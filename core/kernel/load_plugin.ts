@@ -12,6 +12,11 @@ import type { PluginSource } from "./attach.ts";
 export function loadPlugin(folder: string): PluginSource {
   const file = `${folder.replace(/\/+$/, "")}/plugin.json`;
   const manifest = parseManifest(readText(file), file);
-  const base = new URL(`${folder.replace(/\/*$/, "/")}`, `file://${Deno.cwd()}/`);
-  return { manifest, entry: new URL(manifest.entry, base).href };
+  const absolute = (folder.startsWith("/") ? folder : `${Deno.cwd()}/${folder}`).replace(
+    /\/+$/,
+    "",
+  );
+  // A folder's name may hold what means something else in a URL.
+  const path = absolute.split("/").map(encodeURIComponent).join("/");
+  return { manifest, entry: new URL(manifest.entry, `file://${path}/`).href };
 }

@@ -57,7 +57,7 @@ export class Output {
   }
 
   #line(text: string): void {
-    const clean = text.slice(0, LONGEST).replace(/\p{Cc}/gu, "�").trimEnd();
+    const clean = text.slice(0, LONGEST).replace(/[\p{Cc}\p{Bidi_Control}]/gu, "�").trimEnd();
     if (clean === "") return;
     if (ERROR.test(clean) || !ERROR.test(this.telling)) this.telling = clean;
     const second = Math.floor(performance.now() / 1000);

@@ -1,6 +1,6 @@
 import type { WirePlan } from "../bus/message.ts";
 import { MOST_SLOTS } from "../class/lane.ts";
-import { MOST_SEGMENTS, wrongSize } from "../virtqueue/layout.ts";
+import { MOST_SEGMENTS, type QueueKind, wrongSize } from "../virtqueue/layout.ts";
 
 /** A driver's plan asks for what it cannot have. */
 export class PlanError extends Error {
@@ -13,6 +13,10 @@ export interface Offered {
   readonly features: bigint;
   /** Greatest size of each queue; 0 where there is none. */
   readonly queues: readonly number[];
+  /** Whether a queue may be smaller than that. */
+  readonly resizable: boolean;
+  /** The kind of ring that is going to be used. */
+  readonly kind: QueueKind;
 }
 
 /**
@@ -55,9 +59,9 @@ export function checkPlan(plan: WirePlan, offered: Offered): WirePlan {
       if (most === 0) {
         fail(`queue ${name} has the index ${index}, and the device has no such queue`);
       }
-      const unusable = wrongSize(most);
+      const unusable = wrongSize(most, offered.kind);
       if (unusable) fail(`the device's queue ${index} has the size ${most}: ${unusable} [D-33]`);
-      return { ...queue, size: Math.min(size, most) };
+      return { ...queue, size: offered.resizable ? Math.min(size, most) : most };
     }),
   };
 }

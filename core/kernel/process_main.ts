@@ -67,11 +67,15 @@ for (const name of ["ffi", "read", "write", "net", "env", "sys", "run", "import"
 const host: { plugin?: Plugin } = {};
 Object.defineProperty(globalThis, HOST, { value: host });
 
-// "load" comes when the main module, the plugin, has been evaluated, even if it threw; then Deno tells of that first.
-addEventListener("load", () => setTimeout(() => serve(host.plugin)));
+// "load" comes when the main module, the plugin, has been evaluated, even if it threw; Deno shall tell of that first.
+addEventListener("load", () => {
+  if (host.plugin) serve(host.plugin);
+  setTimeout(() => {
+    throw new Error("This module defines no plugin: it does not call definePlugin");
+  }, 100);
+});
 
-function serve(plugin: Plugin | undefined): never {
-  if (!plugin) throw new Error("This module defines no plugin: it does not call definePlugin");
+function serve(plugin: Plugin): never {
   const session = new DriverSession(plugin, {
     control,
     arena,
@@ -89,7 +93,9 @@ function serve(plugin: Plugin | undefined): never {
   while (!session.ended) {
     for (let i = 0; i < SPINS; i++) session.turn();
     if (!session.idle()) continue;
-    loop.turn(!session.busy ? -1 : boot.vectors > 0 ? WATCH_MS : POLL_MS);
+    if (!session.busy) loop.turn(-1);
+    else if (session.polled) loop.turn(POLL_MS);
+    else if (!loop.turn(WATCH_MS)) session.kick();
   }
   Deno.exit(0);
 }

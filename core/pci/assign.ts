@@ -1,4 +1,4 @@
-import { type Bar, sizeBars, writeBar } from "./bars.ts";
+import { type Bar, readBar, sizeBars, writeBar } from "./bars.ts";
 import {
   COMMAND,
   COMMAND_BUS_MASTER,
@@ -121,6 +121,18 @@ function placeBar(config: Registers, bar: Bar, cursors: Cursors): AssignedBar {
   cursor.next = address + bar.size;
   writeBar(config, bar, address);
   return { ...bar, address };
+}
+
+/**
+ * Gives BARs their addresses again where a reset took them. The function must not answer accesses meanwhile, which it
+ * does not after a reset.
+ */
+export function reassign(config: Registers, bars: readonly AssignedBar[]): void {
+  for (const bar of bars) {
+    if (bar.address !== undefined && readBar(config, bar) !== bar.address) {
+      writeBar(config, bar, bar.address);
+    }
+  }
 }
 
 /** Begins a bridge's window at the cursor; the result ends it and tells what it came to. */

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { assign, type AssignedBar, type Assignment, type Windows } from "./assign.ts";
+import { assign, type AssignedBar, type Assignment, reassign, type Windows } from "./assign.ts";
 import {
   BAR0,
   COMMAND,
@@ -166,3 +166,22 @@ function checkBridges(
     return [...assignment.get(functions[i]!)!.filter(hasAddress), ...below];
   });
 }
+
+Deno.test("reassign() gives BARs their addresses again, and touches none that has its own", () => {
+  const [[found], assignment] = assigned([{ device: 0, bars: [...IO_128, ...MEMORY_16K_64] }]);
+  const { config } = found!;
+  const bars = assignment.get(found!)!;
+  const read = () => [0, 1, 2].map((i) => config.read32(BAR0 + 4 * i));
+  const before = read();
+  for (const i of [0, 2]) config.write32(BAR0 + 4 * i, 0);
+  const written = new Set<number>();
+  reassign({
+    ...config,
+    write32: (offset, value) => (written.add(offset), config.write32(offset, value)),
+  }, [...bars, { ...bars[0]!, index: 5, address: undefined! }]);
+  assertEquals(read(), before);
+  assertEquals([...written], [BAR0, BAR0 + 4, BAR0 + 8]);
+  written.clear();
+  reassign(config, bars);
+  assertEquals(read(), before);
+});

@@ -84,6 +84,18 @@ function lowestBit(mask: number): number {
   return (mask & -mask) >>> 0;
 }
 
+/** Whether a BAR, 0 to 5, is in I/O space: its lowest bit says so, whatever its address is (PCI 3.0, 6.2.5.1). */
+export function isIoBar(config: Registers, index: number): boolean {
+  return (config.read32(BAR0 + 4 * index) & BAR_IO) !== 0;
+}
+
+/** The address that a BAR has now. */
+export function readBar(config: Registers, bar: Bar): number {
+  const low = config.read32(BAR0 + 4 * bar.index);
+  const high = bar.bits === 64 ? config.read32(BAR0 + 4 * (bar.index + 1)) : 0;
+  return high * 2 ** 32 + ((low & (bar.space === "io" ? ~0x3 : ~0xf)) >>> 0);
+}
+
 /** Gives a BAR its address: a multiple of its size, below 4 GiB unless it has 64 bits. */
 export function writeBar(config: Registers, bar: Bar, address: number): void {
   config.write32(BAR0 + 4 * bar.index, address % 2 ** 32);

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { sizeBars, writeBar } from "./bars.ts";
+import { isIoBar, readBar, sizeBars, writeBar } from "./bars.ts";
 import { BAR0, COMMAND } from "./config_space.ts";
 import { fakeMachine } from "./fake_functions.ts";
 import type { Registers } from "./registers.ts";
@@ -46,4 +46,13 @@ Deno.test("sizeBars() leaves addresses and the command register as they were", (
   assertEquals(device.read32(BAR0 + 8), 0x8000400c);
   assertEquals(device.read32(BAR0 + 12), 0x12);
   assertEquals(device.read16(COMMAND), 7);
+});
+
+Deno.test("isIoBar() and readBar() see through the low bits of a BAR", () => {
+  const virtio = config([0xffffff81, 0xfffff000, 0, 0, 0xffffc00c, 0xffffffff]);
+  const bars = sizeBars(virtio);
+  const addresses = [0xc080, 0xfebff000, 0x12_8000_4000];
+  bars.forEach((bar, i) => writeBar(virtio, bar, addresses[i]!));
+  assertEquals(bars.map((bar) => readBar(virtio, bar)), addresses);
+  assertEquals([0, 1, 2, 4].map((index) => isIoBar(virtio, index)), [true, false, false, false]);
 });

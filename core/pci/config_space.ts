@@ -38,6 +38,8 @@ export const COMMAND_MEMORY = 1 << 1;
 export const COMMAND_BUS_MASTER = 1 << 2;
 /** `COMMAND`: does not assert its interrupt pin. */
 export const COMMAND_INTX_DISABLE = 1 << 10;
+/** `STATUS`: asserts its interrupt pin, or would if that were not disabled. */
+export const STATUS_INTERRUPT = 1 << 3;
 /** `STATUS`: has a list of capabilities. */
 export const STATUS_CAPABILITIES = 1 << 4;
 

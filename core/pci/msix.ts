@@ -19,24 +19,35 @@ const TABLE_SIZE = 0x7ff;
 const FUNCTION_MASK = 1 << 14;
 const ENABLE = 1 << 15;
 
+const CAPABILITY_BYTES = 12;
 const ENTRY_BYTES = 16;
 const ENTRY_MASKED = 1;
 
 /**
- * Finds the MSI-X table of a function; undefined if it has none.
+ * Finds the MSI-X table of a function; undefined if it has none that can be used: who has no vectors uses the
+ * interrupt pin, or polls.
  *
+ * @param barSize Bytes of a memory BAR, undefined if there is no such BAR: a table that is not inside one is none.
  * @throws {PciFault} If its capability list is broken.
  */
-export function findMsix(config: Registers): Msix | undefined {
+export function findMsix(
+  config: Registers,
+  barSize: (bar: number) => number | undefined,
+): Msix | undefined {
   const found = capabilities(config).find(({ id }) => id === MSI_X);
-  if (!found) return undefined;
+  if (!found || found.length < CAPABILITY_BYTES) return undefined;
   const table = config.read32(found.offset + TABLE);
-  return {
-    capability: found.offset,
-    vectors: (config.read16(found.offset + MESSAGE_CONTROL) & TABLE_SIZE) + 1,
-    bar: table & 0x7,
-    offset: (table & ~0x7) >>> 0,
-  };
+  const vectors = (config.read16(found.offset + MESSAGE_CONTROL) & TABLE_SIZE) + 1;
+  const bar = table & 0x7;
+  const offset = (table & ~0x7) >>> 0;
+  if (offset + vectors * ENTRY_BYTES > (barSize(bar) ?? 0)) return undefined;
+  return { capability: found.offset, vectors, bar, offset };
+}
+
+/** Whether a function has MSI-X and it is turned on. */
+export function isMsixEnabled(config: Registers): boolean {
+  const found = capabilities(config).find(({ id }) => id === MSI_X);
+  return found !== undefined && (config.read16(found.offset + MESSAGE_CONTROL) & ENABLE) !== 0;
 }
 
 /** What the function writes when it signals a vector. */

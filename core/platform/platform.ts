@@ -35,7 +35,11 @@ export interface PciFunction {
 export interface OpenFunction extends Disposable {
   /** Its configuration space. */
   readonly config: Registers;
-  /** The registers behind a memory BAR, 0 to 5; undefined if the function has no such BAR. */
+  /**
+   * The registers behind a BAR, 0 to 5, of memory or of I/O ports; undefined if the function has no such BAR, or the
+   * platform found no room for it. Which of both it is stands in the configuration space: see `isIoBar`. It matters
+   * to who looks for what a modern device has: that may have to be mapped, and ports cannot be.
+   */
   bar(index: number): Registers | undefined;
   /** Memory that the device can reach; given back with the function. `bytes` is a multiple of 64 KiB. */
   dma(bytes: number): DmaMemory;
@@ -44,10 +48,27 @@ export interface OpenFunction extends Disposable {
    * the function. Fewer, even none, where the device or the platform has no more. To be called once.
    */
   vectors(wanted: number): readonly number[];
-  /** The way to write `value` to a doorbell register of `width` bytes from any process. */
+  /**
+   * The interrupt pin; its vectors, if it gave any, are given back. An eventfd that is signalled when the function may have
+   * asserted it, and then not again before {@linkcode unmaskIntx}. The pin may share its line, so that the signal was
+   * meant for another function. Undefined if there is none, or nobody here can wait for it.
+   *
+   * It stays asserted until the driver makes the device lower it (virtio: by reading the interrupt status). So:
+   * clear the eventfd, read the status, unmask.
+   */
+  intx?(): number | undefined;
+  /** Lets the pin signal again: at once, if the function still asserts it. */
+  unmaskIntx?(): void;
+  /** The way to write `value` to a doorbell register of `width` bytes, in memory or a port, from any process. */
   doorbell(bar: number, offset: number, value: number, width: 2 | 4): Doorbell;
   /** Takes the answers to every doorbell rung so far, so that all credits are free again. */
   settle(): void;
+  /**
+   * Writes again what a reset of the function or of the whole machine took from its configuration space: BARs,
+   * command, MSI-X; and unmasks the interrupt pin. Changes nothing if there was none. The device itself has to be
+   * initialised anew afterwards.
+   */
+  restore?(): void;
 }
 
 /** Memory shared with a device: a part of a file that any process can map. */
@@ -68,6 +89,11 @@ export interface Doorbell {
   readonly fd: number;
   /** The bytes that ring it. */
   readonly message: Uint8Array<ArrayBuffer>;
+  /**
+   * Where in `message` the written value stands, if the register is 32 bits wide: under VIRTIO_F_NOTIFICATION_DATA
+   * (virtio 1.4, 2.9) it differs from ring to ring. Little-endian, or eight lower-case hexadecimal digits.
+   */
+  readonly data?: { readonly at: number; readonly form: "u32" | "hex" };
   /**
    * How many rings may be under way before {@linkcode OpenFunction.settle} must be called, because the platform
    * answers each; undefined where nothing answers.

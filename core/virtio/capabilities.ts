@@ -1,3 +1,4 @@
+import { isIoBar } from "../pci/bars.ts";
 import { capabilities, VENDOR_SPECIFIC } from "../pci/capabilities.ts";
 import type { Registers } from "../pci/registers.ts";
 import { DeviceFault } from "./fault.ts";
@@ -72,7 +73,8 @@ export function findStructures(
       refuse("D-05", `names BAR ${bar}`);
       continue;
     }
-    const size = barSize(bar);
+    // Ports could be used too, but not mapped; who has some has the same in memory, so that is next in the list.
+    const size = isIoBar(config, bar) ? undefined : barSize(bar);
     if (size === undefined) refuse("D-06", `names BAR ${bar}, which is no memory BAR`);
     else if (length < kind.least) {
       refuse("D-10", `has a structure of ${length} bytes, ${kind.least} are needed`);
@@ -98,10 +100,10 @@ export function findStructures(
         " (virtio 1.4, 4.1.4)",
     );
   };
-  if ((notifyMultiplier & notifyMultiplier - 1) !== 0) {
+  if (notifyMultiplier === 1 || (notifyMultiplier & notifyMultiplier - 1) !== 0) {
     throw new DeviceFault(
       "D-14",
-      `The notification multiplier ${notifyMultiplier} is no power of two`,
+      `The notification multiplier ${notifyMultiplier} is neither 0 nor an even power of two`,
     );
   }
   return {

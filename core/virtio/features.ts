@@ -1,5 +1,7 @@
 /** Feature bits of ring and transport, by number (virtio 1.4, 6). */
 export const Feature = {
+  /** Legacy: a device takes requests however they are cut into descriptors. */
+  ANY_LAYOUT: 27,
   /** Requests may use a table of descriptors. */
   INDIRECT_DESC: 28,
   /** Each side says at which index it wants to be told. */
@@ -47,10 +49,13 @@ export function driverFeatures(features: bigint): bigint {
 
 /** What the core itself makes use of, as far as it is offered. */
 export const CORE_FEATURES: bigint = [
+  Feature.ANY_LAYOUT,
   Feature.INDIRECT_DESC,
   Feature.EVENT_IDX,
   Feature.VERSION_1,
   Feature.ACCESS_PLATFORM,
+  Feature.RING_PACKED,
+  Feature.IN_ORDER,
   Feature.ORDER_PLATFORM,
 ].map(bit).reduce((all, one) => all | one);
 

@@ -3,6 +3,7 @@ import type { Registers } from "../pci/registers.ts";
 import type { OpenFunction } from "../platform/platform.ts";
 import { findStructures } from "./capabilities.ts";
 import { DeviceFault } from "./fault.ts";
+import { readFields } from "./read_fields.ts";
 import type { Transport } from "./transport.ts";
 import { until } from "./until.ts";
 
@@ -136,13 +137,6 @@ export function modernTransport(device: OpenFunction): Transport {
       if (common.read16(QUEUE_SIZE) !== queue.size) {
         throw new DeviceFault("D-35", `Queue ${index} does not take the size ${queue.size}`);
       }
-      common.write16(QUEUE_MSIX_VECTOR, queue.vector);
-      if (common.read16(QUEUE_MSIX_VECTOR) !== queue.vector) {
-        throw new DeviceFault(
-          "D-70",
-          `Queue ${index} does not take the interrupt vector ${queue.vector}`,
-        );
-      }
       write64(QUEUE_DESC, queue.descriptors);
       write64(QUEUE_DRIVER, queue.driver);
       write64(QUEUE_DEVICE, queue.device);
@@ -191,28 +185,15 @@ export function modernTransport(device: OpenFunction): Transport {
 
     interruptStatus: () => isr.read8(0),
 
+    setQueueVector(index, vector) {
+      select(index);
+      common.write16(QUEUE_MSIX_VECTOR, vector);
+      return common.read16(QUEUE_MSIX_VECTOR) === vector;
+    },
+
     setConfigVector(vector) {
       common.write16(CONFIG_MSIX_VECTOR, vector);
       return common.read16(CONFIG_MSIX_VECTOR) === vector;
     },
   };
-}
-
-/** Reads fields of the given widths, as far as the window goes. A field of 64 bits is two of 32. */
-function readFields(
-  from: Registers,
-  widths: readonly number[],
-  into: Uint8Array<ArrayBuffer>,
-): void {
-  const view = new DataView(into.buffer);
-  let at = 0;
-  for (const width of widths) {
-    if (at + width > into.length) return;
-    if (width === 1) view.setUint8(at, from.read8(at));
-    else if (width === 2) view.setUint16(at, from.read16(at), true);
-    else {for (let half = 0; half < width; half += 4) {
-        view.setUint32(at + half, from.read32(at + half), true);
-      }}
-    at += width;
-  }
 }

@@ -34,8 +34,12 @@ export interface Transport {
   resetQueue(index: number): Promise<void>;
   /** The doorbell of a queue. */
   doorbell(index: number): Doorbell;
-  /** Which MSI-X vector tells of changed configuration. Returns whether the device took it. */
+  /**
+   * Which MSI-X vector tells of changed configuration, or {@linkcode NO_VECTOR}. Returns whether the device took it.
+   */
   setConfigVector(vector: number): boolean;
+  /** Likewise of a queue that is not enabled yet. */
+  setQueueVector(index: number, vector: number): boolean;
   /** Reads and so clears the interrupt status (4.1.4.5): bit 0 for queues, bit 1 for configuration. */
   interruptStatus(): number;
 }
@@ -50,8 +54,6 @@ export interface QueueAddresses {
   readonly driver: number;
   /** Device area. */
   readonly device: number;
-  /** MSI-X vector, or {@linkcode NO_VECTOR}. */
-  readonly vector: number;
 }
 
 /** No interrupt (virtio 1.4, 4.1.5.1.2). */

@@ -1,6 +1,34 @@
+import { WRITE } from "./descriptor.ts";
+
+/** What the device side of a virtqueue stands on. */
+export interface DeviceRingOptions {
+  /** Memory in which the ring lies. */
+  readonly memory: SharedArrayBuffer;
+  /** Number of entries. */
+  readonly size: number;
+  /** Offsets of the three areas in the memory (virtio 1.4, 2.6): descriptors. */
+  readonly descriptors: number;
+  /** The available ring, or the driver's event suppression. */
+  readonly driver: number;
+  /** The used ring, or the device's event suppression. */
+  readonly device: number;
+  /**
+   * Where `length` bytes at a device address are in the memory.
+   *
+   * @throws DriverFault If they are not, or not in one piece.
+   */
+  readonly translate: (address: number, length: number) => number;
+  /** Whether VIRTIO_F_INDIRECT_DESC was agreed. */
+  readonly indirect: boolean;
+  /** Whether VIRTIO_F_EVENT_IDX was agreed. */
+  readonly eventIndex: boolean;
+  /** Whether VIRTIO_F_IN_ORDER was agreed: requests then go back in the order in which they came. */
+  readonly inOrder?: boolean;
+}
+
 /** A request as the device sees it. Made once and filled again for each request. */
 export interface Chain {
-  /** Descriptor that names the request in the used ring. */
+  /** What names the request when it goes back: a descriptor of a split ring, a buffer id of a packed one. */
   head: number;
   /** How many buffers the arrays below describe; the readable ones come first. */
   count: number;
@@ -23,6 +51,41 @@ export function chain(segments: number): Chain {
   };
 }
 
+/**
+ * Adds a buffer to a chain.
+ *
+ * @param descriptor Which descriptor it is, for the fault.
+ * @param flags Its flags.
+ * @throws DriverFault If it cannot follow what the chain has, or the chain has no room for it.
+ */
+export function append(
+  chain: Chain,
+  descriptor: number,
+  address: number,
+  length: number,
+  flags: number,
+): void {
+  const { count } = chain;
+  if (length === 0) throw new DriverFault(`Descriptor ${descriptor} is empty`);
+  if (count >= chain.address.length) {
+    throw new DriverFault(`The chain of descriptor ${chain.head} has more than ${count} buffers`);
+  }
+  if (flags & WRITE) {
+    // What follows must be writable too: `readable` then stays behind `count`.
+  } else if (chain.readable === count) chain.readable++;
+  else throw new DriverFault(`Descriptor ${descriptor} is readable but follows a writable one`);
+  chain.address[count] = address;
+  chain.length[count] = length;
+  chain.count++;
+}
+
+/** Bytes that the device may write to a chain. */
+export function writableBytes(chain: Chain): number {
+  let bytes = 0;
+  for (let i = chain.readable; i < chain.count; i++) bytes += chain.length[i]!;
+  return bytes;
+}
+
 /** The device side of a virtqueue. What the driver writes is read once and checked. */
 export interface DeviceQueue {
   /** Number of entries. */
@@ -33,7 +96,10 @@ export interface DeviceQueue {
    * @throws DriverFault If the driver's chain breaks the rules (loop, index out of range, and so on).
    */
   take(chain: Chain): boolean;
-  /** Hands a request back, `written` bytes filled. The driver sees it after {@linkcode publish}. */
+  /**
+   * Hands a request back, `written` bytes filled, in any order. The driver sees it after {@linkcode publish}; with
+   * VIRTIO_F_IN_ORDER, once all requests taken before it are put and published as well.
+   */
   put(head: number, written: number): void;
   /** Shows all that was put to the driver. Returns whether it wants an interrupt for it. */
   publish(): boolean;

@@ -1,31 +1,12 @@
-import { INDIRECT, NEXT, QUIET, WORDS, WRITE } from "./descriptor.ts";
-import { type Chain, type DeviceQueue, DriverFault } from "./device_queue.ts";
+import { INDIRECT, NEXT, QUIET, WORDS } from "./descriptor.ts";
+import { append, type Chain, type DeviceQueue } from "./device_queue.ts";
+import { type DeviceRingOptions, DriverFault, writableBytes } from "./device_queue.ts";
 import { passed } from "./event_index.ts";
+import { InOrder } from "./in_order.ts";
 import { DESCRIPTOR_BYTES } from "./layout.ts";
 
 /** What the device side of a split virtqueue stands on. */
-export interface SplitDeviceOptions {
-  /** Memory in which the ring lies. */
-  readonly memory: SharedArrayBuffer;
-  /** Number of entries. */
-  readonly size: number;
-  /** Offsets of the three areas in the memory. */
-  readonly descriptors: number;
-  /** The available ring. */
-  readonly driver: number;
-  /** The used ring. */
-  readonly device: number;
-  /**
-   * Where `length` bytes at a device address are in the memory.
-   *
-   * @throws DriverFault If they are not, or not in one piece.
-   */
-  readonly translate: (address: number, length: number) => number;
-  /** Whether VIRTIO_F_INDIRECT_DESC was agreed. */
-  readonly indirect: boolean;
-  /** Whether VIRTIO_F_EVENT_IDX was agreed. */
-  readonly eventIndex: boolean;
-}
+export type SplitDeviceOptions = DeviceRingOptions;
 
 /** The device side of a split virtqueue (virtio 1.4, 2.7). */
 export class SplitDevice implements DeviceQueue {
@@ -33,6 +14,7 @@ export class SplitDevice implements DeviceQueue {
   readonly #options: SplitDeviceOptions;
   readonly #halves: Uint16Array<SharedArrayBuffer>;
   readonly #words: Uint32Array<SharedArrayBuffer>;
+  readonly #inOrder: InOrder | undefined;
   #seen = 0;
   #used = 0;
   #published = 0;
@@ -42,6 +24,7 @@ export class SplitDevice implements DeviceQueue {
     this.#options = options;
     this.#halves = new Uint16Array(options.memory);
     this.#words = new Uint32Array(options.memory);
+    if (options.inOrder) this.#inOrder = new InOrder(options.size);
   }
 
   take(chain: Chain): boolean {
@@ -57,6 +40,7 @@ export class SplitDevice implements DeviceQueue {
     chain.readable = 0;
     this.#walk(chain, this.#options.descriptors / 4, size, chain.head, this.#options.indirect);
     this.#seen = this.#seen + 1 & 0xffff;
+    this.#inOrder?.take(chain.head, writableBytes(chain), 1);
     return true;
   }
 
@@ -88,34 +72,28 @@ export class SplitDevice implements DeviceQueue {
         }
         return this.#walk(chain, inner / 4, length / DESCRIPTOR_BYTES, 0, false);
       }
-      if (length === 0) throw new DriverFault(`Descriptor ${index} is empty`);
-      if (chain.count >= chain.address.length) {
-        throw new DriverFault(
-          `The chain of descriptor ${chain.head} has more than ${chain.count} buffers`,
-        );
-      }
-      if (flags & WRITE) {
-        // What follows must be writable too: `readable` then stays behind `count`.
-      } else if (chain.readable === chain.count) chain.readable++;
-      else throw new DriverFault(`Descriptor ${index} is readable but follows a writable one`);
-      chain.address[chain.count] = address;
-      chain.length[chain.count] = length;
-      chain.count++;
+      append(chain, index, address, length, flags);
       if (!(flags & NEXT)) return;
       index = next;
     }
   }
 
   put(head: number, written: number): void {
+    if (!this.#inOrder?.put(head, written)) this.#use(head, written, 1);
+  }
+
+  /** Writes a used element that stands for `requests` of them, and leaves out the elements of the others (2.7.9). */
+  #use(head: number, written: number, requests: number): void {
     const at = this.#options.device / 4 + 1 + (this.#used % this.size) * 2;
     this.#words[at] = head;
     this.#words[at + 1] = written;
-    this.#used = this.#used + 1 & 0xffff;
+    this.#used = this.#used + requests & 0xffff;
   }
 
   publish(): boolean {
     const { device, driver, eventIndex, size } = this.#options;
     const before = this.#published;
+    this.#inOrder?.flush((head, written, requests) => this.#use(head, written, requests));
     if (this.#used === before) return false;
     this.#published = this.#used;
     Atomics.store(this.#halves, device / 2 + 1, this.#used);

@@ -40,6 +40,9 @@ export interface Virtqueue {
    * What the device says was checked: the cookie is that of a request in flight, and each comes back once; `written`
    * is at most the request's writable bytes. What the bytes mean is the driver's to check.
    *
+   * With VIRTIO_F_IN_ORDER a device may report a batch by its last request alone. The others it must have used
+   * completely (2.7.9, 2.8.8), so `written` is then all of their writable bytes, without a word of the device.
+   *
    * @param collect Called for each with its cookie and the bytes that the device says it wrote.
    * @returns How many there were.
    */
@@ -50,6 +53,20 @@ export interface Virtqueue {
    * @returns Whether one has finished meanwhile: then look again instead of sleeping (2.7.7.1).
    */
   arm(): boolean;
+}
+
+/** What the host of a driver can do with a virtqueue beyond what the driver can. */
+export interface DriverQueue extends Virtqueue {
+  /** Notifies the device, whether it wants that or not: for one that has fallen silent (rules D-58 and D-59). */
+  kick(): void;
+  /**
+   * Makes the queue as it was at first, empty and not broken, and gives back what was in flight.
+   *
+   * Only after the device or this queue was reset, when the device does not touch the ring any more.
+   *
+   * @param collect Called with the cookie of each request, in the order of their commits. It may begin new ones.
+   */
+  takeUnfinished(collect: (cookie: number) => void): void;
 }
 
 /** A rule of the ring that the device broke. */

@@ -50,7 +50,10 @@ const blk: Plugin = definePlugin({
     if (largest < wire.SECTOR_BYTES) {
       return { decline: `it takes ${largest} bytes at a time, less than a sector` };
     }
-    const slotBytes = Math.min(SLOT_BYTES, largest - largest % wire.SECTOR_BYTES);
+    // A slot may straddle one page more than it has, each a segment of its own at worst.
+    const segments = features & wire.F_SEG_MAX ? config.u32(wire.CONFIG_SEG_MAX) : SLOT_BYTES;
+    const pages = Math.max(1, segments - 1) * 4096;
+    const slotBytes = Math.min(SLOT_BYTES, pages, largest - largest % wire.SECTOR_BYTES);
     return {
       features,
       // A request is header, data, status.
@@ -117,13 +120,12 @@ const blk: Plugin = definePlugin({
     function collect(slot: number, written: number): void {
       const operation = lane.word(slot, BlockWord.operation);
       const length = dataLength(slot, TYPES[operation]!);
-      const reads = operation === BlockOperation.read;
+      const moved = Math.min(length, Math.max(0, written - wire.STATUS_BYTES));
       let result = outcome(status[slot]!);
-      // A read that did not fill its buffer up to the status byte is none (5.2.6).
-      if (result === Status.ok && reads && written < length + wire.STATUS_BYTES) {
-        result = Status.invalid;
-      }
-      lane.complete(slot, result, length);
+      // A read that did not fill its buffer up to the status byte is none (5.2.6). An identity may be short.
+      const reads = operation === BlockOperation.read;
+      if (result === Status.ok && reads && moved < length) result = Status.invalid;
+      lane.complete(slot, result, operation === BlockOperation.identify ? moved : length);
     }
 
     return {
@@ -139,7 +141,8 @@ const blk: Plugin = definePlugin({
 function queueCount(features: bigint, config: Config, present: readonly number[]): number {
   if (!(features & wire.F_MQ)) return 1;
   const said = Math.max(1, config.u16(wire.CONFIG_NUM_QUEUES));
-  return Math.min(said, present.filter((size) => size > 0).length, MOST_QUEUES);
+  const there = present.filter((size) => size > 0).length;
+  return Math.max(1, Math.min(said, there, MOST_QUEUES));
 }
 
 function properties(features: bigint, config: Config): Properties {

@@ -1,14 +1,21 @@
 import { formatAddress } from "../../pci/address.ts";
-import type { AssignedBar } from "../../pci/assign.ts";
-import { COMMAND, COMMAND_BUS_MASTER, COMMAND_IO, COMMAND_MEMORY } from "../../pci/config_space.ts";
+import { type AssignedBar, reassign } from "../../pci/assign.ts";
+import {
+  COMMAND,
+  COMMAND_BUS_MASTER,
+  COMMAND_INTX_DISABLE,
+  COMMAND_IO,
+  COMMAND_MEMORY,
+} from "../../pci/config_space.ts";
 import type { BusFunction } from "../../pci/enumerate.ts";
-import { disableMsix, enableMsix, findMsix } from "../../pci/msix.ts";
+import { disableMsix, enableMsix, findMsix, isMsixEnabled } from "../../pci/msix.ts";
 import { checkAccess } from "../../pci/registers.ts";
 import type { DmaMemory, OpenFunction, PciFunction } from "../platform.ts";
 import type { GuestMemory } from "./guest_memory.ts";
+import type { InterruptPin, InterruptPins } from "./interrupt_pins.ts";
 import type { Interrupt, Interrupts } from "./interrupts.ts";
 import type { QemuProcess } from "./process.ts";
-import { memoryRegisters, type Qtest, writeCommand } from "./qtest.ts";
+import { barRegisters, outCommand, type Qtest, writeCommand } from "./qtest.ts";
 
 /** What all functions of a machine share. */
 export interface Machine {
@@ -24,6 +31,10 @@ export interface Machine {
   readonly memory: GuestMemory;
   /** Its eventfds. */
   readonly interrupts: Interrupts;
+  /** Its interrupt pins; undefined if nobody waits for them. */
+  readonly pins: InterruptPins | undefined;
+  /** Makes functions reachable again, if the machine was reset. */
+  restore(): void;
 }
 
 /** Makes a function of QEMU's machine one of the platform. */
@@ -49,42 +60,53 @@ export function qemuFunction(
 }
 
 function openFunction(
-  { qemu, qtest, qtestSocket, credits, memory, interrupts }: Machine,
+  machine: Machine,
   address: string,
-  { config }: BusFunction,
+  found: BusFunction,
   bars: readonly AssignedBar[],
   released: () => void,
 ): OpenFunction {
+  const { qemu, qtest, qtestSocket, credits, memory, interrupts, pins } = machine;
+  const { config } = found;
   const allocations: DmaMemory[] = [];
   let taken: readonly Interrupt[] | undefined;
+  let pin: InterruptPin | undefined;
   let closed = false;
 
-  const msix = findMsix(config);
-  command(COMMAND_BUS_MASTER | COMMAND_MEMORY | (bars.some(isUsableIo) ? COMMAND_IO : 0), 0);
+  const barOf = (index: number) =>
+    bars.find((bar) => bar.index === index && bar.address !== undefined);
+  const msix = findMsix(config, (index) => {
+    const bar = barOf(index);
+    return bar?.space === "memory" ? bar.size : undefined;
+  });
+  turnOn();
 
   function command(set: number, cleared: number): void {
     config.write16(COMMAND, config.read16(COMMAND) & ~cleared | set);
+  }
+
+  /** Makes the function answer and reach memory; it asserts its pin only if somebody listens. */
+  function turnOn(): void {
+    machine.restore();
+    reassign(config, bars);
+    const io = bars.some(({ space, address }) => space === "io" && address !== undefined);
+    const on = COMMAND_BUS_MASTER | COMMAND_MEMORY | (io ? COMMAND_IO : 0);
+    if (pin) command(on, COMMAND_INTX_DISABLE);
+    else command(on | COMMAND_INTX_DISABLE, 0);
+  }
+
+  function turnMsixOn(vectors: readonly Interrupt[]): void {
+    if (vectors.length === 0) return;
+    enableMsix(config, msix!, registers(msix!.bar)!, vectors.map(interrupts.message));
   }
 
   function live(): void {
     if (closed) throw new Error(`Cannot use ${address}: it was given back`);
   }
 
-  /** A memory BAR and where it is. */
-  function memoryBar(index: number): { start: number; size: number } | undefined {
-    const bar = bars.find((bar) => bar.index === index && bar.space === "memory");
-    if (!bar) return undefined;
-    if (bar.address === undefined) {
-      throw new RangeError(
-        `Cannot reach BAR ${index} of ${address}: no room for its ${bar.size} bytes`,
-      );
-    }
-    return { start: bar.address, size: bar.size };
-  }
-
   function registers(index: number) {
-    const bar = memoryBar(index);
-    return bar && memoryRegisters(qtest, bar.start, bar.size);
+    const bar = barOf(index);
+    return bar && barRegisters(qtest, bar.space, bar.address!, bar.size);
   }
 
   return {
@@ -105,45 +127,69 @@ function openFunction(
         throw new RangeError(`Cannot open ${wanted} interrupt vectors of ${address}`);
       }
       if (taken) throw new Error(`Cannot open interrupt vectors of ${address} twice`);
-      const table = msix && registers(msix.bar);
-      taken = table ? interrupts.take(Math.min(wanted, msix.vectors)) : [];
-      if (table && taken.length > 0) enableMsix(config, msix, table, taken.map(interrupts.message));
+      taken = msix ? interrupts.take(Math.min(wanted, msix.vectors)) : [];
+      turnMsixOn(taken);
       return taken.map(({ fd }) => fd);
+    },
+    intx() {
+      live();
+      // With MSI-X turned on, it never asserts its pin (PCI 3.0, 6.8.3.3).
+      if (taken && taken.length > 0) {
+        disableMsix(config, msix!);
+        interrupts.give(taken);
+        taken = [];
+      }
+      if (!pin) {
+        pin = pins?.listen(found);
+        if (pin) command(0, COMMAND_INTX_DISABLE);
+      }
+      return pin?.fd;
+    },
+    unmaskIntx() {
+      live();
+      pin?.unmask();
     },
     doorbell(index, offset, value, width) {
       live();
-      const bar = memoryBar(index);
-      if (!bar) throw new RangeError(`Cannot find memory BAR ${index} of ${address}`);
+      const bar = barOf(index);
+      if (!bar) {
+        throw new RangeError(`Cannot find BAR ${index} of ${address}, or it has no address`);
+      }
       checkAccess(bar.size, offset, width);
-      return { fd: qtestSocket, message: writeCommand(width, bar.start + offset, value), credits };
+      const ring = bar.space === "memory" ? writeCommand : outCommand;
+      return { fd: qtestSocket, message: ring(width, bar.address! + offset, value), credits };
     },
     settle() {
       live();
       qtest.settle();
     },
+    restore() {
+      live();
+      turnOn();
+      if (taken && !isMsixEnabled(config)) turnMsixOn(taken);
+      // Who was told before the reset may never have come to unmask it.
+      pin?.unmask();
+    },
     [Symbol.dispose]() {
       if (closed) return;
       closed = true;
       released();
-      if (qemu.error) return; // there is no machine any more, and no other function to give anything to
       try {
+        if (qemu.error) return; // there is no machine any more, and no other function to give anything to
         // First the device loses the bus, so that it can neither write memory nor signal; then, when that has
         // been done for certain, what it could reach is given to others. (Who drives a device resets it before:
         // QEMU finishes a request that it had begun even without the bus.)
-        command(0, COMMAND_BUS_MASTER);
+        command(COMMAND_INTX_DISABLE, COMMAND_BUS_MASTER);
         if (msix && taken) disableMsix(config, msix);
         command(0, COMMAND_MEMORY | COMMAND_IO);
         qtest.settle();
+        for (const allocation of allocations) memory.give(allocation);
+        interrupts.give(taken ?? []);
       } catch (error) {
-        if (qemu.error) return;
-        throw error;
+        if (!qemu.error) throw error;
+      } finally {
+        pin?.close();
       }
-      for (const allocation of allocations) memory.give(allocation);
-      interrupts.give(taken ?? []);
     },
   };
-}
-
-function isUsableIo({ space, address }: AssignedBar): boolean {
-  return space === "io" && address !== undefined;
 }

@@ -3,7 +3,8 @@ import { findProgram } from "../../host/file.ts";
 import { memoryFile } from "../../host/memory.ts";
 import { pollAsync, POLLIN } from "../../host/poll.ts";
 import { socketPair } from "../../host/socket.ts";
-import { assign, type Windows } from "../../pci/assign.ts";
+import type { Loop } from "../../irq/interrupt_loop.ts";
+import { assign, reassign, type Windows } from "../../pci/assign.ts";
 import {
   COMMAND,
   COMMAND_MEMORY,
@@ -14,10 +15,12 @@ import {
   VENDOR_ID,
 } from "../../pci/config_space.ts";
 import { type BusFunction, enumerate, flatten } from "../../pci/enumerate.ts";
+import { saveHeader } from "../../pci/saved_header.ts";
 import type { Platform } from "../platform.ts";
 import { configPorts } from "./config_ports.ts";
-import { qemuFunction } from "./function.ts";
+import { type Machine, qemuFunction } from "./function.ts";
 import { guestMemory } from "./guest_memory.ts";
+import { BOARDS, interruptPins } from "./interrupt_pins.ts";
 import { interrupts, VECTORS } from "./interrupts.ts";
 import { DEADLINE, type Lines, openLines } from "./lines.ts";
 import { QemuGone, type QemuProcess, startQemu } from "./process.ts";
@@ -71,10 +74,11 @@ const QUIT = 2000;
  * Starts QEMU as hardware without a guest: its processor sleeps, and we are the driver of its devices. It ends with
  * the platform, with this thread, and leaves nothing in the file system.
  *
+ * @param loop Waits for the interrupt pins of devices without MSI-X; without it such devices can only be polled.
  * @throws {QemuGone} If QEMU does not start; its own message is in the error.
  * @throws If the program is missing or too old, or an option is out of range.
  */
-export async function openQemu(options: QemuOptions): Promise<QemuPlatform> {
+export async function openQemu(options: QemuOptions, loop?: Loop): Promise<QemuPlatform> {
   const { machine: board = "q35", memory: mebibytes = 256, program = "qemu-system-x86_64" } =
     options;
   if (!Number.isInteger(mebibytes) || mebibytes < 16 || mebibytes > 2047) {
@@ -130,23 +134,38 @@ export async function openQemu(options: QemuOptions): Promise<QemuPlatform> {
   const qmp = await greet(qemu, qmpSocket, qmpLines);
   const qtest = openQtest(openLines("qtest", qtestSocket, qemu), qemu);
 
-  const tree = enumerate(configPorts(qtest));
+  const config = configPorts(qtest);
+  const tree = enumerate(config);
   const assignment = assign(tree, WINDOWS);
   const all = flatten(tree);
-  const endpoints = all.filter(isEndpoint).length;
-  const shared = {
-    qemu,
-    qtest,
-    qtestSocket,
-    memory,
-    interrupts: vectors,
-    credits: Math.max(1, Math.min(32, Math.floor(DOORBELLS / endpoints))),
-  };
   const bars = (found: BusFunction) => assignment.get(found) ?? [];
   // The last one, should the caller have brought an ivshmem device too.
   const ivshmem = all.findLast(isIvshmem)!;
   ivshmem.config.write16(COMMAND, COMMAND_MEMORY);
   vectors.connect(qtest, bars(ivshmem).find(({ index }) => index === 0)!.address!);
+
+  const pins = loop &&
+    interruptPins({ qemu, qtest, qtestSocket, loop, tree, config, board: BOARDS[board] });
+  // Should a function still listen to its pin when all is closed.
+  if (loop) starting.defer(() => loop.remove(qtestSocket));
+  // From bus 0 on, as they must be restored too.
+  const bridges = all.filter(({ behind }) => behind).map((found) => saveHeader(found.config));
+  const machine: Machine = {
+    qemu,
+    qtest,
+    qtestSocket,
+    memory,
+    interrupts: vectors,
+    credits: Math.max(1, Math.min(32, Math.floor(DOORBELLS / all.filter(isEndpoint).length))),
+    pins,
+    restore() {
+      if (ivshmem.config.read16(COMMAND) & COMMAND_MEMORY) return; // a reset turns everything off
+      for (const restore of bridges) restore();
+      reassign(ivshmem.config, bars(ivshmem));
+      ivshmem.config.write16(COMMAND, COMMAND_MEMORY);
+      pins?.restore();
+    },
+  };
 
   const stack = starting.move();
   return {
@@ -154,7 +173,7 @@ export async function openQemu(options: QemuOptions): Promise<QemuPlatform> {
     description: `QEMU ${qmp.version.join(".")} ${board}`,
     functions: all.map((found) =>
       qemuFunction(
-        shared,
+        machine,
         found,
         bars(found),
         found === ivshmem ? "it carries the interrupts of the other functions" : undefined,

@@ -23,6 +23,10 @@ export interface Qtest {
   out(width: Width, port: number, value: number): void;
   /** Waits until everything that was sent before has been done, by whatever process, and takes the answers. */
   settle(): void;
+  /** Lets QEMU report its interrupt lines from now on; `raise` is called with each line that is raised. */
+  intercept(raise: (line: number) => void): void;
+  /** Takes what QEMU has said unasked. */
+  listen(): void;
   /** Whether an interrupt line is raised, as far as QEMU was told to report it. */
   raised(line: number): boolean;
 }
@@ -49,6 +53,11 @@ export function writeCommand(
   return encoder.encode(`write${SUFFIX[width]} ${hex(address)} ${hex(value)}\n`);
 }
 
+/** As {@linkcode writeCommand}, for an I/O port. */
+export function outCommand(width: Width, port: number, value: number): Uint8Array<ArrayBuffer> {
+  return encoder.encode(`out${SUFFIX[width]} ${hex(port)} ${hex(value)}\n`);
+}
+
 /** QEMU aborts on a number that it cannot read, so none but these reach it. */
 function hex(value: number): string {
   if (!Number.isSafeInteger(value) || value < 0) {
@@ -60,6 +69,7 @@ function hex(value: number): string {
 /** Speaks qtest over `lines`. */
 export function openQtest(lines: Lines, qemu: Pick<QemuProcess, "fail">): Qtest {
   const levels = new Set<number>();
+  let raise: ((line: number) => void) | undefined;
   let posted = 0;
 
   function post(command: Uint8Array<ArrayBuffer>): void {
@@ -77,9 +87,15 @@ export function openQtest(lines: Lines, qemu: Pick<QemuProcess, "fail">): Qtest 
       const value = understand(lines.next());
       if (value !== undefined) {
         posted = 0;
+        // What came together with the answer is off the socket, so that nobody would be woken for it.
+        if (raise) listen();
         return value;
       }
     }
+  }
+
+  function listen(): void {
+    for (let line; (line = lines.nextWithin(0)) !== undefined;) understand(line);
   }
 
   function understand(line: string): number | undefined {
@@ -90,8 +106,10 @@ export function openQtest(lines: Lines, qemu: Pick<QemuProcess, "fail">): Qtest 
       // Our own commands are well formed; after somebody else's, answers can no longer be told apart.
       throw qemu.fail(`it refused a qtest command with ${JSON.stringify(line)}`, 0);
     }
-    if (direction === "raise") levels.add(Number(number));
-    else levels.delete(Number(number));
+    if (direction === "raise") {
+      levels.add(Number(number));
+      raise?.(Number(number));
+    } else levels.delete(Number(number));
     return undefined;
   }
 
@@ -103,26 +121,37 @@ export function openQtest(lines: Lines, qemu: Pick<QemuProcess, "fail">): Qtest 
     read: (width, address) => ask(`read${SUFFIX[width]} ${hex(address)}\n`),
     write: (width, address, value) => post(writeCommand(width, address, value)),
     in: (width, port) => ask(`in${SUFFIX[width]} ${hex(port)}\n`),
-    out: (width, port, value) =>
-      post(encoder.encode(`out${SUFFIX[width]} ${hex(port)} ${hex(value)}\n`)),
+    out: (width, port, value) => post(outCommand(width, port, value)),
     settle,
+    intercept(listener) {
+      raise = listener;
+      // It is there once, and both machines have the I/O APIC that all lines lead to.
+      post(encoder.encode("irq_intercept_in ioapic\n"));
+    },
+    listen,
     raised: (line) => levels.has(line),
   };
 }
 
-/** The registers behind a memory BAR at `address`. */
-export function memoryRegisters(qtest: Qtest, address: number, size: number): Registers {
+/** The registers behind a BAR at `start` of its address space. */
+export function barRegisters(
+  qtest: Qtest,
+  space: "memory" | "io",
+  start: number,
+  size: number,
+): Registers {
+  const [read, write] = space === "memory" ? [qtest.read, qtest.write] : [qtest.in, qtest.out];
   const at = (offset: number, width: Width) => {
     checkAccess(size, offset, width);
-    return address + offset;
+    return start + offset;
   };
   return {
     size,
-    read8: (offset) => qtest.read(1, at(offset, 1)),
-    read16: (offset) => qtest.read(2, at(offset, 2)),
-    read32: (offset) => qtest.read(4, at(offset, 4)),
-    write8: (offset, value) => qtest.write(1, at(offset, 1), value),
-    write16: (offset, value) => qtest.write(2, at(offset, 2), value),
-    write32: (offset, value) => qtest.write(4, at(offset, 4), value),
+    read8: (offset) => read(1, at(offset, 1)),
+    read16: (offset) => read(2, at(offset, 2)),
+    read32: (offset) => read(4, at(offset, 4)),
+    write8: (offset, value) => write(1, at(offset, 1), value),
+    write16: (offset, value) => write(2, at(offset, 2), value),
+    write32: (offset, value) => write(4, at(offset, 4), value),
   };
 }

@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import type { Lines } from "./lines.ts";
 import { QemuGone } from "./process.ts";
-import { memoryRegisters, openQtest, writeCommand } from "./qtest.ts";
+import { barRegisters, openQtest, outCommand, writeCommand } from "./qtest.ts";
 
 /** A QEMU of one scripted conversation: `answers` come in order, whatever was sent. */
 function scripted(answers: readonly string[]) {
@@ -60,11 +60,42 @@ Deno.test("writeCommand() sends no number that QEMU would abort on", () => {
   }
 });
 
-Deno.test("memoryRegisters() stays in its window", () => {
+Deno.test("barRegisters() stays in its window of memory or ports", () => {
   const { qtest, sent } = scripted([]);
-  const registers = memoryRegisters(qtest, 0xc000_0000, 16);
-  registers.write32(12, 1);
-  registers.read16(2);
-  assertEquals(sent, ["writel 0xc000000c 0x1\n", "readw 0xc0000002\n"]);
-  for (const offset of [16, 14, 2, -4]) assertThrows(() => registers.read32(offset), RangeError);
+  const memory = barRegisters(qtest, "memory", 0xc000_0000, 16);
+  memory.write32(12, 1);
+  memory.read16(2);
+  const ports = barRegisters(qtest, "io", 0xc080, 16);
+  ports.write8(15, 1);
+  ports.read32(0);
+  assertEquals(sent, [
+    "writel 0xc000000c 0x1\n",
+    "readw 0xc0000002\n",
+    "outb 0xc08f 0x1\n",
+    "inl 0xc080\n",
+  ]);
+  for (const offset of [16, 14, 2, -4]) {
+    for (const registers of [memory, ports]) {
+      assertThrows(() => registers.read32(offset), RangeError);
+    }
+  }
+});
+
+Deno.test("outCommand() rings a doorbell that is a port", () => {
+  assertEquals(new TextDecoder().decode(outCommand(2, 0xc090, 3)), "outw 0xc090 0x3\n");
+});
+
+Deno.test("Qtest.intercept() leaves no report of a line unheard that came with an answer", () => {
+  const answers = ["OK 0x0000000000000001", "IRQ raise 20", "OK", "IRQ lower 20", "IRQ raise 21"];
+  const { qtest, sent, left } = scripted(["OK", "IRQ raise 22", ...answers]);
+  const raised: number[] = [];
+  qtest.intercept((line) => raised.push(line));
+  assertEquals(sent, ["irq_intercept_in ioapic\n"]);
+  assertEquals(raised, []);
+  assertEquals(qtest.read(1, 0), 1);
+  assertEquals(raised, [22, 20, 21]);
+  assertEquals([20, 21, 22].map(qtest.raised), [false, true, true]);
+  left.push("IRQ lower 22", "OK", "IRQ raise 22");
+  qtest.listen();
+  assertEquals(raised, [22, 20, 21, 22]);
 });

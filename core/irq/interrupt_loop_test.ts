@@ -1,0 +1,295 @@
+import { assert, assertEquals } from "@std/assert";
+import { Bell, BELL_WORDS } from "../bus/bell.ts";
+import { clear, close, eventfd, pipe, signal } from "../host/fd.ts";
+import { libc } from "../host/libc.ts";
+import { InterruptLoop } from "./interrupt_loop.ts";
+
+// Opened once for the whole process, so not by a test.
+libc();
+
+/** An eventfd for as long as a test runs. */
+class Event implements Disposable {
+  readonly fd = eventfd();
+  /** How often it was seen to be signalled. */
+  seen = 0;
+
+  signal(): void {
+    signal(this.fd);
+  }
+
+  readonly see = (): void => {
+    if (clear(this.fd)) this.seen++;
+  };
+
+  [Symbol.dispose](): void {
+    close(this.fd);
+  }
+}
+
+/** A bell with an eventfd, and the causes that its owner answered. */
+class Belled implements Disposable {
+  readonly event = new Event();
+  readonly words = new Int32Array(new SharedArrayBuffer(4 * BELL_WORDS));
+  woken = 0;
+  readonly bell = new Bell(this.words, 0, () => {
+    this.woken++;
+    this.event.signal();
+  });
+  readonly causes: number[] = [];
+
+  get asleep(): boolean {
+    return this.words[1] === 1;
+  }
+
+  addTo(loop: InterruptLoop): void {
+    loop.addBell(this.bell, this.event.fd, (causes) => this.causes.push(causes));
+  }
+
+  [Symbol.dispose](): void {
+    this.event[Symbol.dispose]();
+  }
+}
+
+const later = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Waits until something is so, not for ever. */
+async function soon(what: () => boolean): Promise<void> {
+  const end = performance.now() + 3000;
+  while (!what()) {
+    assert(performance.now() < end, `it never came: ${what}`);
+    await later(1);
+  }
+}
+
+Deno.test("turn() calls the handlers of what is ready, and only those", async () => {
+  await using loop = new InterruptLoop();
+  using one = new Event();
+  using two = new Event();
+  loop.add(one.fd, one.see);
+  loop.add(two.fd, two.see);
+  assertEquals(loop.turn(0), false);
+  two.signal();
+  assertEquals(loop.turn(1000), true);
+  assertEquals([one.seen, two.seen], [0, 1]);
+  one.signal();
+  two.signal();
+  assertEquals(loop.turn(0), true);
+  assertEquals([one.seen, two.seen], [1, 2]);
+  assertEquals(loop.turn(0), false);
+});
+
+Deno.test("turn() waits no longer than it is told", async () => {
+  await using loop = new InterruptLoop();
+  const start = performance.now();
+  assertEquals(loop.turn(20), false);
+  const took = performance.now() - start;
+  assert(took >= 18 && took < 1000, `${took} ms`);
+});
+
+Deno.test("turn() sees the end of a pipe", async () => {
+  await using loop = new InterruptLoop();
+  const [from, into] = pipe();
+  let ends = 0;
+  loop.add(from, () => ends++);
+  assertEquals(loop.turn(0), false);
+  close(into);
+  assertEquals(loop.turn(1000), true);
+  assertEquals(ends, 1);
+  loop.remove(from);
+  close(from);
+});
+
+Deno.test("turn() answers bells before it waits, and after", async () => {
+  await using loop = new InterruptLoop();
+  using one = new Belled();
+  one.addTo(loop);
+  one.bell.ring(5);
+  assertEquals(one.woken, 0, "nobody who is awake is woken");
+  assertEquals(loop.turn(5000), true);
+  assertEquals(one.causes, [5]);
+  using event = new Event();
+  loop.add(event.fd, () => {
+    event.see();
+    one.bell.ring(2);
+  });
+  event.signal();
+  loop.turn(5000);
+  assertEquals(one.causes, [5, 2]);
+  assert(!one.asleep);
+});
+
+Deno.test("a bell wakes who waits in turn()", async () => {
+  await using loop = new InterruptLoop();
+  using one = new Belled();
+  one.addTo(loop);
+  const url = URL.createObjectURL(
+    new Blob([`onmessage = async ({ data: { words, fd, bell, host } }) => {
+      const { Bell } = await import(bell);
+      const { signal } = await import(host);
+      signal(fd + 1000); // opens the library
+      const one = new Bell(words, 0, () => signal(fd));
+      postMessage("ready");
+      while (Atomics.load(words, 1) === 0);
+      one.ring(9);
+    };`], { type: "text/javascript" }),
+  );
+  const worker = new Worker(url, { type: "module" });
+  const ready = new Promise((resolve) => worker.onmessage = resolve);
+  const [bell, host] = ["../bus/bell.ts", "../host/fd.ts"].map((each) => import.meta.resolve(each));
+  worker.postMessage({ words: one.words, fd: one.event.fd, bell, host });
+  await ready;
+  assertEquals(loop.turn(5000), true);
+  assertEquals(one.causes, [9]);
+  worker.terminate();
+  URL.revokeObjectURL(url);
+});
+
+Deno.test("what is removed is called no more, not even in the same turn", async () => {
+  await using loop = new InterruptLoop();
+  using one = new Event();
+  using two = new Event();
+  const called: string[] = [];
+  loop.add(one.fd, () => {
+    called.push("one");
+    one.see();
+    loop.remove(two.fd);
+  });
+  loop.add(two.fd, () => {
+    called.push("two");
+    two.see();
+    loop.remove(one.fd);
+  });
+  one.signal();
+  two.signal();
+  loop.turn(0);
+  assertEquals(called, ["one"]);
+  one.signal();
+  loop.turn(0);
+  assertEquals(called, ["one", "one"]);
+});
+
+Deno.test("a number that belongs to another by now is not mistaken for the old one", async () => {
+  await using loop = new InterruptLoop();
+  using one = new Event();
+  using two = new Event();
+  const called: string[] = [];
+  loop.add(one.fd, () => {
+    one.see();
+    loop.remove(two.fd);
+    loop.add(two.fd, () => {
+      called.push("new");
+      two.see();
+    });
+  });
+  loop.add(two.fd, () => called.push("old"));
+  one.signal();
+  two.signal();
+  loop.turn(0);
+  assertEquals(called, []);
+  loop.turn(0);
+  assertEquals(called, ["new"]);
+});
+
+Deno.test("a bell that is removed is answered no more", async () => {
+  await using loop = new InterruptLoop();
+  using one = new Belled();
+  one.addTo(loop);
+  loop.remove(one.event.fd);
+  one.bell.ring(1);
+  assertEquals(loop.turn(0), false);
+  assertEquals(one.causes, []);
+});
+
+Deno.test("a started loop waits by itself, and sees what is added and removed meanwhile", async () => {
+  await using loop = new InterruptLoop();
+  using one = new Event();
+  using two = new Event();
+  loop.add(one.fd, one.see);
+  loop.start();
+  loop.start();
+  await later(5);
+  one.signal();
+  await soon(() => one.seen === 1);
+  loop.add(two.fd, two.see);
+  two.signal();
+  await soon(() => two.seen === 1);
+  loop.remove(two.fd);
+  await later(5);
+  two.signal();
+  one.signal();
+  await soon(() => one.seen === 2);
+  assertEquals(two.seen, 1);
+});
+
+Deno.test("a started loop is woken by bells, and answers each", async () => {
+  await using loop = new InterruptLoop();
+  using one = new Belled();
+  one.addTo(loop);
+  loop.start();
+  for (let round = 1; round <= 20; round++) {
+    await soon(() => one.asleep);
+    one.bell.ring(round);
+    await soon(() => one.causes.length === round);
+  }
+  assertEquals(one.causes, Array.from({ length: 20 }, (_, i) => i + 1));
+});
+
+Deno.test("a started loop can be turned by hand, and goes on waiting behind it", async () => {
+  await using loop = new InterruptLoop();
+  using one = new Belled();
+  using event = new Event();
+  one.addTo(loop);
+  loop.add(event.fd, event.see);
+  loop.start();
+  await soon(() => one.asleep);
+  event.signal();
+  assertEquals(loop.turn(1000), true);
+  assertEquals(event.seen, 1);
+  one.bell.ring(1);
+  if (one.causes.length === 0) await soon(() => one.causes.length === 1);
+  // After a turn by hand whoever rings still finds somebody asleep.
+  assertEquals(loop.turn(0), false);
+  assert(one.asleep);
+  const woken = one.woken;
+  one.bell.ring(2);
+  assertEquals(one.woken, woken + 1);
+  await soon(() => one.causes.length === 2);
+});
+
+Deno.test("while somebody attends, nobody needs to be woken; afterwards somebody does", async () => {
+  await using loop = new InterruptLoop();
+  using one = new Belled();
+  one.addTo(loop);
+  loop.start();
+  await soon(() => one.asleep);
+  assert(!loop.attended);
+  const outer = loop.attend();
+  const inner = loop.attend();
+  assert(loop.attended && !one.asleep);
+  one.bell.ring(1);
+  assertEquals(one.woken, 0);
+  assertEquals(loop.turn(0), true);
+  assertEquals(one.causes, [1]);
+  one.bell.ring(2);
+  inner[Symbol.dispose]();
+  assert(loop.attended);
+  assertEquals(one.causes, [1]);
+  outer[Symbol.dispose]();
+  // What came meanwhile is not left lying.
+  assert(!loop.attended && one.asleep);
+  assertEquals(one.causes, [1, 2]);
+  one.bell.ring(4);
+  assertEquals(one.woken, 1);
+  await soon(() => one.causes.length === 3);
+});
+
+Deno.test("a loop that nobody uses any more ends at once, whatever it waits for", async () => {
+  const loop = new InterruptLoop();
+  using one = new Event();
+  loop.add(one.fd, one.see);
+  loop.start();
+  await later(5);
+  const start = performance.now();
+  await loop[Symbol.asyncDispose]();
+  assert(performance.now() - start < 1000);
+});

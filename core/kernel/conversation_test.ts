@@ -1,0 +1,42 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { Conversation, PluginGone } from "./conversation.ts";
+
+Deno.test("an answer reaches whoever waits for it, once", async () => {
+  const conversation = new Conversation();
+  const answer = conversation.expect(1000, "plan", "decline");
+  assertEquals(conversation.hear({ type: "ready" }), false);
+  assertEquals(conversation.hear({ type: "decline", reason: "no" }), true);
+  assertEquals(conversation.hear({ type: "decline", reason: "no again" }), false);
+  assertEquals(await answer, { type: "decline", reason: "no" });
+});
+
+Deno.test("what nobody waits for is not expected", () => {
+  assertEquals(new Conversation().hear({ type: "ready" }), false);
+});
+
+Deno.test("an answer that does not come is missed, and the next one can be waited for", async () => {
+  const conversation = new Conversation();
+  const late = conversation.expect(5, "plan", "decline");
+  await assertRejects(() => late, PluginGone, "did not send plan or decline within 5 ms");
+  assertEquals(conversation.hear({ type: "decline", reason: "late" }), false);
+  const next = conversation.expect(1000, "ready");
+  assert(conversation.hear({ type: "ready" }));
+  await next;
+});
+
+Deno.test("only one answer is waited for at a time", async () => {
+  const conversation = new Conversation();
+  const first = conversation.expect(1000, "ready");
+  assertThrows(() => conversation.expect(1000, "hello"), Error, "already waiting for ready");
+  conversation.hear({ type: "ready" });
+  await first;
+});
+
+Deno.test("the end reaches who waits now and who would wait later", async () => {
+  const conversation = new Conversation();
+  const waiting = conversation.expect(1000, "ready");
+  conversation.end(new PluginGone("it is over"));
+  await assertRejects(() => waiting, PluginGone, "it is over");
+  assertEquals(conversation.hear({ type: "ready" }), false);
+  await assertRejects(() => conversation.expect(1000, "ready"), PluginGone, "it is over");
+});

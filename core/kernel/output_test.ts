@@ -1,0 +1,120 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { close, pipe, writeAll } from "../host/fd.ts";
+import { libc } from "../host/libc.ts";
+import { InterruptLoop } from "../irq/interrupt_loop.ts";
+import { Output } from "./output.ts";
+
+// Opened once for the whole process, so not by a test.
+libc();
+
+/** Passes on what `chunks` hold, each looked at by itself; returns the lines. */
+async function printed(chunks: readonly (string | Uint8Array<ArrayBuffer>)[], end = true) {
+  await using loop = new InterruptLoop();
+  const [from, into] = pipe();
+  const lines: string[] = [];
+  const output = new Output(from, loop, (line) => lines.push(line));
+  for (const chunk of chunks) {
+    writeAll(into, typeof chunk === "string" ? new TextEncoder().encode(chunk) : chunk);
+    loop.turn(100);
+  }
+  close(into);
+  if (end) output.end();
+  else loop.turn(100);
+  return { lines, telling: output.telling };
+}
+
+Deno.test("output is passed on line by line", async () => {
+  assertEquals(await printed(["one\ntw", "o\n", "\n  \n", "rest"]), {
+    lines: ["one", "two", "rest"],
+    telling: "rest",
+  });
+  assertEquals(await printed(["one\n", "never ended"], false), { lines: ["one"], telling: "one" });
+  assertEquals(await printed([]), { lines: [], telling: "" });
+});
+
+Deno.test("characters may be cut anywhere", async () => {
+  const bytes = new TextEncoder().encode("größe 🦕\n");
+  const chunks = Array.from(bytes, (byte) => Uint8Array.of(byte));
+  assertEquals((await printed(chunks)).lines, ["größe 🦕"]);
+});
+
+Deno.test("what is no text is passed on as text", async () => {
+  const { lines } = await printed([Uint8Array.of(0xff, 0xc0, 0x41, 0x0a)]);
+  assertEquals(lines, ["��A"]);
+});
+
+Deno.test("nothing that is passed on steers a terminal", async () => {
+  const controls = Array.from({ length: 160 }, (_, code) => code)
+    .filter((code) => code !== 10 && (code < 32 || code >= 127))
+    .map((code) => String.fromCharCode(code)).join("x");
+  const { lines } = await printed([`\x1b[2J\x1b]0;title\x07 ${controls}|\n`]);
+  assertEquals(lines.length, 1);
+  // deno-lint-ignore no-control-regex
+  assert(!/[\x00-\x1f\x7f-\x9f]/.test(lines[0]!));
+  assertMatch(lines[0]!, /^�\[2J�\]0;title/);
+});
+
+Deno.test("nothing that is passed on turns the direction of text around", async () => {
+  const { lines } = await printed(["a\u202eb\u2066c\u200fd\n"]);
+  assert(!/[\u200e\u200f\u202a-\u202e\u2066-\u2069]/.test(lines[0]!), "an override came through");
+});
+
+Deno.test("lines are cut, whether they end or not", async () => {
+  const long = "x".repeat(5000);
+  for (
+    const chunks of [[`${long}\nnext\n`], [long, long, "\nnext\n"], [long, long, `${long}\nnext`]]
+  ) {
+    const { lines } = await printed(chunks);
+    assertEquals(lines.map(({ length }) => length), [1024, 4]);
+  }
+});
+
+Deno.test("a flood is cut, and its end is what tells", async () => {
+  const flood = Array.from({ length: 20 }, (_, i) => `line ${i}\n`.repeat(50));
+  const { lines, telling } = await printed([...flood, "the end\n"]);
+  // At most two seconds are touched.
+  assert(lines.length >= 100 && lines.length <= 202, `${lines.length} lines`);
+  assertEquals(telling, "the end");
+});
+
+Deno.test("an error tells more than what comes behind it", async () => {
+  const lines = ["start", "error: Uncaught boom", "    at mod.ts:1:1", "bye"];
+  assertEquals((await printed([`${lines.join("\n")}\n`])).telling, "error: Uncaught boom");
+  assertEquals((await printed(["error: first\n# Fatal second\nlast\n"])).telling, "# Fatal second");
+});
+
+Deno.test("after a flood it is said how much was dropped", async () => {
+  const original = performance.now;
+  let time = 5000;
+  performance.now = () => time;
+  try {
+    await using loop = new InterruptLoop();
+    const [from, into] = pipe();
+    const lines: string[] = [];
+    const output = new Output(from, loop, (line) => lines.push(line));
+    const print = (text: string) => {
+      writeAll(into, new TextEncoder().encode(text));
+      loop.turn(0);
+    };
+    print("flood\n".repeat(107));
+    assertEquals(lines.length, 100);
+    time = 6000;
+    print("calm\n");
+    assertEquals(lines.slice(100), ["(7 more lines were dropped)", "calm"]);
+    close(into);
+    output.end();
+  } finally {
+    performance.now = original;
+  }
+});
+
+Deno.test("output ends once, by itself or not", async () => {
+  await using loop = new InterruptLoop();
+  const [from, into] = pipe();
+  const output = new Output(from, loop, () => {});
+  close(into);
+  loop.turn(100);
+  output.end();
+  output.end();
+  assertEquals(loop.turn(0), false);
+});

@@ -1,0 +1,46 @@
+import { capabilities, VENDOR_SPECIFIC } from "../pci/capabilities.ts";
+import { checkAccess, type Registers } from "../pci/registers.ts";
+import type { Structure } from "./capabilities.ts";
+
+const PCI_CFG = 5;
+// The capability's fields (virtio 1.4, 4.1.4.9).
+const CFG_TYPE = 3;
+const BAR = 4;
+const OFFSET = 8;
+const LENGTH = 12;
+const DATA = 16;
+const CAPABILITY_BYTES = 20;
+
+/**
+ * A structure of a modern device, reached through its configuration space (virtio 1.4, 4.1.4.9): slow, but it works
+ * without an address for the BAR. Each access is four to the configuration space, so nobody else may use the window
+ * meanwhile; a doorbell, which another process rings, cannot be reached like this.
+ *
+ * @param structure What another capability names: the specification allows nothing else.
+ * @returns Undefined if the device has no such window, though it must.
+ * @throws PciFault If its capability list is broken.
+ */
+export function pciCfgWindow(config: Registers, structure: Structure): Registers | undefined {
+  const window = capabilities(config).find(({ id, offset, length }) =>
+    id === VENDOR_SPECIFIC && length >= CAPABILITY_BYTES &&
+    config.read8(offset + CFG_TYPE) === PCI_CFG
+  );
+  if (!window) return undefined;
+  /** Points the window at a register; its data is then there. */
+  const at = (offset: number, width: 1 | 2 | 4): number => {
+    checkAccess(structure.length, offset, width);
+    config.write8(window.offset + BAR, structure.bar);
+    config.write32(window.offset + OFFSET, structure.offset + offset);
+    config.write32(window.offset + LENGTH, width);
+    return window.offset + DATA;
+  };
+  return {
+    size: structure.length,
+    read8: (offset) => config.read8(at(offset, 1)),
+    read16: (offset) => config.read16(at(offset, 2)),
+    read32: (offset) => config.read32(at(offset, 4)),
+    write8: (offset, value) => config.write8(at(offset, 1), value),
+    write16: (offset, value) => config.write16(at(offset, 2), value),
+    write32: (offset, value) => config.write32(at(offset, 4), value),
+  };
+}

@@ -1,0 +1,283 @@
+import type { AddressTable } from "../dma/address_table.ts";
+import { PAGE, PAGE_SHIFT } from "../dma/address_table.ts";
+import { NEXT, WRITE } from "./descriptor.ts";
+import type { QueueLayout } from "./layout.ts";
+import type { DriverQueue, QueueCounters, QueueFault } from "./virtqueue.ts";
+
+/** What the driver side of a virtqueue stands on. */
+export interface DriverRingOptions {
+  /** The arena. */
+  readonly memory: SharedArrayBuffer;
+  /** Where the ring's parts are in it. They must be zero. */
+  readonly layout: QueueLayout;
+  /** What the device calls the arena's pages. */
+  readonly addresses: AddressTable;
+  /** Whether VIRTIO_F_EVENT_IDX was agreed. */
+  readonly eventIndex: boolean;
+  /** Whether VIRTIO_F_IN_ORDER was agreed. */
+  readonly inOrder?: boolean;
+  /**
+   * Notifies the device.
+   *
+   * @param data Where the next request will be, as bits 16 to 31 of VIRTIO_F_NOTIFICATION_DATA (virtio 1.4, 2.9): or
+   *   the queue's index into it. It is a signed word, since an unsigned one would cost an allocation.
+   */
+  readonly notify: (data: number) => void;
+}
+
+/** Words of a request's record: the descriptors it takes and the last of them, writable bytes, cookie, rank. */
+export const RECORD = 4, EXTENT = 0, WRITABLE = 1, COOKIE = 2, RANK = 3;
+
+/**
+ * What both kinds of ring have in common on the driver's side: the requests.
+ *
+ * The device can write to all of the ring, so nothing that the driver relies on is kept there. Each request has an
+ * id by which the device names it, and a private record under this id. What the device says is read once and held
+ * against the record.
+ *
+ * Numbers on their way into a typed array are made small integers (`| 0`) where V8 could not know that they are
+ * such; otherwise it would move each through a floating-point register.
+ */
+export abstract class DriverRing implements DriverQueue {
+  readonly size: number;
+  readonly counters: QueueCounters = { published: 0, completed: 0, notifications: 0, overlong: 0 };
+
+  protected readonly layout: QueueLayout;
+  protected readonly halves: Uint16Array<SharedArrayBuffer>;
+  protected readonly words: Int32Array<SharedArrayBuffer>;
+  protected readonly eventIndex: boolean;
+  protected readonly inOrder: boolean;
+  readonly #notify: (data: number) => void;
+
+  readonly #addresses: AddressTable;
+  readonly #bytes: number;
+  /** Bytes of the arena whose addresses are the first one plus an offset, without a carry: all or none. */
+  readonly #plain: number;
+  readonly #low: number;
+  readonly #high: number;
+
+  /** A record of {@linkcode RECORD} words for each id; one that is not in flight takes no descriptors. */
+  protected readonly records: Int32Array<ArrayBuffer>;
+  /** Descriptors of the ring that no request takes. */
+  protected free: number;
+  /** The id of the oldest request. Only in order. */
+  protected oldest = 0;
+  #inFlight = 0;
+  /** Requests since the start, as wrapping words: all, and those that the device may know of. */
+  protected committed = 0;
+  protected published = 0;
+
+  // The request that is being built: its descriptors, room for more, writable bytes and cookie.
+  protected count = 0;
+  protected room = 0;
+  protected bytes = 0;
+  protected cookie = 0;
+
+  #broken: QueueFault | undefined;
+
+  constructor({ memory, layout, addresses, eventIndex, inOrder, notify }: DriverRingOptions) {
+    this.size = layout.size;
+    this.layout = layout;
+    this.halves = new Uint16Array(memory);
+    this.words = new Int32Array(memory);
+    this.eventIndex = eventIndex;
+    this.inOrder = inOrder ?? false;
+    this.#notify = notify;
+    this.#addresses = addresses;
+    this.#bytes = Math.min(memory.byteLength, addresses.low.length * PAGE);
+    this.#low = addresses.low[0]! | 0;
+    this.#high = addresses.high[0]! | 0;
+    const whole = addresses.run[0]! >= this.#bytes && addresses.low[0]! + this.#bytes <= 2 ** 32;
+    this.#plain = whole ? this.#bytes : 0;
+    this.records = new Int32Array(this.size * RECORD);
+    this.free = this.size;
+  }
+
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  get broken(): QueueFault | undefined {
+    return this.#broken;
+  }
+
+  abstract begin(cookie: number): void;
+  abstract commit(): boolean;
+  abstract publish(): void;
+  abstract drain(collect: (cookie: number, written: number) => void): number;
+  abstract arm(): boolean;
+  /** Writes the next descriptor of the request, if there is room. */
+  protected abstract put(low: number, high: number, length: number, flags: number): void;
+  /** Makes the ring and all that is known about it as at first. */
+  protected abstract restart(): void;
+  /** Where the next request will be (2.9). */
+  protected abstract notificationData(): number;
+
+  readable(offset: number, length: number): void {
+    if (this.bytes > 0) {
+      throw new Error("Cannot add a readable buffer: it follows a writable one");
+    }
+    this.#add(offset, length, NEXT);
+  }
+
+  writable(offset: number, length: number): void {
+    this.bytes += length;
+    this.#add(offset, length, NEXT | WRITE);
+  }
+
+  #add(offset: number, length: number, flags: number): void {
+    if (offset >= 0 && length > 0 && offset + length <= this.#plain) {
+      this.put(this.#low + offset, this.#high, length, flags);
+    } else this.#addPieces(offset, length, flags);
+  }
+
+  /** Adds a buffer of an arena that consists of several runs: a descriptor for each that it touches. */
+  #addPieces(offset: number, length: number, flags: number): void {
+    if (!(offset >= 0 && length > 0 && offset + length <= this.#bytes)) {
+      throw new RangeError(
+        `Cannot add ${length} bytes at ${offset}: the arena has ${this.#bytes} bytes`,
+      );
+    }
+    const { low, high, run } = this.#addresses;
+    while (length > 0) {
+      const page = offset >>> PAGE_SHIFT;
+      const inPage = offset & (PAGE - 1);
+      const part = Math.min(length, run[page]! - inPage);
+      this.put(low[page]! + inPage, high[page]!, part, flags);
+      offset += part;
+      length -= part;
+    }
+  }
+
+  /** Writes the address at which the device finds `offset` of the arena. */
+  protected writeAddress(at: number, offset: number): void {
+    const page = offset >>> PAGE_SHIFT;
+    this.words[at] = this.#addresses.low[page]! + (offset & (PAGE - 1));
+    this.words[at + 1] = this.#addresses.high[page]!;
+  }
+
+  /** Whether the request that was built can be committed. */
+  protected fits(): boolean {
+    if (this.room < 0) {
+      if (this.#inFlight > 0) return false;
+      throw new RangeError(`Cannot commit a request: it has more than ${this.count} buffers`);
+    }
+    if (this.count === 0) throw new Error("Cannot commit a request without a buffer");
+    return this.#broken === undefined;
+  }
+
+  /** Enters the request that was built under its id. Its last descriptor matters to the split ring only. */
+  protected enter(id: number, taken: number, last: number): void {
+    const at = id * RECORD;
+    const { records, committed } = this;
+    records[at + EXTENT] = taken << 16 | last;
+    records[at + WRITABLE] = this.bytes | 0;
+    records[at + COOKIE] = this.cookie | 0;
+    records[at + RANK] = committed;
+    this.committed = committed + 1 | 0;
+    this.free -= taken;
+    this.#inFlight++;
+    this.count = 0;
+    this.room = 0;
+  }
+
+  /** Requests that the device may have used by now. */
+  protected get outstanding(): number {
+    return this.#inFlight - (this.committed - this.published | 0);
+  }
+
+  /** Whether the device holds the request that it says it used; breaks the queue if not. */
+  protected holds(id: number): boolean {
+    if (id >= this.size) {
+      return this.fail("D-41", `used descriptor ${id} of a queue of ${this.size}`);
+    }
+    if (this.records[id * RECORD + EXTENT] === 0) {
+      return this.fail("D-42", `used descriptor ${id}, which heads no request in flight`);
+    }
+    if (this.committed !== this.published && this.#rank(id) >= 0) {
+      return this.fail("D-42", `used descriptor ${id}, which was not made available yet`);
+    }
+    return true;
+  }
+
+  /** Where a request is among all: negative for those that are published, ascending in the order of commits. */
+  #rank(id: number): number {
+    return this.records[id * RECORD + RANK]! - this.published | 0;
+  }
+
+  /** Ends a request that the device holds. Its descriptors are free already. */
+  protected finish(
+    id: number,
+    written: number,
+    collect: (cookie: number, written: number) => void,
+  ): void {
+    const at = id * RECORD;
+    const records = this.records;
+    const writable = records[at + WRITABLE]! >>> 0;
+    if (written > writable) {
+      written = writable;
+      this.counters.overlong++;
+    }
+    records[at + EXTENT] = 0;
+    this.#inFlight--;
+    this.counters.completed++;
+    // Last, since it may begin the next request.
+    collect(records[at + COOKIE]! >>> 0, written);
+  }
+
+  /** How many requests end with the request `id`, which the device holds, where it uses them in order. */
+  protected batch(id: number): number {
+    return this.#rank(id) - this.#rank(this.oldest) + 1;
+  }
+
+  /** Ends the oldest requests in their order, up to the request `id`, which the device holds (2.7.9, 2.8.8). */
+  protected finishThrough(
+    id: number,
+    written: number,
+    collect: (cookie: number, written: number) => void,
+  ): void {
+    for (;;) {
+      const oldest = this.oldest;
+      const at = oldest * RECORD;
+      const taken = this.records[at + EXTENT]! >>> 16;
+      const next = oldest + taken;
+      this.oldest = next < this.size ? next : next - this.size;
+      this.free += taken;
+      if (oldest === id) return this.finish(id, written, collect);
+      this.finish(oldest, this.records[at + WRITABLE]! >>> 0, collect);
+    }
+  }
+
+  protected notify(): void {
+    this.counters.notifications++;
+    this.#notify(this.notificationData());
+  }
+
+  kick(): void {
+    this.notify();
+  }
+
+  takeUnfinished(collect: (cookie: number) => void): void {
+    const cookies = Array.from({ length: this.size }, (_, id) => id)
+      .filter((id) => this.records[id * RECORD + EXTENT] !== 0)
+      .sort((a, b) => this.#rank(a) - this.#rank(b))
+      .map((id) => this.records[id * RECORD + COOKIE]! >>> 0);
+    this.records.fill(0);
+    this.free = this.size;
+    this.oldest =
+      this.committed =
+      this.published =
+      this.#inFlight =
+        0;
+    this.count = this.room = 0;
+    this.#broken = undefined;
+    this.restart();
+    cookies.forEach(collect);
+  }
+
+  /** Breaks the queue. */
+  protected fail(rule: string, what: string): false {
+    this.#broken = { rule, what };
+    return false;
+  }
+}

@@ -1,0 +1,159 @@
+import { AVAILABLE, INDIRECT, NEXT, USED, WORDS, WRITE } from "./descriptor.ts";
+import { append, type Chain, type DeviceQueue } from "./device_queue.ts";
+import { type DeviceRingOptions, DriverFault, writableBytes } from "./device_queue.ts";
+import { EVENT_DESCRIPTOR, wanted } from "./event_index.ts";
+import { InOrder } from "./in_order.ts";
+import { DESCRIPTOR_BYTES } from "./layout.ts";
+
+const STATE = AVAILABLE | USED;
+const HALVES = 2 * WORDS, ID = 6, FLAGS = 7;
+
+/** The device side of a packed virtqueue (virtio 1.4, 2.8). */
+export class PackedDevice implements DeviceQueue {
+  readonly size: number;
+  readonly #options: DeviceRingOptions;
+  readonly #halves: Uint16Array<SharedArrayBuffer>;
+  readonly #words: Int32Array<SharedArrayBuffer>;
+  /** Slots of each request that was taken, by buffer id; 0 for those that were not. */
+  readonly #slots = new Uint16Array(65536);
+  readonly #inOrder: InOrder | undefined;
+
+  /** The slot of the next request, and what the flags of an available descriptor are in that round. */
+  #next = 0;
+  #available = AVAILABLE;
+  /** The slot of the next used descriptor, and what its flags are. */
+  #use = 0;
+  #used = STATE;
+  /** Slots that were used and not published, and what `publish` has to write: where, and the flags. */
+  #moved = 0;
+  #heldAt = 0;
+  #heldFlags = 0;
+
+  constructor(options: DeviceRingOptions) {
+    this.size = options.size;
+    this.#options = options;
+    this.#halves = new Uint16Array(options.memory);
+    this.#words = new Int32Array(options.memory);
+    if (options.inOrder) this.#inOrder = new InOrder(options.size);
+  }
+
+  /** Half-word at which a slot begins. */
+  #slot(slot: number): number {
+    return this.#options.descriptors / 2 + slot * HALVES;
+  }
+
+  take(chain: Chain): boolean {
+    const { size } = this;
+    let slot = this.#next;
+    let available = this.#available;
+    let flags = Atomics.load(this.#halves, this.#slot(slot) + FLAGS);
+    if ((flags & STATE) !== available) return false;
+    chain.head = slot;
+    chain.count = 0;
+    chain.readable = 0;
+    let taken = 0;
+    for (;;) {
+      const at = this.#slot(slot);
+      if (flags & INDIRECT) {
+        if (flags & NEXT || taken > 0) {
+          throw new DriverFault(`Descriptor ${slot} is indirect and not alone`);
+        }
+        this.#walk(chain, slot, at / 2);
+      } else append(chain, slot, this.#address(at / 2), this.#words[at / 2 + 2]! >>> 0, flags);
+      taken++;
+      if (++slot === size) {
+        slot = 0;
+        available ^= STATE;
+      }
+      if (!(flags & NEXT)) {
+        chain.head = this.#halves[at + ID]!;
+        break;
+      }
+      if (taken === size) {
+        throw new DriverFault(`The chain of descriptor ${chain.head} has no end`);
+      }
+      flags = this.#halves[this.#slot(slot) + FLAGS]!;
+      if ((flags & STATE) !== available) {
+        throw new DriverFault(`Descriptor ${slot} is in a chain and not available`);
+      }
+    }
+    if (this.#slots[chain.head]! > 0) {
+      throw new DriverFault(`Buffer ${chain.head} was made available twice`);
+    }
+    this.#slots[chain.head] = taken;
+    this.#next = slot;
+    this.#available = available;
+    this.#inOrder?.take(chain.head, writableBytes(chain), taken);
+    return true;
+  }
+
+  #address(at: number): number {
+    return (this.#words[at]! >>> 0) + (this.#words[at + 1]! >>> 0) * 2 ** 32;
+  }
+
+  /** Walks the table of an indirect descriptor: all of it, in order; only WRITE counts there (2.8.7). */
+  #walk(chain: Chain, slot: number, at: number): void {
+    if (!this.#options.indirect) {
+      throw new DriverFault(`Descriptor ${slot} is indirect, which was not agreed here`);
+    }
+    const length = this.#words[at + 2]! >>> 0;
+    if (length === 0 || length % DESCRIPTOR_BYTES !== 0) {
+      throw new DriverFault(`Descriptor ${slot} has an indirect table of ${length} bytes`);
+    }
+    const table = this.#options.translate(this.#address(at), length);
+    if (table % 4 !== 0) {
+      throw new DriverFault(`Descriptor ${slot} has a table at an odd address`);
+    }
+    for (let i = 0; i < length / DESCRIPTOR_BYTES; i++) {
+      const entry = table / 4 + i * WORDS;
+      const words = this.#words;
+      append(chain, i, this.#address(entry), words[entry + 2]! >>> 0, words[entry + 3]! >>> 16);
+    }
+  }
+
+  put(head: number, written: number): void {
+    // A slot also for a request that there is not: a device that lies has to put its lie somewhere.
+    const slots = this.#slots[head & 0xffff]! || 1;
+    this.#slots[head & 0xffff] = 0;
+    if (!this.#inOrder?.put(head, written)) this.#useSlots(head, written, slots);
+  }
+
+  /** Writes a used descriptor that stands for this many slots; those behind the first are left as they are (2.8.8). */
+  #useSlots(head: number, written: number, slots: number): void {
+    const at = this.#slot(this.#use);
+    const flags = this.#used | (written > 0 ? WRITE : 0);
+    this.#words[at / 2 + 2] = written;
+    this.#halves[at + ID] = head;
+    // The driver looks at one slot only: while the first one is not used, the others are hidden.
+    if (this.#moved > 0) this.#halves[at + FLAGS] = flags;
+    else {
+      this.#heldAt = at + FLAGS;
+      this.#heldFlags = flags;
+    }
+    this.#moved += slots;
+    this.#use += slots;
+    if (this.#use >= this.size) {
+      this.#use -= this.size;
+      this.#used ^= STATE;
+    }
+  }
+
+  publish(): boolean {
+    this.#inOrder?.flush((head, written, slots) => this.#useSlots(head, written, slots));
+    const moved = this.#moved;
+    if (moved === 0) return false;
+    this.#moved = 0;
+    const { driver, eventIndex } = this.#options;
+    Atomics.store(this.#halves, this.#heldAt, this.#heldFlags);
+    const event = Atomics.load(this.#words, driver / 4);
+    return wanted(event, this.#use, this.#used ? 1 : 0, moved, this.size, eventIndex);
+  }
+
+  arm(): boolean {
+    const { device, eventIndex } = this.#options;
+    const place = this.#next | (this.#available === AVAILABLE ? 1 << 15 : 0);
+    Atomics.store(this.#words, device / 4, eventIndex ? EVENT_DESCRIPTOR << 16 | place : 0);
+    const flags = Atomics.load(this.#halves, this.#slot(this.#next) + FLAGS);
+    return (flags & STATE) === this.#available;
+  }
+}

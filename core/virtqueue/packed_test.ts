@@ -1,0 +1,195 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import { wanted } from "./event_index.ts";
+import { layoutPacked, wrongSize } from "./layout.ts";
+import { anySizes, Model, powersOfTwo, queues, Sides, steps } from "./two_sides_test.ts";
+
+const plain = { segments: 0, eventIndex: false, inOrder: false, runPages: 1000 } as const;
+
+Deno.test("driver and device of a packed virtqueue do what a virtqueue means", () => {
+  fc.assert(
+    fc.property(
+      queues("packed", anySizes, false),
+      fc.array(steps, { maxLength: 3 }),
+      (options, lives) => {
+        const model = new Model(new Sides(options));
+        for (const [life, steps] of lives.entries()) {
+          // Each life but the first begins with a reset in the midst of things.
+          if (life > 0) model.restart();
+          for (const step of steps) model.run(step);
+        }
+        model.finish();
+      },
+    ),
+    { numRuns: 600 },
+  );
+});
+
+Deno.test("a driver cannot tell a packed virtqueue from a split one", () => {
+  const inOrder = fc.boolean();
+  fc.assert(
+    fc.property(
+      powersOfTwo,
+      queues("split", powersOfTwo, false),
+      inOrder,
+      steps,
+      (size, any, inOrder, steps) => {
+        const results = (["split", "packed"] as const).map((kind) => {
+          const sides = new Sides({ ...any, kind, size, inOrder });
+          const model = new Model(sides);
+          for (const step of steps) model.run(step);
+          model.finish();
+          const { published, completed, overlong } = sides.driver.counters;
+          return { results: model.results, published, completed, overlong };
+        });
+        assertEquals(results[0], results[1]);
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+for (const size of [1, 2, 3, 7, 256, 299]) {
+  Deno.test(`rounds of a packed ring of ${size} follow each other`, () => {
+    for (const eventIndex of [false, true]) {
+      for (const segments of [0, 4]) {
+        const sides = new Sides({ ...plain, kind: "packed", size, eventIndex, segments });
+        let cookie = 0;
+        for (let round = 0; round < 3000; round++) {
+          const first = cookie;
+          const buffers = 1 + round % Math.min(3, size);
+          while (cookie - first < 1 + round % 5 && sides.submit(cookie, buffers)) cookie++;
+          sides.driver.publish();
+          const heads = sides.takeAll();
+          assertEquals(heads.length, cookie - first);
+          // Out of order, so that the names of the requests mix.
+          for (const head of heads.reverse()) sides.device.put(head, head % 16);
+          sides.device.publish();
+          const back = sides.drain().map(([cookie]) => cookie).reverse();
+          assertEquals(back, Array.from({ length: cookie - first }, (_, i) => first + i));
+        }
+        assertEquals([sides.driver.inFlight, sides.driver.broken], [0, undefined]);
+      }
+    }
+  });
+}
+
+Deno.test("requests of a packed ring appear all at once, or not at all", () => {
+  const sides = new Sides({ ...plain, kind: "packed", size: 5 });
+  const { driver } = sides;
+  assert(sides.submit(1, 2));
+  assert(sides.submit(2, 3));
+  assert(!sides.submit(3, 1));
+  assertEquals(sides.takeAll(), []);
+  driver.publish();
+  assertEquals(sides.takeAll().length, 2);
+});
+
+Deno.test("a request that was not committed is not seen behind another one", () => {
+  const sides = new Sides({ ...plain, kind: "packed", size: 8 });
+  const { driver, data } = sides;
+  for (let round = 0; round < 20; round++) {
+    driver.begin(1);
+    for (let i = 0; i < 8; i++) driver.readable(data, 7);
+    assert(sides.submit(2));
+    driver.publish();
+    const heads = sides.takeAll();
+    assertEquals(heads.length, 1);
+    sides.device.put(heads[0]!, 0);
+    sides.device.publish();
+    assertEquals(sides.drain(), [[2, 0]]);
+  }
+});
+
+Deno.test("with the event index, who is awake is not notified", () => {
+  const sides = new Sides({ ...plain, kind: "packed", size: 7, eventIndex: true });
+  const notified = () => {
+    const before = sides.notified.length;
+    assert(sides.submit(1));
+    sides.driver.publish();
+    return sides.notified.length > before;
+  };
+  for (let round = 0; round < 20; round++) {
+    assert(!sides.device.arm());
+    assert(!sides.driver.arm());
+    assertEquals([notified(), notified(), notified()], [true, false, false]);
+    const interrupts = sides.takeAll().map((head) => {
+      sides.device.put(head, 0);
+      return sides.device.publish();
+    });
+    assertEquals(interrupts, [true, false, false]);
+    assertEquals(sides.drain().length, 3);
+  }
+});
+
+Deno.test("without the event index, the flags decide", () => {
+  const sides = new Sides({ ...plain, kind: "packed", size: 7 });
+  const publish = () => {
+    const before = sides.notified.length;
+    assert(sides.submit(1));
+    sides.driver.publish();
+    return sides.notified.length > before;
+  };
+  assert(publish());
+  sides.halves[sides.layout.device / 2 + 1] = 1;
+  assert(!publish());
+  sides.driver.kick();
+  assertEquals(sides.notified.length, 2);
+  assertEquals(sides.notified[1]! >>> 16, 2 | 1 << 15);
+  sides.device.arm();
+  assert(publish());
+  sides.halves[sides.layout.driver / 2 + 1] = 1;
+  for (const head of sides.takeAll()) sides.device.put(head, 0);
+  assert(!sides.device.publish());
+});
+
+Deno.test("wanted() is what its definition says, and absurd wishes come true (D-61)", () => {
+  const event = (slot: number, wrap: number, flags: number) => flags << 16 | wrap << 15 | slot;
+  for (const size of [1, 2, 3, 8, 13]) {
+    // Places count on over two rounds: the wrap counter is 1 in the first and 0 in the second.
+    const at = (place: number) =>
+      [place % size, Math.floor(place / size) % 2 === 0 ? 1 : 0] as const;
+    for (let before = 0; before < 2 * size; before++) {
+      for (let moved = 0; moved <= size; moved++) {
+        const [next, wrap] = at(before + moved);
+        for (let place = 0; place < 2 * size; place++) {
+          const [slot, round] = at(place);
+          const among = (place - before + 2 * size) % (2 * size) < moved;
+          assertEquals(wanted(event(slot, round, 2), next, wrap, moved, size, true), among);
+          assert(wanted(event(slot, round, 2), next, wrap, moved, size, false));
+          assert(!wanted(event(slot, round, 1), next, wrap, moved, size, true));
+          for (const flags of [0, 3]) {
+            assert(wanted(event(slot, round, flags), next, wrap, moved, size, true));
+          }
+        }
+        for (const slot of [size, 0x7fff]) {
+          for (const round of [0, 1]) {
+            assert(wanted(event(slot, round, 2), next, wrap, moved, size, true));
+          }
+        }
+      }
+    }
+  }
+});
+
+Deno.test("layoutPacked() takes any size and keeps apart who writes", () => {
+  const sizes = fc.integer({ min: 1, max: 32768 });
+  const segments = fc.integer({ min: 0, max: 256 });
+  fc.assert(fc.property(sizes, segments, fc.nat(1000), (size, segments, page) => {
+    const layout = layoutPacked(page * 4096, size, segments);
+    assertEquals([layout.kind, layout.size], ["packed", size]);
+    assertEquals(layout.descriptors, page * 4096);
+    assertEquals([layout.device % 4, layout.driver % 4096, layout.end % 4096], [0, 0, 0]);
+    assert(layout.descriptors + 16 * size <= layout.device);
+    assert(layout.device + 4 <= layout.driver);
+    if (layout.indirect === undefined) return assertEquals(layout.segments, size);
+    assert(layout.driver + 4 <= layout.indirect && layout.segments >= segments);
+    assertEquals(layout.indirect % 4096, 0);
+    assert(layout.indirect + 16 * layout.segments * size <= layout.end);
+  }));
+  for (const size of [0, 32769, 1.5, NaN]) {
+    assert(wrongSize(size, "packed"));
+    assertThrows(() => layoutPacked(0, size, 0), RangeError, "Cannot lay out");
+  }
+  assertEquals([wrongSize(3, "packed"), wrongSize(32767, "packed")], [undefined, undefined]);
+});
