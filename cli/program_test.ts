@@ -45,7 +45,7 @@ Deno.test("main.ts shows a simulated disk", async () => {
   const { structures, work } = JSON.parse(out);
   assertEquals(structures.common.bar, 4);
   assertEquals(work.status.at(-1), "DRIVER_OK");
-  assertEquals(work.queues[0].name, "requests");
+  assertEquals(work.queues[0].name, "requests0");
 });
 
 Deno.test("main.ts without its permission helps, and else says which one is missing", async () => {

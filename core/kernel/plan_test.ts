@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import type { WirePlan } from "../bus/message.ts";
-import { checkPlan, PlanError } from "./plan.ts";
+import { checkPlan, type Offered, PlanError } from "./plan.ts";
 
 const plan: WirePlan = {
   features: "0x5",
@@ -12,7 +12,7 @@ const plan: WirePlan = {
   buffers: [{ name: "headers", bytes: 100 }],
   properties: {},
 };
-const offered = { features: 0x7n, queues: [256, 0, 8] };
+const offered: Offered = { features: 0x7n, queues: [256, 0, 8], resizable: true, kind: "split" };
 
 Deno.test("checkPlan() takes a plan that can be", () => {
   assertEquals(checkPlan(plan, offered), plan);
@@ -23,6 +23,18 @@ Deno.test("checkPlan() takes a plan that can be", () => {
 Deno.test("checkPlan() cuts queues down to what the device has", () => {
   const queues = [32, 0, 1];
   assertEquals(checkPlan(plan, { ...offered, queues }).queues.map(({ size }) => size), [32, 1]);
+});
+
+Deno.test("checkPlan() takes queues as they are where they have one size only", () => {
+  const fixed = checkPlan(plan, { ...offered, resizable: false });
+  assertEquals(fixed.queues.map(({ size }) => size), [256, 8]);
+});
+
+Deno.test("checkPlan() lets a packed ring have any size", () => {
+  const queues = [12, 0, 7];
+  const packed = checkPlan(plan, { ...offered, queues, kind: "packed" });
+  assertEquals(packed.queues.map(({ size }) => size), [12, 7]);
+  assertThrows(() => checkPlan(plan, { ...offered, queues }), PlanError, "D-33");
 });
 
 const [queue, other] = plan.queues as [WirePlan["queues"][number], WirePlan["queues"][number]];

@@ -120,12 +120,13 @@ const blk: Plugin = definePlugin({
     function collect(slot: number, written: number): void {
       const operation = lane.word(slot, BlockWord.operation);
       const length = dataLength(slot, TYPES[operation]!);
-      const moved = Math.min(length, Math.max(0, written - wire.STATUS_BYTES));
       let result = outcome(status[slot]!);
-      // A read that did not fill its buffer up to the status byte is none (5.2.6). An identity may be short.
-      const reads = operation === BlockOperation.read;
-      if (result === Status.ok && reads && moved < length) result = Status.invalid;
-      lane.complete(slot, result, operation === BlockOperation.identify ? moved : length);
+      // A read that did not fill its buffer up to the status byte is none (5.2.6).
+      const reads = operation === BlockOperation.read || operation === BlockOperation.identify;
+      if (result === Status.ok && reads && written < length + wire.STATUS_BYTES) {
+        result = Status.invalid;
+      }
+      lane.complete(slot, result, length);
     }
 
     return {

@@ -86,12 +86,12 @@ export class ByHand {
     for (let index = 0; index * QUEUE_BYTES < this.#data; index++) {
       const size = transport.queueMaximum(index);
       const { descriptors, driver, device } = this.#layout(index, size);
+      assert(transport.setQueueVector(index, vectors[index] ?? NO_VECTOR));
       transport.enableQueue(index, {
         size,
         descriptors: this.#address + descriptors,
         driver: this.#address + driver,
         device: this.#address + device,
-        vector: vectors[index] ?? NO_VECTOR,
       });
       this.#sizes.push(size);
       this.#asked.push(0);
