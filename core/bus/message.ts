@@ -20,6 +20,8 @@ export type ToPlugin =
   | { readonly type: "grant"; readonly grant: Grant }
   | { readonly type: "go" }
   | { readonly type: "config" } & ConfigCopy
+  | { readonly type: "queueReset"; readonly queue: string }
+  | { readonly type: "queueEnabled"; readonly queue: string }
   | { readonly type: "inspect" }
   | { readonly type: "stop" };
 
@@ -37,6 +39,8 @@ export interface Grant {
   readonly runs: readonly DmaRun[];
   /** Whether the device does not interrupt, so that it must be looked at. */
   readonly polled: boolean;
+  /** Whether VIRTIO_F_RING_RESET was agreed. */
+  readonly resettable: boolean;
   /** Virtqueues. */
   readonly queues: readonly QueueGrant[];
   /** Lanes. */
@@ -73,6 +77,8 @@ export type FromPlugin =
   | { readonly type: "report"; readonly queues: readonly QueueReport[] }
   | { readonly type: "stopped" }
   | { readonly type: "broken"; readonly queue: string } & QueueFault
+  | { readonly type: "resetQueue"; readonly queue: string; readonly because?: QueueFault }
+  | { readonly type: "emptied"; readonly queue: string }
   | { readonly type: "fault"; readonly message: string };
 
 /** A plan as it crosses the bus. */
@@ -116,12 +122,17 @@ export function fromPlugin(value: unknown): FromPlugin {
     case "report":
       return { type, queues: list(message.queues, "report.queues").map(queueReport) };
     case "broken":
+      return { type, queue: text(message.queue, "broken.queue"), ...queueFault(message, "broken") };
+    case "resetQueue":
       return {
         type,
-        queue: text(message.queue, "broken.queue"),
-        rule: text(message.rule, "broken.rule"),
-        what: text(message.what, "broken.what"),
+        queue: text(message.queue, "resetQueue.queue"),
+        ...(message.because !== undefined && {
+          because: queueFault(message.because, "resetQueue.because"),
+        }),
       };
+    case "emptied":
+      return { type, queue: text(message.queue, "emptied.queue") };
     case "fault":
       return { type, message: text(message.message, "fault.message") };
     case "ready":
@@ -169,7 +180,6 @@ function plan(value: unknown): WirePlan {
 function queueReport(value: unknown, i: number): QueueReport {
   const at = `report.queues[${i}]`;
   const queue = record(value, at);
-  const broken = queue.broken === undefined ? undefined : record(queue.broken, `${at}.broken`);
   return {
     name: text(queue.name, `${at}.name`),
     inFlight: whole(queue.inFlight, `${at}.inFlight`),
@@ -177,13 +187,13 @@ function queueReport(value: unknown, i: number): QueueReport {
     completed: whole(queue.completed, `${at}.completed`),
     notifications: whole(queue.notifications, `${at}.notifications`),
     overlong: whole(queue.overlong, `${at}.overlong`),
-    ...(broken && {
-      broken: {
-        rule: text(broken.rule, `${at}.broken.rule`),
-        what: text(broken.what, `${at}.broken.what`),
-      },
-    }),
+    ...(queue.broken !== undefined && { broken: queueFault(queue.broken, `${at}.broken`) }),
   };
+}
+
+function queueFault(value: unknown, at: string): QueueFault {
+  const { rule, what } = record(value, at);
+  return { rule: text(rule, `${at}.rule`), what: text(what, `${at}.what`) };
 }
 
 function properties(value: unknown, at: string): WireProperties {

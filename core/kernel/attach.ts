@@ -8,6 +8,7 @@ import type { OpenFunction, PciFunction } from "../platform/platform.ts";
 import type { DeviceClass, Manifest } from "../plugin/manifest.ts";
 import { API, type Plugin } from "../plugin/plugin.ts";
 import { DeviceFault } from "../virtio/fault.ts";
+import type { QueueFault } from "../virtqueue/virtqueue.ts";
 import { CORE_FEATURES, driverFeatures, Feature, featureText, has } from "../virtio/features.ts";
 import { agree, dropUnmet, featureReport } from "../virtio/negotiate.ts";
 import { openTransport } from "../virtio/open_transport.ts";
@@ -263,7 +264,11 @@ export class Attachment implements Device {
     const { runs, memory } = this.#arena;
     const places = makeGrant(plan, { features: this.#features.accepted, runs });
     this.#vectors = this.#interrupts.use(places.queues.map(({ index }) => index));
-    const grant: Grant = { ...places, polled: this.#interrupts.kind === "polling" };
+    const grant: Grant = {
+      ...places,
+      polled: this.#interrupts.kind === "polling",
+      resettable: has(this.#features.accepted, Feature.RING_RESET),
+    };
     const arena = new Uint8Array(memory);
     for (const { offset, bytes } of grant.buffers) arena.fill(0, offset, offset + bytes);
     for (const { index, layout } of grant.queues) {
@@ -363,6 +368,10 @@ export class Attachment implements Device {
         const { queue, rule, what } = message;
         return this.#fail(new DeviceFault(rule, `On queue ${queue} the device ${what}`));
       }
+      case "resetQueue":
+        if (!this.#running) break;
+        this.#resetQueue(message.queue, message.because);
+        return;
       case "properties":
         if (!this.#running) break;
         return this.#handle!.update(message.properties);
@@ -378,6 +387,41 @@ export class Attachment implements Device {
     if (!this.#running) return;
     this.#running = false;
     this.#recover(error);
+  }
+
+  /**
+   * Takes a queue away from the device and gives it back empty (2.6.1): because the driver wants that, or as the
+   * first step against a device that broke a rule of it.
+   */
+  async #resetQueue(name: string, because?: QueueFault): Promise<void> {
+    const transport = this.#transport;
+    const { log, restarts } = this.#options;
+    try {
+      const at = this.#grant!.queues.findIndex((queue) => queue.name === name);
+      const queue = this.#grant!.queues[at];
+      if (!queue || !this.#grant!.resettable) {
+        throw new BusFault(`the driver wants queue ${name} reset, which cannot be`);
+      }
+      if (because) {
+        const fault = new DeviceFault(because.rule, `On queue ${name} the device ${because.what}`);
+        if (this.#countRestarts() >= restarts) throw fault;
+        this.#restarts.push(performance.now());
+        log(`${this.address} ${this.driver}: resetting the queue: ${fault.message}`);
+      }
+      await transport.resetQueue(queue.index);
+      this.#host!.send({ type: "queueReset", queue: name });
+      await this.#conversation.expect(ANSWER_MS, "emptied");
+      const vector = this.#vectors[at];
+      if (vector !== undefined && !transport.setQueueVector(queue.index, vector)) {
+        throw new DeviceFault("D-70", `Queue ${name} does not take its interrupt vector again`);
+      }
+      const { size } = queue.layout;
+      const addresses = queueAddresses(queue.layout, this.#arena.runs);
+      transport.enableQueue(queue.index, { size, ...addresses });
+      this.#host!.send({ type: "queueEnabled", queue: name });
+    } catch (error) {
+      this.#fail(error as Error);
+    }
   }
 
   /** Ends the device because what is beneath it is gone. */

@@ -13,9 +13,9 @@ interface Expectation {
   readonly reject: (error: Error) => void;
 }
 
-/** What the core waits to hear from a driver: one answer at a time, each with a deadline and exactly one outcome. */
+/** What the core waits to hear from a driver: each answer has a deadline and exactly one outcome. */
 export class Conversation {
-  #expected: Expectation | undefined;
+  #expected: readonly Expectation[] = [];
   #over: Error | undefined;
 
   /**
@@ -26,17 +26,14 @@ export class Conversation {
    */
   expect<T extends FromPlugin["type"]>(deadline: number, ...types: T[]): Promise<MessageOf<T>> {
     if (this.#over) return Promise.reject(this.#over);
-    if (this.#expected) {
-      throw new Error(`Cannot wait for ${types}: already waiting for ${this.#expected.types}`);
-    }
     return new Promise<MessageOf<T>>((resolve, reject) => {
       const timer = setTimeout(() => {
-        this.#expected = undefined;
+        this.#forget(expectation);
         reject(
           new PluginGone(`The driver did not send ${types.join(" or ")} within ${deadline} ms`),
         );
       }, deadline);
-      this.#expected = {
+      const expectation: Expectation = {
         types,
         resolve(message) {
           clearTimeout(timer);
@@ -47,15 +44,20 @@ export class Conversation {
           reject(error);
         },
       };
+      this.#expected = [...this.#expected, expectation];
     });
+  }
+
+  #forget(expectation: Expectation): void {
+    this.#expected = this.#expected.filter((each) => each !== expectation);
   }
 
   /** Hands a message in. Returns whether it was expected. */
   hear(message: FromPlugin): boolean {
-    const expected = this.#expected;
-    if (!expected?.types.includes(message.type)) return false;
-    this.#expected = undefined;
-    expected.resolve(message);
+    const expectation = this.#expected.find(({ types }) => types.includes(message.type));
+    if (!expectation) return false;
+    this.#forget(expectation);
+    expectation.resolve(message);
     return true;
   }
 
@@ -63,7 +65,7 @@ export class Conversation {
   end(reason: Error): void {
     this.#over ??= reason;
     const expected = this.#expected;
-    this.#expected = undefined;
-    expected?.reject(reason);
+    this.#expected = [];
+    for (const expectation of expected) expectation.reject(this.#over);
   }
 }

@@ -5,7 +5,7 @@ import { DriverLane } from "../class/driver_lane.ts";
 import { addressTable } from "../dma/address_table.ts";
 import { API, type Decline, type Driver, type Plan, type Plugin } from "../plugin/plugin.ts";
 import { makeDriverQueue } from "../virtqueue/driver_queue.ts";
-import type { DriverQueue } from "../virtqueue/virtqueue.ts";
+import type { DriverQueue, QueueFault } from "../virtqueue/virtqueue.ts";
 import { configView } from "./config_view.ts";
 
 /** What a driver host gives to the session in it. */
@@ -36,6 +36,9 @@ export class DriverSession {
   #lanes: readonly DriverLane[] = [];
   #driver: Driver | undefined;
   #going = false;
+  #resettable = false;
+  /** Queues that are being reset, with what they held once that is known. The driver rests meanwhile. */
+  readonly #resetting = new Map<string, readonly number[]>();
   #ended = false;
   /** Doorbells of queues that were published before the device was live; it must not be notified then (3.1.1). */
   readonly #early = new Set<() => void>();
@@ -64,7 +67,7 @@ export class DriverSession {
 
   /** Lets the driver work, and shows what it did to device and client. */
   turn(): void {
-    if (!this.#going) return;
+    if (!this.#going || this.#resetting.size > 0) return;
     try {
       this.#driver!.rung();
       for (let i = 0; i < this.#queues.length; i++) this.#queues[i]!.queue.publish();
@@ -84,13 +87,15 @@ export class DriverSession {
    * @returns Whether the host may sleep; if not, there is something to do already.
    */
   idle(): boolean {
-    if (!this.#going) return true;
+    if (!this.#going || this.#resetting.size > 0) return true;
     let idle = true;
     for (let i = 0; i < this.#queues.length; i++) {
       const { queue, grant } = this.#queues[i]!;
       if (queue.arm()) idle = false;
       if (queue.broken) {
-        this.#end({ type: "broken", queue: grant.name, ...queue.broken });
+        if (this.#resettable && this.#driver!.queueReset) {
+          this.#resetQueue(grant.name, queue.broken);
+        } else this.#end({ type: "broken", queue: grant.name, ...queue.broken });
         return true;
       }
     }
@@ -141,6 +146,10 @@ export class DriverSession {
         this.#early.forEach((ring) => ring());
         this.#early.clear();
         return this.turn();
+      case "queueReset":
+        return this.#empty(message.queue);
+      case "queueEnabled":
+        return this.#refill(message.queue);
       case "config": {
         const properties = this.#driver?.configured?.(configView(message.config));
         if (properties) this.#send({ type: "properties", properties });
@@ -167,6 +176,7 @@ export class DriverSession {
     const { arena, control } = this.#port;
     const addresses = addressTable(grant.runs);
     this.#polled = grant.polled;
+    this.#resettable = grant.resettable;
     this.#queues = grant.queues.map((queue) => ({
       grant: queue,
       queue: makeDriverQueue({
@@ -189,7 +199,35 @@ export class DriverSession {
           { offset, bytes: new Uint8Array(arena, offset, bytes) },
         ]),
       ),
+      canResetQueues: grant.resettable,
+      resetQueue: (name) => this.#resetQueue(name),
     });
+  }
+
+  /** Asks the core to reset a queue. Nothing is done with any of them until all are back. */
+  #resetQueue(name: string, because?: QueueFault): void {
+    if (!this.#resettable) {
+      throw new Error(`Cannot reset queue ${name}: the device does not offer it`);
+    }
+    if (this.#resetting.has(name)) return;
+    this.#resetting.set(name, []);
+    this.#send({ type: "resetQueue", queue: name, ...(because && { because }) });
+  }
+
+  /** The device has let go of a queue. */
+  #empty(name: string): void {
+    const found = this.#queues.find(({ grant }) => grant.name === name)!;
+    const cookies: number[] = [];
+    found.queue.takeUnfinished((cookie) => cookies.push(cookie));
+    this.#resetting.set(name, cookies);
+    this.#send({ type: "emptied", queue: name });
+  }
+
+  /** A queue that was reset is enabled again. */
+  #refill(name: string): void {
+    this.#driver!.queueReset?.(name, this.#resetting.get(name) ?? []);
+    this.#resetting.delete(name);
+    this.turn();
   }
 
   #notifier(queue: QueueGrant): () => void {

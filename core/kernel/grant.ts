@@ -19,7 +19,10 @@ export interface GrantOptions {
  *
  * @throws PlanError If it does not fit.
  */
-export function makeGrant(plan: WirePlan, options: GrantOptions): Omit<Grant, "polled"> {
+export function makeGrant(
+  plan: WirePlan,
+  options: GrantOptions,
+): Omit<Grant, "polled" | "resettable"> {
   const { features, runs } = options;
   const arena = new ArenaCursor(runs);
   const layOut = has(features, Feature.RING_PACKED) ? layoutPacked : layoutSplit;

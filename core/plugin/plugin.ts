@@ -87,6 +87,13 @@ export interface Device<Q extends string, L extends string, B extends string> {
   readonly lanes: { readonly [Name in L]: DriverLane };
   /** The planned memory. */
   readonly buffers: { readonly [Name in B]: Buffer };
+  /** Whether {@linkcode resetQueue} can be used: the device offers VIRTIO_F_RING_RESET. */
+  readonly canResetQueues: boolean;
+  /**
+   * Takes all requests of a queue back from the device, without a reset of all of it (virtio 1.4, 2.6.1). The driver
+   * rests until that is done; then its {@linkcode Driver.queueReset} is called.
+   */
+  resetQueue(name: Q): void;
 }
 
 /** A driver at work. */
@@ -103,6 +110,15 @@ export interface Driver {
    * @returns The new properties, if they changed too.
    */
   configured?(config: Config): Properties | undefined;
+  /**
+   * A queue was reset, because the driver asked for it or because the device broke a rule of it, and is empty now.
+   * Without this method a broken queue means that device and driver are started anew.
+   *
+   * @param name The queue's name in the plan.
+   * @param cookies Those of the requests that the device did not finish, in the order of their commits. They may be
+   * committed again.
+   */
+  queueReset?(name: string, cookies: readonly number[]): void;
   /** The device was reset and no request will come back; last chance to tidy up. */
   stop?(): void;
 }

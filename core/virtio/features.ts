@@ -57,6 +57,7 @@ export const CORE_FEATURES: bigint = [
   Feature.RING_PACKED,
   Feature.IN_ORDER,
   Feature.ORDER_PLATFORM,
+  Feature.RING_RESET,
 ].map(bit).reduce((all, one) => all | one);
 
 /** A feature's name in the specification, or its number if it belongs to a device type. */

@@ -130,6 +130,7 @@ const blk: Plugin = definePlugin({
     }
 
     return {
+      queueReset: (_, slots) => slots.forEach(provide),
       rung() {
         for (let i = 0; i < all.length; i++) all[i]!.drain(collect);
         lane.take(provide);

@@ -28,6 +28,7 @@ const random: Plugin = definePlugin({
     }
 
     return {
+      queueReset: (_, slots) => slots.forEach(provide),
       rung() {
         requests.drain(collect);
         lane.take(provide);
