@@ -95,6 +95,38 @@ export function writer(fd: number, message: Uint8Array): () => void {
   };
 }
 
+/** Where a number of 32 bits stands in a message, whose upper half changes from one sending to the next. */
+export interface Varying {
+  /** Its first byte. */
+  readonly at: number;
+  /** Little-endian, or eight lower-case hexadecimal digits. */
+  readonly form: "u32" | "hex";
+}
+
+/** As {@linkcode writer}, of a message whose upper half of one number is given each time, in bits 16 to 31. */
+export function varyingWriter(
+  fd: number,
+  message: Uint8Array,
+  { at, form }: Varying,
+): (number: number) => void {
+  const bytes = message.slice();
+  const length = bytes.length;
+  const { write } = libc();
+  const digits = new TextEncoder().encode("0123456789abcdef");
+  const patch = form === "u32"
+    ? (number: number) => {
+      bytes[at + 2] = number >> 16;
+      bytes[at + 3] = number >> 24;
+    }
+    : (number: number) => {
+      for (let i = 0; i < 4; i++) bytes[at + i] = digits[number >> (28 - 4 * i) & 0xf]!;
+    };
+  return (number) => {
+    patch(number);
+    write(fd, bytes, length);
+  };
+}
+
 /** As {@linkcode signal}, bound to one descriptor. */
 export function signaller(fd: number): () => void {
   return writer(fd, ONE);

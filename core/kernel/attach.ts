@@ -9,7 +9,14 @@ import type { DeviceClass, Manifest } from "../plugin/manifest.ts";
 import { API, type Plugin } from "../plugin/plugin.ts";
 import { DeviceFault } from "../virtio/fault.ts";
 import type { QueueFault } from "../virtqueue/virtqueue.ts";
-import { CORE_FEATURES, driverFeatures, Feature, featureText, has } from "../virtio/features.ts";
+import {
+  CORE_FEATURES,
+  DOORBELL_FEATURES,
+  driverFeatures,
+  Feature,
+  featureText,
+  has,
+} from "../virtio/features.ts";
 import { agree, dropUnmet, featureReport } from "../virtio/negotiate.ts";
 import { openTransport } from "../virtio/open_transport.ts";
 import { DeviceStatus, statusNames } from "../virtio/status.ts";
@@ -64,6 +71,9 @@ const HELLO_MS = 15_000;
 const ANSWER_MS = 5_000;
 const STOP_MS = 1_000;
 const PROGRESS_MS = 250;
+/** A device may spoil its first start so often, by breaking one of these rules. */
+const STARTS = 3;
+const ANOTHER_TRY: readonly string[] = ["D-20", "D-22"];
 /** Restarts count for so long. */
 const RESTART_WINDOW_MS = 60_000;
 /** The second restart in a row waits so long, and each one after that twice as long as the one before. */
@@ -101,6 +111,8 @@ export class Attachment implements Device {
   #handle: ClientHandle | undefined;
   #grant: Grant | undefined;
   #features = { offered: 0n, usable: 0n, accepted: 0n };
+  /** Features that stay unused. */
+  #without: bigint;
   /** Whether requests reach the device. */
   #running = false;
   /** When it was started anew, lately. */
@@ -115,6 +127,7 @@ export class Attachment implements Device {
     this.class = options.source.manifest.class;
     this.isolation = options.isolation;
     this.#options = options;
+    this.#without = options.without;
     const { promise, resolve } = Promise.withResolvers<string | undefined>();
     this.gone = promise;
     this.#settleGone = resolve;
@@ -138,7 +151,17 @@ export class Attachment implements Device {
   async start(): Promise<void> {
     try {
       this.#take();
-      await this.#initialise();
+      for (let tries = 1;; tries++) {
+        try {
+          return await this.#initialise();
+        } catch (error) {
+          // A device may ask for a reset at any time, and refuse what it offered; another start may do.
+          const again = error instanceof DeviceFault && ANOTHER_TRY.includes(error.rule);
+          if (!again || tries === STARTS || !await this.#tearDown()) throw error;
+          this.#link.restart();
+          this.#conversation = new Conversation();
+        }
+      }
     } catch (error) {
       await this.#end((error as Error).message);
       throw error;
@@ -173,26 +196,23 @@ export class Attachment implements Device {
   /** Starts device and driver. */
   async #initialise(): Promise<void> {
     const transport = this.#transport;
-    const { source, without } = this.#options;
+    const { source } = this.#options;
     this.#device.restore?.();
-    // The driver's process starts while the device is reset, and either may be ready first.
-    const hello = this.#conversation.expect(HELLO_MS, "hello");
-    hello.catch(() => {});
-    const host = this.#host = this.#startHost();
-    this.#incarnation.defer(() => {
-      this.#host = undefined;
-      host.end();
-    });
-    this.#incarnation.defer(() => transport.reset());
-
     await this.#greet();
     const offered = transport.offeredFeatures();
     if (transport.kind === "modern" && !has(offered, Feature.VERSION_1)) {
       throw new DeviceFault("D-23", "The device does not offer VIRTIO_F_VERSION_1");
     }
     const usable = dropUnmet(offered, source.manifest.features);
-    const own = usable & CORE_FEATURES & ~without;
-    this.#greeted(await hello);
+    const legacyOnly = transport.kind === "modern" ? bit(Feature.ANY_LAYOUT) : 0n;
+    const own = usable & CORE_FEATURES & ~this.#without & ~legacyOnly;
+    const host = this.#host = this.#startHost(own);
+    this.#incarnation.defer(() => {
+      this.#host = undefined;
+      host.end();
+    });
+    this.#incarnation.defer(() => transport.reset());
+    this.#greeted(await this.#conversation.expect(HELLO_MS, "hello"));
     const plan = await this.#negotiate({
       features: driverFeatures(usable),
       queues: Array.from({ length: transport.queues }, (_, i) => transport.queueMaximum(i)),
@@ -202,9 +222,17 @@ export class Attachment implements Device {
     const wanted = BigInt(plan.features) | own;
     const accepted = await agree(transport, wanted, () => this.#greet());
     this.#features = { offered, usable, accepted };
+    if ((own & ~accepted & DOORBELL_FEATURES) !== 0n) {
+      // The host was started for features that the device then refused.
+      this.#without |= DOORBELL_FEATURES;
+      throw new DeviceFault("D-20", "The device refuses features of notifications that it offers");
+    }
     this.#enable(plan);
     await this.#conversation.expect(ANSWER_MS, "ready");
     transport.addStatus(DeviceStatus.DRIVER_OK);
+    if (transport.status() & DeviceStatus.DEVICE_NEEDS_RESET) {
+      throw new DeviceFault("D-22", "The device set DEVICE_NEEDS_RESET while it was started");
+    }
     this.#running = true;
     host.send({ type: "go" });
   }
@@ -215,9 +243,19 @@ export class Attachment implements Device {
     await transport.reset();
     transport.addStatus(DeviceStatus.ACKNOWLEDGE);
     transport.addStatus(DeviceStatus.DRIVER);
+    const now = transport.status();
+    if (now & DeviceStatus.DEVICE_NEEDS_RESET) {
+      throw new DeviceFault("D-22", "The device set DEVICE_NEEDS_RESET while it was started");
+    }
+    if (now !== (DeviceStatus.ACKNOWLEDGE | DeviceStatus.DRIVER)) {
+      throw new DeviceFault(
+        "D-19",
+        `The device does not keep its status: it is ${now} after ACKNOWLEDGE and DRIVER were set`,
+      );
+    }
   }
 
-  #startHost(): DriverHost {
+  #startHost(features: bigint): DriverHost {
     const { source, loop, isolation, log } = this.#options;
     const transport = this.#transport;
     const options: DriverHostOptions = {
@@ -227,7 +265,10 @@ export class Attachment implements Device {
       entry: source.entry,
       arena: this.#arena,
       vectors: this.#interrupts.queueFds,
-      doorbells: Array.from({ length: transport.queues }, (_, i) => transport.doorbell(i)),
+      doorbells: Array.from(
+        { length: transport.queues },
+        (_, i) => transport.doorbell(i, features),
+      ),
       print: (line) => log(`${this.address} ${this.driver}: ${line}`),
       gone: (reason) => this.#fail(new PluginGone(reason)),
     };
@@ -332,12 +373,24 @@ export class Attachment implements Device {
     }
   }
 
+  /** Looks whether the device is still what it was made, which it may forget when something resets it. */
+  #checkAlive(): void {
+    if (!this.#running) return;
+    try {
+      if (this.#transport.status() & DeviceStatus.DRIVER_OK) return;
+      this.#fail(new DeviceFault("D-76", "The device was reset by somebody else"));
+    } catch (error) {
+      this.#fail(error as Error);
+    }
+  }
+
   /** Looks whether requests end at all; a device that finishes none of them hangs. */
   #watchProgress(): void {
     const { requestDeadline } = this.#options;
     let ended = 0;
     let since = performance.now();
     const timer = setInterval(() => {
+      this.#checkAlive();
       const lanes = [...this.#lanes.values()];
       const now = lanes.reduce((sum, lane) => sum + lane.ended, 0);
       if (!this.#running || now !== ended || lanes.every(({ inFlight }) => inFlight === 0)) {
@@ -479,7 +532,7 @@ export class Attachment implements Device {
 
   async describe(): Promise<DeviceDescription> {
     const { offered, usable, accepted } = this.#features;
-    const { source, without } = this.#options;
+    const { source } = this.#options;
     const reports = this.#running ? await (this.#report ??= this.#inspect()) : [];
     return {
       address: this.address,
@@ -492,7 +545,7 @@ export class Attachment implements Device {
       features: {
         offered: featureText(offered),
         accepted: featureText(accepted),
-        list: featureReport(offered, usable, accepted, without, source.manifest.features),
+        list: featureReport(offered, usable, accepted, this.#without, source.manifest.features),
       },
       transport: this.#transport.kind,
       interrupts: this.#interrupts.kind,

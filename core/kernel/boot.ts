@@ -1,3 +1,5 @@
+import type { Doorbell } from "../platform/platform.ts";
+
 /** Descriptors of a driver's process, by number. Vectors follow the last. */
 export const Descriptor = {
   /** Reads nothing. */
@@ -31,7 +33,9 @@ export interface Boot {
   /** Number of interrupts. */
   readonly vectors: number;
   /** What rings the doorbell of each queue, and how many rings may be under way, if that matters. */
-  readonly doorbells: readonly { readonly message: readonly number[]; readonly credits?: number }[];
+  readonly doorbells: readonly (Omit<Doorbell, "fd" | "message"> & {
+    readonly message: readonly number[];
+  })[];
   /** Most bytes of data memory. */
   readonly memory: number;
 }

@@ -21,7 +21,7 @@ export interface SessionPort {
   /** The core's bell. */
   readonly core: Bell;
   /** The function that rings the doorbell of the queue with that index. */
-  readonly doorbell: (index: number) => () => void;
+  readonly doorbell: (index: number) => (data: number) => void;
 }
 
 /**
@@ -40,8 +40,8 @@ export class DriverSession {
   /** Queues that are being reset, with what they held once that is known. The driver rests meanwhile. */
   readonly #resetting = new Map<string, readonly number[]>();
   #ended = false;
-  /** Doorbells of queues that were published before the device was live; it must not be notified then (3.1.1). */
-  readonly #early = new Set<() => void>();
+  /** Queues that were published before the device was live; it must not be notified then (3.1.1). */
+  readonly #early = new Set<string>();
 
   constructor(plugin: Plugin, port: SessionPort) {
     this.#plugin = plugin;
@@ -143,7 +143,7 @@ export class DriverSession {
         return this.#send({ type: "ready" });
       case "go":
         this.#going = true;
-        this.#early.forEach((ring) => ring());
+        for (const { grant, queue } of this.#queues) if (this.#early.has(grant.name)) queue.kick();
         this.#early.clear();
         return this.turn();
       case "queueReset":
@@ -230,11 +230,11 @@ export class DriverSession {
     this.turn();
   }
 
-  #notifier(queue: QueueGrant): () => void {
-    const ring = this.#port.doorbell(queue.index);
-    return () => {
-      if (this.#going) ring();
-      else this.#early.add(ring);
+  #notifier({ index, name }: QueueGrant): (data: number) => void {
+    const ring = this.#port.doorbell(index);
+    return (data) => {
+      if (this.#going) ring(data);
+      else this.#early.add(name);
     };
   }
 

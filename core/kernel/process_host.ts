@@ -35,10 +35,7 @@ export function processHost(options: DriverHostOptions): DriverHost {
     arenaOffset: arena.offset,
     arenaSize: arena.size,
     vectors: vectors.length,
-    doorbells: doorbells.map(({ message, credits }) => ({
-      message: [...message],
-      ...(credits === undefined ? {} : { credits }),
-    })),
+    doorbells: doorbells.map(({ fd: _, message, ...rest }) => ({ message: [...message], ...rest })),
     memory: (heapMiB + RUNTIME_MIB) * 2 ** 20,
   };
   const nothing = open("/dev/null", 0);

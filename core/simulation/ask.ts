@@ -35,7 +35,8 @@ export function ask(
   const writable = new Uint8Array(new SharedArrayBuffer(room)).fill(0xff);
   const most = options.pieceBytes ?? Infinity;
   let written: number | undefined;
-  const request = new PieceRequest(cut(readable, most), cut(writable, most), (count) => {
+  const pieces = [cut(readable, most), cut(writable, most)] as const;
+  const request = new PieceRequest(pieces.flat(), pieces[0].length, (count) => {
     written = count;
   });
   const now = model.handle(options.queue ?? 0, request);

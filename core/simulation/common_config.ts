@@ -22,10 +22,12 @@ export const COMMON_FIELDS = {
   queue_driver_high: [0x2c, 4],
   queue_device_low: [0x30, 4],
   queue_device_high: [0x34, 4],
+  queue_notif_config_data: [0x38, 2],
+  queue_reset: [0x3a, 2],
 } as const satisfies Record<string, readonly [offset: number, width: 1 | 2 | 4]>;
 
 /** Length of the structure as far as the simulated device has it. */
-export const COMMON_BYTES = 0x38;
+export const COMMON_BYTES = 0x3c;
 
 const byOffset = new Map(
   Object.entries(COMMON_FIELDS).map(([name, [offset, width]]) => [

@@ -4,10 +4,22 @@
  * @module
  */
 export * from "./model.ts";
-export type { CapabilityOffsets, Lie } from "./lie.ts";
+export type { CapabilityOffsets, Lie, LieHandle } from "./lie.ts";
+export type { Ring } from "./ring.ts";
 export { COMMON_FIELDS, type CommonField } from "./common_config.ts";
 export { type Answer, ask, type AskOptions } from "./ask.ts";
-export { lie, type LieId, LIES, lying } from "./hostile.ts";
+export {
+  during,
+  goneAfter,
+  lie,
+  type LieId,
+  LIES,
+  lying,
+  needsResetAt,
+  neverAnswers,
+  used,
+} from "./hostile.ts";
 export { type DeviceQueue, DriverFault } from "../virtqueue/device_queue.ts";
 export type { Chain } from "../virtqueue/device_queue.ts";
-export type { SplitDeviceOptions } from "../virtqueue/split_device.ts";
+export type { DeviceRingOptions } from "../virtqueue/device_queue.ts";
+export type { QueueKind } from "../virtqueue/layout.ts";

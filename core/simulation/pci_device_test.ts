@@ -1,7 +1,16 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { sizeBars } from "../pci/bars.ts";
 import { capabilities, MSI_X, VENDOR_SPECIFIC } from "../pci/capabilities.ts";
-import { COMMAND, COMMAND_MEMORY } from "../pci/config_space.ts";
+import {
+  COMMAND,
+  COMMAND_BUS_MASTER,
+  COMMAND_INTX_DISABLE,
+  COMMAND_MEMORY,
+  INTERRUPT_PIN,
+  STATUS,
+  STATUS_INTERRUPT,
+} from "../pci/config_space.ts";
+import { findMsix } from "../pci/msix.ts";
 import { findStructures } from "../virtio/capabilities.ts";
 import type { DeviceModel } from "./model.ts";
 import { PciDevice } from "./pci_device.ts";
@@ -13,7 +22,7 @@ const model: DeviceModel = {
   config: new Uint8Array(12),
   handle: () => 0,
 };
-const slot = { interrupt() {}, failed() {} };
+const slot = { interrupt() {}, pin() {}, failed() {} };
 
 Deno.test("a simulated device says who it is", () => {
   const { config } = new PciDevice({ ...model, classCode: 0x010203 }, slot);
@@ -39,7 +48,7 @@ Deno.test("the structures are where a transport looks for them", () => {
   const device = new PciDevice(model, slot);
   const found = findStructures(device.config, (bar) => device.bar(bar)?.size);
   assertEquals(found, {
-    common: { bar: 4, offset: 0, length: 0x38 },
+    common: { bar: 4, offset: 0, length: 0x3c },
     notify: { bar: 4, offset: 0x3000, length: 12 },
     notifyMultiplier: 4,
     isr: { bar: 4, offset: 0x1000, length: 1 },
@@ -106,6 +115,58 @@ Deno.test("without MSI-X a device sets its ISR and cannot interrupt", () => {
   assertEquals(machine.interrupts, []);
   assertEquals(machine.device.bar(4)!.read8(0x1000), 1);
   assertEquals(capabilities(machine.device.config).length, 5);
+});
+
+Deno.test("without MSI-X a device asserts its pin until its ISR status is read", () => {
+  const machine = new TestMachine({ ...model, vectors: 0 });
+  const { config } = machine.device;
+  const isr = machine.device.bar(4)!;
+  assertEquals(config.read8(INTERRUPT_PIN), 1);
+  const driver = machine.start(8);
+  const ask = () => {
+    driver.begin(0);
+    driver.writable(0x4000, 4);
+    driver.commit();
+    driver.publish();
+    driver.drain(() => {});
+  };
+  ask();
+  ask();
+  assertEquals([machine.pins, machine.device.asserted], [[true], true]);
+  assert(config.read16(STATUS) & STATUS_INTERRUPT);
+  assertEquals([isr.read8(0x1000), isr.read8(0x1000)], [1, 0]);
+  assertEquals([machine.pins, machine.device.asserted], [[true, false], false]);
+  assertEquals(config.read16(STATUS) & STATUS_INTERRUPT, 0);
+
+  config.write16(COMMAND, COMMAND_MEMORY | COMMAND_BUS_MASTER | COMMAND_INTX_DISABLE);
+  ask();
+  assertEquals(machine.pins.length, 2);
+  assert(config.read16(STATUS) & STATUS_INTERRUPT, "it would if it might");
+  config.write16(COMMAND, COMMAND_MEMORY | COMMAND_BUS_MASTER);
+  assertEquals(machine.pins, [true, false, true]);
+  machine.device.reset();
+  assertEquals(machine.pins, [true, false, true, false]);
+});
+
+Deno.test("with MSI-X on, a device does not assert its pin", () => {
+  const machine = new TestMachine(model);
+  const driver = machine.start(8);
+  driver.begin(0);
+  driver.writable(0x4000, 4);
+  driver.commit();
+  driver.publish();
+  assertEquals([machine.pins, machine.interrupts], [[], [1]]);
+});
+
+Deno.test("a device may have no pin, and as many vectors as it wants", () => {
+  const machine = new TestMachine({ ...model, vectors: 0, pin: false });
+  assertEquals(machine.device.config.read8(INTERRUPT_PIN), 0);
+  for (const vectors of [1, 2, 64, 2048]) {
+    const { device } = new TestMachine({ ...model, vectors });
+    const msix = findMsix(device.config, (bar) => device.bar(bar)?.size);
+    assertEquals([device.vectors, msix?.vectors], [vectors, vectors]);
+  }
+  assertEquals(new PciDevice({ ...model, vectors: 9999 }, slot).vectors, 2048);
 });
 
 Deno.test("a configuration of more than a page is refused", () => {

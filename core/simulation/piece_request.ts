@@ -11,14 +11,19 @@ export class PieceRequest implements Request {
   readonly #finish: (written: number) => void;
   #answered = false;
 
-  /** Makes the request to read `from` and to write `into`; `finish` is called once, with its answer. */
+  /**
+   * Makes the request.
+   *
+   * @param pieces The first `readable` of them are to read, the others to write.
+   * @param finish Called once, with the answer.
+   */
   constructor(
-    from: readonly Piece[],
-    into: readonly Piece[],
+    pieces: readonly Piece[],
+    readable: number,
     finish: (written: number) => void,
   ) {
-    this.#from = new Cursor(from);
-    this.#into = new Cursor(into);
+    this.#from = new Cursor(pieces, 0, readable);
+    this.#into = new Cursor(pieces, readable, pieces.length);
     this.#room = this.#into.left;
     this.#finish = finish;
   }
@@ -77,21 +82,24 @@ export class PieceRequest implements Request {
 
 const NOTHING = new Uint8Array(new SharedArrayBuffer(0));
 
-/** A place in a list of pieces. */
+/** A place in a part of a list of pieces. */
 class Cursor {
-  left: number;
+  left = 0;
   readonly #pieces: readonly Piece[];
-  #piece = 0;
+  readonly #end: number;
+  #piece: number;
   #offset = 0;
 
-  constructor(pieces: readonly Piece[]) {
+  constructor(pieces: readonly Piece[], start: number, end: number) {
     this.#pieces = pieces;
-    this.left = pieces.reduce((sum, piece) => sum + piece.length, 0);
+    this.#piece = start;
+    this.#end = end;
+    for (let i = start; i < end; i++) this.left += pieces[i]!.length;
   }
 
   next(most: number): Piece {
-    const piece = this.#pieces[this.#piece];
-    if (!piece) return NOTHING;
+    if (this.#piece === this.#end) return NOTHING;
+    const piece = this.#pieces[this.#piece]!;
     const start = this.#offset;
     const end = Math.min(piece.length, start + most);
     this.left -= end - start;
@@ -100,6 +108,6 @@ class Cursor {
       this.#piece++;
       this.#offset = 0;
     }
-    return piece.subarray(start, end);
+    return start === 0 && end === piece.length ? piece : piece.subarray(start, end);
   }
 }

@@ -42,7 +42,7 @@ Deno.test("a request shows its pieces where they are", () => {
 Deno.test("a request is answered once, with no more than it has room for", () => {
   const room = [new Uint8Array(new SharedArrayBuffer(4))];
   const answers: number[] = [];
-  const request = new PieceRequest([], room, (written) => answers.push(written));
+  const request = new PieceRequest(room, 0, (written) => answers.push(written));
   assertThrows(() => request.complete(5), RangeError, "room for 4");
   request.complete(4);
   assertThrows(() => request.complete(4), Error, "answered already");

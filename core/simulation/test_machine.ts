@@ -1,12 +1,21 @@
 import { addressTable } from "../dma/address_table.ts";
 import { COMMAND, COMMAND_BUS_MASTER, COMMAND_MEMORY } from "../pci/config_space.ts";
 import { type Registers, subRegisters } from "../pci/registers.ts";
-import { bit, Feature } from "../virtio/features.ts";
 import { DeviceStatus } from "../virtio/status.ts";
-import { layoutSplit } from "../virtqueue/layout.ts";
-import { SplitDriver } from "../virtqueue/split_driver.ts";
+import { makeDriverQueue } from "../virtqueue/driver_queue.ts";
+import { layoutPacked, layoutSplit } from "../virtqueue/layout.ts";
+import type { DriverQueue } from "../virtqueue/virtqueue.ts";
 import { COMMON_BYTES, COMMON_FIELDS, type CommonField } from "./common_config.ts";
-import type { DeviceModel } from "./model.ts";
+import {
+  type DeviceModel,
+  EVENT_IDX,
+  IN_ORDER,
+  INDIRECT_DESC,
+  NOTIF_CONFIG_DATA,
+  NOTIFICATION_DATA,
+  RING_PACKED,
+  VERSION_1,
+} from "./model.ts";
 import { PciDevice } from "./pci_device.ts";
 
 /** A simulated device with a driver's hands on it, for the tests beside. */
@@ -18,12 +27,15 @@ export class TestMachine {
   readonly common: Registers;
   /** Vectors that were signalled, in order. */
   readonly interrupts: number[] = [];
+  /** What the interrupt pin did. */
+  readonly pins: boolean[] = [];
   /** Why the device needed a reset. */
   readonly failures: Error[] = [];
 
   constructor(model: DeviceModel) {
     this.device = new PciDevice(model, {
       interrupt: (vector) => this.interrupts.push(vector),
+      pin: (asserted) => this.pins.push(asserted),
       failed: (error) => this.failures.push(error),
     });
     this.device.memory.add(this.memory, this.runs);
@@ -80,28 +92,51 @@ export class TestMachine {
   }
 
   /** The whole way to DRIVER_OK, with one queue. */
-  start(size: number, features = bit(Feature.VERSION_1)): SplitDriver {
+  start(size: number, features = VERSION_1): DriverQueue {
     const driver = this.prepare(size, features);
     this.write("device_status", this.read("device_status") | DeviceStatus.DRIVER_OK);
     return driver;
   }
 
   /** All of it but DRIVER_OK. */
-  prepare(size: number, features = bit(Feature.VERSION_1)): SplitDriver {
+  prepare(size: number, features = VERSION_1): DriverQueue {
     this.agree(features);
-    const layout = layoutSplit(0, size, 0);
-    this.write("queue_select", 0);
+    return this.enable(size, features);
+  }
+
+  /** Sets a queue up, and notifies it as it was agreed. */
+  enable(size: number, features = VERSION_1, index = 0): DriverQueue {
+    const lay = features & RING_PACKED ? layoutPacked : layoutSplit;
+    const layout = lay(index * 0x8000, size, features & INDIRECT_DESC ? 4 : 0);
+    new Uint8Array(this.memory).fill(0, layout.descriptors, layout.end);
+    this.write("queue_select", index);
     this.write("queue_size", size);
     this.place(layout.descriptors, layout.driver, layout.device);
     this.write("config_msix_vector", 0);
     this.write("queue_msix_vector", 1);
+    const name = features & NOTIF_CONFIG_DATA ? this.read("queue_notif_config_data") : index;
+    const offset = NOTIFY + 4 * index;
+    const bar = this.device.bar(4)!;
     this.write("queue_enable", 1);
-    return new SplitDriver({
+    return makeDriverQueue({
       memory: this.memory,
       layout,
       addresses: addressTable(this.runs),
-      eventIndex: (features & bit(Feature.EVENT_IDX)) !== 0n,
-      notify: () => this.device.process(),
+      eventIndex: (features & EVENT_IDX) !== 0n,
+      inOrder: (features & IN_ORDER) !== 0n,
+      notify: (data) => {
+        if (features & NOTIFICATION_DATA) bar.write32(offset, (data & 0xffff0000 | name) >>> 0);
+        else bar.write16(offset, name);
+      },
     });
   }
+
+  /** Lets the device look at its queues as if it was notified. */
+  look(): boolean {
+    this.device.notifyAll();
+    return this.device.process();
+  }
 }
+
+/** Offset of the notification registers in the virtio BAR. */
+const NOTIFY = 0x3000;

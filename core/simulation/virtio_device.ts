@@ -1,20 +1,26 @@
 import type { Registers } from "../pci/registers.ts";
-import { type Chain, chain, type DeviceQueue, DriverFault } from "../virtqueue/device_queue.ts";
-import { DESCRIPTOR_BYTES, wrongSize } from "../virtqueue/layout.ts";
-import { SplitDevice, type SplitDeviceOptions } from "../virtqueue/split_device.ts";
+import { DriverFault } from "../virtqueue/device_queue.ts";
+import { wrongSize } from "../virtqueue/layout.ts";
+import { makeDeviceQueue } from "../virtqueue/make_device_queue.ts";
 import { DeviceStatus } from "../virtio/status.ts";
 import { COMMON_BYTES, type CommonField, commonField, NO_VECTOR } from "./common_config.ts";
 import type { DeviceMemory } from "./device_memory.ts";
 import type { Lie } from "./lie.ts";
 import {
+  type DeviceCounters,
   type DeviceHandle,
   type DeviceModel,
-  EVENT_IDX,
-  INDIRECT_DESC,
   MACHINE_FEATURES,
+  NOTIF_CONFIG_DATA,
+  NOTIFICATION_DATA,
+  OPTIONAL_FEATURES,
+  RING_PACKED,
+  RING_RESET,
   VERSION_1,
 } from "./model.ts";
 import { type Piece, PieceRequest } from "./piece_request.ts";
+import { canBe, findRing } from "./ring.ts";
+import { VirtioQueue } from "./virtio_queue.ts";
 import { type Width, window } from "./window.ts";
 
 const { DRIVER_OK, FEATURES_OK, DEVICE_NEEDS_RESET } = DeviceStatus;
@@ -36,42 +42,33 @@ export interface Surroundings {
 /** Requests of a queue answered in one go, so that a driver that never stops asking does not hold up others. */
 const MOST_AT_ONCE = 1024;
 
-/** A queue as its registers show it. */
-class Queue {
-  size: number;
-  vector = NO_VECTOR;
-  /** Low and high words of the addresses of descriptors, driver area and device area. */
-  readonly areas = new Uint32Array(6);
-  /** There once it is enabled. */
-  ring: DeviceQueue | undefined;
-  chain: Chain = chain(0);
-
-  constructor(readonly largest: number) {
-    this.size = largest;
-  }
-
-  address(area: 0 | 1 | 2): number {
-    return this.areas[2 * area + 1]! * 2 ** 32 + this.areas[2 * area]!;
-  }
+/** Why a model said that its device needs a reset. */
+export class NeedsReset extends Error {
+  override readonly name = "NeedsReset";
 }
 
 /** A virtio device around a model: status, features and queues (virtio 1.4, 2 and 4.1.4.3). */
 export class VirtioDevice implements DeviceHandle {
   /** The common configuration structure. */
   readonly common: Registers;
+  readonly counters: DeviceCounters = { notifications: 0, wrongNotifications: 0 };
 
   readonly #model: DeviceModel;
   readonly #around: Surroundings;
   readonly #lies: readonly Lie[];
+  /** What it really offers. */
   readonly #truth: bigint;
   #status = 0;
   #generation = 0;
   #offeredSelect = 0;
   #acceptedSelect = 0;
   #accepted = new Uint32Array(4);
+  #features = 0n;
+  /** Whether the driver uses the legacy interface: there is no FEATURES_OK then, and no VERSION_1. */
+  #isLegacy = false;
   #configVector = NO_VECTOR;
   #queueSelect = 0;
-  #queues: readonly Queue[] = [];
+  readonly #queues: VirtioQueue[];
   #serving = false;
 
   /** Makes the device as it is after power-on. */
@@ -79,25 +76,25 @@ export class VirtioDevice implements DeviceHandle {
     this.#model = model;
     this.#around = around;
     this.#lies = model.lies ?? [];
-    this.#truth = (model.features ?? 0n) | (MACHINE_FEATURES & ~(model.without ?? 0n));
-    this.#queues = this.#powerOnQueues();
+    this.#truth = this.#offer();
+    this.#queues = model.queues.map((_, index) => this.#powerOn(index));
     this.common = window(
       COMMON_BYTES,
       // Only the natural widths do anything (4.1.3.1).
       (offset, width) => {
         const field = commonField(offset, width);
-        return field === undefined ? 0 : this.#readLying(field);
+        return field === undefined ? 0 : this.readField(field);
       },
       (offset, width, value) => {
         const field = commonField(offset, width);
-        if (field !== undefined) this.#writeLying(field, value);
+        if (field !== undefined) this.writeField(field, value);
       },
     );
     model.attach?.(this);
   }
 
   get features(): bigint {
-    return this.#status & FEATURES_OK ? words(this.#accepted) : 0n;
+    return this.#features;
   }
 
   configChanged(): void {
@@ -106,11 +103,33 @@ export class VirtioDevice implements DeviceHandle {
   }
 
   needsReset(why: string): void {
-    this.#fail(new Error(why));
+    this.#fail(new NeedsReset(why));
+  }
+
+  /** The driver wrote `value` to the notification register of queue number `index` (4.1.5.2). */
+  notify(index: number, value: number): void {
+    this.counters.notifications++;
+    const queue = this.#queues[index];
+    if (!queue || !this.#live() || !this.#isRight(index, queue, value)) {
+      this.counters.wrongNotifications++;
+    }
+    if (queue) queue.rung = true;
+  }
+
+  #isRight(index: number, { ring, consumed }: VirtioQueue, value: number): boolean {
+    if (!ring) return false;
+    const name = this.features & NOTIF_CONFIG_DATA ? notifConfigData(index) : index;
+    if (!(this.features & NOTIFICATION_DATA)) return value === name;
+    return (value & 0xffff) === name && canBe(ring, value >>> 16, consumed);
+  }
+
+  /** As if the driver had notified the device of every queue. */
+  notifyAll(): void {
+    for (const queue of this.#queues) queue.rung = true;
   }
 
   /**
-   * Looks at every queue and answers what is there.
+   * Looks at every queue that it was notified of, and answers what is there.
    *
    * @returns Whether there may be more: call again soon.
    */
@@ -119,21 +138,37 @@ export class VirtioDevice implements DeviceHandle {
     this.#serving = true;
     this.#guard(() => {
       for (const [index, queue] of this.#queues.entries()) {
-        if (queue.ring && this.#live() && this.#serve(index, queue, queue.ring)) more = true;
+        if (!queue.rung) continue;
+        queue.rung = false;
+        queue.consumed = 0;
+        if (queue.ring && this.#live()) queue.rung = this.#serve(index, queue);
+        more ||= queue.rung;
       }
     });
     this.#serving = false;
     return more && this.#live();
   }
 
+  /** The driver uses the legacy interface, until the next reset. */
+  becomeLegacy(): void {
+    this.#isLegacy = true;
+  }
+
   /** Back to the state after power-on (2.4). */
   reset(): void {
+    this.forget();
+    this.#guard(() => this.#model.reset?.());
+  }
+
+  /** The same, and not even the model is told. */
+  forget(): void {
     this.#status = 0;
     this.#offeredSelect = this.#acceptedSelect = this.#queueSelect = 0;
     this.#accepted = new Uint32Array(4);
+    this.#features = 0n;
+    this.#isLegacy = false;
     this.#configVector = NO_VECTOR;
-    this.#queues = this.#powerOnQueues();
-    this.#guard(() => this.#model.reset?.());
+    for (const index of this.#queues.keys()) this.#queues[index] = this.#powerOn(index);
   }
 
   /** The driver wrote into the device-specific configuration. */
@@ -141,9 +176,19 @@ export class VirtioDevice implements DeviceHandle {
     this.#guard(() => this.#model.configWrite?.(offset, value, width));
   }
 
-  #powerOnQueues(): readonly Queue[] {
-    return this.#model.queues.map((largest, index) =>
-      new Queue(this.#lies.reduce((size, lie) => lie.queueSize?.(index, size) ?? size, largest))
+  #offer(): bigint {
+    const { features = 0n, with: more = 0n, without = 0n } = this.#model;
+    const all = this.#lies.reduce(
+      (bits, lie) => (bits | (lie.with ?? 0n)) & ~(lie.without ?? 0n),
+      (MACHINE_FEATURES & ~without) | more,
+    );
+    return features | all & (MACHINE_FEATURES | OPTIONAL_FEATURES);
+  }
+
+  #powerOn(index: number): VirtioQueue {
+    const largest = this.#model.queues[index]!;
+    return new VirtioQueue(
+      this.#lies.reduce((size, lie) => lie.queueSize?.(index, size) ?? size, largest),
     );
   }
 
@@ -153,37 +198,39 @@ export class VirtioDevice implements DeviceHandle {
       this.#around.mayMaster();
   }
 
-  #serve(index: number, queue: Queue, ring: DeviceQueue): boolean {
+  #serve(index: number, queue: VirtioQueue): boolean {
+    const device = queue.device!;
+    // A model may reset or fail its device while it answers.
+    const mayGoOn = () => queue === this.#queues[index] && this.#live();
     let budget = MOST_AT_ONCE;
     do {
-      while (budget > 0 && this.#live() && ring.take(queue.chain)) {
+      while (budget > 0 && mayGoOn() && device.take(queue.chain)) {
         budget--;
-        const { head, readable } = queue.chain;
-        const pieces = this.#pieces(queue.chain);
-        const request = new PieceRequest(
-          pieces.slice(0, readable),
-          pieces.slice(readable),
-          (written) => {
-            if (queue !== this.#queues[index] || !this.#live()) return;
-            ring.put(head, written);
-            if (!this.#serving) this.#publish(queue, ring);
-          },
-        );
+        queue.consumed += queue.chain.count;
+        const request = this.#request(queue, mayGoOn);
         const written = this.#model.handle(index, request);
         if (written !== undefined) request.complete(written);
       }
-      this.#publish(queue, ring);
-    } while (budget > 0 && this.#live() && ring.arm());
+      if (mayGoOn()) this.#publish(queue);
+    } while (budget > 0 && mayGoOn() && device.arm());
     return budget === 0;
   }
 
-  #pieces({ count, address, length }: Chain): Piece[] {
-    const { memory } = this.#around;
-    return Array.from({ length: count }, (_, i) => memory.view(address[i]!, length[i]!));
+  #request(queue: VirtioQueue, mayGoOn: () => boolean): PieceRequest {
+    const { head, count, readable, address, length } = queue.chain;
+    const pieces: Piece[] = [];
+    for (let i = 0; i < count; i++) {
+      pieces.push(this.#around.memory.view(address[i]!, length[i]!));
+    }
+    return new PieceRequest(pieces, readable, (written) => {
+      if (!mayGoOn()) return;
+      queue.device!.put(head, written);
+      if (!this.#serving) this.#publish(queue);
+    });
   }
 
-  #publish(queue: Queue, ring: DeviceQueue): void {
-    if (ring.publish()) this.#around.interrupt("queue", queue.vector);
+  #publish(queue: VirtioQueue): void {
+    if (queue.device!.publish()) this.#around.interrupt("queue", queue.vector);
   }
 
   /** What driver and model do wrong is the device's end, not that of whoever touched it. */
@@ -202,7 +249,8 @@ export class VirtioDevice implements DeviceHandle {
     if (this.#status & DRIVER_OK) this.#around.interrupt("config", this.#configVector);
   }
 
-  #readLying(field: CommonField): number {
+  /** What a field of the common configuration reads as. */
+  readField(field: CommonField): number {
     return this.#lies.reduce((value, lie) => lie.read?.(field, value) ?? value, this.#read(field));
   }
 
@@ -237,12 +285,17 @@ export class VirtioDevice implements DeviceHandle {
         return queue?.ring ? 1 : 0;
       case "queue_notify_off":
         return queue ? this.#queueSelect : 0;
+      case "queue_notif_config_data":
+        return queue && this.features & NOTIF_CONFIG_DATA ? notifConfigData(this.#queueSelect) : 0;
+      case "queue_reset":
+        return 0; // it is over at once
       default:
         return queue?.areas[area(field)] ?? 0;
     }
   }
 
-  #writeLying(field: CommonField, value: number): void {
+  /** Writes a field of the common configuration. */
+  writeField(field: CommonField, value: number): void {
     this.#write(field, this.#lies.reduce((v, lie) => lie.write?.(field, v) ?? v, value));
   }
 
@@ -258,6 +311,8 @@ export class VirtioDevice implements DeviceHandle {
       case "driver_feature":
         // Agreed is agreed (2.2): only a reset opens it again. Words that do not exist stay 0.
         if (!(this.#status & FEATURES_OK)) this.#accepted[this.#acceptedSelect] = value;
+        // For a legacy driver, what is written counts (3.1.2).
+        if (this.#isLegacy) this.#features = words(this.#accepted) & this.#truth;
         break;
       case "config_msix_vector":
         this.#configVector = this.#vector(value);
@@ -275,12 +330,18 @@ export class VirtioDevice implements DeviceHandle {
         if (queue && value === 1 && !queue.ring) this.#enable(queue);
         break;
       case "queue_size":
-        if (queue && !queue.ring && !wrongSize(value) && value <= queue.largest) queue.size = value;
+        if (queue && !queue.ring && this.#canHave(queue, value)) queue.size = value;
+        break;
+      case "queue_reset":
+        if (queue && value === 1 && (this.#isLegacy || this.features & RING_RESET)) {
+          this.#resetQueue();
+        }
         break;
       case "device_feature":
       case "num_queues":
       case "config_generation":
       case "queue_notify_off":
+      case "queue_notif_config_data":
         break;
       default:
         if (queue && !queue.ring) queue.areas[area(field)] = value;
@@ -289,56 +350,60 @@ export class VirtioDevice implements DeviceHandle {
 
   #writeStatus(value: number): void {
     if (value === 0) return this.reset();
-    let next = (value & ~DEVICE_NEEDS_RESET) | (this.#status & DEVICE_NEEDS_RESET);
-    if (next & FEATURES_OK && !(this.#status & FEATURES_OK)) {
-      const accepted = words(this.#accepted);
-      // Refusal is shown by the bit staying clear (3.1.1). This device has no legacy interface.
-      if ((accepted & ~this.#truth) !== 0n || !(accepted & VERSION_1)) next &= ~FEATURES_OK;
+    const next = (value & ~DEVICE_NEEDS_RESET) | (this.#status & DEVICE_NEEDS_RESET);
+    this.#status = this.#isLegacy ? next : this.#checked(next);
+    if (!this.#isLegacy) {
+      this.#features = this.#status & FEATURES_OK ? words(this.#accepted) : 0n;
     }
-    if (!(next & FEATURES_OK)) next &= ~DRIVER_OK;
-    this.#status = next;
+  }
+
+  /** Takes out of a new status what the device refuses: FEATURES_OK (3.1.1), and DRIVER_OK without it. */
+  #checked(status: number): number {
+    if (status & FEATURES_OK && !(this.#status & FEATURES_OK)) {
+      const accepted = words(this.#accepted);
+      const needed = VERSION_1 | (this.#model.insists ?? 0n);
+      if (accepted & ~this.#truth || needed & ~accepted) status &= ~FEATURES_OK;
+    }
+    return status & FEATURES_OK ? status : status & ~DRIVER_OK;
   }
 
   #vector(value: number): number {
     return value < this.#around.vectors ? value : NO_VECTOR;
   }
 
-  #enable(queue: Queue): void {
+  /** Only packed rings may have a size that is no power of two (2.7, 2.8.10.1). */
+  #canHave(queue: VirtioQueue, size: number): boolean {
+    if (size > queue.largest) return false;
+    return !wrongSize(size, this.features & RING_PACKED ? "packed" : "split");
+  }
+
+  #enable(queue: VirtioQueue): void {
     this.#guard(() => {
-      const { size } = queue;
-      if (!(this.#status & FEATURES_OK)) {
+      if (!(this.#status & FEATURES_OK) && !this.#isLegacy) {
         throw new DriverFault("A queue was enabled before the features were agreed");
       }
       const { memory } = this.#around;
-      const [table, driver, device] = [
-        memory.find(aligned(queue.address(0), 16), DESCRIPTOR_BYTES * size),
-        memory.find(aligned(queue.address(1), 2), 6 + 2 * size),
-        memory.find(aligned(queue.address(2), 4), 6 + 8 * size),
-      ];
-      if (driver.memory !== table.memory || device.memory !== table.memory) {
-        throw new DriverFault("The areas of a queue are in different memories");
-      }
-      const options: SplitDeviceOptions = {
-        memory: table.memory,
-        size,
-        descriptors: table.offset,
-        driver: driver.offset,
-        device: device.offset,
-        translate: (address, length) => {
-          const place = memory.find(address, length);
-          if (place.memory === table.memory) return place.offset;
-          throw new DriverFault("An indirect table is not in the memory of its queue");
-        },
-        indirect: (this.features & INDIRECT_DESC) !== 0n,
-        eventIndex: (this.features & EVENT_IDX) !== 0n,
-      };
-      queue.chain = chain(size);
-      queue.ring = this.#lies.reduce<DeviceQueue>(
-        (honest, lie) => lie.queue?.(honest, options) ?? honest,
-        new SplitDevice(options),
+      const ring = findRing(memory, queue.size, queue.addresses, this.features);
+      queue.enable(
+        ring,
+        this.#lies.reduce(
+          (honest, lie) => lie.queue?.(honest, ring) ?? honest,
+          makeDeviceQueue(ring.kind, ring),
+        ),
       );
     });
   }
+
+  #resetQueue(): void {
+    const index = this.#queueSelect;
+    this.#queues[index] = this.#powerOn(index);
+    this.#guard(() => this.#model.queueReset?.(index));
+  }
+}
+
+/** By what a queue is called in notifications under VIRTIO_F_NOTIF_CONFIG_DATA: anything but its index. */
+function notifConfigData(index: number): number {
+  return index ^ 0x5a5a;
 }
 
 const AREAS = [
@@ -352,14 +417,6 @@ const AREAS = [
 
 function area(field: (typeof AREAS)[number]): number {
   return AREAS.indexOf(field);
-}
-
-/** Alignment of the areas (2.7). */
-function aligned(address: number, alignment: number): number {
-  if (address % alignment === 0) return address;
-  throw new DriverFault(
-    `The area at 0x${address.toString(16)} is not at a multiple of ${alignment}`,
-  );
 }
 
 function words(parts: Uint32Array): bigint {

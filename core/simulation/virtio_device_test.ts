@@ -4,11 +4,20 @@ import { DeviceStatus } from "../virtio/status.ts";
 import { DriverFault } from "../virtqueue/device_queue.ts";
 import { NO_VECTOR } from "./common_config.ts";
 import {
+  ACCESS_PLATFORM,
   type DeviceHandle,
   type DeviceModel,
   EVENT_IDX,
+  fitted,
+  IN_ORDER,
+  INDIRECT_DESC,
   MACHINE_FEATURES,
+  NOTIF_CONFIG_DATA,
+  NOTIFICATION_DATA,
+  OPTIONAL_FEATURES,
   type Request,
+  RING_PACKED,
+  RING_RESET,
   VERSION_1,
 } from "./model.ts";
 import { TestMachine } from "./test_machine.ts";
@@ -116,9 +125,19 @@ Deno.test("fields answer to their natural width only", () => {
   assertEquals(machine.common.read16(0x12), 2);
 });
 
-for (const features of [VERSION_1, MACHINE_FEATURES]) {
+const RING_FEATURES = [INDIRECT_DESC, EVENT_IDX, IN_ORDER, RING_PACKED, NOTIFICATION_DATA];
+const combinations = Array.from(
+  { length: 2 ** RING_FEATURES.length },
+  (_, i) => RING_FEATURES.reduce((all, feature, n) => i >> n & 1 ? all | feature : all, VERSION_1),
+);
+for (const features of [...combinations, MACHINE_FEATURES | OPTIONAL_FEATURES]) {
   Deno.test(`requests are answered with features ${features.toString(16)}`, () => {
-    const machine = new TestMachine(echo);
+    let device: DeviceHandle | undefined;
+    const machine = new TestMachine({
+      ...echo,
+      with: OPTIONAL_FEATURES,
+      attach: (handle) => device = handle,
+    });
     const driver = machine.start(8, features);
     const bytes = new Uint8Array(machine.memory);
     const answers: number[][] = [];
@@ -139,8 +158,158 @@ for (const features of [VERSION_1, MACHINE_FEATURES]) {
     assertEquals(answers[99], [99, 4, 99, 2, 3, 33]);
     assertEquals(machine.interrupts, Array(100).fill(1));
     assertEquals(machine.failures, []);
+    assertEquals(device!.counters, { notifications: 100, wrongNotifications: 0 });
   });
 }
+
+Deno.test("features that the machine has are offered as the model wants", () => {
+  const without = new TestMachine({ ...echo, without: MACHINE_FEATURES, with: IN_ORDER });
+  assertEquals(without.offered(), 1n << 3n | 1n << 100n | IN_ORDER);
+  const foreign = new TestMachine(fitted({ ...echo }, { with: 1n << 50n }));
+  assertEquals(foreign.offered() & 1n << 50n, 0n);
+});
+
+Deno.test("a device can insist on features", () => {
+  const machine = new TestMachine(
+    fitted({ ...echo }, { with: ACCESS_PLATFORM, insists: ACCESS_PLATFORM }),
+  );
+  const before = ACKNOWLEDGE | DRIVER;
+  assertEquals(machine.agree(VERSION_1), before);
+  assertEquals(machine.agree(VERSION_1 | ACCESS_PLATFORM), before | FEATURES_OK);
+});
+
+Deno.test("a packed queue takes any smaller size", () => {
+  const machine = new TestMachine({ ...echo, with: RING_PACKED });
+  const driver = machine.start(5, VERSION_1 | RING_PACKED);
+  assertEquals([machine.read("queue_size"), driver.size], [5, 5]);
+  for (let round = 0; round < 20; round++) {
+    driver.begin(round);
+    driver.readable(0x4000, 3);
+    driver.writable(0x5000, 10);
+    assert(driver.commit());
+    driver.publish();
+    assertEquals(driver.drain(() => {}), 1);
+  }
+});
+
+for (const features of [VERSION_1, VERSION_1 | RING_PACKED]) {
+  Deno.test(`a queue can be reset and have another size, features ${features.toString(16)}`, () => {
+    const held: Request[] = [];
+    const resets: number[] = [];
+    const machine = new TestMachine({
+      ...echo,
+      with: RING_PACKED,
+      handle: (_queue, request) => void held.push(request),
+      queueReset: (queue) => resets.push(queue),
+    });
+    const driver = machine.start(8, features | RING_RESET);
+    driver.begin(1);
+    driver.writable(0x4000, 16);
+    driver.commit();
+    driver.publish();
+    machine.write("queue_reset", 1);
+    const fields = ["queue_reset", "queue_enable", "queue_size", "queue_desc_low"] as const;
+    assertEquals(fields.map((field) => machine.read(field)), [0, 0, 8, 0]);
+    assertEquals([machine.read("queue_msix_vector"), resets], [NO_VECTOR, [0]]);
+    held[0]!.complete(1);
+    assertEquals(driver.drain(() => {}), 0);
+
+    const second = machine.enable(4, features);
+    second.begin(2);
+    second.writable(0x4000, 16);
+    second.commit();
+    second.publish();
+    held[1]!.complete(2);
+    const answers: number[][] = [];
+    second.drain((...answer) => answers.push(answer));
+    assertEquals([answers, machine.failures], [[[2, 2]], []]);
+  });
+}
+
+Deno.test("a queue is not reset unless that was agreed", () => {
+  const machine = new TestMachine(echo);
+  machine.start(8);
+  machine.write("queue_reset", 1);
+  assertEquals(machine.read("queue_enable"), 1);
+});
+
+Deno.test("requests go back in their order where that was agreed", () => {
+  const held: Request[] = [];
+  const machine = new TestMachine({
+    ...echo,
+    with: IN_ORDER,
+    handle: (_queue, request) => void held.push(request),
+  });
+  const driver = machine.start(8, VERSION_1 | IN_ORDER);
+  for (const cookie of [1, 2, 3]) {
+    driver.begin(cookie);
+    driver.writable(0x4000, 16);
+    driver.commit();
+  }
+  driver.publish();
+  const answers: number[][] = [];
+  const drain = () => driver.drain((...answer) => answers.push(answer));
+  held[1]!.complete(5);
+  assertEquals([drain(), machine.interrupts], [0, []]);
+  held[0]!.complete(6);
+  assertEquals([drain(), answers], [2, [[1, 6], [2, 5]]]);
+});
+
+Deno.test("notifications that cannot be true are counted", () => {
+  let device: DeviceHandle | undefined;
+  const wrong = (features: bigint, ring: (machine: TestMachine) => void) => {
+    const machine = new TestMachine({
+      ...echo,
+      with: OPTIONAL_FEATURES,
+      attach: (handle) => device = handle,
+    });
+    const driver = machine.prepare(8, features);
+    machine.device.bar(4)!.write16(0x3000, 0);
+    machine.write("device_status", machine.read("device_status") | DRIVER_OK);
+    driver.begin(0);
+    driver.writable(0x4000, 16);
+    driver.commit();
+    ring(machine);
+    assertEquals(machine.failures, []);
+    // The first came too early.
+    return device!.counters.wrongNotifications - 1;
+  };
+  const write = (offset: number, value: number) => (machine: TestMachine) =>
+    machine.device.bar(4)!.write32(offset, value);
+  assertEquals(wrong(VERSION_1, write(0x3000, 0)), 0);
+  assertEquals(wrong(VERSION_1, write(0x3000, 1)), 1);
+  assertEquals(wrong(VERSION_1, write(0x3004, 1)), 1, "not enabled");
+  assertEquals(wrong(VERSION_1, write(0x3ff8, 0)), 1, "no such queue");
+  const split = VERSION_1 | NOTIFICATION_DATA;
+  assertEquals(wrong(split, write(0x3000, 0)), 0);
+  assertEquals(wrong(split, write(0x3000, 9 << 16)), 1, "ahead of the ring");
+  const packed = split | RING_PACKED;
+  assertEquals(wrong(packed, write(0x3000, 0x80000000)), 0);
+  assertEquals(wrong(packed, write(0x3000, 0x80080000)), 1, "behind the end");
+  assertEquals(wrong(packed, write(0x3000, 0x80020000)), 1, "not available");
+  assertEquals(wrong(packed, write(0x3000, 0)), 1, "wrong wrap counter");
+  assertEquals(wrong(VERSION_1 | NOTIF_CONFIG_DATA, write(0x3000, 0)), 1);
+  assertEquals(
+    wrong(VERSION_1 | NOTIF_CONFIG_DATA, (machine) => {
+      machine.device.bar(4)!.write16(0x3000, machine.read("queue_notif_config_data"));
+    }),
+    0,
+  );
+});
+
+Deno.test("a queue that was not notified waits", () => {
+  let asked = 0;
+  const machine = new TestMachine({ ...echo, handle: () => asked++ });
+  const driver = machine.start(8);
+  driver.begin(0);
+  driver.writable(0x4000, 16);
+  driver.commit();
+  new Uint16Array(machine.memory, 8 * 16)[1] = 1;
+  machine.device.notify(0x3004, 1);
+  assertEquals([machine.device.process(), asked], [false, 0]);
+  machine.device.notify(0x3000, 0);
+  assertEquals([machine.device.process(), asked], [false, 1]);
+});
 
 Deno.test("nothing is consumed before DRIVER_OK", () => {
   let asked = 0;
@@ -152,7 +321,7 @@ Deno.test("nothing is consumed before DRIVER_OK", () => {
   driver.publish();
   assertEquals(asked, 0);
   machine.write("device_status", machine.read("device_status") | DRIVER_OK);
-  machine.device.process();
+  machine.look();
   assertEquals(asked, 1);
 });
 
@@ -220,12 +389,12 @@ Deno.test("a driver that breaks the ring stops the device until a reset", () => 
   // The first available entry names a descriptor that points nowhere.
   new Uint32Array(machine.memory).set([0xdead0000, 0, 16, 2]);
   new Uint16Array(machine.memory, 8 * 16, 4).set([0, 1, 0]);
-  machine.device.process();
+  machine.look();
   assertInstanceOf(machine.failures[0], DriverFault);
   assertStringIncludes(machine.failures[0].message, "0xdead0000");
   assert(machine.read("device_status") & DEVICE_NEEDS_RESET);
   assertEquals(machine.interrupts, [0]);
-  machine.device.process();
+  machine.look();
   assertEquals([machine.failures.length, driver.drain(() => {})], [1, 0]);
   machine.write("device_status", 0xff);
   assert(machine.read("device_status") & DEVICE_NEEDS_RESET, "the driver cannot clear it");
@@ -304,5 +473,5 @@ Deno.test("a device answers a bounded number of requests at once", () => {
   driver.writable(0x4000, 16);
   driver.commit();
   new Uint16Array(machine.memory, 8 * 16)[1] = 1;
-  assertEquals(machine.device.process(), true);
+  assertEquals(machine.look(), true);
 });

@@ -182,7 +182,7 @@ Deno.test("legacy: a queue has one size, one shape and 44 bits of address", () =
   }
   assertThrows(() => transport.enableQueue(1, placed(256, 2 ** 44)), RangeError, "16 TiB");
   assertThrows(() => transport.queueMaximum(2), RangeError, "the device has 2");
-  assertThrows(() => transport.doorbell(2), RangeError, "the device has 2");
+  assertThrows(() => transport.doorbell(2, 0n), RangeError, "the device has 2");
   assertEquals(state.map(({ page }) => page), [0, 0]);
   transport.enableQueue(1, placed(256, 2 ** 44 - 4 * 4096));
 });
@@ -211,6 +211,6 @@ Deno.test("legacy: vectors are written and read back with MSI-X, and refused wit
 
 Deno.test("legacy: a doorbell is the queue's index, and no queue can be reset alone", async () => {
   const transport = legacyTransport(fake({}).device);
-  assertEquals([...transport.doorbell(1).message], [0, 0x10, 1, 2]);
+  assertEquals([...transport.doorbell(1, 0n).message], [0, 0x10, 1, 2]);
   await assertRejects(() => transport.resetQueue(1), Error, "reset the device");
 });

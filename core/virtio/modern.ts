@@ -3,6 +3,7 @@ import type { Registers } from "../pci/registers.ts";
 import type { OpenFunction } from "../platform/platform.ts";
 import { findStructures } from "./capabilities.ts";
 import { DeviceFault } from "./fault.ts";
+import { Feature, has } from "./features.ts";
 import { readFields } from "./read_fields.ts";
 import type { Transport } from "./transport.ts";
 import { until } from "./until.ts";
@@ -24,6 +25,7 @@ const QUEUE_NOTIFY_OFF = 0x1e;
 const QUEUE_DESC = 0x20;
 const QUEUE_DRIVER = 0x28;
 const QUEUE_DEVICE = 0x30;
+const QUEUE_NOTIF_CONFIG_DATA = 0x38;
 const QUEUE_RESET = 0x3a;
 
 const FEATURE_WORDS = 4;
@@ -170,17 +172,22 @@ export function modernTransport(device: OpenFunction): Transport {
       }
     },
 
-    doorbell(index) {
+    doorbell(index, features) {
       select(index);
       const offset = common.read16(QUEUE_NOTIFY_OFF) * structures.notifyMultiplier;
-      if (offset + 2 > structures.notify.length) {
+      const width = has(features, Feature.NOTIFICATION_DATA) ? 4 : 2;
+      if (offset + width > structures.notify.length) {
         throw new DeviceFault(
           "D-13",
           `Queue ${index} is notified at byte ${offset} of a notification structure of ` +
             `${structures.notify.length}`,
         );
       }
-      return device.doorbell(structures.notify.bar, structures.notify.offset + offset, index, 2);
+      const value = has(features, Feature.NOTIF_CONFIG_DATA)
+        ? common.read16(QUEUE_NOTIF_CONFIG_DATA)
+        : index;
+      const { bar, offset: start } = structures.notify;
+      return device.doorbell(bar, start + offset, value, width);
     },
 
     interruptStatus: () => isr.read8(0),

@@ -32,8 +32,12 @@ export interface Transport {
    * Resets one queue (2.6.1); it can be enabled anew afterwards. Bounded. Only where VIRTIO_F_RING_RESET was agreed.
    */
   resetQueue(index: number): Promise<void>;
-  /** The doorbell of a queue. */
-  doorbell(index: number): Doorbell;
+  /**
+   * The doorbell of a queue.
+   *
+   * @param features Those that are going to be agreed: some change what is written (2.9, 4.1.4.4).
+   */
+  doorbell(index: number, features: bigint): Doorbell;
   /**
    * Which MSI-X vector tells of changed configuration, or {@linkcode NO_VECTOR}. Returns whether the device took it.
    */

@@ -62,13 +62,13 @@ export abstract class DriverRing implements DriverQueue {
   protected free: number;
   /** The id of the oldest request. Only in order. */
   protected oldest = 0;
-  #inFlight = 0;
-  /** Requests since the start, as wrapping words: all, and those that the device may know of. */
+  /** Requests since the start, as wrapping words: all, those that the device may know of, those that came back. */
   protected committed = 0;
   protected published = 0;
+  #finished = 0;
 
-  // The request that is being built: its descriptors, room for more, writable bytes and cookie.
-  protected count = 0;
+  // The request that is being built: descriptors it may have, and more of them (−1: too few), writable bytes, cookie.
+  protected limit = 0;
   protected room = 0;
   protected bytes = 0;
   protected cookie = 0;
@@ -94,7 +94,7 @@ export abstract class DriverRing implements DriverQueue {
   }
 
   get inFlight(): number {
-    return this.#inFlight;
+    return this.committed - this.#finished | 0;
   }
 
   get broken(): QueueFault | undefined {
@@ -114,9 +114,7 @@ export abstract class DriverRing implements DriverQueue {
   protected abstract notificationData(): number;
 
   readable(offset: number, length: number): void {
-    if (this.bytes > 0) {
-      throw new Error("Cannot add a readable buffer: it follows a writable one");
-    }
+    if (this.bytes > 0) throw new Error("Cannot add a readable buffer: it follows a writable one");
     this.#add(offset, length, NEXT);
   }
 
@@ -158,12 +156,25 @@ export abstract class DriverRing implements DriverQueue {
 
   /** Whether the request that was built can be committed. */
   protected fits(): boolean {
+    if (this.room >= 0 && this.room < this.limit && this.#broken === undefined) return true;
+    this.#checkBuilt();
+    return false;
+  }
+
+  // What rarely happens stands apart: the methods of the hot path are then short enough to be compiled as one.
+
+  /** Throws if the request could never be committed. */
+  #checkBuilt(): void {
     if (this.room < 0) {
-      if (this.#inFlight > 0) return false;
-      throw new RangeError(`Cannot commit a request: it has more than ${this.count} buffers`);
+      if (this.inFlight > 0) return;
+      throw new RangeError(`Cannot commit a request: it has more than ${this.limit} buffers`);
     }
-    if (this.count === 0) throw new Error("Cannot commit a request without a buffer");
-    return this.#broken === undefined;
+    if (this.room === this.limit) throw new Error("Cannot commit a request without a buffer");
+  }
+
+  /** Drops the request that is being built. */
+  protected abandon(): void {
+    this.limit = this.room = 0;
   }
 
   /** Enters the request that was built under its id. Its last descriptor matters to the split ring only. */
@@ -176,28 +187,31 @@ export abstract class DriverRing implements DriverQueue {
     records[at + RANK] = committed;
     this.committed = committed + 1 | 0;
     this.free -= taken;
-    this.#inFlight++;
-    this.count = 0;
-    this.room = 0;
+    this.limit = this.room = 0;
   }
 
   /** Requests that the device may have used by now. */
   protected get outstanding(): number {
-    return this.#inFlight - (this.committed - this.published | 0);
+    return this.published - this.#finished | 0;
   }
 
-  /** Whether the device holds the request that it says it used; breaks the queue if not. */
-  protected holds(id: number): boolean {
+  /** Finds the request that the device says it used: the first word of its record. Breaks the queue if there is none. */
+  protected find(id: number): number {
+    if (id < this.size) {
+      const extent = this.records[id * RECORD + EXTENT]!;
+      if (extent !== 0 && (this.committed === this.published || this.#rank(id) < 0)) return extent;
+    }
+    return this.#failId(id);
+  }
+
+  #failId(id: number): 0 {
     if (id >= this.size) {
       return this.fail("D-41", `used descriptor ${id} of a queue of ${this.size}`);
     }
     if (this.records[id * RECORD + EXTENT] === 0) {
       return this.fail("D-42", `used descriptor ${id}, which heads no request in flight`);
     }
-    if (this.committed !== this.published && this.#rank(id) >= 0) {
-      return this.fail("D-42", `used descriptor ${id}, which was not made available yet`);
-    }
-    return true;
+    return this.fail("D-42", `used descriptor ${id}, which was not made available yet`);
   }
 
   /** Where a request is among all: negative for those that are published, ascending in the order of commits. */
@@ -211,6 +225,8 @@ export abstract class DriverRing implements DriverQueue {
     written: number,
     collect: (cookie: number, written: number) => void,
   ): void {
+    // What is being built stands on the free descriptors of before.
+    if (this.limit !== 0) this.abandon();
     const at = id * RECORD;
     const records = this.records;
     const writable = records[at + WRITABLE]! >>> 0;
@@ -219,8 +235,7 @@ export abstract class DriverRing implements DriverQueue {
       this.counters.overlong++;
     }
     records[at + EXTENT] = 0;
-    this.#inFlight--;
-    this.counters.completed++;
+    this.#finished = this.#finished + 1 | 0;
     // Last, since it may begin the next request.
     collect(records[at + COOKIE]! >>> 0, written);
   }
@@ -267,17 +282,17 @@ export abstract class DriverRing implements DriverQueue {
     this.oldest =
       this.committed =
       this.published =
-      this.#inFlight =
+      this.#finished =
         0;
-    this.count = this.room = 0;
+    this.limit = this.room = 0;
     this.#broken = undefined;
     this.restart();
     cookies.forEach(collect);
   }
 
   /** Breaks the queue. */
-  protected fail(rule: string, what: string): false {
+  protected fail(rule: string, what: string): 0 {
     this.#broken = { rule, what };
-    return false;
+    return 0;
   }
 }

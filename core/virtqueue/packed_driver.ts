@@ -1,5 +1,5 @@
 import { AVAILABLE, INDIRECT, USED, WORDS, WRITE } from "./descriptor.ts";
-import { DriverRing, type DriverRingOptions, EXTENT, RECORD } from "./driver_ring.ts";
+import { DriverRing, type DriverRingOptions } from "./driver_ring.ts";
 import { EVENT_DESCRIPTOR, wanted } from "./event_index.ts";
 import { DESCRIPTOR_BYTES } from "./layout.ts";
 
@@ -63,23 +63,26 @@ export class PackedDriver extends DriverRing {
   }
 
   begin(cookie: number): void {
-    if (this.count > 1) this.#withdraw();
+    if (this.limit !== this.room) this.abandon();
     this.cookie = cookie;
     this.bytes = 0;
-    this.count = 0;
     this.#id = this.inOrder ? this.#next : this.#firstId;
     this.#at = this.#next;
     this.#state = this.#available;
-    if (this.#tables < 0) this.room = this.free;
-    else this.room = this.free === 0 ? 0 : this.#segments;
+    if (this.#tables < 0) this.limit = this.room = this.free;
+    else this.limit = this.room = this.free === 0 ? 0 : this.#segments;
+  }
+
+  protected override abandon(): void {
+    if (this.#tables < 0) this.#withdraw();
+    super.abandon();
   }
 
   /** Takes back the slots of a request that was not committed: no later one may seem to go on there. */
   #withdraw(): void {
-    if (this.#tables >= 0) return;
     let slot = this.#next;
     let state = this.#available;
-    for (let i = 1; i < this.count; i++) {
+    for (let i = this.limit - 1; i > Math.max(this.room, 0); i--) {
       if (++slot === this.size) {
         slot = 0;
         state ^= STATE;
@@ -96,7 +99,6 @@ export class PackedDriver extends DriverRing {
     if (this.#tables < 0) this.#putSlot(low, high, length, flags);
     else this.#putEntry(low, high, length, flags);
     this.room--;
-    this.count++;
   }
 
   #putSlot(low: number, high: number, length: number, flags: number): void {
@@ -107,7 +109,7 @@ export class PackedDriver extends DriverRing {
     words[at] = low;
     words[at + 1] = high;
     words[at + 2] = length;
-    if (this.count > 0) words[at + 3] = this.#id | (flags | state) << 16;
+    if (this.room < this.limit) words[at + 3] = this.#id | (flags | state) << 16;
     else this.#headFlags = flags | state;
     this.#last = at;
     this.#lastState = state;
@@ -121,7 +123,7 @@ export class PackedDriver extends DriverRing {
   /** In an indirect table the order is that of the places, and a descriptor is writable or not (2.8.7). */
   #putEntry(low: number, high: number, length: number, flags: number): void {
     const words = this.words;
-    const at = this.#table() + this.count * WORDS;
+    const at = this.#table() + (this.limit - this.room) * WORDS;
     words[at] = low;
     words[at + 1] = high;
     words[at + 2] = length;
@@ -136,7 +138,7 @@ export class PackedDriver extends DriverRing {
   commit(): boolean {
     if (!this.fits()) return false;
     const id = this.#id;
-    let taken = this.count;
+    let taken = this.limit - this.room;
     const head = this.#ring + this.#next * WORDS;
     const write = this.bytes > 0 ? WRITE : 0;
     let flags: number;
@@ -216,8 +218,8 @@ export class PackedDriver extends DriverRing {
       const id = halves[at * 2 + ID]!;
       // The length should count only where the device sets WRITE (2.8.5), but QEMU never sets that.
       const written = words[at + 2]! >>> 0;
-      if (!this.holds(id)) break;
-      const taken = this.records[id * RECORD + EXTENT]! >>> 16;
+      const taken = this.find(id) >>> 16;
+      if (taken === 0) break;
       if (this.inOrder) {
         done += this.batch(id);
         // Here the id is the slot of the request's first descriptor: skip all up to its last.
@@ -233,6 +235,7 @@ export class PackedDriver extends DriverRing {
         this.finish(id, written, collect);
       }
     }
+    this.counters.completed += done;
     return done;
   }
 

@@ -21,7 +21,7 @@ Deno.test("driver and device of a packed virtqueue do what a virtqueue means", (
         model.finish();
       },
     ),
-    { numRuns: 600 },
+    { numRuns: 1500 },
   );
 });
 
@@ -100,6 +100,31 @@ Deno.test("a request that was not committed is not seen behind another one", () 
     assertEquals(sides.drain(), [[2, 0]]);
   }
 });
+
+for (const kind of ["split", "packed"] as const) {
+  Deno.test(`${kind}: a request that is being built is dropped when another comes back`, () => {
+    for (const segments of [0, 4]) {
+      const sides = new Sides({ ...plain, kind, size: 8, segments });
+      const { driver, data, device } = sides;
+      for (let round = 0; round < 20; round++) {
+        assert(sides.submit(1, 2));
+        driver.publish();
+        driver.begin(2);
+        for (let i = 0; i < 3; i++) driver.writable(data, 1);
+        for (const head of sides.takeAll()) device.put(head, 1);
+        device.publish();
+        assertEquals(sides.drain(), [[1, 1]]);
+        assertThrows(() => driver.commit(), Error, "without a buffer");
+      }
+      const most = segments || 8;
+      assert(sides.submit(3, most));
+      driver.publish();
+      assert(device.take(sides.chain));
+      assertEquals(sides.chain.count, most);
+      assert(!device.take(sides.chain));
+    }
+  });
+}
 
 Deno.test("with the event index, who is awake is not notified", () => {
   const sides = new Sides({ ...plain, kind: "packed", size: 7, eventIndex: true });

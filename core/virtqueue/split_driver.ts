@@ -1,5 +1,5 @@
 import { INDIRECT, QUIET, WORDS, WRITE } from "./descriptor.ts";
-import { DriverRing, type DriverRingOptions, EXTENT, RECORD } from "./driver_ring.ts";
+import { DriverRing, type DriverRingOptions } from "./driver_ring.ts";
 import { passed } from "./event_index.ts";
 import { DESCRIPTOR_BYTES } from "./layout.ts";
 
@@ -68,15 +68,15 @@ export class SplitDriver extends DriverRing {
     const head = this.#firstFree;
     this.cookie = cookie;
     this.bytes = 0;
-    this.count = 0;
-    if (this.#tables < 0) {
-      this.#at = head;
-      this.room = this.free;
-    } else {
-      this.#table = (this.#tables >> 2) + head * this.#segments * WORDS;
-      this.#at = 0;
-      this.room = this.free === 0 ? 0 : this.#segments;
-    }
+    if (this.#tables >= 0) return this.#beginTable(head);
+    this.#at = head;
+    this.limit = this.room = this.free;
+  }
+
+  #beginTable(head: number): void {
+    this.#table = (this.#tables >> 2) + head * this.#segments * WORDS;
+    this.#at = 0;
+    this.limit = this.room = this.free === 0 ? 0 : this.#segments;
   }
 
   protected put(low: number, high: number, length: number, flags: number): void {
@@ -95,7 +95,6 @@ export class SplitDriver extends DriverRing {
     this.#at = next;
     this.#last = descriptor;
     this.room--;
-    this.count++;
   }
 
   commit(): boolean {
@@ -103,13 +102,14 @@ export class SplitDriver extends DriverRing {
     const head = this.#firstFree;
     this.words[this.#table + this.#last * WORDS + 3] = this.bytes > 0 ? WRITE : 0;
     let tail = this.#last;
-    let taken = this.count;
+    let taken = this.limit - this.room;
     if (this.#tables >= 0) {
       this.#pointToTable(head, taken);
+      this.#at = this.#next[head]!;
       tail = head;
       taken = 1;
     }
-    this.#firstFree = this.#next[tail]!;
+    this.#firstFree = this.#at;
     this.halves[this.#availableRing + (this.committed & this.#mask)] = head | 0;
     this.enter(head, taken, tail);
     return true;
@@ -152,24 +152,23 @@ export class SplitDriver extends DriverRing {
     if (count === 0) return 0;
     const { outstanding } = this;
     if (count > outstanding) {
-      this.fail(
-        "D-48",
-        `moved the used index by ${count} with ${outstanding} requests in flight`,
-      );
-      return 0;
+      const what = `moved the used index by ${count} with ${outstanding} requests in flight`;
+      return this.fail("D-48", what);
     }
-    return this.inOrder ? this.#drainInOrder(count, collect) : this.#drainAny(count, collect);
+    const done = this.inOrder ? this.#drainInOrder(count, collect) : this.#drainAny(count, collect);
+    this.counters.completed += done;
+    return done;
   }
 
   #drainAny(count: number, collect: (cookie: number, written: number) => void): number {
-    const { words, records } = this;
+    const { words } = this;
     for (let i = 0; i < count; i++) {
       const used = this.#used;
       const at = this.#usedRing + (used & this.#mask) * 2;
       const head = words[at]! >>> 0;
       const written = words[at + 1]! >>> 0;
-      if (!this.holds(head)) return i;
-      const extent = records[head * RECORD + EXTENT]!;
+      const extent = this.find(head);
+      if (extent === 0) return i;
       this.#next[extent & 0xffff] = this.#firstFree | 0;
       this.#firstFree = head;
       this.free += extent >>> 16;
@@ -187,7 +186,7 @@ export class SplitDriver extends DriverRing {
       const at = this.#usedRing + (used & this.#mask) * 2;
       const head = words[at]! >>> 0;
       const written = words[at + 1]! >>> 0;
-      if (!this.holds(head)) return done;
+      if (this.find(head) === 0) return done;
       const batch = this.batch(head);
       if (done + batch > count) {
         this.fail("D-56", `used descriptor ${head} before older requests, but in order was agreed`);

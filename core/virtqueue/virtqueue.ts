@@ -43,6 +43,8 @@ export interface Virtqueue {
    * With VIRTIO_F_IN_ORDER a device may report a batch by its last request alone. The others it must have used
    * completely (2.7.9, 2.8.8), so `written` is then all of their writable bytes, without a word of the device.
    *
+   * A request that was begun and not committed is dropped if one comes back.
+   *
    * @param collect Called for each with its cookie and the bytes that the device says it wrote.
    * @returns How many there were.
    */

@@ -42,6 +42,9 @@ const TYPES: Readonly<Record<number, number>> = {
 const blk: Plugin = definePlugin({
   plan({ features: offered, config, queues: present }) {
     const features = offered & WANTED;
+    if (config.length < wire.CONFIG_CAPACITY + 8) {
+      return { decline: `its configuration of ${config.length} bytes has no room for a capacity` };
+    }
     const capacity = config.u64(wire.CONFIG_CAPACITY);
     if (capacity > MOST_SECTORS) {
       return { decline: `its capacity of ${capacity} sectors cannot be true` };

@@ -158,7 +158,12 @@ Deno.test("DiskModel switches its cache and nothing else", () => {
 Deno.test("DiskModel can be resized, and tells the driver", () => {
   const disk = new DiskModel({ capacity: MIB });
   let changes = 0;
-  disk.attach({ features: 0n, configChanged: () => changes++, needsReset() {} });
+  disk.attach({
+    features: 0n,
+    counters: { notifications: 0, wrongNotifications: 0 },
+    configChanged: () => changes++,
+    needsReset() {},
+  });
   request(disk, wire.T_OUT, 2047, pattern(512));
   disk.resize(MIB / 2);
   assertEquals(request(disk, wire.T_IN, 2047, 512).status, wire.S_IOERR);

@@ -126,7 +126,7 @@ export class ByHand {
     const asked = this.#asked[index]!++;
     this.#view.setUint16(driver + 4 + 2 * (asked % size), 0, true);
     this.#view.setUint16(driver + 2, this.#asked[index]!, true);
-    const { fd, message } = this.#transport.doorbell(index);
+    const { fd, message } = this.#transport.doorbell(index, 0n);
     writeAll(fd, message);
   }
 

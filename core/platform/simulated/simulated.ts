@@ -1,12 +1,20 @@
 import type { DmaRun } from "../../dma/address_table.ts";
-import { clear, close, eventfd, signal } from "../../host/fd.ts";
+import { clear, close, eventfd, pipe, read, setNonBlocking, signal } from "../../host/fd.ts";
 import { mapShared, memoryFile } from "../../host/memory.ts";
 import type { Loop } from "../../irq/interrupt_loop.ts";
-import { COMMAND, COMMAND_BUS_MASTER, COMMAND_MEMORY } from "../../pci/config_space.ts";
+import {
+  COMMAND,
+  COMMAND_BUS_MASTER,
+  COMMAND_IO,
+  COMMAND_MEMORY,
+  INTERRUPT_PIN,
+} from "../../pci/config_space.ts";
+import { findMsix } from "../../pci/msix.ts";
 import type { Registers } from "../../pci/registers.ts";
 import type { DeviceModel } from "../../simulation/model.ts";
 import { PciDevice } from "../../simulation/pci_device.ts";
 import type { DmaMemory, Doorbell, OpenFunction, PciFunction, Platform } from "../platform.ts";
+import { eventLine, type InterruptLine, stormLine } from "./interrupt_line.ts";
 
 /** What a simulated machine is made of. */
 export interface SimulatedOptions {
@@ -17,8 +25,8 @@ export interface SimulatedOptions {
   /** Cuts DMA memory into runs of so many bytes, a multiple of 4096, that are not neighbours; whole if absent. */
   readonly runBytes?: number;
   /**
-   * Called when a device needs a reset, because its driver broke a rule (`DriverFault`) or its model threw. If
-   * absent, what a model threw goes to the console.
+   * Called when a device needs a reset, because its driver broke a rule (`DriverFault`), its model says so
+   * (`NeedsReset`) or threw. If absent, what a model threw goes to the console.
    */
   readonly failed?: (address: string, error: Error) => void;
 }
@@ -49,25 +57,25 @@ const FIRST_ADDRESS = 0x2_0000_0000 - 5 * 4096;
 /** Apart by more than any memory is long. */
 const NEXT_ADDRESS = 0x40_0000_0000;
 
+/** Names of errors that are nobody's mistake here: what a driver did wrong, and what a model wants. */
+const EXPECTED = ["DriverFault", "NeedsReset"];
+
 class SimulatedFunction implements PciFunction {
   readonly address: string;
   readonly config: Registers;
   readonly #device: PciDevice;
   readonly #options: SimulatedOptions;
-  #vectors: readonly number[] = [];
   #open: OpenSimulated | undefined;
 
   constructor(model: DeviceModel, slot: number, options: SimulatedOptions) {
     this.address = `0000:00:${slot.toString(16).padStart(2, "0")}.0`;
     this.#options = options;
     this.#device = new PciDevice(model, {
-      interrupt: (vector) => {
-        const fd = this.#vectors[vector];
-        if (fd !== undefined) signal(fd);
-      },
+      interrupt: (vector) => this.#open?.interrupt(vector),
+      pin: (asserted) => this.#open?.pin(asserted),
       failed: (error) => {
         if (options.failed) options.failed(this.address, error);
-        else if (error.name !== "DriverFault") console.error(`${this.address}:`, error);
+        else if (!EXPECTED.includes(error.name)) console.error(`${this.address}:`, error);
       },
     });
     this.config = this.#device.config;
@@ -75,14 +83,11 @@ class SimulatedFunction implements PciFunction {
 
   open(): OpenFunction {
     if (this.#open) throw new Error(`Cannot open ${this.address}: it was opened already`);
-    const open = new OpenSimulated(this.#device, this.#options, {
-      vectors: (fds) => this.#vectors = fds,
-      closed: () => {
-        this.#vectors = [];
-        this.#open = undefined;
-      },
-    });
-    return this.#open = open;
+    return this.#open = new OpenSimulated(
+      this.#device,
+      this.#options,
+      () => this.#open = undefined,
+    );
   }
 
   close(): void {
@@ -90,31 +95,80 @@ class SimulatedFunction implements PciFunction {
   }
 }
 
+/** In place of the offset: the legacy register. */
+const LEGACY = 0xffffffff;
+/** A notification on its way: offset in the virtio BAR and value, 32 bits each. */
+const NOTIFICATION_BYTES = 8;
+/** What a pipe holds, at least by default. */
+const PIPE_BYTES = 65536;
+const notifications = new Uint8Array(PIPE_BYTES);
+const notificationWords = new Uint32Array(notifications.buffer);
+
 class OpenSimulated implements OpenFunction {
   readonly config: Registers;
   readonly #device: PciDevice;
   readonly #options: SimulatedOptions;
-  readonly #owner: { vectors(fds: readonly number[]): void; closed(): void };
-  readonly #doorbell = eventfd();
-  readonly #descriptors: number[] = [this.#doorbell];
+  readonly #closed: () => void;
+  /** Notifications come out here. */
+  readonly #notified: number;
+  /** Drivers put them in here: it never blocks, since the device may be on the same thread. */
+  readonly #doorbell: number;
+  /** Signalled while there is more to do. */
+  readonly #again = eventfd();
+  readonly #descriptors: number[];
+  #vectors: readonly InterruptLine[] = [];
+  #pin: InterruptLine | undefined;
+  #pinMasked = false;
   #memories = 0;
-  #closed = false;
+  #isClosed = false;
 
-  constructor(
-    device: PciDevice,
-    options: SimulatedOptions,
-    owner: { vectors(fds: readonly number[]): void; closed(): void },
-  ) {
+  constructor(device: PciDevice, options: SimulatedOptions, closed: () => void) {
     this.#device = device;
     this.#options = options;
-    this.#owner = owner;
+    this.#closed = closed;
     this.config = device.config;
-    this.config.write16(COMMAND, COMMAND_MEMORY | COMMAND_BUS_MASTER);
-    options.loop.add(this.#doorbell, () => {
-      clear(this.#doorbell);
-      // More to do: others on this thread first.
-      if (device.process()) signal(this.#doorbell);
+    [this.#notified, this.#doorbell] = pipe();
+    setNonBlocking(this.#doorbell);
+    this.#descriptors = [this.#notified, this.#doorbell, this.#again];
+    this.#setCommand();
+    options.loop.add(this.#notified, () => this.#hear());
+    options.loop.add(this.#again, () => {
+      clear(this.#again);
+      this.#process();
     });
+  }
+
+  #setCommand(): void {
+    this.config.write16(COMMAND, COMMAND_IO | COMMAND_MEMORY | COMMAND_BUS_MASTER);
+  }
+
+  #hear(): void {
+    const length = read(this.#notified, notifications);
+    for (let i = 0; i < length / 4 - 1; i += 2) {
+      const [offset, value] = [notificationWords[i]!, notificationWords[i + 1]!];
+      if (offset === LEGACY) this.#device.notifyLegacy(value);
+      else this.#device.notify(offset, value);
+    }
+    // Some may have found it full, and were lost.
+    if (length === PIPE_BYTES) this.#device.notifyAll();
+    this.#process();
+  }
+
+  #process(): void {
+    // More to do: others on this thread first.
+    if (this.#device.process()) signal(this.#again);
+  }
+
+  /** The device sends an MSI-X interrupt. */
+  interrupt(vector: number): void {
+    this.#vectors[vector]?.signal();
+  }
+
+  /** The device drives its interrupt pin. */
+  pin(asserted: boolean): void {
+    if (!asserted || !this.#pin || this.#pinMasked) return;
+    this.#pinMasked = true;
+    this.#pin.signal();
   }
 
   bar(index: number): Registers | undefined {
@@ -131,30 +185,53 @@ class OpenSimulated implements OpenFunction {
   }
 
   vectors(wanted: number): readonly number[] {
-    const count = Math.min(wanted, this.#device.vectors);
-    const fds = Array.from({ length: count }, () => eventfd());
-    this.#descriptors.push(...fds);
-    this.#owner.vectors(fds);
+    const msix = findMsix(this.config, (index) => this.bar(index)?.size);
+    const count = Math.min(wanted, msix?.vectors ?? 0);
+    const line = this.#device.storms ? stormLine : eventLine;
+    this.#vectors = Array.from({ length: count }, line);
     if (count > 0) this.#device.enableMsix(true);
-    return fds;
+    return this.#vectors.map(({ fd }) => fd);
   }
 
-  doorbell(): Doorbell {
-    // Whatever queue it is for: the device looks at all of them.
-    return { fd: this.#doorbell, message: new Uint8Array(new BigUint64Array([1n]).buffer) };
+  intx(): number | undefined {
+    if (this.config.read8(INTERRUPT_PIN) === 0) return undefined;
+    this.#pin ??= eventLine();
+    if (this.#device.asserted) this.pin(true);
+    return this.#pin.fd;
+  }
+
+  unmaskIntx(): void {
+    this.#pinMasked = false;
+    if (this.#device.asserted) this.pin(true);
+  }
+
+  doorbell(bar: number, offset: number, value: number, width: 2 | 4): Doorbell {
+    const message = new Uint8Array(NOTIFICATION_BYTES);
+    new Uint32Array(message.buffer).set([bar === 0 ? LEGACY : offset, value]);
+    const doorbell = { fd: this.#doorbell, message };
+    return width === 2 ? doorbell : { ...doorbell, data: { at: 4, form: "u32" } };
   }
 
   settle(): void {
-    // Nothing answers an eventfd.
+    // Nothing answers a pipe.
+  }
+
+  restore(): void {
+    this.#setCommand();
+    if (this.#vectors.length > 0) this.#device.enableMsix(true);
   }
 
   [Symbol.dispose](): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#options.loop.remove(this.#doorbell);
-    this.#owner.closed();
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    const { loop } = this.#options;
+    loop.remove(this.#notified);
+    loop.remove(this.#again);
+    this.#closed();
     this.#device.reset();
     this.#device.memory.clear();
+    for (const line of this.#vectors) line[Symbol.dispose]();
+    this.#pin?.[Symbol.dispose]();
     for (const fd of this.#descriptors) close(fd);
   }
 }

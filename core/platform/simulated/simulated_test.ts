@@ -4,13 +4,20 @@ import { clear, writeAll } from "../../host/fd.ts";
 import { libc } from "../../host/libc.ts";
 import { mapShared } from "../../host/memory.ts";
 import { InterruptLoop } from "../../irq/interrupt_loop.ts";
-import type { DeviceModel } from "../../simulation/model.ts";
-import { bit, Feature } from "../../virtio/features.ts";
+import { OsError } from "../../host/os_error.ts";
+import { lying } from "../../simulation/hostile.ts";
+import { type DeviceHandle, type DeviceModel, NOTIFICATION_DATA } from "../../simulation/model.ts";
+import { bit, Feature, has } from "../../virtio/features.ts";
+import { legacyTransport } from "../../virtio/legacy.ts";
 import { modernTransport } from "../../virtio/modern.ts";
 import { agree } from "../../virtio/negotiate.ts";
 import { DeviceStatus } from "../../virtio/status.ts";
+import { makeDriverQueue } from "../../virtqueue/driver_queue.ts";
 import { layoutSplit } from "../../virtqueue/layout.ts";
 import { SplitDriver } from "../../virtqueue/split_driver.ts";
+import type { DriverQueue } from "../../virtqueue/virtqueue.ts";
+import { NO_VECTOR } from "../../virtio/transport.ts";
+import type { OpenFunction } from "../platform.ts";
 import { openSimulated } from "./simulated.ts";
 
 // Opened once for the whole process, so not by a test.
@@ -89,6 +96,187 @@ Deno.test("DMA memory is above 4 GiB, in one run or many", async () => {
   assert(!neighbours);
 });
 
+/** Sets a device up with one queue, as plain as can be. */
+async function start(open: OpenFunction, features: bigint, vector: number): Promise<DriverQueue> {
+  const transport = modernTransport(open);
+  const greet = async () => {
+    await transport.reset();
+    transport.addStatus(DeviceStatus.ACKNOWLEDGE);
+    transport.addStatus(DeviceStatus.DRIVER);
+  };
+  await greet();
+  assertEquals(await agree(transport, features, greet), features);
+  const dma = open.dma(65536);
+  const layout = layoutSplit(0, 16, 0);
+  const { address } = dma.runs[0]!;
+  assert(transport.setQueueVector(0, vector));
+  transport.enableQueue(0, {
+    size: 16,
+    descriptors: address + layout.descriptors,
+    driver: address + layout.driver,
+    device: address + layout.device,
+  });
+  const doorbell = open.doorbell(4, 0x3000, 0, has(features, Feature.NOTIFICATION_DATA) ? 4 : 2);
+  transport.addStatus(DeviceStatus.DRIVER_OK);
+  return makeDriverQueue({
+    memory: mapShared(dma.fd, dma.offset, dma.size),
+    layout,
+    addresses: addressTable(dma.runs),
+    eventIndex: false,
+    notify: (data) => {
+      const message = doorbell.message.slice();
+      if (doorbell.data) new DataView(message.buffer).setInt32(doorbell.data.at, data, true);
+      writeAll(doorbell.fd, message);
+    },
+  });
+}
+
+function request(driver: DriverQueue): void {
+  driver.begin(0);
+  driver.readable(0x8000, 100);
+  driver.writable(0xa000, 4);
+  driver.commit();
+  driver.publish();
+}
+
+Deno.test("a function without vectors interrupts by its pin, masked until it is unmasked", async () => {
+  await using loop = new InterruptLoop();
+  await using machine = openSimulated({ devices: [{ ...adder(), vectors: 0 }], loop });
+  using open = machine.functions[0]!.open();
+  assertEquals(open.vectors(2), []);
+  const pin = open.intx!()!;
+  assertEquals(open.intx!(), pin);
+  const driver = await start(open, bit(Feature.VERSION_1), NO_VECTOR);
+  const turn = () => {
+    request(driver);
+    loop.turn(1000);
+  };
+  turn();
+  assert(clear(pin));
+  // It is asserted still, and masked.
+  turn();
+  assert(!clear(pin));
+  open.unmaskIntx!();
+  assert(clear(pin), "unmasked while it is asserted");
+  assertEquals(open.bar(4)!.read8(0x1000), 1);
+  open.unmaskIntx!();
+  assert(!clear(pin));
+  turn();
+  assert(clear(pin));
+});
+
+Deno.test("a function without a pin has none", async () => {
+  await using loop = new InterruptLoop();
+  await using machine = openSimulated({ devices: [{ ...adder(), pin: false }], loop });
+  using open = machine.functions[0]!.open();
+  assertEquals(open.intx!(), undefined);
+});
+
+Deno.test("a doorbell carries notification data where there is some", async () => {
+  await using loop = new InterruptLoop();
+  let device: DeviceHandle | undefined;
+  const model: DeviceModel = {
+    ...adder(),
+    with: NOTIFICATION_DATA,
+    attach: (handle) => device = handle,
+  };
+  await using machine = openSimulated({ devices: [model], loop });
+  using open = machine.functions[0]!.open();
+  assertEquals(open.doorbell(4, 0x3000, 0, 2).data, undefined);
+  assertEquals(open.doorbell(4, 0x3000, 0, 4).data, { at: 4, form: "u32" });
+  const driver = await start(open, bit(Feature.VERSION_1) | NOTIFICATION_DATA, NO_VECTOR);
+  for (let round = 1; round <= 40; round++) {
+    request(driver);
+    loop.turn(1000);
+    assertEquals(driver.drain(() => {}), 1);
+    assertEquals(device!.counters, { notifications: round, wrongNotifications: 0 });
+  }
+});
+
+Deno.test("no request is lost where notifications are", async () => {
+  await using loop = new InterruptLoop();
+  await using machine = openSimulated({ devices: [adder()], loop });
+  using open = machine.functions[0]!.open();
+  const driver = await start(open, bit(Feature.VERSION_1), NO_VECTOR);
+  // A driver gone mad fills the pipe with other things.
+  const { fd } = open.doorbell(4, 0x3000, 0, 2);
+  const noise = new Uint8Array(4096).fill(0x55);
+  for (let i = 0; i < 16; i++) writeAll(fd, noise);
+  assertThrows(() => request(driver), OsError);
+  loop.turn(1000);
+  assertEquals(driver.drain(() => {}), 1);
+});
+
+Deno.test("an interrupt storm goes on until the function is closed (D-67)", async () => {
+  await using loop = new InterruptLoop();
+  await using machine = openSimulated({ devices: [lying(adder(), "D-67")], loop });
+  using open = machine.functions[0]!.open();
+  const [fd] = open.vectors(1);
+  const driver = await start(open, bit(Feature.VERSION_1), 0);
+  assert(!clear(fd!));
+  request(driver);
+  loop.turn(1000);
+  for (let i = 0; i < 5000; i++) assert(clear(fd!), `${i}`);
+  while (clear(fd!));
+  await new Promise((done) => setTimeout(done, 20));
+  assert(clear(fd!));
+});
+
+Deno.test("an MSI-X table that cannot be gives no vectors (D-17)", async () => {
+  await using loop = new InterruptLoop();
+  await using machine = openSimulated({ devices: [lying(adder(), "D-17")], loop });
+  using open = machine.functions[0]!.open();
+  assertEquals(open.vectors(2), []);
+});
+
+for (const generation of ["transitional", "legacy"] as const) {
+  Deno.test(`a legacy transport works on a ${generation} device`, async () => {
+    await using loop = new InterruptLoop();
+    await using machine = openSimulated({ devices: [{ ...adder(), id: 4, generation }], loop });
+    using open = machine.functions[0]!.open();
+    const transport = legacyTransport(open);
+    assertEquals([transport.queues, transport.queueMaximum(0)], [1, 16]);
+    await transport.reset();
+    transport.addStatus(DeviceStatus.ACKNOWLEDGE);
+    transport.addStatus(DeviceStatus.DRIVER);
+    transport.acceptFeatures(0n);
+    const dma = open.dma(65536);
+    const [ready] = open.vectors(1);
+    assert(transport.setQueueVector(0, 0));
+    const layout = { ...layoutSplit(0, 16, 0), driver: 256, device: 4096 };
+    const { address } = dma.runs[0]!;
+    transport.enableQueue(0, {
+      size: 16,
+      descriptors: address,
+      driver: address + 256,
+      device: address + 4096,
+    });
+    transport.addStatus(DeviceStatus.DRIVER_OK);
+    const doorbell = transport.doorbell(0, 0n);
+    const driver = makeDriverQueue({
+      memory: mapShared(dma.fd, dma.offset, dma.size),
+      layout,
+      addresses: addressTable(dma.runs),
+      eventIndex: false,
+      notify: () => writeAll(doorbell.fd, doorbell.message),
+    });
+    request(driver);
+    loop.turn(1000);
+    assert(clear(ready!));
+    assertEquals(driver.drain(() => {}), 1);
+  });
+}
+
+Deno.test("restore() turns the function on again", async () => {
+  await using loop = new InterruptLoop();
+  await using machine = openSimulated({ devices: [adder()], loop });
+  using open = machine.functions[0]!.open();
+  open.config.write16(4, 0);
+  assertEquals(open.bar(4)!.read32(0), 0xffffffff);
+  open.restore!();
+  assertEquals(open.bar(4)!.read32(0), 0);
+});
+
 for (const runBytes of [undefined, 4096]) {
   Deno.test(`a driver works on a simulated device, runs of ${runBytes ?? "all"} bytes`, async () => {
     await using loop = new InterruptLoop();
@@ -101,11 +289,14 @@ for (const runBytes of [undefined, 4096]) {
     });
     using open = machine.functions[0]!.open();
     const transport = modernTransport(open);
-    await transport.reset();
-    transport.addStatus(DeviceStatus.ACKNOWLEDGE);
-    transport.addStatus(DeviceStatus.DRIVER);
+    const greet = async () => {
+      await transport.reset();
+      transport.addStatus(DeviceStatus.ACKNOWLEDGE);
+      transport.addStatus(DeviceStatus.DRIVER);
+    };
+    await greet();
     const features = bit(Feature.VERSION_1) | bit(Feature.EVENT_IDX) | bit(Feature.INDIRECT_DESC);
-    agree(transport, features & transport.offeredFeatures());
+    await agree(transport, features & transport.offeredFeatures(), greet);
 
     const dma = open.dma(65536);
     const memory = mapShared(dma.fd, dma.offset, dma.size);
@@ -115,14 +306,14 @@ for (const runBytes of [undefined, 4096]) {
       addresses.high[offset >>> 12]! * 2 ** 32 + addresses.low[offset >>> 12]! + (offset & 4095);
     const [changed, ready] = open.vectors(2);
     transport.setConfigVector(0);
+    assert(transport.setQueueVector(0, 1));
     transport.enableQueue(0, {
       size: 16,
       descriptors: at(layout.descriptors),
       driver: at(layout.driver),
       device: at(layout.device),
-      vector: 1,
     });
-    const doorbell = transport.doorbell(0);
+    const doorbell = transport.doorbell(0, 0n);
     const driver = new SplitDriver({
       memory,
       layout,
