@@ -10,6 +10,7 @@ import { API, type Plugin } from "../plugin/plugin.ts";
 import { DeviceFault } from "../virtio/fault.ts";
 import type { QueueFault } from "../virtqueue/virtqueue.ts";
 import {
+  bit,
   CORE_FEATURES,
   DOORBELL_FEATURES,
   driverFeatures,

@@ -24,12 +24,22 @@ Deno.test("an answer that does not come is missed, and the next one can be waite
   await next;
 });
 
-Deno.test("only one answer is waited for at a time", async () => {
+Deno.test("several answers may be waited for, and each goes to who waits for it, first come first", async () => {
   const conversation = new Conversation();
-  const first = conversation.expect(1000, "ready");
-  assertThrows(() => conversation.expect(1000, "hello"), Error, "already waiting for ready");
-  conversation.hear({ type: "ready" });
-  await first;
+  const ready = conversation.expect(1000, "ready");
+  const first = conversation.expect(1000, "report");
+  const second = conversation.expect(1000, "report");
+  const report = (name: string) => ({
+    type: "report" as const,
+    queues: [{ name, inFlight: 0, published: 0, completed: 0, notifications: 0, overlong: 0 }],
+  });
+  assert(conversation.hear(report("one")));
+  assert(conversation.hear({ type: "ready" }));
+  assert(conversation.hear(report("two")));
+  assertEquals(conversation.hear(report("three")), false);
+  assertEquals((await first).queues[0]!.name, "one");
+  assertEquals((await second).queues[0]!.name, "two");
+  await ready;
 });
 
 Deno.test("the end reaches who waits now and who would wait later", async () => {
