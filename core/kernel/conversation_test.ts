@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Conversation, PluginGone } from "./conversation.ts";
 
 Deno.test("an answer reaches whoever waits for it, once", async () => {

@@ -7,6 +7,7 @@ import { type Exit, kill, processId, reap, SIGKILL, spawn } from "../host/proces
 import type { Boot } from "./boot.ts";
 import type { DriverHost, DriverHostOptions } from "./driver_host.ts";
 import { Output } from "./output.ts";
+import { V8_FLAGS } from "./v8_flags.ts";
 
 /** A driver that gives no sign of life for so long hangs. */
 const BEAT_MS = 1000;
@@ -120,7 +121,7 @@ function denoArguments(entry: string, heapMiB: number): string[] {
     "--cached-only",
     "--no-lock",
     "--quiet",
-    `--v8-flags=--max-old-space-size=${heapMiB}`,
+    `--v8-flags=${[`--max-old-space-size=${heapMiB}`, ...V8_FLAGS].join()}`,
     // A driver from a registry stands at a URL; one from a folder has no business with any.
     ...(entry.startsWith("file:") ? ["--no-remote"] : []),
     "--preload",
