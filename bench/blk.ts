@@ -12,6 +12,7 @@ import { median } from "./median.ts";
 
 /** One figure. */
 export interface BlockFigure {
+  readonly device: string;
   readonly isolation: "process" | "inline";
   readonly depth: number;
   /** Whether each read is copied out of its slot. */
@@ -21,27 +22,38 @@ export interface BlockFigure {
 }
 
 const BYTES = 4096;
-const ROUND_MS = 400;
+const ROUND_MS = 300;
 const ROUNDS = 5;
 const DEPTHS = [1, 32, 128];
-const DEVICE = [
-  ...["-blockdev", "driver=null-co,size=1073741824,read-zeroes=off,node-name=n0"],
-  // The doorbell's own handler serves the ring, so that what is measured is the path to it.
-  ...["-device", "virtio-blk-pci,drive=n0,disable-legacy=on,queue-size=1024,ioeventfd=off"],
-];
+const DISK = ["-blockdev", "driver=null-co,size=1073741824,read-zeroes=off,node-name=n0"];
+const DEVICE = "virtio-blk-pci,drive=n0,disable-legacy=on,queue-size=1024";
+/** Kinds of device. Without ioeventfd the doorbell's own handler serves the ring: what is left is the way to it. */
+const DEVICES: Readonly<Record<string, readonly string[]>> = {
+  "split ring": ["-device", `${DEVICE},ioeventfd=off`],
+  "packed ring": ["-device", `${DEVICE},ioeventfd=off,packed=on`],
+  "split ring, iothread": ["-object", "iothread,id=io", "-device", `${DEVICE},iothread=io`],
+};
 
 /** Measures all modes, both kinds of host in turn, since the machine's mood changes. */
 export async function benchBlock(): Promise<BlockFigure[]> {
+  const figures: BlockFigure[] = [];
+  for (const [device, args] of Object.entries(DEVICES)) {
+    figures.push(...await measure(device, args));
+  }
+  return figures;
+}
+
+async function measure(device: string, args: readonly string[]): Promise<BlockFigure[]> {
   const hosts: { isolation: BlockFigure["isolation"]; client: BlockClient }[] = [];
   await using stack = new AsyncDisposableStack();
   for (const isolation of ["inline", "process"] as const) {
-    const kernel: Kernel = stack.use(
-      await openKernel({ machine: "qemu", isolation, qemu: { arguments: DEVICE } }),
-    );
+    const qemu = { arguments: [...DISK, ...args] };
+    const kernel: Kernel = stack.use(await openKernel({ machine: "qemu", isolation, qemu }));
     hosts.push({ isolation, client: (await kernel.attachFirst("block")).client });
   }
+  const copies = device === "split ring" ? [false, true] : [false];
   const modes = DEPTHS.flatMap((depth) =>
-    [false, true].flatMap((copy) =>
+    copies.flatMap((copy) =>
       hosts.map((host) => ({ ...host, depth, copy, rounds: [] as number[] }))
     )
   );
@@ -52,6 +64,7 @@ export async function benchBlock(): Promise<BlockFigure[]> {
     }
   }
   return modes.map(({ isolation, depth, copy, rounds }) => ({
+    device,
     isolation,
     depth,
     copy,
@@ -97,15 +110,4 @@ function fill(
     at.next = (at.next + BYTES / 512) % sectors;
   }
   slots.publish();
-}
-
-if (import.meta.main) {
-  for (const { isolation, depth, copy, iops } of await benchBlock()) {
-    console.log(
-      isolation.padEnd(8),
-      String(depth).padStart(4),
-      copy ? "copy" : "    ",
-      Math.round(iops),
-    );
-  }
 }

@@ -41,11 +41,14 @@ function print(
   console.log(
     "\nblk, 4 KiB reads of QEMU null-co, thousand a second   depth  inline  process  ratio",
   );
-  for (const { depth, copy, iops } of disk.filter(({ isolation }) => isolation === "inline")) {
+  for (
+    const { device, depth, copy, iops } of disk.filter(({ isolation }) => isolation === "inline")
+  ) {
     const other = disk.find((figure) =>
-      figure.isolation === "process" && figure.depth === depth && figure.copy === copy
+      figure.isolation === "process" && figure.device === device && figure.depth === depth &&
+      figure.copy === copy
     )!;
-    const what = copy ? "with the client's copy" : "without a copy";
+    const what = copy ? `${device}, with the client's copy` : device;
     const columns = [
       Math.round(iops / 1000),
       Math.round(other.iops / 1000),

@@ -26,7 +26,7 @@ import { doorbell } from "./doorbell.ts";
 import { DriverSession } from "./driver_session.ts";
 
 /** A device that answers at once is not worth a sleep: so often it is looked at before. */
-const SPINS = 1000;
+const SPINS = 2000;
 /** Without interrupts, a device is looked at this often, in milliseconds, while it has requests. */
 const POLL_MS = 1;
 /** With interrupts, it is looked at this often all the same: one may get lost. */
