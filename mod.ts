@@ -51,7 +51,7 @@ export interface OpenOptions extends MachineOptions, DriveOptions {
  *
  * @param loop What waits for the doorbells of a simulated machine, and for the interrupt pins of QEMU's.
  */
-export function openMachine(
+function openMachine(
   { machine = "host", qemu = { arguments: [] }, devices }: MachineOptions,
   loop: InterruptLoop,
 ): Promise<Platform> {
@@ -82,4 +82,41 @@ export async function openKernel(options: OpenOptions = {}): Promise<Kernel> {
 }
 
 export { Kernel };
-export type { DriveOptions, PluginSource, QemuOptions };
+export type { DriveOptions, Platform, PluginSource, QemuOptions };
+export { checkManifest, ManifestError } from "./core/plugin/manifest.ts";
+export { BlockOperation, SECTOR } from "./core/class/block.ts";
+export { Status } from "./core/class/lane.ts";
+export { RequestError } from "./core/class/request_error.ts";
+export { PluginGone } from "./core/kernel/conversation.ts";
+export { PlanError } from "./core/kernel/plan.ts";
+export { QemuGone } from "./core/platform/qemu/mod.ts";
+export { bit, Feature } from "./core/virtio/features.ts";
+export { DeviceFault } from "./core/virtio/fault.ts";
+export type { BlockClient } from "./core/class/block_client.ts";
+export type { BlockSlots } from "./core/class/block_slots.ts";
+export type { Done } from "./core/class/client_lane.ts";
+export type { Clients } from "./core/class/clients.ts";
+export type { EntropyClient } from "./core/class/entropy_client.ts";
+export type {
+  AnyDevice,
+  Device,
+  DeviceDescription,
+  QueueDescription,
+} from "./core/kernel/device.ts";
+export type { Isolation } from "./core/kernel/driver_host.ts";
+export type { InterruptKind } from "./core/kernel/interrupt_kind.ts";
+export type { Node } from "./core/kernel/kernel.ts";
+export type { ConfigField, DeviceClass, Limits, Manifest } from "./core/plugin/manifest.ts";
+export type { BlockProperties } from "./core/class/block.ts";
+export type { Exit } from "./core/host/process.ts";
+export type { PciIdentity } from "./core/pci/identity.ts";
+export type { Match, MatchField, Mismatch } from "./core/pci/match.ts";
+export type { VirtioIdentity } from "./core/pci/virtio_identity.ts";
+export type { Registers } from "./core/pci/registers.ts";
+export type { DmaRun } from "./core/dma/address_table.ts";
+export type { DmaMemory, Doorbell, OpenFunction, PciFunction } from "./core/platform/platform.ts";
+export type { Choice, Tried } from "./core/plugin/choose.ts";
+export type { FeatureRule } from "./core/virtio/features.ts";
+export type { FeatureReport } from "./core/virtio/negotiate.ts";
+export type { QueueReport } from "./core/bus/message.ts";
+export type { QueueCounters, QueueFault } from "./core/virtqueue/virtqueue.ts";

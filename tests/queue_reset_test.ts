@@ -27,27 +27,30 @@ const MACHINES: Readonly<Record<string, OpenOptions>> = {
 
 for (const [name, options] of Object.entries(MACHINES)) {
   const ignore = name !== "simulated" && withoutQemu !== undefined;
-  Deno.test({ name: `resetQueue(): requests in flight are committed again (${name})`, ignore, fn });
-  async function fn() {
-    const seen = { resets: 0, offered: false };
-    await using kernel = await openKernel({
-      ...options,
-      isolation: "inline",
-      drivers: [{
-        manifest: checkManifest(randomManifest, "test"),
-        entry: "unused:",
-        plugin: restless(seen),
-      }],
-    });
-    const { client } = await kernel.attachFirst("entropy");
-    const ended = await Promise.all(Array.from({ length: 200 }, () => client.read(100)));
-    assertEquals(ended.map(({ length }) => length), Array(200).fill(100));
-    // A device that offers it must have been put through it, over and over.
-    if (seen.offered) assert(seen.resets > 3, `${seen.resets} resets`);
-    else assertEquals(name, "simulated");
-    const { queues } = await kernel.devices[0]!.describe();
-    assertEquals(queues[0]!.inFlight, 0);
-  }
+  const title = `resetQueue(): requests in flight are committed again (${name})`;
+  Deno.test({ name: title, ignore, fn: () => resetOverAndOver(name, options) });
+}
+
+/** Reads while the queue is reset again and again. */
+async function resetOverAndOver(name: string, options: OpenOptions): Promise<void> {
+  const seen = { resets: 0, offered: false };
+  await using kernel = await openKernel({
+    ...options,
+    isolation: "inline",
+    drivers: [{
+      manifest: checkManifest(randomManifest, "test"),
+      entry: "unused:",
+      plugin: restless(seen),
+    }],
+  });
+  const { client } = await kernel.attachFirst("entropy");
+  const ended = await Promise.all(Array.from({ length: 200 }, () => client.read(100)));
+  assertEquals(ended.map(({ length }) => length), Array(200).fill(100));
+  // A device that offers it must have been put through it, over and over.
+  if (seen.offered) assert(seen.resets > 3, `${seen.resets} resets`);
+  else assertEquals(name, "simulated");
+  const { queues } = await kernel.devices[0]!.describe();
+  assertEquals(queues[0]!.inFlight, 0);
 }
 
 /** An entropy driver that has its queue reset after every few requests, whatever is in flight then. */

@@ -9,6 +9,7 @@ export function mailboxBytes(capacity: number): number {
 
 /** The other side broke the rules of the bus. */
 export class BusFault extends Error {
+  /** The class, for who catches it elsewhere. */
   override readonly name = "BusFault";
 }
 

@@ -96,8 +96,11 @@ export type WireProperties = Readonly<Record<string, number | string | boolean>>
 
 /** What a driver host knows of one of its queues. */
 export interface QueueReport extends QueueCounters {
+  /** Its name in the plan. */
   readonly name: string;
+  /** Requests that have not ended. */
   readonly inFlight: number;
+  /** Why it is used no more, if so. */
   readonly broken?: QueueFault;
 }
 

@@ -13,6 +13,7 @@ export class DriverLane {
   #completed = 0;
   #shown = 0;
 
+  /** Made by the driver's host. */
   constructor(control: SharedArrayBuffer, layout: LaneLayout) {
     this.slots = layout.slots;
     this.slotBytes = layout.slotBytes;

@@ -2,6 +2,7 @@ import type { FromPlugin } from "../bus/message.ts";
 
 /** The driver is no more: nothing that it was asked will be answered. */
 export class PluginGone extends Error {
+  /** The class, for who catches it elsewhere. */
   override readonly name = "PluginGone";
 }
 

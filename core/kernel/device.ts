@@ -3,7 +3,6 @@ import type { QueueReport } from "../bus/message.ts";
 import type { QueueKind } from "../virtqueue/layout.ts";
 import type { DeviceClass } from "../plugin/manifest.ts";
 import type { FeatureReport } from "../virtio/negotiate.ts";
-import type { Transport } from "../virtio/transport.ts";
 import type { InterruptKind } from "./interrupt_kind.ts";
 import type { Isolation } from "./driver_host.ts";
 
@@ -55,7 +54,7 @@ export interface DeviceDescription {
   /** How the device tells that it is done. */
   readonly interrupts: InterruptKind;
   /** Which layout of registers is used. */
-  readonly transport: Transport["kind"];
+  readonly transport: "modern" | "legacy";
   /** The queues in use. */
   readonly queues: readonly QueueDescription[];
 }

@@ -48,10 +48,10 @@ export interface Limits {
 }
 
 /** The device classes that the core has a client for. */
-export const DEVICE_CLASSES = ["entropy", "block"] as const;
+export const DEVICE_CLASSES: readonly DeviceClass[] = ["entropy", "block"];
 
 /** What a device is to an application. */
-export type DeviceClass = typeof DEVICE_CLASSES[number];
+export type DeviceClass = "entropy" | "block";
 
 /** Each limit's least, greatest and usual value. */
 const LIMITS: Readonly<Record<keyof Limits, { least: number; greatest: number; usual: number }>> = {
