@@ -14,7 +14,7 @@ import {
   PREFETCHABLE_LIMIT_UPPER,
 } from "./config_space.ts";
 import { type BusFunction, enumerate } from "./enumerate.ts";
-import { type FakeFunction, fakeMachine } from "./fake_functions.ts";
+import { type FakeFunction, fakeMachine } from "./fake_functions_test.ts";
 import type { Registers } from "./registers.ts";
 
 const WINDOWS: Windows = {

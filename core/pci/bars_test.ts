@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { isIoBar, readBar, sizeBars, writeBar } from "./bars.ts";
 import { BAR0, COMMAND } from "./config_space.ts";
-import { fakeMachine } from "./fake_functions.ts";
+import { fakeMachine } from "./fake_functions_test.ts";
 import type { Registers } from "./registers.ts";
 
 function config(bars: readonly number[], isBridge = false): Registers {

@@ -2,7 +2,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { formatAddress } from "./address.ts";
 import { PRIMARY_BUS, SECONDARY_BUS, SUBORDINATE_BUS } from "./config_space.ts";
 import { enumerate, flatten } from "./enumerate.ts";
-import { type FakeFunction, fakeMachine } from "./fake_functions.ts";
+import { type FakeFunction, fakeMachine } from "./fake_functions_test.ts";
 
 function addresses(functions: readonly FakeFunction[]): string[] {
   return flatten(enumerate(fakeMachine(functions))).map(({ address }) => formatAddress(address));

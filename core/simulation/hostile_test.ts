@@ -26,7 +26,7 @@ import {
   RING_PACKED,
   VERSION_1,
 } from "./model.ts";
-import { TestMachine } from "./test_machine.ts";
+import { TestMachine } from "./test_machine_test.ts";
 
 const { ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, DEVICE_NEEDS_RESET } = DeviceStatus;
 

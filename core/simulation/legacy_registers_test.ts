@@ -8,7 +8,7 @@ import { DeviceStatus } from "../virtio/status.ts";
 import { makeDriverQueue } from "../virtqueue/driver_queue.ts";
 import { type DeviceModel, EVENT_IDX, INDIRECT_DESC, VERSION_1 } from "./model.ts";
 import { PciDevice } from "./pci_device.ts";
-import { TestMachine } from "./test_machine.ts";
+import { TestMachine } from "./test_machine_test.ts";
 
 const { ACKNOWLEDGE, DRIVER, DRIVER_OK } = DeviceStatus;
 

@@ -14,7 +14,7 @@ import { findMsix } from "../pci/msix.ts";
 import { findStructures } from "../virtio/capabilities.ts";
 import type { DeviceModel } from "./model.ts";
 import { PciDevice } from "./pci_device.ts";
-import { TestMachine } from "./test_machine.ts";
+import { TestMachine } from "./test_machine_test.ts";
 
 const model: DeviceModel = {
   id: 42,

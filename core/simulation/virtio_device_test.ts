@@ -20,7 +20,7 @@ import {
   RING_RESET,
   VERSION_1,
 } from "./model.ts";
-import { TestMachine } from "./test_machine.ts";
+import { TestMachine } from "./test_machine_test.ts";
 
 const { ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, DEVICE_NEEDS_RESET } = DeviceStatus;
 

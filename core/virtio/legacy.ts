@@ -4,8 +4,8 @@ import { subRegisters } from "../pci/registers.ts";
 import type { OpenFunction } from "../platform/platform.ts";
 import { DeviceFault } from "./fault.ts";
 import { readFields } from "./read_fields.ts";
+import { statusField } from "./status_field.ts";
 import { NO_VECTOR, type QueueAddresses, type Transport } from "./transport.ts";
-import { until } from "./until.ts";
 
 // The legacy common configuration structure (virtio 1.4, 4.1.4.10).
 const DEVICE_FEATURES = 0x00;
@@ -26,7 +26,6 @@ const BAR = 0;
 /** Queues are aligned to pages of this size, and their addresses counted in them (4.1.5.1.3.1). */
 const PAGE = 4096;
 const CONFIG_TRIES = 10;
-const RESET_DEADLINE_MS = 5000;
 /** How many queues are looked for; a console with all its 31 ports has as many. */
 const MOST_QUEUES = 64;
 
@@ -67,14 +66,6 @@ export function legacyTransport(device: OpenFunction): Transport {
     }
   }
 
-  function status(): number {
-    const now = registers.read8(DEVICE_STATUS);
-    if (now === 0xff) {
-      throw new DeviceFault("D-21", "The device status reads as all ones: the device is gone");
-    }
-    return now;
-  }
-
   /** Writes a vector and reads it back (4.1.5.1.2). Without MSI-X there is no register, and only no vector fits. */
   function takesVector(register: number, vector: number): boolean {
     if (!hasVectors()) return vector === NO_VECTOR;
@@ -86,22 +77,7 @@ export function legacyTransport(device: OpenFunction): Transport {
     kind: "legacy",
     queues,
     resizable: false,
-    status,
-    addStatus: (bits) => registers.write8(DEVICE_STATUS, status() | bits),
-
-    async reset() {
-      registers.write8(DEVICE_STATUS, 0);
-      await until(
-        () => status() === 0,
-        RESET_DEADLINE_MS,
-        () =>
-          new DeviceFault(
-            "D-24",
-            `The device did not finish its reset within ${RESET_DEADLINE_MS} ms: its status is ` +
-              `${status()} (virtio 1.4, 2.4.2)`,
-          ),
-      );
-    },
+    ...statusField(registers, DEVICE_STATUS),
 
     offeredFeatures: () => BigInt(registers.read32(DEVICE_FEATURES)),
 

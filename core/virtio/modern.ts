@@ -5,6 +5,7 @@ import { findStructures } from "./capabilities.ts";
 import { DeviceFault } from "./fault.ts";
 import { Feature, has } from "./features.ts";
 import { readFields } from "./read_fields.ts";
+import { statusField } from "./status_field.ts";
 import type { Transport } from "./transport.ts";
 import { until } from "./until.ts";
 
@@ -32,7 +33,6 @@ const FEATURE_WORDS = 4;
 /** No device type has a configuration that comes near this. */
 const MOST_CONFIG_BYTES = 1024;
 const GENERATION_TRIES = 10;
-const RESET_DEADLINE_MS = 5000;
 const QUEUE_RESET_DEADLINE_MS = 1000;
 const MOST_QUEUES = 1024;
 
@@ -57,13 +57,6 @@ export function modernTransport(device: OpenFunction): Transport {
     throw new DeviceFault("D-31", `The device says that it has ${queues} virtqueues`);
   }
 
-  const status = () => {
-    const now = common.read8(DEVICE_STATUS);
-    if (now === 0xff) {
-      throw new DeviceFault("D-21", "The device status reads as all ones: the device is gone");
-    }
-    return now;
-  };
   const select = (index: number) => {
     if (index >= queues) {
       throw new RangeError(`Cannot select queue ${index}: the device has ${queues}`);
@@ -79,22 +72,7 @@ export function modernTransport(device: OpenFunction): Transport {
     kind: "modern",
     queues,
     resizable: true,
-    status,
-    addStatus: (bits) => common.write8(DEVICE_STATUS, status() | bits),
-
-    async reset() {
-      common.write8(DEVICE_STATUS, 0);
-      await until(
-        () => status() === 0,
-        RESET_DEADLINE_MS,
-        () =>
-          new DeviceFault(
-            "D-24",
-            `The device did not finish its reset within ${RESET_DEADLINE_MS} ms: its status is ` +
-              `${status()} (virtio 1.4, 2.4.2)`,
-          ),
-      );
-    },
+    ...statusField(common, DEVICE_STATUS),
 
     offeredFeatures() {
       let features = 0n;

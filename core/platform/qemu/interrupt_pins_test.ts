@@ -5,7 +5,7 @@ import { clear } from "../../host/fd.ts";
 import { InterruptLoop } from "../../irq/interrupt_loop.ts";
 import { COMMAND, COMMAND_INTX_DISABLE } from "../../pci/config_space.ts";
 import { enumerate } from "../../pci/enumerate.ts";
-import { fakeMachine } from "../../pci/fake_functions.ts";
+import { fakeMachine } from "../../pci/fake_functions_test.ts";
 import { isMsixEnabled } from "../../pci/msix.ts";
 import { legacyTransport } from "../../virtio/legacy.ts";
 import { modernTransport } from "../../virtio/modern.ts";
