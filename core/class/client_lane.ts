@@ -19,7 +19,7 @@ export interface LanePort {
   readonly arena: SharedArrayBuffer;
   /** Tells the driver that requests were submitted. */
   readonly ring: () => void;
-  /** Lets drivers and devices that run on this thread work for a moment; nothing where there are none. */
+  /** Does what there is to do without waiting, {@linkcode ClientLane.drain} included. */
   readonly pump: () => void;
   /** Waits, blocking this thread, until something happens. */
   readonly turn: (timeout: number) => void;
@@ -177,7 +177,6 @@ export class ClientLane {
     for (;;) {
       for (let i = 0; i < spins; i++) {
         pump();
-        this.drain();
         if (this.#ended !== before) return this.#ended - before;
       }
       const left = deadline - performance.now();

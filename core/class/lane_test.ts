@@ -303,7 +303,13 @@ Deno.test("a request may be submitted from within the answer to another", () => 
 });
 
 Deno.test("wait() returns when a driver on this thread has answered", () => {
-  const pair = new Pair({ slots: 2, pump: (own) => own.complete(own.take()) });
+  const pair = new Pair({
+    slots: 2,
+    pump: (own) => {
+      own.complete(own.take());
+      own.client.drain();
+    },
+  });
   pair.client.submit(pair.client.take(), () => assertEquals(pair.attending, 1));
   pair.client.publish();
   assertEquals(pair.client.wait(1000), 1);

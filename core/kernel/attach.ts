@@ -98,7 +98,7 @@ export class Attachment implements Device {
   readonly #stack = new AsyncDisposableStack();
   /** What belongs to one start of device and driver, likewise. */
   #incarnation = new AsyncDisposableStack();
-  readonly #lanes = new Map<string, ClientLane>();
+  #lanes: readonly ClientLane[] = [];
   readonly #settleGone: (reason: string | undefined) => void;
   #conversation = new Conversation();
   #device!: OpenFunction;
@@ -200,6 +200,8 @@ export class Attachment implements Device {
     const { source } = this.#options;
     this.#device.restore?.();
     await this.#greet();
+    // Whoever ended the device meanwhile will not look here again.
+    if (this.#ending) throw new PluginGone("the device was stopped");
     const offered = transport.offeredFeatures();
     if (transport.kind === "modern" && !has(offered, Feature.VERSION_1)) {
       throw new DeviceFault("D-23", "The device does not offer VIRTIO_F_VERSION_1");
@@ -326,8 +328,8 @@ export class Attachment implements Device {
   /** Makes the client at the first start. */
   #connect(grant: Grant, plan: WirePlan): void {
     const { loop } = this.#options;
-    for (const layout of grant.lanes) {
-      const lane = new ClientLane(layout, {
+    this.#lanes = grant.lanes.map((layout) =>
+      new ClientLane(layout, {
         control: this.#link.control,
         arena: this.#arena.memory,
         ring: () => this.#host?.ring(),
@@ -343,10 +345,10 @@ export class Attachment implements Device {
             },
           };
         },
-      });
-      this.#lanes.set(layout.name, lane);
-    }
-    this.#handle = makeClient(this.class, this.#lanes, plan.properties);
+      })
+    );
+    const byName = new Map(grant.lanes.map(({ name }, i) => [name, this.#lanes[i]!]));
+    this.#handle = makeClient(this.class, byName, plan.properties);
   }
 
   /** Puts the client's requests to the driver that was started anew. */
@@ -366,22 +368,24 @@ export class Attachment implements Device {
   /** Follows changes of the device-specific configuration (2.5), and calls for help (2.1.1). */
   #configChanged(): void {
     try {
-      if (this.#transport.status() & DeviceStatus.DEVICE_NEEDS_RESET) {
-        this.#fail(new DeviceFault("D-77", "The device set DEVICE_NEEDS_RESET"));
-      } else this.#host!.send({ type: "config", config: this.#config() });
+      if (this.#isWell()) this.#host!.send({ type: "config", config: this.#config() });
     } catch (error) {
       this.#fail(error as Error);
     }
   }
 
-  /** Looks whether the device is still what it was made, which it may forget when something resets it. */
-  #checkAlive(): void {
-    if (!this.#running) return;
+  /** Looks whether the device still works: it may call for help, or have been reset behind our back. */
+  #isWell(): boolean {
     try {
-      if (this.#transport.status() & DeviceStatus.DRIVER_OK) return;
-      this.#fail(new DeviceFault("D-76", "The device was reset by somebody else"));
+      const status = this.#transport.status();
+      if (status & DeviceStatus.DEVICE_NEEDS_RESET) {
+        throw new DeviceFault("D-77", "The device set DEVICE_NEEDS_RESET");
+      }
+      if (status & DeviceStatus.DRIVER_OK) return true;
+      throw new DeviceFault("D-76", "The device was reset by somebody else");
     } catch (error) {
       this.#fail(error as Error);
+      return false;
     }
   }
 
@@ -391,8 +395,8 @@ export class Attachment implements Device {
     let ended = 0;
     let since = performance.now();
     const timer = setInterval(() => {
-      this.#checkAlive();
-      const lanes = [...this.#lanes.values()];
+      if (this.#running) this.#isWell();
+      const lanes = this.#lanes;
       const now = lanes.reduce((sum, lane) => sum + lane.ended, 0);
       if (!this.#running || now !== ended || lanes.every(({ inFlight }) => inFlight === 0)) {
         ended = now;
@@ -411,7 +415,7 @@ export class Attachment implements Device {
   }
 
   #drain(): void {
-    this.#lanes.forEach((lane) => lane.drain());
+    for (let i = 0; i < this.#lanes.length; i++) this.#lanes[i]!.drain();
   }
 
   #hear(message: FromPlugin): void {

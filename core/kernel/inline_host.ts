@@ -69,6 +69,7 @@ export function inlineHost(plugin: Plugin, options: DriverHostOptions): DriverHo
     spins: 2000,
     pump() {
       if (!ended) session.turn();
+      link.pump();
     },
     turn(timeout) {
       // Nobody else arms the queues while somebody attends.
