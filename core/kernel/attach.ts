@@ -244,6 +244,10 @@ export class Attachment implements Device {
   async #greet(): Promise<void> {
     const transport = this.#transport;
     await transport.reset();
+    const quiet = transport.status();
+    if (quiet !== 0) {
+      throw new DeviceFault("D-25", `The device raised its status to ${quiet} after its reset`);
+    }
     transport.addStatus(DeviceStatus.ACKNOWLEDGE);
     transport.addStatus(DeviceStatus.DRIVER);
     const now = transport.status();

@@ -106,6 +106,7 @@ export function findStructures(
       `The notification multiplier ${notifyMultiplier} is neither 0 nor an even power of two`,
     );
   }
+  checkApart([...found]);
   return {
     common: need(COMMON),
     notify: need(NOTIFY),
@@ -113,4 +114,21 @@ export function findStructures(
     isr: need(ISR),
     device: found.get(DEVICE),
   };
+}
+
+/** Structures that overlap cannot both be what they are said to be (D-12). */
+function checkApart(found: readonly (readonly [number, Structure])[]): void {
+  found.forEach(([type, one], i) => {
+    for (const [other, two] of found.slice(i + 1)) {
+      const apart = one.bar !== two.bar || one.offset + one.length <= two.offset ||
+        two.offset + two.length <= one.offset;
+      if (apart) continue;
+      throw new DeviceFault(
+        "D-12",
+        `The ${KINDS[type]!.name} structure overlaps the ${
+          KINDS[other]!.name
+        } structure in BAR ${one.bar}`,
+      );
+    }
+  });
 }
