@@ -9,10 +9,11 @@ import { BlockOperation } from "../core/class/block.ts";
 import type { BlockClient } from "../core/class/block_client.ts";
 import { Status } from "../core/class/lane.ts";
 import type { Device } from "../core/kernel/device.ts";
-import type { QemuPlatform } from "../core/platform/qemu/mod.ts";
+import type { InterruptKind } from "../core/kernel/interrupt_kind.ts";
 import { type DriveOptions, type Kernel, openKernel } from "../mod.ts";
 import "./support/libc.ts";
 import { CAPACITY, MACHINES, pattern, qemuTest, SERIAL, withoutQemu } from "./support/machine.ts";
+import { agrees, differsAt } from "./support/qemu.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -20,8 +21,8 @@ const MIB = 1024 * KIB;
 for (const [name, make] of Object.entries(MACHINES)) {
   const missing = name.startsWith("qemu") ? withoutQemu : undefined;
   for (const isolation of ["process", "inline"] as const) {
-    for (const interrupts of [true, false]) {
-      const how = `${name}, ${isolation}, ${interrupts ? "interrupts" : "polling"}`;
+    for (const interrupts of ["msix", "polling"] as const) {
+      const how = `${name}, ${isolation}, ${interrupts}`;
       Deno.test({
         name: `random and blk: work (${how}${missing ? `; ${missing}` : ""})`,
         ignore: missing !== undefined,
@@ -151,7 +152,7 @@ for (const isolation of ["process", "inline"] as const) {
     await using kernel = await openKernel({
       machine: "qemu",
       qemu: { arguments: ["-blockdev", disk, "-device", "virtio-blk-pci,drive=disk"] },
-      interrupts: false,
+      interrupts: "polling",
       isolation,
     });
     const { client: { slots } } = await kernel.attachFirst("block");
@@ -164,58 +165,18 @@ for (const isolation of ["process", "inline"] as const) {
   });
 }
 
-/** Index of the first byte that differs, -1 if none does: `assertEquals` on megabytes takes seconds. */
-function differsAt(found: Uint8Array, wanted: Uint8Array): number {
-  if (found.length !== wanted.length) return Math.min(found.length, wanted.length);
-  for (let i = 0; i < found.length; i++) if (found[i] !== wanted[i]) return i;
-  return -1;
-}
-
-/** What QEMU calls the features that our drivers use. */
-const FEATURES: Readonly<Record<string, number>> = {
-  VIRTIO_BLK_F_SIZE_MAX: 1,
-  VIRTIO_BLK_F_SEG_MAX: 2,
-  VIRTIO_BLK_F_BLK_SIZE: 6,
-  VIRTIO_BLK_F_FLUSH: 9,
-  VIRTIO_RING_F_INDIRECT_DESC: 28,
-  VIRTIO_RING_F_EVENT_IDX: 29,
-  VIRTIO_F_VERSION_1: 32,
-  VIRTIO_F_IOMMU_PLATFORM: 33,
-};
-
-interface QemuStatus {
-  readonly status: { readonly statuses: readonly string[] };
-  readonly "guest-features": {
-    readonly transports: readonly string[];
-    readonly "dev-features"?: readonly string[];
-    readonly "unknown-dev-features"?: number;
-  };
-}
-
 /** Holds what the kernel says of a device against what it must be, and against what QEMU says. */
-async function checkView(kernel: Kernel, device: Device, interrupts: boolean): Promise<void> {
+async function checkView(kernel: Kernel, device: Device, interrupts: InterruptKind): Promise<void> {
   const view = await device.describe();
   assertEquals(view.status, ["ACKNOWLEDGE", "DRIVER", "FEATURES_OK", "DRIVER_OK"]);
-  assertEquals(view.interrupts, interrupts ? "msix" : "polling");
+  assertEquals(view.interrupts, interrupts);
   assertEquals(view.queues.length, 1);
   const [queue] = view.queues;
   assertEquals([queue!.inFlight, queue!.broken, queue!.overlong], [0, undefined, 0]);
   assert(queue!.completed! > 0 && queue!.completed === queue!.published);
-  assertEquals(queue!.vector !== undefined, interrupts);
+  assertEquals(queue!.vector !== undefined, interrupts === "msix");
 
   if (kernel.platform.kind !== "qemu") return;
-  const { qmp } = kernel.platform as QemuPlatform;
   const names = { entropy: "virtio-rng", block: "virtio-blk" };
-  const all = qmp.execute("x-query-virtio") as { path: string; name: string }[];
-  const { path } = all.find(({ name }) => name === names[device.class])!;
-  const qemu = qmp.execute("x-query-virtio-status", { path }) as QemuStatus;
-  const short = (text: string) => text.split(":")[0]!;
-  assertEquals(
-    qemu.status.statuses.map((text) => short(text).replace("VIRTIO_CONFIG_S_", "")).toSorted(),
-    view.status.toSorted(),
-  );
-  const guest = qemu["guest-features"];
-  const accepted = [...guest.transports, ...guest["dev-features"] ?? []].map(short)
-    .reduce((set, name) => set | 1n << BigInt(FEATURES[name] ?? 127), 0n);
-  assertEquals(`0x${accepted.toString(16)}`, view.features.accepted);
+  await agrees(kernel, device, { id: names[device.class] });
 }

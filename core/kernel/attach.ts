@@ -109,6 +109,8 @@ export class Attachment implements Device {
   #vectors: readonly number[] = [];
   /** The driver's host, while there is one. */
   #host: DriverHost | undefined;
+  /** Of the driver's process, the latest if it was started anew. */
+  #pid: number | undefined;
   #handle: ClientHandle | undefined;
   #grant: Grant | undefined;
   #features = { offered: 0n, usable: 0n, accepted: 0n };
@@ -135,7 +137,7 @@ export class Attachment implements Device {
   }
 
   get pid(): number | undefined {
-    return this.#host?.pid;
+    return this.#pid;
   }
 
   get client(): Clients[DeviceClass] {
@@ -210,6 +212,7 @@ export class Attachment implements Device {
     const legacyOnly = transport.kind === "modern" ? bit(Feature.ANY_LAYOUT) : 0n;
     const own = usable & CORE_FEATURES & ~this.#without & ~legacyOnly;
     const host = this.#host = this.#startHost(own);
+    this.#pid = host.pid;
     this.#incarnation.defer(() => {
       this.#host = undefined;
       host.end();

@@ -18,7 +18,7 @@ export interface Device<C extends DeviceClass = DeviceClass> extends AsyncDispos
   readonly client: Clients[C];
   /** Where the driver runs. */
   readonly isolation: Isolation;
-  /** The driver's process, if it has one of its own. */
+  /** The driver's process, if it has one of its own; the latest one, if it was started anew. */
   readonly pid: number | undefined;
   /** Settles when the device is out of work: with the reason, or undefined if it was stopped in order. */
   readonly gone: Promise<string | undefined>;
