@@ -113,6 +113,8 @@ export class Attachment implements Device {
   #pid: number | undefined;
   #handle: ClientHandle | undefined;
   #grant: Grant | undefined;
+  /** As it was last seen, where it must be compared. */
+  #seenConfig: readonly number[] | undefined;
   #features = { offered: 0n, usable: 0n, accepted: 0n };
   /** Features that stay unused. */
   #without: bigint;
@@ -121,6 +123,8 @@ export class Attachment implements Device {
   /** When it was started anew, lately. */
   readonly #restarts: number[] = [];
   #ending: Promise<void> | undefined;
+  /** Queues that were reset because they were broken, since the device was started. */
+  readonly #mended = new Set<string>();
   /** A report that was asked for; whoever asks meanwhile gets the same. */
   #report: Promise<readonly QueueReport[]> | undefined;
 
@@ -217,7 +221,11 @@ export class Attachment implements Device {
       this.#host = undefined;
       host.end();
     });
-    this.#incarnation.defer(() => transport.reset());
+    this.#incarnation.defer(() => {
+      // Whatever reset the machine may have closed its registers too.
+      this.#device.restore?.();
+      return transport.reset();
+    });
     this.#greeted(await this.#conversation.expect(HELLO_MS, "hello"));
     const plan = await this.#negotiate({
       features: driverFeatures(usable),
@@ -381,6 +389,18 @@ export class Attachment implements Device {
     }
   }
 
+  /** A device that does not interrupt tells of changed configuration to nobody who does not ask. */
+  #compareConfig(): void {
+    if (this.#interrupts.kind !== "polling") return;
+    try {
+      const before = this.#seenConfig;
+      const now = this.#seenConfig = this.#config();
+      if (before && now.some((byte, i) => byte !== before[i])) this.#configChanged();
+    } catch (error) {
+      this.#fail(error as Error);
+    }
+  }
+
   /** Looks whether the device still works: it may call for help, or have been reset behind our back. */
   #isWell(): boolean {
     try {
@@ -402,7 +422,7 @@ export class Attachment implements Device {
     let ended = 0;
     let since = performance.now();
     const timer = setInterval(() => {
-      if (this.#running) this.#isWell();
+      if (this.#running && this.#isWell()) this.#compareConfig();
       const lanes = this.#lanes;
       const now = lanes.reduce((sum, lane) => sum + lane.ended, 0);
       if (!this.#running || now !== ended || lanes.every(({ inFlight }) => inFlight === 0)) {
@@ -469,7 +489,9 @@ export class Attachment implements Device {
       }
       if (because) {
         const fault = new DeviceFault(because.rule, `On queue ${name} the device ${because.what}`);
-        if (this.#countRestarts() >= restarts) throw fault;
+        // What a reset of the queue did not cure is a matter for the whole device.
+        if (this.#countRestarts() >= restarts || this.#mended.has(name)) throw fault;
+        this.#mended.add(name);
         this.#restarts.push(performance.now());
         log(`${this.address} ${this.driver}: resetting the queue: ${fault.message}`);
       }
@@ -508,6 +530,7 @@ export class Attachment implements Device {
       this.#restarts.push(performance.now());
       try {
         this.#link.restart();
+        this.#mended.clear();
         this.#conversation = new Conversation();
         await this.#initialise();
         return;
@@ -579,6 +602,8 @@ export class Attachment implements Device {
     try {
       this.#host!.send({ type: "inspect" });
       return (await this.#conversation.expect(ANSWER_MS, "report")).queues;
+    } catch {
+      return []; // it is on its way out, or anew
     } finally {
       this.#report = undefined;
     }

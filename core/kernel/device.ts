@@ -43,7 +43,7 @@ export interface DeviceDescription {
   readonly pid?: number;
   /** Names of the status bits that are set. */
   readonly status: readonly string[];
-  /** How often it was started anew in the last minute. */
+  /** How often it, or one of its queues, was started anew in the last minute. */
   readonly restarts: number;
   /** Feature sets in hexadecimal, and what became of each feature that was offered. */
   readonly features: {

@@ -1,0 +1,230 @@
+/**
+ * Devices of a QEMU for tests: disks on files that are read without this project, and QEMU's own view of what the
+ * kernel did with each device.
+ *
+ * @module
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import type { BlockClient } from "../../core/class/block_client.ts";
+import type { EntropyClient } from "../../core/class/entropy_client.ts";
+import type { Device, DeviceDescription } from "../../core/kernel/device.ts";
+import type { QemuPlatform, Qmp } from "../../core/platform/qemu/mod.ts";
+import { DRIVERS } from "../../drivers.ts";
+import { type Kernel, openKernel, type OpenOptions } from "../../mod.ts";
+import { pattern } from "./machine.ts";
+
+const KIB = 1024;
+
+/** A kernel on a QEMU with these devices. Its own drivers may run inline. */
+export function openQemuKernel(
+  qemu: readonly string[],
+  options: OpenOptions = {},
+  machine: "q35" | "pc" = "q35",
+): Promise<Kernel> {
+  return openKernel({
+    machine: "qemu",
+    qemu: { machine, arguments: qemu },
+    drivers: DRIVERS,
+    ...options,
+  });
+}
+
+/** QEMU's control interface. */
+export function qmpOf(kernel: Kernel): Qmp {
+  return (kernel.platform as QemuPlatform).qmp;
+}
+
+/** A disk on a raw file of its own, which goes with the test. */
+export class FileDisk implements Disposable {
+  /** Its name in QEMU. */
+  readonly id: string;
+  /** Path of the file. */
+  readonly file: string;
+  /** What should stand on it. */
+  readonly wanted: Uint8Array<ArrayBuffer>;
+  readonly #options: string;
+
+  /** @param options For `virtio-blk-pci`; begins with a comma, unless empty. */
+  constructor(id: string, capacity: number, options: string) {
+    this.id = id;
+    this.file = Deno.makeTempFileSync({ prefix: "virtio-disk-" });
+    Deno.truncateSync(this.file, capacity);
+    this.wanted = new Uint8Array(capacity);
+    this.#options = options;
+  }
+
+  /** For QEMU. */
+  get arguments(): readonly string[] {
+    return [
+      ...["-blockdev", `driver=file,filename=${this.file},node-name=${this.id}`],
+      ...["-device", `virtio-blk-pci,id=${this.id},drive=${this.id}${this.#options}`],
+    ];
+  }
+
+  /** Says where the file is not what it should be: the index of the first such byte, or -1. */
+  differsAt(): number {
+    return differsAt(Deno.readFileSync(this.file), this.wanted);
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.file);
+  }
+}
+
+/** Index of the first byte that differs, -1 if none does: `assertEquals` on megabytes takes seconds. */
+export function differsAt(found: Uint8Array, wanted: Uint8Array): number {
+  if (found.length !== wanted.length) return Math.min(found.length, wanted.length);
+  for (let i = 0; i < found.length; i++) if (found[i] !== wanted[i]) return i;
+  return -1;
+}
+
+/** Writes to a disk in several sizes, many at once, and reads it back; `wanted` follows. */
+export async function useDisk(
+  client: BlockClient,
+  wanted: Uint8Array,
+  seed = 0,
+  many = 200,
+): Promise<void> {
+  const write = (offset: number, length: number, seed: number) => {
+    const bytes = pattern(length, seed);
+    wanted.set(bytes, offset);
+    return client.write(offset, bytes);
+  };
+  const check = async (offset: number, length: number) => {
+    const differs = differsAt(
+      await client.read(offset, length),
+      wanted.subarray(offset, offset + length),
+    );
+    assertEquals(differs, -1, `${length} bytes at ${offset}`);
+  };
+  const end = wanted.length;
+  const extents: readonly (readonly [offset: number, length: number])[] = [
+    [0, 512],
+    [1536, 2048],
+    [64 * KIB - 512, 1024],
+    [128 * KIB, 64 * KIB + 512],
+    [end - 512, 512],
+    [end - 200 * KIB, 180 * KIB],
+  ];
+  for (const [i, [offset, length]] of extents.entries()) {
+    await write(offset, length, seed + i);
+    await check(offset, length);
+  }
+  const all = Array.from({ length: many }, (_, i) => [256 * KIB + (i * 7 % many) * 2048, 1536, i]);
+  await Promise.all(all.map(([offset, length, i]) => write(offset!, length!, seed + 100 + i!)));
+  await client.flush();
+  await Promise.all(all.map(([offset, length]) => check(offset!, length!)));
+}
+
+/** Reads random bytes in several sizes, many at once: as many as were asked for, and not the same ones. */
+export async function useEntropy(client: EntropyClient): Promise<void> {
+  for (const length of [1, 31, 4096, 20_000]) {
+    assertEquals((await client.read(length)).length, length);
+  }
+  const all = await Promise.all(Array.from({ length: 40 }, () => client.read(64)));
+  assertEquals(new Set(all.map((bytes) => bytes.toHex())).size, all.length);
+  assert(new Set(await client.read(4096)).size === 256, "4 KiB of random bytes have all values");
+}
+
+/** What QEMU calls the features that our drivers use. */
+const FEATURES: Readonly<Record<string, number>> = {
+  VIRTIO_BLK_F_SIZE_MAX: 1,
+  VIRTIO_BLK_F_SEG_MAX: 2,
+  VIRTIO_BLK_F_RO: 5,
+  VIRTIO_BLK_F_BLK_SIZE: 6,
+  VIRTIO_BLK_F_FLUSH: 9,
+  VIRTIO_BLK_F_MQ: 12,
+  VIRTIO_F_ANY_LAYOUT: 27,
+  VIRTIO_RING_F_INDIRECT_DESC: 28,
+  VIRTIO_RING_F_EVENT_IDX: 29,
+  VIRTIO_F_VERSION_1: 32,
+  VIRTIO_F_IOMMU_PLATFORM: 33,
+  VIRTIO_F_RING_PACKED: 34,
+};
+
+interface QemuStatus {
+  readonly status: { readonly statuses: readonly string[] };
+  readonly "guest-features": {
+    readonly transports: readonly string[];
+    readonly "dev-features"?: readonly string[];
+    readonly "unknown-dev-features"?: number;
+  };
+}
+
+/** QEMU's own view of a queue. */
+export interface QemuQueue {
+  readonly "vring-num": number;
+  readonly "used-idx": number;
+  readonly "last-avail-idx": number;
+  readonly inuse: number;
+}
+
+const short = (text: string) => text.split(":")[0]!;
+
+function pathOf(qmp: Qmp, device: string): string {
+  const all = qmp.execute("x-query-virtio") as readonly { path: string; name: string }[];
+  const found = all.find(({ path, name }) =>
+    path === `/machine/peripheral/${device}/virtio-backend` || name === device
+  );
+  assert(found, `QEMU knows no ${device}`);
+  return found.path;
+}
+
+/**
+ * Status and features of a device as QEMU has them.
+ *
+ * @param device The id that it was given, or QEMU's name of its kind if there is but one.
+ */
+export function qemuView(qmp: Qmp, device: string): { status: string[]; features: string } {
+  const found = qmp.execute("x-query-virtio-status", { path: pathOf(qmp, device) }) as QemuStatus;
+  const guest = found["guest-features"];
+  const accepted = [...guest.transports, ...guest["dev-features"] ?? []].map(short)
+    .reduce((set, name) => set | 1n << BigInt(FEATURES[name] ?? 127), 0n);
+  return {
+    status: found.status.statuses
+      .map((text) => short(text).replace("VIRTIO_CONFIG_S_", "")).toSorted(),
+    features: `0x${(accepted | BigInt(guest["unknown-dev-features"] ?? 0)).toString(16)}`,
+  };
+}
+
+/** A queue of a device as QEMU has it. */
+export function qemuQueue(qmp: Qmp, device: string, queue: number): QemuQueue {
+  const args = { path: pathOf(qmp, device), queue };
+  return qmp.execute("x-query-virtio-queue-status", args) as QemuQueue;
+}
+
+/** Descriptors that a queue's requests took, if they can be told from their number. */
+export interface Expectation {
+  /** The id that the device was given. */
+  readonly id: string;
+  /** For packed rings: descriptors of each request, if they were all alike. */
+  readonly descriptors?: number;
+}
+
+/** Holds what the kernel says of an idle device against what QEMU says. */
+export async function agrees(
+  kernel: Kernel,
+  device: Device,
+  { id, descriptors }: Expectation,
+): Promise<DeviceDescription> {
+  const qmp = qmpOf(kernel);
+  const view = await device.describe();
+  const status = ["ACKNOWLEDGE", "DRIVER", "DRIVER_OK"];
+  if (view.transport === "modern") status.push("FEATURES_OK");
+  assertEquals(view.status.toSorted(), status.toSorted(), id);
+  const qemu = qemuView(qmp, id);
+  assertEquals(qemu.status, status.toSorted(), id);
+  assertEquals(qemu.features, view.features.accepted, id);
+  for (const { index, kind, size, inFlight, published, completed, broken } of view.queues) {
+    const queue = qemuQueue(qmp, id, index);
+    assertEquals([inFlight, broken, published], [0, undefined, completed], id);
+    assertEquals([queue["vring-num"], queue.inuse], [size, 0], id);
+    assertEquals(queue["used-idx"], queue["last-avail-idx"], id);
+    if (kind === "split") assertEquals(queue["used-idx"], completed! & 0xffff, id);
+    else if (descriptors) {
+      assertEquals(queue["used-idx"], completed! * descriptors % size, id);
+    }
+  }
+  return view;
+}
