@@ -32,6 +32,7 @@ import { Interrupts } from "./interrupts.ts";
 import { Link } from "./link.ts";
 import { checkPlan, type Offered } from "./plan.ts";
 import { processHost } from "./process_host.ts";
+import { Restarts } from "./restarts.ts";
 
 /** A driver that the kernel can start. */
 export interface PluginSource {
@@ -75,10 +76,6 @@ const PROGRESS_MS = 250;
 /** A device may spoil its first start so often, by breaking one of these rules. */
 const STARTS = 3;
 const ANOTHER_TRY: readonly string[] = ["D-20", "D-22"];
-/** Restarts count for so long. */
-const RESTART_WINDOW_MS = 60_000;
-/** The second restart in a row waits so long, and each one after that twice as long as the one before. */
-const BACK_OFF_MS = 100;
 
 /**
  * One device and its driver.
@@ -120,9 +117,11 @@ export class Attachment implements Device {
   #without: bigint;
   /** Whether requests reach the device. */
   #running = false;
-  /** When it was started anew, lately. */
-  readonly #restarts: number[] = [];
+  readonly #restarts: Restarts;
   #ending: Promise<void> | undefined;
+  readonly #ended = new AbortController();
+  /** The last attempt to come back, under way or over. */
+  #recovering: Promise<void> | undefined;
   /** Queues that were reset because they were broken, since the device was started. */
   readonly #mended = new Set<string>();
   /** A report that was asked for; whoever asks meanwhile gets the same. */
@@ -135,6 +134,7 @@ export class Attachment implements Device {
     this.isolation = options.isolation;
     this.#options = options;
     this.#without = options.without;
+    this.#restarts = new Restarts(options.restarts);
     const { promise, resolve } = Promise.withResolvers<string | undefined>();
     this.gone = promise;
     this.#settleGone = resolve;
@@ -471,7 +471,7 @@ export class Attachment implements Device {
     this.#conversation.end(error);
     if (!this.#running) return;
     this.#running = false;
-    this.#recover(error);
+    this.#recovering = this.#recover(error);
   }
 
   /**
@@ -480,7 +480,7 @@ export class Attachment implements Device {
    */
   async #resetQueue(name: string, because?: QueueFault): Promise<void> {
     const transport = this.#transport;
-    const { log, restarts } = this.#options;
+    const { log } = this.#options;
     try {
       const at = this.#grant!.queues.findIndex((queue) => queue.name === name);
       const queue = this.#grant!.queues[at];
@@ -490,9 +490,8 @@ export class Attachment implements Device {
       if (because) {
         const fault = new DeviceFault(because.rule, `On queue ${name} the device ${because.what}`);
         // What a reset of the queue did not cure is a matter for the whole device.
-        if (this.#countRestarts() >= restarts || this.#mended.has(name)) throw fault;
+        if (this.#mended.has(name) || this.#restarts.take() === undefined) throw fault;
         this.#mended.add(name);
-        this.#restarts.push(performance.now());
         log(`${this.address} ${this.driver}: resetting the queue: ${fault.message}`);
       }
       await transport.resetQueue(queue.index);
@@ -519,15 +518,14 @@ export class Attachment implements Device {
   }
 
   async #recover(error: Error): Promise<void> {
-    const { log, restarts } = this.#options;
+    const { log } = this.#options;
     for (let cause = error;;) {
       if (!await this.#tearDown()) return await this.#end(cause.message);
-      const tries = this.#countRestarts();
-      if (tries >= restarts || this.#ending) return await this.#end(cause.message);
+      const wait = this.#restarts.take();
+      if (wait === undefined) return await this.#end(cause.message);
       log(`${this.address} ${this.driver}: starting anew: ${cause.message}`);
-      if (tries > 0) await pause(BACK_OFF_MS * 2 ** (tries - 1));
+      await pause(wait, this.#ended.signal);
       if (this.#ending) return;
-      this.#restarts.push(performance.now());
       try {
         this.#link.restart();
         this.#mended.clear();
@@ -538,12 +536,6 @@ export class Attachment implements Device {
         cause = again as Error;
       }
     }
-  }
-
-  #countRestarts(): number {
-    const since = performance.now() - RESTART_WINDOW_MS;
-    while (this.#restarts.length > 0 && this.#restarts[0]! < since) this.#restarts.shift();
-    return this.#restarts.length;
   }
 
   /**
@@ -576,7 +568,7 @@ export class Attachment implements Device {
       isolation: this.isolation,
       ...(this.pid === undefined ? {} : { pid: this.pid }),
       status: this.#running ? statusNames(this.#transport.status()) : [],
-      restarts: this.#restarts.length,
+      restarts: this.#restarts.count,
       features: {
         offered: featureText(offered),
         accepted: featureText(accepted),
@@ -621,11 +613,13 @@ export class Attachment implements Device {
       }
     }
     await this.#end(undefined);
+    await this.#recovering;
   }
 
   #end(reason: string | undefined): Promise<void> {
     return this.#ending ??= (async () => {
       this.#running = false;
+      this.#ended.abort();
       this.#conversation.end(new PluginGone(reason ?? "the device was stopped"));
       if (reason !== undefined) this.#markFailed();
       await this.#tearDown();
@@ -647,6 +641,16 @@ export class Attachment implements Device {
   }
 }
 
-function pause(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+/** Waits, unless there is nothing to wait for any more. */
+function pause(milliseconds: number, over: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      over.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, milliseconds);
+    if (over.aborted) done();
+    else over.addEventListener("abort", done);
+  });
 }
