@@ -33,6 +33,7 @@ import { Link } from "./link.ts";
 import { checkPlan, type Offered } from "./plan.ts";
 import { processHost } from "./process_host.ts";
 import { Restarts } from "./restarts.ts";
+import { throughWindow } from "./through_window.ts";
 
 /** A driver that the kernel can start. */
 export interface PluginSource {
@@ -178,7 +179,7 @@ export class Attachment implements Device {
   /** Takes the function and what is needed for as long as it is held. */
   #take(): void {
     const { source, loop, interrupts, legacy } = this.#options;
-    const device = this.#stack.use(this.#options.function.open());
+    const device = this.#stack.use(throughWindow(this.#options.function.open(), loop));
     const transport = this.#transport = openTransport(device, legacy);
     const arena = device.dma(source.manifest.limits.memoryMiB * 2 ** 20);
     this.#arena = { ...arena, memory: mapShared(arena.fd, arena.offset, arena.size) };

@@ -116,6 +116,17 @@ export function findStructures(
   };
 }
 
+/** The end of the last structure that a device says it has in a BAR; 0 if it has none there. */
+export function structureExtent(config: Registers, bar: number): number {
+  return capabilities(config)
+    .filter(({ id, offset, length }) =>
+      id === VENDOR_SPECIFIC && length >= 16 && KINDS[config.read8(offset + 3)] !== undefined &&
+      config.read8(offset + 4) === bar
+    )
+    .map(({ offset }) => config.read32(offset + 8) + config.read32(offset + 12))
+    .reduce((most, end) => Math.max(most, end), 0);
+}
+
 /** Structures that overlap cannot both be what they are said to be (D-12). */
 function checkApart(found: readonly (readonly [number, Structure])[]): void {
   found.forEach(([type, one], i) => {

@@ -59,12 +59,10 @@ export const CORE_FEATURES: bigint = [
   Feature.ORDER_PLATFORM,
   Feature.RING_RESET,
   Feature.NOTIFICATION_DATA,
-  Feature.NOTIF_CONFIG_DATA,
 ].map(bit).reduce((all, one) => all | one);
 
 /** Those that change what a doorbell is told, so that drivers' hosts must know of them when they start. */
-export const DOORBELL_FEATURES: bigint = bit(Feature.NOTIFICATION_DATA) |
-  bit(Feature.NOTIF_CONFIG_DATA);
+export const DOORBELL_FEATURES: bigint = bit(Feature.NOTIFICATION_DATA);
 
 /** A feature's name in the specification, or its number if it belongs to a device type. */
 export function featureName(feature: number): string {

@@ -26,7 +26,6 @@ const QUEUE_NOTIFY_OFF = 0x1e;
 const QUEUE_DESC = 0x20;
 const QUEUE_DRIVER = 0x28;
 const QUEUE_DEVICE = 0x30;
-const QUEUE_NOTIF_CONFIG_DATA = 0x38;
 const QUEUE_RESET = 0x3a;
 
 const FEATURE_WORDS = 4;
@@ -161,11 +160,8 @@ export function modernTransport(device: OpenFunction): Transport {
             `${structures.notify.length}`,
         );
       }
-      const value = has(features, Feature.NOTIF_CONFIG_DATA)
-        ? common.read16(QUEUE_NOTIF_CONFIG_DATA)
-        : index;
       const { bar, offset: start } = structures.notify;
-      return device.doorbell(bar, start + offset, value, width);
+      return device.doorbell(bar, start + offset, index, width);
     },
 
     interruptStatus: () => isr.read8(0),

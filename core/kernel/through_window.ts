@@ -1,0 +1,79 @@
+import { clearer, close, eventfd } from "../host/fd.ts";
+import type { InterruptLoop } from "../irq/interrupt_loop.ts";
+import { isIoBar } from "../pci/bars.ts";
+import { BAR0 } from "../pci/config_space.ts";
+import type { Registers } from "../pci/registers.ts";
+import type { OpenFunction } from "../platform/platform.ts";
+import { structureExtent } from "../virtio/capabilities.ts";
+import { pciCfgWindow } from "../virtio/pci_cfg_window.ts";
+
+/** What rings an eventfd. */
+const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
+
+/**
+ * A function whose BARs, where the platform cannot reach them, are reached through the window that a VirtIO device has
+ * in its configuration space (virtio 1.4, 4.1.4.9). It is slow, but it needs no memory space at all.
+ *
+ * Drivers cannot write there: they ring an eventfd, and the core notifies the device of all its queues.
+ */
+export function throughWindow(device: OpenFunction, loop: InterruptLoop): OpenFunction {
+  const windows = new Map<number, Registers>();
+  let relay: { readonly fd: number; readonly rings: Map<number, () => void> } | undefined;
+
+  function window(bar: number): Registers | undefined {
+    const known = windows.get(bar);
+    // A BAR that reads 0 is none; the device would answer for it all the same.
+    if (known || isIoBar(device.config, bar) || device.config.read32(BAR0 + 4 * bar) === 0) {
+      return known;
+    }
+    const length = structureExtent(device.config, bar);
+    const found = length === 0
+      ? undefined
+      : pciCfgWindow(device.config, { bar, offset: 0, length });
+    if (found) windows.set(bar, found);
+    return found;
+  }
+
+  function open(): NonNullable<typeof relay> {
+    const fd = eventfd();
+    const clear = clearer(fd);
+    const rings = new Map<number, () => void>();
+    loop.add(fd, () => {
+      clear();
+      for (const ring of rings.values()) ring();
+    });
+    return { fd, rings };
+  }
+
+  return {
+    config: device.config,
+    dma: (bytes) => device.dma(bytes),
+    vectors: (wanted) => device.vectors(wanted),
+    intx: () => device.intx?.(),
+    unmaskIntx: () => device.unmaskIntx?.(),
+    settle: () => device.settle(),
+    restore: () => device.restore?.(),
+    bar: (index) => device.bar(index) ?? window(index),
+    doorbell(bar, offset, value, width) {
+      if (device.bar(bar)) return device.doorbell(bar, offset, value, width);
+      const registers = window(bar);
+      if (!registers) {
+        throw new RangeError(`Cannot ring a doorbell: the function has no BAR ${bar}`);
+      }
+      relay ??= open();
+      // Each queue once, however often its doorbell is asked for.
+      const ring = width === 2
+        ? () => registers.write16(offset, value)
+        : () => registers.write32(offset, value);
+      relay.rings.set(value, ring);
+      return { fd: relay.fd, message: ONE };
+    },
+    [Symbol.dispose]() {
+      if (relay) {
+        loop.remove(relay.fd);
+        close(relay.fd);
+      }
+      device[Symbol.dispose]();
+    },
+  };
+}
