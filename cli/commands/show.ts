@@ -1,7 +1,9 @@
 import type { AnyDevice, DeviceDescription } from "../../core/kernel/device.ts";
 import type { Node } from "../../core/kernel/kernel.ts";
 import { capabilities, type Capability } from "../../core/pci/capabilities.ts";
-import { findStructures, type Structures } from "../../core/virtio/capabilities.ts";
+import { findStructures, type Structure, type Structures } from "../../core/virtio/capabilities.ts";
+import { type SharedMemoryRegion, sharedMemoryRegions } from "../../core/virtio/shared_memory.ts";
+import { vendorCapabilities } from "../../core/virtio/vendor_capabilities.ts";
 import type { Command, Context } from "../command.ts";
 import { EXIT, type ExitCode, exitCode, messageOf } from "../exit.ts";
 import { machineJson, nodeJson, printJson } from "../json.ts";
@@ -73,11 +75,26 @@ async function describeIfHarmless(
   }
 }
 
+/** What a device's capabilities say of it. */
+interface VirtioFacts extends Structures {
+  readonly sharedMemory: readonly SharedMemoryRegion[];
+  /** Both in hexadecimal. */
+  readonly vendor: readonly { readonly vendor: string; readonly data: string }[];
+}
+
 /** A function that is VirtIO in name only is found out here; where only the header can be read, nothing is. */
-function findVirtio({ identity, function: { config } }: Node): Structures | undefined {
+function findVirtio({ identity, function: { config } }: Node): VirtioFacts | undefined {
   if (!identity.virtio || capabilities(config).length === 0) return undefined;
   // The sizes of BARs are not known before a function is taken; whoever takes it checks them.
-  return findStructures(config, () => Infinity);
+  const anySize = () => Infinity;
+  return {
+    ...findStructures(config, anySize),
+    sharedMemory: sharedMemoryRegions(config, anySize),
+    vendor: vendorCapabilities(config).map(({ vendor, data }) => ({
+      vendor: hex(vendor, 4),
+      data: data.toHex(),
+    })),
+  };
 }
 
 function attempt<T>(look: () => T): Found<T> {
@@ -112,7 +129,7 @@ function identityFacts(context: Context, { function: { address }, identity }: No
 
 function capabilityFacts(
   listed: Found<readonly Capability[]>,
-  structures: Found<Structures | undefined>,
+  structures: Found<VirtioFacts | undefined>,
 ): Fact[] {
   const list = "value" in listed ? listed.value : [];
   return [
@@ -122,15 +139,19 @@ function capabilityFacts(
   ];
 }
 
-function structureFacts(structures: Structures | undefined): Fact[] {
+function structureFacts(structures: VirtioFacts | undefined): Fact[] {
   if (!structures) return [];
-  const { common, notify, notifyMultiplier, isr, device } = structures;
-  const parts = { common, notify, isr, device };
-  return Object.entries(parts).map(([name, part]): Fact => [
-    `${name}`,
-    part && `${part.length} bytes at 0x${part.offset.toString(16)} of BAR ${part.bar}` +
-      (part === notify ? `, ${notifyMultiplier} for each queue_notify_off` : ""),
-  ]);
+  const { common, notify, notifyMultiplier, isr, device, sharedMemory, vendor } = structures;
+  const place = ({ bar, offset, length }: Structure) =>
+    `${length} bytes at 0x${offset.toString(16)} of BAR ${bar}`;
+  return [
+    ["common", place(common)],
+    ["notify", `${place(notify)}, ${notifyMultiplier} for each queue_notify_off`],
+    ["isr", place(isr)],
+    ["device", device && place(device)],
+    ...sharedMemory.map((region): Fact => [`memory ${region.id}`, place(region)]),
+    ...vendor.map(({ vendor, data }): Fact => [`vendor ${vendor}`, data]),
+  ];
 }
 
 function driverFacts({ manifest, function: { kernelDriver, refusal } }: Node): Fact[] {
@@ -178,7 +199,7 @@ function showJson(
   kernel: Kernel,
   node: Node,
   listed: Found<readonly Capability[]>,
-  structures: Found<Structures | undefined>,
+  structures: Found<VirtioFacts | undefined>,
   work: Found<DeviceDescription | undefined>,
 ): void {
   const list = "value" in listed ? listed.value : [];
