@@ -362,7 +362,7 @@ const ONCE: Readonly<Record<string, { readonly lies: () => Lie; readonly says: R
   },
   "never answers in its first life": {
     lies: () => during(lie("D-64"), (life) => life === 1),
-    says: /finished none of its requests for 300 ms/,
+    says: /finished none of its requests for 1500 ms/,
   },
   "forgets everything": { lies: () => lie("D-76"), says: /finished none of its requests|D-\d\d/ },
   "needs a reset": { lies: () => lie("D-77"), says: /DEVICE_NEEDS_RESET/ },
@@ -380,7 +380,7 @@ for (const [name, { lies, says }] of Object.entries(ONCE)) {
             drivers: DRIVERS,
             isolation,
             interrupts,
-            requestDeadline: 300,
+            requestDeadline: 1500,
             // A queue that is reset alone is another matter; see below.
             without: bit(Feature.RING_RESET),
             log: (line) => lines.push(line),
@@ -396,7 +396,7 @@ for (const [name, { lies, says }] of Object.entries(ONCE)) {
           const anew = lines.filter((line) => line.includes("starting anew"));
           assertEquals(anew.length, 1);
           // Nobody tells the core of a device without interrupts that it needs a reset, so it shows later.
-          const polled = interrupts === "polling" && /finished none of its requests for 300 ms/;
+          const polled = interrupts === "polling" && /finished none of its requests for 1500 ms/;
           assertMatch(anew[0]!, polled && !says.test(anew[0]!) ? polled : says);
           assertEquals(differsAt(await disk.client.read(0, CAPACITY), load.wanted), -1);
           assertEquals((await random.client.read(32)).length, 32);
@@ -430,7 +430,7 @@ for (const isolation of ["process", "inline"] as const) {
           devices: [packed ? fitted(disk, { with: RING_PACKED }) : disk],
           drivers: DRIVERS,
           isolation,
-          requestDeadline: 300,
+          requestDeadline: 1500,
           log: (line) => lines.push(line),
         });
         const device = await kernel.attachFirst("block");
@@ -468,7 +468,7 @@ Deno.test("a disk that loses one request: it is asked again, and the request end
       devices: [lying(SIMULATED(), neverAnswers(20))],
       drivers: DRIVERS,
       isolation,
-      requestDeadline: 300,
+      requestDeadline: 1500,
     });
     const disk = await kernel.attachFirst("block");
     const load = new Load(disk.client);
@@ -622,7 +622,7 @@ for (const isolation of ["process", "inline"] as const) {
           {
             await using kernel = await openQemuKernel(
               [...file.arguments, "-device", `virtio-rng-pci,id=rng${form}`],
-              { isolation, interrupts, requestDeadline: 400 },
+              { isolation, interrupts, requestDeadline: 1500 },
             );
             const disk = await kernel.attachFirst("block");
             const random = await kernel.attachFirst("entropy");
