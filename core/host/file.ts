@@ -1,4 +1,4 @@
-import { check, errno } from "./os_error.ts";
+import { check } from "./os_error.ts";
 import { cString, libc } from "./libc.ts";
 import { close, read } from "./fd.ts";
 
@@ -95,6 +95,3 @@ export function environment(): Record<string, string> {
     return [entry.slice(0, equals), entry.slice(equals + 1)];
   }));
 }
-
-/** The error number of the last call; for callers that treat some failures as an answer. */
-export { errno };

@@ -56,13 +56,15 @@ export class DriverSession {
 
   /** Answers all messages that are there. */
   mail(): void {
-    this.#guard(() => {
+    try {
       for (;;) {
         const message = this.#port.inbox.receive();
         if (message === undefined || this.#ended) return;
         this.#answer(message as ToPlugin);
       }
-    });
+    } catch (error) {
+      this.#fault(error);
+    }
   }
 
   /** Lets the driver work, and shows what it did to device and client. */
@@ -236,14 +238,6 @@ export class DriverSession {
       if (this.#going) ring(data);
       else this.#early.add(name);
     };
-  }
-
-  #guard(work: () => void): void {
-    try {
-      work();
-    } catch (error) {
-      this.#fault(error);
-    }
   }
 
   #fault(error: unknown): void {

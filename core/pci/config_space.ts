@@ -15,8 +15,6 @@ export const COMMAND = 0x04;
 export const STATUS = 0x06;
 /** 8 bits. */
 export const REVISION_ID = 0x08;
-/** 24 bits: programming interface, subclass, class. */
-export const CLASS_CODE = 0x09;
 /** 8 bits: layout of the rest in bits 0 to 6, more functions in bit 7. */
 export const HEADER_TYPE = 0x0e;
 /** 32 bits each; six in a device, two in a bridge. */
