@@ -1,11 +1,21 @@
 import type { Io } from "./io.ts";
-import type { Options } from "./options.ts";
+import type { Given, Options } from "./options.ts";
 import type { Style } from "./style.ts";
 import type { ExitCode } from "./exit.ts";
 
+/** An option that not all commands have. */
+export interface CommandOption {
+  /** What the user types after `--`. */
+  readonly name: string;
+  /** What its value is, as in a usage line, for example `"<file>"`; it takes none if absent. */
+  readonly value?: string;
+  /** What it does, without a full stop. */
+  readonly summary: string;
+}
+
 /** One command of the program. */
 export interface Command {
-  /** What the user types. */
+  /** What the user types: a word, or a noun and a verb. */
   readonly name: string;
   /** One line for the list of commands, without a full stop. */
   readonly summary: string;
@@ -13,6 +23,8 @@ export interface Command {
   readonly usage: string;
   /** How many arguments it takes, least and most. */
   readonly words: readonly [number, number];
+  /** Options of its own. A name that several commands have means the same in all of them. */
+  readonly options?: readonly CommandOption[];
   /** Command lines to copy, and what each does. */
   readonly examples: readonly (readonly [string, string])[];
   /** What else is to be known, as lines. */
@@ -29,6 +41,8 @@ export interface Context {
   readonly options: Options;
   /** The command's arguments. */
   readonly words: readonly string[];
+  /** Its own options as they were given; `true` for one without a value. */
+  readonly given: Given;
   /** Aborted when the command must end: time is over, or somebody interrupted it. */
   readonly signal: AbortSignal;
   /** Colours. */

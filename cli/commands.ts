@@ -1,4 +1,4 @@
-import type { Command } from "./command.ts";
+import type { Command, CommandOption } from "./command.ts";
 import { check } from "./commands/check.ts";
 import { drivers } from "./commands/drivers.ts";
 import { explain } from "./commands/explain.ts";
@@ -7,3 +7,10 @@ import { show } from "./commands/show.ts";
 
 /** All commands, in the order in which help lists them. */
 export const COMMANDS: readonly Command[] = [ls, show, check, drivers, explain];
+
+/** All options that some of them have, each once. */
+export const OWN_OPTIONS: readonly CommandOption[] = [
+  ...new Map(
+    COMMANDS.flatMap(({ options = [] }) => options).map((option) => [option.name, option]),
+  ).values(),
+];

@@ -12,6 +12,7 @@ import type { AnyDevice } from "../core/kernel/device.ts";
 import { parseManifest } from "../core/plugin/manifest.ts";
 import type { OpenOptions } from "../mod.ts";
 import type { Disk } from "./check/block.ts";
+import type { Input } from "./io.ts";
 import { run } from "./main.ts";
 import type { Machine } from "./options.ts";
 import type { Kernel, System } from "./system.ts";
@@ -33,6 +34,7 @@ export interface World {
   readonly terminal?: boolean;
   readonly environment?: Record<string, string>;
   readonly signal?: AbortSignal;
+  readonly input?: Input;
   readonly entropy?: Entropy;
   readonly disk?: Disk;
   /** Of all functions of the host. */
@@ -46,11 +48,15 @@ export interface World {
   readonly describe?: Error;
 }
 
+const NO_INPUT: Input = { terminal: false, read: () => Promise.resolve(null), raw() {} };
+
 /** Runs a command line in a made-up world. */
 export async function runFake(line: string, world: World = {}): Promise<Ran> {
   const calls: string[] = [], out: string[] = [], err: string[] = [];
   const exit = await run(line.split(" ").filter((word) => word !== ""), {
     out: (text) => out.push(text),
+    write: (bytes) => void out.push(new TextDecoder("latin1").decode(bytes)),
+    input: world.input ?? NO_INPUT,
     err: (text) => err.push(text),
     terminal: world.terminal ?? false,
     environment: world.environment ?? {},
@@ -197,6 +203,7 @@ function fakeDevice(
           ],
         },
         interrupts,
+        statistics: {},
         transport: "modern",
         queues: [{
           name: "requests",

@@ -17,7 +17,6 @@ const OPTIONS: readonly (readonly [string, string])[] = [
   ["--plugins <dir>", "a folder with drivers, beside our own; may be repeated"],
   ["--json", 'data as JSON, with "schema": 1'],
   ["--timeout <seconds>", "give up after that (120); exit status 124"],
-  ["--write", "check: may overwrite disks of this machine"],
   ["-q, --quiet", "no talk on stderr but errors"],
   ["-v, --verbose", "more talk on stderr"],
   ["--no-color", "no colours, as with NO_COLOR=1 or without a terminal"],
@@ -54,8 +53,22 @@ export function programHelp(): string {
   ].join("\n");
 }
 
+/** Help for the noun of several commands. */
+export function nounHelp(noun: string): string {
+  const commands = COMMANDS.filter(({ name }) => name.startsWith(`${noun} `));
+  return [
+    "Examples:",
+    ...table(commands.flatMap(({ examples }) => examples.slice(0, 1)).map(onCommandLine)),
+    "",
+    "Commands:",
+    ...table(commands.map(({ name, usage, summary }) => [`${name} ${usage}`.trim(), summary])),
+  ].join("\n");
+}
+
 /** Help for one command. */
-export function commandHelp({ name, usage, summary, examples, notes }: Command): string {
+export function commandHelp(
+  { name, usage, summary, options = [], examples, notes }: Command,
+): string {
   return [
     `${summary}.`,
     "",
@@ -65,8 +78,18 @@ export function commandHelp({ name, usage, summary, examples, notes }: Command):
     `Usage: ${`${PROGRAM} ${name} ${usage}`.trim()} [options]`,
     "",
     ...notes,
-    "",
-    "Options are the same for all commands: --help without a command lists them.",
+    ...(notes.length > 0 ? [""] : []),
+    ...(options.length > 0
+      ? [
+        "Options:",
+        ...table(options.map((option) => [
+          [`--${option.name}`, option.value ?? ""].join(" ").trim(),
+          option.summary,
+        ])),
+        "",
+      ]
+      : []),
+    "The other options are the same for all commands: --help without a command lists them.",
   ].join("\n");
 }
 

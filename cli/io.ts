@@ -5,10 +5,14 @@ import type { System } from "./system.ts";
 export interface Io {
   /** Writes a line of data to the standard output. */
   out(line: string): void;
+  /** Writes bytes of data to the standard output. */
+  write(bytes: Uint8Array): void;
   /** Writes a line of talk to the standard error. */
   err(line: string): void;
   /** Whether the standard output is a terminal. */
   readonly terminal: boolean;
+  /** The standard input. */
+  readonly input: Input;
   /** The environment of the process. */
   readonly environment: Readonly<Record<string, string>>;
   /** Aborted with the reason when somebody wants the program to end. */
@@ -17,4 +21,18 @@ export interface Io {
   readonly system: System;
   /** Names for PCI numbers; read at first use. */
   names(): PciNames;
+}
+
+/** The standard input. */
+export interface Input {
+  /** Whether a person types there. */
+  readonly terminal: boolean;
+  /**
+   * Reads what is there, waiting for it if necessary.
+   *
+   * @returns How many bytes were put into `into`; null at the end.
+   */
+  read(into: Uint8Array): Promise<number | null>;
+  /** On a terminal: whether each key comes at once, unechoed and without a meaning. */
+  raw(on: boolean): void;
 }

@@ -1,7 +1,8 @@
 import { formatAddress, parseAddress } from "../core/pci/address.ts";
-import type { AnyDevice } from "../core/kernel/device.ts";
+import type { AnyDevice, Device } from "../core/kernel/device.ts";
 import type { Node } from "../core/kernel/kernel.ts";
-import type { Context } from "./command.ts";
+import type { DeviceClass } from "../core/plugin/manifest.ts";
+import type { CommandOption, Context } from "./command.ts";
 import { CliError, EXIT, usageError } from "./exit.ts";
 import type { Machine } from "./options.ts";
 import type { Kernel } from "./system.ts";
@@ -31,6 +32,75 @@ export async function openKernel(context: Context, usual: Machine = "host"): Pro
   );
   context.detail(`It is ${kernel.platform.description}`);
   return kernel;
+}
+
+/** The option of commands that work with one device. */
+export const DEVICE_OPTION: CommandOption = {
+  name: "device",
+  value: "<address>",
+  summary: "the PCI address of the device; else the first that fits is taken",
+};
+
+/** A device at work, and the machine that it is in. Disposing it stops both. */
+export interface DeviceInUse<C extends DeviceClass> extends AsyncDisposable {
+  /** The machine. */
+  readonly kernel: Kernel;
+  /** The device. */
+  readonly device: Device<C>;
+}
+
+/**
+ * Opens the machine that the user named, and puts one device of these classes to work: that of {@linkcode
+ * DEVICE_OPTION}, else the first.
+ *
+ * @throws {CliError} With status 3 if there is none, 4 if it must not be taken.
+ */
+export async function useDevice<C extends DeviceClass>(
+  context: Context,
+  ...classes: readonly C[]
+): Promise<DeviceInUse<C>> {
+  await using stack = new AsyncDisposableStack();
+  const kernel = stack.use(await openKernel(context));
+  const device = stack.use(await attach(context, kernel, nodeOf(context, kernel, classes)));
+  const kept = stack.move();
+  return {
+    kernel,
+    device: device as Device as Device<C>,
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  };
+}
+
+function nodeOf(context: Context, kernel: Kernel, classes: readonly DeviceClass[]): Node {
+  const fits = ({ manifest }: Node) => manifest !== undefined && classes.includes(manifest.class);
+  const wanted = classes.join(" or ");
+  const { device: word } = context.given;
+  if (typeof word === "string") {
+    const node = findNode(kernel, word);
+    const { address, refusal } = node.function;
+    if (!fits(node)) {
+      throw new CliError(
+        EXIT.notFound,
+        `Cannot use ${address}: no driver for a device of class ${wanted} fits it; ls shows all devices`,
+      );
+    }
+    if (refusal !== undefined) {
+      throw new CliError(EXIT.refused, `Cannot use ${address}: ${refusal}`);
+    }
+    return node;
+  }
+  const fitting = kernel.nodes.filter(fits);
+  const node = fitting.find(isDrivable);
+  if (node) return node;
+  const [refused] = fitting;
+  if (refused) {
+    const { address, refusal } = refused.function;
+    throw new CliError(EXIT.refused, `Cannot use ${address}: ${refusal}`);
+  }
+  throw new CliError(
+    EXIT.notFound,
+    `Cannot find a device of class ${wanted} on the ${kernel.platform.kind} machine ` +
+      `(${kernel.platform.description}). Another machine: --machine host, qemu or simulated`,
+  );
 }
 
 /** Puts the device of a node to work. */

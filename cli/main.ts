@@ -6,13 +6,13 @@
 import { abortable } from "@std/async";
 import deno from "../deno.json" with { type: "json" };
 import type { Command, Context } from "./command.ts";
-import { COMMANDS } from "./commands.ts";
+import { COMMANDS, OWN_OPTIONS } from "./commands.ts";
 import { checkAnything } from "./commands/check.ts";
 import { CliError, EXIT, type ExitCode, exitCode, messageOf, usageError } from "./exit.ts";
-import { commandHelp, programHelp } from "./help.ts";
+import { commandHelp, nounHelp, programHelp } from "./help.ts";
 import type { Io } from "./io.ts";
 import { SCHEMA } from "./json.ts";
-import { type Options, parseOptions } from "./options.ts";
+import { type Given, type Options, parseOptions } from "./options.ts";
 import { printable } from "./printable.ts";
 import { styleFor } from "./style.ts";
 import { suggest } from "./suggest.ts";
@@ -29,9 +29,10 @@ const GRACE = 5000;
 export async function run(args: readonly string[], io: Io): Promise<ExitCode> {
   let options: Options | undefined;
   try {
-    options = parseOptions(args);
-    const [name, ...words] = options.words;
-    const command = name === undefined ? undefined : findCommand(name);
+    options = parseOptions(args, OWN_OPTIONS);
+    const [first] = options.words;
+    const command = findCommand(options.words);
+    const words = options.words.slice(command?.name.split(" ").length ?? 0);
     if (options.version) {
       const { version } = deno;
       io.out(
@@ -40,13 +41,14 @@ export async function run(args: readonly string[], io: Io): Promise<ExitCode> {
       return EXIT.done;
     }
     if (options.help) {
-      io.out(command ? commandHelp(command) : programHelp());
+      io.out(
+        command ? commandHelp(command) : first === undefined ? programHelp() : nounHelp(first),
+      );
       return EXIT.done;
     }
+    if (first !== undefined && !command) throw verbMissing(options.words);
     if (command) checkWords(command, words);
-    if (options.write && command?.name !== "check") {
-      throw usageError("Cannot use --write here: it is for the command check");
-    }
+    checkGiven(command, options.given);
     return await runLimited(command?.run ?? checkAnything, { io, options, words });
   } catch (error) {
     io.err(printable(`error: ${messageOf(error)}`));
@@ -57,14 +59,40 @@ export async function run(args: readonly string[], io: Io): Promise<ExitCode> {
   }
 }
 
-function findCommand(name: string): Command {
-  const command = COMMANDS.find((candidate) => candidate.name === name);
-  if (command) return command;
-  const names = COMMANDS.map((candidate) => candidate.name);
+/** The command that the words begin with; none if there are none, or only the noun of several. */
+function findCommand([noun, verb]: readonly string[]): Command | undefined {
+  if (noun === undefined) return undefined;
+  const command = COMMANDS.find(({ name }) => name === noun || name === `${noun} ${verb}`);
+  const nouns = [...new Set(COMMANDS.map(({ name }) => name.split(" ")[0]!))];
+  if (command || nouns.includes(noun)) return command;
   throw usageError(
-    `Unknown command ${JSON.stringify(name)}.${suggest(name, names)} ` +
-      `The commands are ${names.join(", ")}; run with --help for more`,
+    `Unknown command ${JSON.stringify(noun)}.${suggest(noun, nouns)} ` +
+      `The commands are ${nouns.join(", ")}; run with --help for more`,
   );
+}
+
+function verbMissing([noun, verb]: readonly string[]): Error {
+  const verbs = COMMANDS.filter(({ name }) => name.startsWith(`${noun} `))
+    .map(({ name }) => name.slice(noun!.length + 1));
+  const found = verb === undefined
+    ? `Cannot run ${noun} alone.`
+    : `Unknown command ${JSON.stringify(`${noun} ${verb}`)}.${suggest(verb, verbs)}`;
+  return usageError(
+    `${found} What ${noun} takes is ${verbs.join(", ")}; ${noun} --help tells more`,
+  );
+}
+
+/** Refuses options that other commands have. */
+function checkGiven(command: Command | undefined, given: Given): void {
+  for (const name of Object.keys(given)) {
+    const has = ({ options = [] }: Command) => options.some((option) => option.name === name);
+    if (command && has(command)) continue;
+    const owners = COMMANDS.filter(has).map((candidate) => candidate.name);
+    throw usageError(
+      `Cannot use --${name} here: it is for the command${owners.length > 1 ? "s" : ""} ` +
+        owners.join(", "),
+    );
+  }
 }
 
 function checkWords(
@@ -97,6 +125,7 @@ async function runLimited(
     options,
     words,
     signal,
+    given: options.given,
     style: styleFor(io, options.color),
     talk: options.quiet ? () => {} : tell,
     detail: options.verbose ? tell : () => {},

@@ -1,5 +1,6 @@
 import { parseArgs } from "@std/cli";
 import { type InterruptKind, INTERRUPTS } from "../core/kernel/interrupt_kind.ts";
+import type { CommandOption } from "./command.ts";
 import { usageError } from "./exit.ts";
 import { suggest } from "./suggest.ts";
 
@@ -29,8 +30,6 @@ export interface Options {
   readonly timeout: number;
   /** Print JSON instead of text. */
   readonly json: boolean;
-  /** `check` may write to disks of this machine. */
-  readonly write: boolean;
   /** Print help. */
   readonly help: boolean;
   /** Print the version. */
@@ -43,28 +42,40 @@ export interface Options {
   readonly color: boolean;
   /** What follows `--`: for QEMU. */
   readonly qemuArguments: readonly string[];
+  /** Options that not all commands have, as they were given. */
+  readonly given: Given;
 }
 
-const FLAGS = ["json", "write", "legacy", "help", "version", "quiet", "verbose", "color"] as const;
+/** Options that were given, by name: their values, `true` where there is none. */
+export type Given = Readonly<Record<string, string | true>>;
+
+const FLAGS = ["json", "legacy", "help", "version", "quiet", "verbose", "color"] as const;
 const VALUES = ["machine", "board", "isolation", "interrupts", "plugins", "timeout"] as const;
 const NAMES = [...FLAGS.filter((name) => name !== "color"), ...VALUES, "no-color"];
 
 /**
  * Takes a command line apart.
  *
+ * @param own Options that some command has.
  * @throws {CliError} With status 2, if an option or its value is wrong.
  */
-export function parseOptions(args: readonly string[]): Options {
+export function parseOptions(
+  args: readonly string[],
+  own: readonly CommandOption[] = [],
+): Options {
+  const ownValues = own.filter(({ value }) => value !== undefined).map(({ name }) => name);
+  const ownFlags = own.filter(({ value }) => value === undefined).map(({ name }) => name);
+  const names = [...NAMES, ...own.map(({ name }) => name)];
   const parsed = parseArgs(args, {
     "--": true,
-    boolean: FLAGS,
-    string: [...VALUES, "_"],
-    collect: VALUES,
+    boolean: [...FLAGS, ...ownFlags] as typeof FLAGS[number][],
+    string: [...VALUES, ...ownValues, "_"] as (typeof VALUES[number] | "_")[],
+    collect: [...VALUES, ...ownValues] as typeof VALUES[number][],
     negatable: ["color"],
     default: { color: true },
     alias: { help: "h", version: "V", quiet: "q", verbose: "v" },
     unknown(arg, key) {
-      if (key !== undefined) throw unknownOption(arg);
+      if (key !== undefined) throw unknownOption(arg, names);
     },
   });
   const machine = single("machine", parsed.machine);
@@ -81,7 +92,6 @@ export function parseOptions(args: readonly string[]): Options {
     plugins: parsed.plugins.map((folder) => folder || missing("plugins", "a folder")),
     timeout: timeout === undefined ? 120 : seconds(timeout),
     json: parsed.json,
-    write: parsed.write,
     legacy: parsed.legacy,
     help: parsed.help,
     version: parsed.version,
@@ -89,6 +99,7 @@ export function parseOptions(args: readonly string[]): Options {
     verbose: parsed.verbose,
     color: parsed.color,
     qemuArguments: parsed["--"],
+    given: givenOf(own, parsed),
   };
   if (options.qemuArguments.length > 0 && options.machine !== "qemu") {
     throw usageError(
@@ -104,9 +115,18 @@ export function parseOptions(args: readonly string[]): Options {
   return options;
 }
 
-function unknownOption(arg: string): Error {
+/** Which of a command's own options were given. */
+function givenOf(own: readonly CommandOption[], parsed: Readonly<Record<string, unknown>>): Given {
+  return Object.fromEntries(own.flatMap(({ name, value }): [string, string | true][] => {
+    if (value === undefined) return parsed[name] === true ? [[name, true]] : [];
+    const found = single(name, parsed[name] as readonly string[]);
+    return found === undefined ? [] : [[name, found === "" ? missing(name, value) : found]];
+  }));
+}
+
+function unknownOption(arg: string, names: readonly string[]): Error {
   const name = arg.replace(/^-+/, "").replace(/=.*$/s, "");
-  const hint = suggest(name, NAMES).replace('"', '"--');
+  const hint = suggest(name, names).replace('"', '"--');
   return usageError(
     `Unknown option ${JSON.stringify(arg)}.${hint} Run with --help to see them all`,
   );

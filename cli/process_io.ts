@@ -6,10 +6,17 @@ import type { System } from "./system.ts";
 
 /** The world of this process: its streams, environment and signals. Needs `--allow-ffi` and nothing else. */
 export function processIo(system: System): Io {
+  const write = writer(Deno.stdout);
   return {
-    out: lines(Deno.stdout),
-    err: lines(Deno.stderr),
+    out: lines(write),
+    write,
+    err: lines(writer(Deno.stderr)),
     terminal: Deno.stdout.isTerminal(),
+    input: {
+      terminal: Deno.stdin.isTerminal(),
+      read: (into) => Deno.stdin.read(into),
+      raw: (on) => Deno.stdin.setRaw(on),
+    },
     // Help must not fail for want of a permission.
     get environment() {
       return environment();
@@ -20,12 +27,18 @@ export function processIo(system: System): Io {
   };
 }
 
-/** Writes lines, until nobody reads them any more: `ls | head -1` is no error. */
-function lines(stream: { writeSync(bytes: Uint8Array): number }): (line: string) => void {
+/** Writes lines. */
+function lines(write: (bytes: Uint8Array) => void): (line: string) => void {
   const encoder = new TextEncoder();
+  return (line) => write(encoder.encode(line + "\n"));
+}
+
+/** Writes bytes, until nobody reads them any more: `ls | head -1` is no error. */
+function writer(
+  stream: { writeSync(bytes: Uint8Array): number },
+): (bytes: Uint8Array) => void {
   let open = true;
-  return (line) => {
-    let bytes = encoder.encode(line + "\n");
+  return (bytes) => {
     try {
       while (open && bytes.length > 0) bytes = bytes.subarray(stream.writeSync(bytes));
     } catch (error) {

@@ -322,11 +322,11 @@ for (
 const AT_WORK: Readonly<Record<string, Fault>> = {
   "never takes a request": {
     parts: { rung: "" },
-    says: ["RequestError", /finished none of its requests for 2000 ms/],
+    says: ["RequestError", /did not finish a request within 2000 ms/],
   },
   "takes requests and keeps them": {
     parts: { rung: "lane.take(() => true);" },
-    says: ["RequestError", /finished none of its requests for 2000 ms/],
+    says: ["RequestError", /did not finish a request within 2000 ms/],
   },
   "throws in rung": {
     parts: { rung: `${WORK} if (requests.counters.completed > 2) throw new Error("no more");` },

@@ -8,6 +8,10 @@ import { assert, assertEquals } from "@std/assert";
 
 const ROOT = new URL("../", import.meta.url);
 
+const PLUGINS = [...Deno.readDirSync(new URL("plugins", ROOT))].map(({ name }) =>
+  `plugins/${name}`
+);
+
 /**
  * For each layer, a folder with all in it, what it may import besides itself. A module belongs to the layer with the
  * longest name that fits; a name that ends in `.ts` stands for this one module.
@@ -50,10 +54,10 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   ],
   "cli": ["core", "mod.ts", "deno.json"],
   // What third parties have, and no more.
-  "plugins/blk": ["core/plugin/mod.ts"],
-  "plugins/random": ["core/plugin/mod.ts"],
-  "plugins/blk/model.ts": ["plugins/blk", "core/simulation/mod.ts"],
-  "plugins/random/model.ts": ["plugins/random", "core/simulation/mod.ts"],
+  ...Object.fromEntries(PLUGINS.flatMap((plugin) => [
+    [plugin, ["core/plugin/mod.ts"]],
+    [`${plugin}/model.ts`, [plugin, "core/simulation/mod.ts"]],
+  ])),
   // Wiring.
   "mod.ts": ["core", "drivers.ts"],
   "drivers.ts": ["core", "plugins"],

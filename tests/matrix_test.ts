@@ -177,6 +177,5 @@ async function checkView(kernel: Kernel, device: Device, interrupts: InterruptKi
   assertEquals(queue!.vector !== undefined, interrupts === "msix");
 
   if (kernel.platform.kind !== "qemu") return;
-  const names = { entropy: "virtio-rng", block: "virtio-blk" };
-  await agrees(kernel, device, { id: names[device.class] });
+  await agrees(kernel, device, { id: device.class === "block" ? "virtio-blk" : "virtio-rng" });
 }

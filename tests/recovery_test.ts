@@ -362,9 +362,9 @@ const ONCE: Readonly<Record<string, { readonly lies: () => Lie; readonly says: R
   },
   "never answers in its first life": {
     lies: () => during(lie("D-64"), (life) => life === 1),
-    says: /finished none of its requests for 1500 ms/,
+    says: /did not finish a request within 1500 ms/,
   },
-  "forgets everything": { lies: () => lie("D-76"), says: /finished none of its requests|D-\d\d/ },
+  "forgets everything": { lies: () => lie("D-76"), says: /did not finish a request|D-\d\d/ },
   "needs a reset": { lies: () => lie("D-77"), says: /DEVICE_NEEDS_RESET/ },
 };
 
@@ -396,7 +396,7 @@ for (const [name, { lies, says }] of Object.entries(ONCE)) {
           const anew = lines.filter((line) => line.includes("starting anew"));
           assertEquals(anew.length, 1);
           // Nobody tells the core of a device without interrupts that it needs a reset, so it shows later.
-          const polled = interrupts === "polling" && /finished none of its requests for 1500 ms/;
+          const polled = interrupts === "polling" && /did not finish a request within 1500 ms/;
           assertMatch(anew[0]!, polled && !says.test(anew[0]!) ? polled : says);
           assertEquals(differsAt(await disk.client.read(0, CAPACITY), load.wanted), -1);
           assertEquals((await random.client.read(32)).length, 32);

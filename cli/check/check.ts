@@ -1,14 +1,25 @@
+import type { Clients } from "../../core/class/clients.ts";
 import type { AnyDevice } from "../../core/kernel/device.ts";
+import type { DeviceClass } from "../../core/plugin/manifest.ts";
 import { checkBlock } from "./block.ts";
 import { checkEntropy } from "./entropy.ts";
 import type { CheckOptions, Result } from "./result.ts";
 
-/** Puts a device to work and looks at what comes of it. The one place that knows all classes. */
+type Check<C extends DeviceClass> = (client: Clients[C], options: CheckOptions) => Promise<Result>;
+
+const notYet = () => Promise.reject(new Error("There is no check of this class yet"));
+
+/** The one place that knows all classes. */
+const CHECKS: { readonly [C in DeviceClass]: Check<C> } = {
+  entropy: checkEntropy,
+  block: checkBlock,
+  network: notYet,
+  console: notYet,
+  balloon: notYet,
+  scsi: notYet,
+};
+
+/** Puts a device to work and looks at what comes of it. */
 export function checkDevice(device: AnyDevice, options: CheckOptions): Promise<Result> {
-  switch (device.class) {
-    case "entropy":
-      return checkEntropy(device.client, options);
-    case "block":
-      return checkBlock(device.client, options);
-  }
+  return (CHECKS[device.class] as Check<DeviceClass>)(device.client, options);
 }

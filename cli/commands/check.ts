@@ -29,6 +29,7 @@ export const check: Command = {
   summary: "Put devices to work, and check what they do",
   usage: "[address...]",
   words: [0, Infinity],
+  options: [{ name: "write", summary: "may overwrite disks of this machine, too" }],
   examples: [
     ["check", "all devices of this machine that may be driven"],
     ["check --machine simulated", "those of a machine made of device models; needs nothing"],
@@ -68,11 +69,11 @@ export async function checkAnything(context: Context): Promise<ExitCode> {
 }
 
 async function checkKernel(context: Context, kernel: Kernel): Promise<ExitCode> {
-  const { words, options, io } = context;
+  const { words, options, given, io } = context;
   const { platform } = kernel;
   const named = words.map((word) => findNode(kernel, word));
   const nodes = named.length > 0 ? [...new Set(named)] : kernel.nodes;
-  const write = platform.kind !== "host" || options.write;
+  const write = platform.kind !== "host" || given.write === true;
   context.talk(`Checking ${nodes.length} functions of ${platform.description}`);
   const done: (readonly [Node, Outcome])[] = [];
   for (const node of nodes) {

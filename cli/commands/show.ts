@@ -165,7 +165,7 @@ function driverFacts({ manifest, function: { kernelDriver, refusal } }: Node): F
 function workFacts(work: Found<DeviceDescription | undefined>): Fact[] {
   if ("fault" in work) return [["does not work", firstLine(messageOf(work.fault))]];
   if (!work.value) return [];
-  const { isolation, pid, features, interrupts, queues } = work.value;
+  const { isolation, pid, features, interrupts, queues, statistics } = work.value;
   return [
     ["runs", pid === undefined ? isolation : where({ isolation, pid })],
     ["status", work.value.status.join(", ")],
@@ -191,6 +191,7 @@ function workFacts(work: Found<DeviceDescription | undefined>): Fact[] {
         ...(more.broken ? [`broken: ${more.broken.what} [${more.broken.rule}]`] : []),
       ].join(", "),
     ]),
+    ...Object.entries(statistics).map(([name, count]): Fact => [name, String(count)]),
   ];
 }
 

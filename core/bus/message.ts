@@ -41,6 +41,10 @@ export interface Grant {
   readonly polled: boolean;
   /** Whether VIRTIO_F_RING_RESET was agreed. */
   readonly resettable: boolean;
+  /** The device's configuration, read after the features were agreed. */
+  readonly config: readonly number[];
+  /** Where the machine itself finds the arena, if the plan wants to know. */
+  readonly physical?: readonly DmaRun[];
   /** Virtqueues. */
   readonly queues: readonly QueueGrant[];
   /** Lanes. */
@@ -74,7 +78,8 @@ export type FromPlugin =
   | { readonly type: "decline"; readonly reason: string }
   | { readonly type: "ready" }
   | { readonly type: "properties"; readonly properties: WireProperties }
-  | { readonly type: "report"; readonly queues: readonly QueueReport[] }
+  | { readonly type: "writeConfig"; readonly field: string; readonly value: number }
+  | { readonly type: "report" } & DriverReport
   | { readonly type: "stopped" }
   | { readonly type: "broken"; readonly queue: string } & QueueFault
   | { readonly type: "resetQueue"; readonly queue: string; readonly because?: QueueFault }
@@ -86,13 +91,21 @@ export interface WirePlan {
   /** In hexadecimal. */
   readonly features: string;
   readonly queues: readonly { name: string; index: number; size: number; buffers: number }[];
-  readonly lanes: readonly { name: string; slots: number; slotBytes: number }[];
+  readonly lanes: readonly { name: string; slots: number; slotBytes: number; deadline?: number }[];
   readonly buffers: readonly { name: string; bytes: number }[];
   readonly properties: WireProperties;
+  readonly physical: boolean;
 }
 
 /** Facts for clients. */
 export type WireProperties = Readonly<Record<string, number | string | boolean>>;
+
+/** What a driver host knows of itself. */
+export interface DriverReport {
+  readonly queues: readonly QueueReport[];
+  /** What the driver has counted, by its own names. */
+  readonly statistics: Readonly<Record<string, number>>;
+}
 
 /** What a driver host knows of one of its queues. */
 export interface QueueReport extends QueueCounters {
@@ -123,7 +136,17 @@ export function fromPlugin(value: unknown): FromPlugin {
     case "properties":
       return { type, properties: properties(message.properties, "properties") };
     case "report":
-      return { type, queues: list(message.queues, "report.queues").map(queueReport) };
+      return {
+        type,
+        queues: list(message.queues, "report.queues").map(queueReport),
+        statistics: statistics(message.statistics),
+      };
+    case "writeConfig":
+      return {
+        type,
+        field: text(message.field, "writeConfig.field"),
+        value: whole(message.value, "writeConfig.value"),
+      };
     case "broken":
       return { type, queue: text(message.queue, "broken.queue"), ...queueFault(message, "broken") };
     case "resetQueue":
@@ -149,7 +172,7 @@ export function fromPlugin(value: unknown): FromPlugin {
 }
 
 function plan(value: unknown): WirePlan {
-  const { features, queues, lanes, buffers, properties: facts } = record(value, "plan");
+  const { features, queues, lanes, buffers, properties: facts, physical } = record(value, "plan");
   return {
     features: hex(features, "plan.features"),
     queues: list(queues, "plan.queues").map((item, i) => {
@@ -164,11 +187,12 @@ function plan(value: unknown): WirePlan {
     }),
     lanes: list(lanes, "plan.lanes").map((item, i) => {
       const at = `plan.lanes[${i}]`;
-      const { name, slots, slotBytes } = record(item, at);
+      const { name, slots, slotBytes, deadline } = record(item, at);
       return {
         name: text(name, `${at}.name`),
         slots: whole(slots, `${at}.slots`),
         slotBytes: whole(slotBytes, `${at}.slotBytes`),
+        ...(deadline !== undefined && { deadline: whole(deadline, `${at}.deadline`) }),
       };
     }),
     buffers: list(buffers, "plan.buffers").map((item, i) => {
@@ -177,7 +201,20 @@ function plan(value: unknown): WirePlan {
       return { name: text(name, `${at}.name`), bytes: whole(bytes, `${at}.bytes`) };
     }),
     properties: properties(facts, "plan.properties"),
+    physical: typeof physical === "boolean"
+      ? physical
+      : wrong("plan.physical", physical, "true or false"),
   };
+}
+
+/** Names are for people, so nothing in them may steer a terminal either. */
+function statistics(value: unknown): Readonly<Record<string, number>> {
+  return Object.fromEntries(
+    Object.entries(record(value, "report.statistics")).map(([name, count]) => [
+      text(name, "report.statistics"),
+      whole(count, `report.statistics.${name}`),
+    ]),
+  );
 }
 
 function queueReport(value: unknown, i: number): QueueReport {

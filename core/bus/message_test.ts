@@ -9,6 +9,7 @@ const plan = {
   lanes: [{ name: "requests", slots: 4, slotBytes: 512 }],
   buffers: [{ name: "headers", bytes: 64 }],
   properties: { sectors: 7, name: "disk", readOnly: false },
+  physical: false,
 };
 
 const report = {
@@ -24,11 +25,20 @@ const report = {
 const messages: readonly FromPlugin[] = [
   { type: "hello", api: 1 },
   { type: "plan", plan },
+  {
+    type: "plan",
+    plan: { ...plan, lanes: [{ name: "frames", slots: 4, slotBytes: 512, deadline: 0 }] },
+  },
   { type: "decline", reason: "it is too small" },
   { type: "ready" },
   { type: "properties", properties: { sectors: 8 } },
-  { type: "report", queues: [report] },
-  { type: "report", queues: [{ ...report, broken: { rule: "D-41", what: "lied" } }] },
+  { type: "writeConfig", field: "actual", value: 3 },
+  { type: "report", queues: [report], statistics: {} },
+  {
+    type: "report",
+    queues: [{ ...report, broken: { rule: "D-41", what: "lied" } }],
+    statistics: {},
+  },
   { type: "broken", queue: "requests", rule: "D-41", what: "lied" },
   { type: "stopped" },
   { type: "fault", message: "it broke" },
@@ -41,6 +51,18 @@ for (const message of messages) {
     assertEquals(fromPlugin({ ...copy, more: [1, 2] }), message);
   });
 }
+
+Deno.test("fromPlugin() takes statistics under any printable name, as whole numbers", () => {
+  const decode = (statistics: unknown) => fromPlugin({ type: "report", queues: [], statistics });
+  assertEquals(decode({ "rx\u001b[2J": 2 }), {
+    type: "report",
+    queues: [],
+    statistics: { "rx\ufffd[2J": 2 },
+  });
+  for (const count of [-1, 1.5, "1", null, true]) {
+    assertThrows(() => decode({ rx: count }), BusFault, "report.statistics.rx");
+  }
+});
 
 Deno.test("fromPlugin() passes on only what is in the vocabulary", () => {
   const queue = { ...plan.queues[0]!, more: 1 };
@@ -77,6 +99,7 @@ function wrongFor(right: unknown): unknown[] {
   const all = [null, undefined, 1.5, -1, 2 ** 53, true, "", "x", "y".repeat(20_000), [], [1], {}];
   if (typeof right === "number" || /^0x/.test(String(right))) return all;
   return all.filter((value) => {
+    if (typeof right === "boolean") return typeof value !== "boolean";
     if (typeof right === "string") return typeof value !== "string" || value.length > 16384;
     if (Array.isArray(right)) return !Array.isArray(value) || value.length > 0;
     return typeof value !== "object" || value === null || Array.isArray(value);
@@ -125,7 +148,11 @@ Deno.test("fromPlugin() passes on no text that steers a terminal", () => {
 });
 
 Deno.test("fromPlugin() refuses lists that are too long", () => {
-  const queues = (length: number) => ({ type: "report", queues: Array(length).fill(report) });
+  const queues = (length: number) => ({
+    type: "report",
+    statistics: {},
+    queues: Array(length).fill(report),
+  });
   assertEquals(fromPlugin(queues(1024)).type, "report");
   assertThrows(() => fromPlugin(queues(1025)), BusFault, "at most 1024");
 });

@@ -30,6 +30,40 @@ export const BlockWord = {
 /** A block device's sectors in the protocol have this many bytes, whatever the disk's own blocks are. */
 export const SECTOR = 512;
 
+/** A disk, whatever is behind it. Positions and lengths are bytes, in multiples of 512. */
+export interface BlockDevice {
+  /** Bytes that it holds. */
+  readonly capacity: number;
+  /** Bytes of the disk's own blocks: the best unit. */
+  readonly blockSize: number;
+  /** Whether writes are refused. */
+  readonly readOnly: boolean;
+  /** Whether finished writes are durable only after {@linkcode flush}. */
+  readonly writeCache: boolean;
+  /** Whether it knows {@linkcode discard}. */
+  readonly canDiscard: boolean;
+  /** Whether it knows {@linkcode writeZeroes}. */
+  readonly canWriteZeroes: boolean;
+  /** Its name: up to 20 characters, often a serial number, possibly none. */
+  id(): Promise<string>;
+  /** Reads `length` bytes. */
+  read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** Fills `bytes`. */
+  readInto(offset: number, bytes: Uint8Array): Promise<void>;
+  /** Writes bytes, which must not change until the promise settles. */
+  write(offset: number, bytes: Uint8Array): Promise<void>;
+  /** Makes all writes that have finished durable. */
+  flush(): Promise<void>;
+  /** Says that nobody needs what stands there any more. What is read there afterwards, nobody knows. */
+  discard(offset: number, length: number): Promise<void>;
+  /** Makes a stretch read as zeroes; with `unmap`, its storage may be given up. */
+  writeZeroes(
+    offset: number,
+    length: number,
+    options?: { readonly unmap?: boolean },
+  ): Promise<void>;
+}
+
 /** What a block driver tells about its device. */
 export interface BlockProperties {
   /** Number of sectors. */

@@ -49,6 +49,8 @@ export class ClientLane {
   #sequence = 0;
   readonly #free: Uint16Array<ArrayBuffer>;
   #freeCount: number;
+  /** Whether each slot's request must not be submitted again. */
+  readonly #once: Uint8Array<ArrayBuffer>;
   /** Who is to be told; undefined for a slot that is not in flight. */
   readonly #done: (Done | undefined)[];
   #inFlight = 0;
@@ -72,6 +74,7 @@ export class ClientLane {
     );
     this.#records = new Uint32Array(slots * RECORD_WORDS);
     this.#order = new Float64Array(slots);
+    this.#once = new Uint8Array(slots);
     this.#free = Uint16Array.from({ length: slots }, (_, i) => slots - 1 - i);
     this.#freeCount = slots;
     this.#done = new Array(slots).fill(undefined);
@@ -85,6 +88,20 @@ export class ClientLane {
   /** Requests that have ended so far. */
   get ended(): number {
     return this.#ended;
+  }
+
+  /** Requests that were submitted so far, ended or not. */
+  get submissions(): number {
+    return this.#sequence;
+  }
+
+  /** Which of all submissions, counted from 0, the oldest request in flight is; `Infinity` if there is none. */
+  oldest(): number {
+    let oldest = Infinity;
+    for (let slot = 0; slot < this.slots; slot++) {
+      if (this.#done[slot] && this.#order[slot]! < oldest) oldest = this.#order[slot]!;
+    }
+    return oldest;
   }
 
   /** Takes a free slot; −1 if there is none. */
@@ -109,9 +126,20 @@ export class ClientLane {
     this.#words[this.#places.records + at] = value;
   }
 
-  /** Submits a slot; the driver sees it after {@linkcode publish}. `done` is called exactly once. */
-  submit(slot: number, done: Done): void {
+  /** A word of a slot's record as the driver left it; when the request has ended. Not to be trusted. */
+  word(slot: number, word: number): number {
+    return this.#words[this.#places.records + slot * RECORD_WORDS + word]!;
+  }
+
+  /**
+   * Submits a slot; the driver sees it after {@linkcode publish}. `done` is called exactly once.
+   *
+   * @param once Whether doing it twice would do harm: it then ends as `Status.unknown`, if the device has to be started
+   * anew before it has ended.
+   */
+  submit(slot: number, done: Done, once = false): void {
     this.#done[slot] = done;
+    this.#once[slot] = Number(once);
     this.#order[slot] = this.#sequence++;
     this.#inFlight++;
     if (this.#gone) return;
@@ -145,16 +173,12 @@ export class ClientLane {
     }
     for (let i = 0; i < count; i++) {
       const slot = words[complete + (this.#drained & mask)]!;
-      const done = slot < this.slots ? this.#done[slot] : undefined;
-      if (done === undefined) {
+      if (slot >= this.slots || this.#done[slot] === undefined) {
         throw new BusFault(`The driver completed slot ${slot}, which is not in flight`);
       }
       this.#drained = this.#drained + 1 >>> 0;
-      this.#done[slot] = undefined;
-      this.#inFlight--;
-      this.#ended++;
       const record = records + slot * RECORD_WORDS;
-      done(
+      this.#end(
         slot,
         words[record + Word.status]!,
         Math.min(words[record + Word.length]!, this.slotBytes),
@@ -195,8 +219,8 @@ export class ClientLane {
   }
 
   /**
-   * Begins anew with a driver that was started anew: all requests in flight are submitted again in their order. The
-   * old driver must be gone and its device reset.
+   * Begins anew with a driver that was started anew: all requests in flight that bear it are submitted again in their
+   * order. The old driver must be gone and its device reset.
    */
   restart(): void {
     const { submitted, completed, records } = this.#places;
@@ -208,10 +232,14 @@ export class ClientLane {
     this.#shown = 0;
     this.#drained = 0;
     this.#submitted = 0;
-    for (const slot of inFlight) {
+    const [again, once] = [0, 1].map((kind) =>
+      inFlight.filter((slot) => this.#once[slot] === kind)
+    );
+    for (const slot of again!) {
       this.#words[this.#places.submit + this.#submitted++] = slot;
     }
     this.publish();
+    for (const slot of once!) this.#end(slot, Status.unknown, 0);
   }
 
   /** Ends all requests in flight, and all to come, as `Status.gone`: the driver is no more. */
@@ -222,14 +250,18 @@ export class ClientLane {
     this.#failing = true;
     while (this.#inFlight > 0) {
       for (let slot = 0; slot < this.slots; slot++) {
-        const done = this.#done[slot];
-        if (done === undefined) continue;
-        this.#done[slot] = undefined;
-        this.#inFlight--;
-        this.#ended++;
-        done(slot, Status.gone, 0);
+        if (this.#done[slot]) this.#end(slot, Status.gone, 0);
       }
     }
     this.#failing = false;
+  }
+
+  /** Ends a request that is in flight. Its slot may be in use again when this returns. */
+  #end(slot: number, status: number, length: number): void {
+    const done = this.#done[slot]!;
+    this.#done[slot] = undefined;
+    this.#inFlight--;
+    this.#ended++;
+    done(slot, status, length);
   }
 }

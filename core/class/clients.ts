@@ -1,8 +1,13 @@
 import type { DeviceClass } from "../plugin/manifest.ts";
+import { BalloonClient } from "./balloon_client.ts";
 import { blockProperties, SECTOR } from "./block.ts";
 import { BlockClient } from "./block_client.ts";
 import type { ClientLane } from "./client_lane.ts";
+import { ConsoleClient } from "./console_client.ts";
 import { EntropyClient } from "./entropy_client.ts";
+import { laneOf, type Lanes } from "./lanes.ts";
+import { NetClient } from "./net_client.ts";
+import { ScsiClient } from "./scsi_client.ts";
 
 /** What an application holds of a device, by its class. */
 export interface Clients {
@@ -10,13 +15,48 @@ export interface Clients {
   readonly entropy: EntropyClient;
   /** A disk. */
   readonly block: BlockClient;
+  /** A network card. */
+  readonly network: NetClient;
+  /** Serial ports. */
+  readonly console: ConsoleClient;
+  /** Memory that the machine may take back. */
+  readonly balloon: BalloonClient;
+  /** A SCSI host adapter. */
+  readonly scsi: ScsiClient;
 }
 
+/** What a driver tells about its device. */
+type Given = Readonly<Record<string, unknown>>;
+
 /** A client and how it learns of changes. */
-export interface ClientHandle {
-  readonly client: Clients[DeviceClass];
+export interface ClientHandle<C extends DeviceClass = DeviceClass> {
+  readonly client: Clients[C];
   /** Takes new properties over. */
-  readonly update: (properties: Readonly<Record<string, unknown>>) => void;
+  readonly update: (properties: Given) => void;
+}
+
+const MAKERS: { readonly [C in DeviceClass]: (lanes: Lanes, given: Given) => ClientHandle<C> } = {
+  entropy: (lanes) => ({ client: new EntropyClient(laneOf(lanes, "requests")), update() {} }),
+
+  block(lanes, given) {
+    const client = new BlockClient(diskLane(lanes), blockProperties(given));
+    return { client, update: (changed) => client.update(blockProperties(changed)) };
+  },
+
+  network: () => ({ client: new NetClient(), update() {} }),
+  console: () => ({ client: new ConsoleClient(), update() {} }),
+  balloon: () => ({ client: new BalloonClient(), update() {} }),
+  scsi: () => ({ client: new ScsiClient(), update() {} }),
+};
+
+/** The lane of a disk, whose slots hold whole sectors. */
+function diskLane(lanes: Lanes): ClientLane {
+  const requests = laneOf(lanes, "requests");
+  if (requests.slotBytes % SECTOR === 0) return requests;
+  throw new TypeError(
+    `The slots of a block driver's lane requests must hold whole sectors of ${SECTOR} bytes, ` +
+      `not ${requests.slotBytes} bytes`,
+  );
 }
 
 /**
@@ -25,27 +65,6 @@ export interface ClientHandle {
  * @param lanes The device's lanes by name.
  * @throws TypeError If lanes or properties are not those of the class.
  */
-export function makeClient(
-  deviceClass: DeviceClass,
-  lanes: ReadonlyMap<string, ClientLane>,
-  properties: Readonly<Record<string, unknown>>,
-): ClientHandle {
-  const requests = lanes.get("requests");
-  if (!requests) {
-    throw new TypeError(`A driver of class ${deviceClass} needs a lane named requests`);
-  }
-  switch (deviceClass) {
-    case "entropy":
-      return { client: new EntropyClient(requests), update() {} };
-    case "block": {
-      if (requests.slotBytes % SECTOR !== 0) {
-        throw new TypeError(
-          `The slots of a block driver's lane requests must hold whole sectors of ${SECTOR} bytes, ` +
-            `not ${requests.slotBytes} bytes`,
-        );
-      }
-      const client = new BlockClient(requests, blockProperties(properties));
-      return { client, update: (changed) => client.update(blockProperties(changed)) };
-    }
-  }
+export function makeClient(deviceClass: DeviceClass, lanes: Lanes, given: Given): ClientHandle {
+  return MAKERS[deviceClass](lanes, given);
 }

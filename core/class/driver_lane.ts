@@ -32,6 +32,11 @@ export class DriverLane {
     return this.#words[this.#places.records + slot * RECORD_WORDS + word]!;
   }
 
+  /** Sets a word of a slot's record, for what the class wants to know besides status and length. */
+  setWord(slot: number, word: number, value: number): void {
+    this.#words[this.#places.records + slot * RECORD_WORDS + word] = value;
+  }
+
   /**
    * Takes submitted requests in their order.
    *

@@ -49,6 +49,8 @@ export const Status = {
   invalid: 3,
   /** The driver or the device is gone; whether the request was done is not known. */
   gone: 4,
+  /** The device was started anew; whether the request was done is not known, and it must not be done twice. */
+  unknown: 5,
 } as const;
 
 /** Place of a lane's parts, in 32-bit words of control memory. */

@@ -1,5 +1,5 @@
 import { BusFault } from "../bus/mailbox.ts";
-import type { FromPlugin, Grant, QueueReport, WirePlan } from "../bus/message.ts";
+import type { DriverReport, FromPlugin, Grant, WirePlan } from "../bus/message.ts";
 import { ClientLane } from "../class/client_lane.ts";
 import { type ClientHandle, type Clients, makeClient } from "../class/clients.ts";
 import { mapShared } from "../host/memory.ts";
@@ -23,6 +23,7 @@ import { openTransport } from "../virtio/open_transport.ts";
 import { DeviceStatus, statusNames } from "../virtio/status.ts";
 import type { Transport } from "../virtio/transport.ts";
 import { Conversation, PluginGone } from "./conversation.ts";
+import { Deadline } from "./deadline.ts";
 import type { Device, DeviceDescription } from "./device.ts";
 import type { DriverHost, DriverHostOptions, Isolation } from "./driver_host.ts";
 import { makeGrant, queueAddresses } from "./grant.ts";
@@ -61,7 +62,7 @@ export interface AttachOptions {
   readonly interrupts: InterruptKind;
   /** Whether to use the legacy registers of a transitional device. */
   readonly legacy: boolean;
-  /** Milliseconds after which a device that finishes none of its requests counts as hung. */
+  /** Milliseconds that a request may take, where its lane says nothing else: a device that needs more hangs. */
   readonly requestDeadline: number;
   /** How often in a minute device and driver are started anew after a failure. */
   readonly restarts: number;
@@ -77,6 +78,8 @@ const PROGRESS_MS = 250;
 /** A device may spoil its first start so often, by breaking one of these rules. */
 const STARTS = 3;
 const ANOTHER_TRY: readonly string[] = ["D-20", "D-22"];
+
+const NOTHING_TO_REPORT: DriverReport = { queues: [], statistics: {} };
 
 /**
  * One device and its driver.
@@ -97,6 +100,7 @@ export class Attachment implements Device {
   /** What belongs to one start of device and driver, likewise. */
   #incarnation = new AsyncDisposableStack();
   #lanes: readonly ClientLane[] = [];
+  #deadlines: readonly Deadline[] = [];
   readonly #settleGone: (reason: string | undefined) => void;
   #conversation = new Conversation();
   #device!: OpenFunction;
@@ -116,6 +120,8 @@ export class Attachment implements Device {
   #features = { offered: 0n, usable: 0n, accepted: 0n };
   /** Features that stay unused. */
   #without: bigint;
+  /** Whether features are agreed, so that the configuration may be written (2.2.1). */
+  #agreed = false;
   /** Whether requests reach the device. */
   #running = false;
   readonly #restarts: Restarts;
@@ -126,7 +132,7 @@ export class Attachment implements Device {
   /** Queues that were reset because they were broken, since the device was started. */
   readonly #mended = new Set<string>();
   /** A report that was asked for; whoever asks meanwhile gets the same. */
-  #report: Promise<readonly QueueReport[]> | undefined;
+  #report: Promise<DriverReport> | undefined;
 
   constructor(options: AttachOptions) {
     this.address = options.function.address;
@@ -324,8 +330,11 @@ export class Attachment implements Device {
     const { runs, memory } = this.#arena;
     const places = makeGrant(plan, { features: this.#features.accepted, runs });
     this.#vectors = this.#interrupts.use(places.queues.map(({ index }) => index));
+    const physical = plan.physical ? this.#device.physical?.(this.#arena) ?? runs : undefined;
     const grant: Grant = {
       ...places,
+      config: this.#config(),
+      ...(physical && { physical }),
       polled: this.#interrupts.kind === "polling",
       resettable: has(this.#features.accepted, Feature.RING_RESET),
     };
@@ -338,6 +347,7 @@ export class Attachment implements Device {
     if (this.#grant) this.#resume(grant, plan);
     else this.#connect(grant, plan);
     this.#grant = grant;
+    this.#agreed = true;
     this.#host!.send({ type: "grant", grant });
   }
 
@@ -363,6 +373,9 @@ export class Attachment implements Device {
         },
       })
     );
+    this.#deadlines = this.#lanes.map((lane, i) =>
+      new Deadline(lane, plan.lanes[i]!.deadline ?? this.#options.requestDeadline)
+    );
     const byName = new Map(grant.lanes.map(({ name }, i) => [name, this.#lanes[i]!]));
     this.#handle = makeClient(this.class, byName, plan.properties);
   }
@@ -374,11 +387,30 @@ export class Attachment implements Device {
     }
     this.#handle!.update(plan.properties);
     this.#lanes.forEach((lane) => lane.restart());
+    this.#deadlines.forEach((deadline) => deadline.restart());
   }
 
   #config(): number[] {
     const fields = this.#options.source.manifest.config;
     return [...this.#transport.config(fields.map(({ bytes }) => bytes))];
+  }
+
+  /** Writes a field of the device-specific configuration that the manifest lets the driver write. */
+  #writeConfig(name: string, value: number): void {
+    let offset = 0;
+    for (const field of this.#options.source.manifest.config) {
+      const { bytes } = field;
+      if (field.name === name) {
+        if (!field.writable || bytes === 8 || value >= 2 ** (8 * bytes)) {
+          throw new BusFault(`the driver writes ${value} to the configuration field ${name}`);
+        }
+        return this.#transport.writeConfig(offset, bytes, value);
+      }
+      offset += bytes;
+    }
+    throw new BusFault(
+      `the driver writes the configuration field ${name}, which its plugin.json lacks`,
+    );
   }
 
   /** Follows changes of the device-specific configuration (2.5), and calls for help (2.1.1). */
@@ -417,27 +449,20 @@ export class Attachment implements Device {
     }
   }
 
-  /** Looks whether requests end at all; a device that finishes none of them hangs. */
+  /** Looks whether requests end in time; a device that does not finish one hangs. */
   #watchProgress(): void {
-    const { requestDeadline } = this.#options;
-    let ended = 0;
-    let since = performance.now();
     const timer = setInterval(() => {
       if (this.#running && this.#isWell()) this.#compareConfig();
-      const lanes = this.#lanes;
-      const now = lanes.reduce((sum, lane) => sum + lane.ended, 0);
-      if (!this.#running || now !== ended || lanes.every(({ inFlight }) => inFlight === 0)) {
-        ended = now;
-        since = performance.now();
-      } else if (performance.now() - since > requestDeadline) {
-        since = performance.now();
-        this.#fail(
-          new DeviceFault(
-            "D-64",
-            `The device finished none of its requests for ${requestDeadline} ms`,
-          ),
-        );
-      }
+      if (!this.#running) return;
+      const now = performance.now();
+      const late = this.#deadlines.filter((deadline) => deadline.passed(now))[0];
+      if (late === undefined) return;
+      this.#fail(
+        new DeviceFault(
+          "D-64",
+          `The device did not finish a request within ${late.milliseconds} ms`,
+        ),
+      );
     }, PROGRESS_MS);
     this.#stack.defer(() => clearInterval(timer));
   }
@@ -459,8 +484,11 @@ export class Attachment implements Device {
         this.#resetQueue(message.queue, message.because);
         return;
       case "properties":
-        if (!this.#running) break;
+        if (!this.#agreed) break;
         return this.#handle!.update(message.properties);
+      case "writeConfig":
+        if (!this.#agreed) break;
+        return this.#writeConfig(message.field, message.value);
     }
     if (!this.#conversation.hear(message)) {
       this.#fail(new BusFault(`the driver sent "${message.type}" when nobody had asked`));
@@ -547,6 +575,7 @@ export class Attachment implements Device {
   async #tearDown(): Promise<boolean> {
     const incarnation = this.#incarnation;
     this.#incarnation = new AsyncDisposableStack();
+    this.#agreed = false;
     let safe = true;
     try {
       await incarnation.disposeAsync();
@@ -561,7 +590,9 @@ export class Attachment implements Device {
   async describe(): Promise<DeviceDescription> {
     const { offered, usable, accepted } = this.#features;
     const { source } = this.#options;
-    const reports = this.#running ? await (this.#report ??= this.#inspect()) : [];
+    const { queues: reports, statistics } = this.#running
+      ? await (this.#report ??= this.#inspect())
+      : NOTHING_TO_REPORT;
     return {
       address: this.address,
       driver: this.driver,
@@ -577,6 +608,7 @@ export class Attachment implements Device {
       },
       transport: this.#transport.kind,
       interrupts: this.#interrupts.kind,
+      statistics,
       queues: (this.#grant?.queues ?? []).map(({ name, index, layout }, i) => {
         const vector = this.#vectors[i];
         return {
@@ -591,12 +623,12 @@ export class Attachment implements Device {
     };
   }
 
-  async #inspect(): Promise<readonly QueueReport[]> {
+  async #inspect(): Promise<DriverReport> {
     try {
       this.#host!.send({ type: "inspect" });
-      return (await this.#conversation.expect(ANSWER_MS, "report")).queues;
+      return await this.#conversation.expect(ANSWER_MS, "report");
     } catch {
-      return []; // it is on its way out, or anew
+      return NOTHING_TO_REPORT; // it is on its way out, or anew
     } finally {
       this.#report = undefined;
     }

@@ -31,6 +31,7 @@ Deno.test("several answers may be waited for, and each goes to who waits for it,
   const second = conversation.expect(1000, "report");
   const report = (name: string) => ({
     type: "report" as const,
+    statistics: {},
     queues: [{ name, inFlight: 0, published: 0, completed: 0, notifications: 0, overlong: 0 }],
   });
   assert(conversation.hear(report("one")));

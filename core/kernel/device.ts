@@ -55,6 +55,8 @@ export interface DeviceDescription {
   readonly interrupts: InterruptKind;
   /** Which layout of registers is used. */
   readonly transport: "modern" | "legacy";
+  /** What the driver has counted, by its own names. */
+  readonly statistics: Readonly<Record<string, number>>;
   /** The queues in use. */
   readonly queues: readonly QueueDescription[];
 }

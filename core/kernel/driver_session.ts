@@ -2,7 +2,7 @@ import { type Bell, Cause } from "../bus/bell.ts";
 import type { Mailbox } from "../bus/mailbox.ts";
 import type { FromPlugin, Grant, QueueGrant, ToPlugin, WirePlan } from "../bus/message.ts";
 import { DriverLane } from "../class/driver_lane.ts";
-import { addressTable } from "../dma/address_table.ts";
+import { addressTable, type DmaRun, PAGE } from "../dma/address_table.ts";
 import { API, type Decline, type Driver, type Plan, type Plugin } from "../plugin/plugin.ts";
 import { makeDriverQueue } from "../virtqueue/driver_queue.ts";
 import type { DriverQueue, QueueFault } from "../virtqueue/virtqueue.ts";
@@ -160,6 +160,7 @@ export class DriverSession {
       case "inspect":
         return this.#send({
           type: "report",
+          statistics: this.#driver?.statistics?.() ?? {},
           queues: this.#queues.map(({ grant, queue }) => ({
             name: grant.name,
             inFlight: queue.inFlight,
@@ -201,6 +202,10 @@ export class DriverSession {
           { offset, bytes: new Uint8Array(arena, offset, bytes) },
         ]),
       ),
+      config: configView(grant.config),
+      writeConfig: (field, value) => this.#send({ type: "writeConfig", field, value }),
+      setProperties: (properties) => this.#send({ type: "properties", properties }),
+      frame: frames(grant.physical ?? []),
       canResetQueues: grant.resettable,
       resetQueue: (name) => this.#resetQueue(name),
     });
@@ -278,6 +283,20 @@ function wirePlan(plan: AnyPlan): WirePlan {
     lanes: Object.entries(plan.lanes).map(([name, lane]) => ({ name, ...lane })),
     buffers: Object.entries(plan.buffers ?? {}).map(([name, bytes]) => ({ name, bytes })),
     properties: plan.properties ?? {},
+    physical: plan.physical ?? false,
+  };
+}
+
+/** Finds the page frame of a place in the arena. */
+function frames(physical: readonly DmaRun[]): (offset: number) => number {
+  return (offset) => {
+    for (const { address, length } of physical) {
+      if (offset < length) return Math.floor((address + offset) / PAGE);
+      offset -= length;
+    }
+    throw new RangeError(
+      "Cannot tell a page frame: the plan does not say `physical`, or this is outside of the arena",
+    );
   };
 }
 

@@ -14,6 +14,9 @@ export interface GrantOptions {
   readonly runs: readonly DmaRun[];
 }
 
+/** The part of a grant that says where everything is. */
+export type Places = Pick<Grant, "features" | "runs" | "queues" | "buffers" | "lanes">;
+
 /**
  * Finds a place in arena and control memory for all that a checked plan wants.
  *
@@ -22,7 +25,7 @@ export interface GrantOptions {
 export function makeGrant(
   plan: WirePlan,
   options: GrantOptions,
-): Omit<Grant, "polled" | "resettable"> {
+): Places {
   const { features, runs } = options;
   const arena = new ArenaCursor(runs);
   const layOut = has(features, Feature.RING_PACKED) ? layoutPacked : layoutSplit;

@@ -26,6 +26,7 @@ const plan: WirePlan = {
   lanes: [{ name: "requests", slots: 16, slotBytes: 512 }],
   buffers: [{ name: "headers", bytes: 100 }, { name: "statuses", bytes: 16 }],
   properties: {},
+  physical: false,
 };
 
 function grant(
@@ -34,7 +35,7 @@ function grant(
   features = 0n,
 ): Grant {
   const places = makeGrant({ ...plan, ...change }, { features, runs: arena(pages) });
-  return { ...places, polled: false, resettable: false };
+  return { ...places, polled: false, resettable: false, config: [] };
 }
 
 /** All parts of a grant in the arena: first byte, bytes, and whether a device must find it in one piece. */
@@ -196,6 +197,7 @@ Deno.test("whatever is planned, a grant is inside its arena and overlaps nowhere
     })),
     buffers: named(fc.record({ bytes: fc.integer({ min: 1, max: 20_000 }) })),
     properties: fc.constant({}),
+    physical: fc.constant(false),
   });
   const runs = fc.oneof(
     fc.integer({ min: 1, max: 5000 }).map((pages) => [pages]),
@@ -214,7 +216,7 @@ Deno.test("whatever is planned, a grant is inside its arena and overlaps nowhere
           throw error;
         }
       })();
-      if (given) checkGrant({ ...given, polled: false, resettable: false });
+      if (given) checkGrant({ ...given, polled: false, resettable: false, config: [] });
     }),
     { numRuns: 1000 },
   );

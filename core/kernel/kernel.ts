@@ -30,7 +30,10 @@ export interface DriveOptions {
   readonly legacy?: boolean;
   /** Features of ring and transport that stay unused, as a set; none if left out. */
   readonly without?: bigint;
-  /** Milliseconds after which a device that finishes none of its requests counts as hung; 30 000 if left out. */
+  /**
+   * Milliseconds that a request may take before its device counts as hung and is started anew, where the driver says
+   * nothing else; 30 000 if left out.
+   */
   readonly requestDeadline?: number;
   /** How often in a minute device and driver are started anew after a failure; 3 if left out. */
   readonly restarts?: number;

@@ -11,12 +11,20 @@ const plan: WirePlan = {
   lanes: [{ name: "requests", slots: 16, slotBytes: 512 }],
   buffers: [{ name: "headers", bytes: 100 }],
   properties: {},
+  physical: false,
 };
 const offered: Offered = { features: 0x7n, queues: [256, 0, 8], resizable: true, kind: "split" };
 
 Deno.test("checkPlan() takes a plan that can be", () => {
   assertEquals(checkPlan(plan, offered), plan);
-  const nothing: WirePlan = { features: "0x0", queues: [], lanes: [], buffers: [], properties: {} };
+  const nothing: WirePlan = {
+    features: "0x0",
+    queues: [],
+    lanes: [],
+    buffers: [],
+    properties: {},
+    physical: false,
+  };
   assertEquals(checkPlan(nothing, offered), nothing);
 });
 

@@ -48,6 +48,7 @@ export function throughWindow(device: OpenFunction, loop: InterruptLoop): OpenFu
   return {
     config: device.config,
     dma: (bytes) => device.dma(bytes),
+    physical: (memory) => device.physical?.(memory) ?? memory.runs,
     vectors: (wanted) => device.vectors(wanted),
     intx: () => device.intx?.(),
     unmaskIntx: () => device.unmaskIntx?.(),

@@ -44,6 +44,13 @@ export interface OpenFunction extends Disposable {
   /** Memory that the device can reach; given back with the function. `bytes` is a multiple of 64 KiB. */
   dma(bytes: number): DmaMemory;
   /**
+   * Where the machine itself finds that memory, for devices that are told so and not where they find it (virtio 1.4,
+   * 5.5.6). The same runs as `memory` has if absent.
+   *
+   * @throws If that cannot be known; the message says why, and what to do.
+   */
+  physical?(memory: DmaMemory): readonly DmaRun[];
+  /**
    * Up to `wanted` MSI-X vectors, numbered from 0, each as an eventfd that the device signals; given back with
    * the function. Fewer, even none, where the device or the platform has no more. To be called once.
    */

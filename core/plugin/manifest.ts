@@ -37,6 +37,8 @@ export interface ConfigField {
   readonly name: string;
   /** Its width in bytes. */
   readonly bytes: 1 | 2 | 4 | 8;
+  /** Whether the driver may write it. */
+  readonly writable?: boolean;
 }
 
 /** What a driver's process may use. */
@@ -48,10 +50,17 @@ export interface Limits {
 }
 
 /** The device classes that the core has a client for. */
-export const DEVICE_CLASSES: readonly DeviceClass[] = ["entropy", "block"];
+export const DEVICE_CLASSES = [
+  "entropy",
+  "block",
+  "network",
+  "console",
+  "balloon",
+  "scsi",
+] as const;
 
 /** What a device is to an application. */
-export type DeviceClass = "entropy" | "block";
+export type DeviceClass = typeof DEVICE_CLASSES[number];
 
 /** Each limit's least, greatest and usual value. */
 const LIMITS: Readonly<Record<keyof Limits, { least: number; greatest: number; usual: number }>> = {
@@ -200,13 +209,16 @@ function config(value: unknown, wrong: Wrong): readonly ConfigField[] {
   }
   let offset = 0;
   return Object.entries(value).map(([name, type]) => {
-    const bytes = typeof type === "string" ? WIDTHS[type] : undefined;
-    if (bytes === undefined) return wrong(`config.${name}`, type, Object.keys(WIDTHS).join(", "));
+    const [width = "", ...access] = typeof type === "string" ? type.split(" ") : [];
+    const bytes = WIDTHS[width];
+    if (bytes === undefined || !["", "rw"].includes(access.join())) {
+      return wrong(`config.${name}`, type, `${Object.keys(WIDTHS).join(", ")}, or "u32 rw"`);
+    }
     if (offset % Math.min(bytes, 4) !== 0) {
       wrong(`config.${name}`, type, `a field that may stand at offset ${offset}`);
     }
     offset += bytes;
-    return { name, bytes };
+    return { name, bytes, ...(access.length > 0 && { writable: true }) };
   });
 }
 

@@ -44,6 +44,12 @@ export interface LanePlan {
   readonly slots: number;
   /** Bytes of data that each may carry. */
   readonly slotBytes: number;
+  /**
+   * Milliseconds that a request may stay with the device, before that counts as hung and is started anew; the
+   * kernel's `requestDeadline` if left out. 0 for requests that wait for something to happen, for example for a frame
+   * from the network: they may stay for ever.
+   */
+  readonly deadline?: number;
 }
 
 /** What a driver wants of a device. */
@@ -58,6 +64,8 @@ export interface Plan<Q extends string, L extends string, B extends string> {
   readonly buffers?: { readonly [Name in B]: number };
   /** What the class tells its clients about the device, for example its capacity. */
   readonly properties?: Properties;
+  /** Whether the driver needs {@linkcode Device.frame}. A platform that cannot know refuses the plan then. */
+  readonly physical?: boolean;
 }
 
 /** Facts about a device for its clients; which, the class says. */
@@ -87,6 +95,24 @@ export interface Device<Q extends string, L extends string, B extends string> {
   readonly lanes: { readonly [Name in L]: DriverLane };
   /** The planned memory. */
   readonly buffers: { readonly [Name in B]: Buffer };
+  /** The device-specific configuration, read after the features were agreed: some fields mean nothing before. */
+  readonly config: Config;
+  /**
+   * Writes a field of the configuration that `plugin.json` marks as writable (`"u32 rw"`). The core does it a little
+   * later; what is written while the driver starts stands there before DRIVER_OK is set.
+   *
+   * @param field Its name in `plugin.json`.
+   */
+  writeConfig(field: string, value: number): void;
+  /** Tells the clients new properties of the device. */
+  setProperties(properties: Properties): void;
+  /**
+   * The number of the page frame of 4096 bytes in the machine's own memory in which a byte of the arena is. Only with
+   * {@linkcode Plan.physical}: device addresses, which the queues use by themselves, may be other ones.
+   *
+   * @param offset A place in the arena.
+   */
+  frame(offset: number): number;
   /** Whether {@linkcode resetQueue} can be used: the device offers VIRTIO_F_RING_RESET. */
   readonly canResetQueues: boolean;
   /**
@@ -119,6 +145,8 @@ export interface Driver {
    * committed again.
    */
   queueReset?(name: string, cookies: readonly number[]): void;
+  /** What the driver has counted so far, by names for people; asked for when somebody looks. */
+  statistics?(): Readonly<Record<string, number>>;
   /** The device was reset and no request will come back; last chance to tidy up. */
   stop?(): void;
 }

@@ -1,9 +1,9 @@
 import { isIoBar } from "../pci/bars.ts";
 import { isMsixEnabled } from "../pci/msix.ts";
-import { subRegisters } from "../pci/registers.ts";
+import { type Registers, subRegisters } from "../pci/registers.ts";
 import type { OpenFunction } from "../platform/platform.ts";
 import { DeviceFault } from "./fault.ts";
-import { readFields } from "./read_fields.ts";
+import { readFields, writeField } from "./fields.ts";
 import { statusField } from "./status_field.ts";
 import { NO_VECTOR, type QueueAddresses, type Transport } from "./transport.ts";
 
@@ -60,6 +60,12 @@ export function legacyTransport(device: OpenFunction): Transport {
     return MOST_QUEUES;
   }
 
+  /** The device-specific configuration moves when MSI-X is switched (4.1.4.10). */
+  function specific(): Registers {
+    const start = hasVectors() ? CONFIG_WITH_MSIX : CONFIG;
+    return subRegisters(registers, start, registers.size - start);
+  }
+
   function check(index: number): void {
     if (index >= queues) {
       throw new RangeError(`Cannot select queue ${index}: the device has ${queues}`);
@@ -92,14 +98,13 @@ export function legacyTransport(device: OpenFunction): Transport {
     },
 
     config(widths) {
-      const start = hasVectors() ? CONFIG_WITH_MSIX : CONFIG;
-      const specific = subRegisters(registers, start, registers.size - start);
-      let before = new Uint8Array(specific.size);
-      readFields(specific, widths, before);
+      const fields = specific();
+      let before = new Uint8Array(fields.size);
+      readFields(fields, widths, before);
       // Without a generation, what reads the same twice counts as consistent (2.5.4).
       for (let tries = 1; tries < CONFIG_TRIES; tries++) {
-        const now = new Uint8Array(specific.size);
-        readFields(specific, widths, now);
+        const now = new Uint8Array(fields.size);
+        readFields(fields, widths, now);
         if (now.every((byte, i) => byte === before[i])) return now;
         before = now;
       }
@@ -108,6 +113,8 @@ export function legacyTransport(device: OpenFunction): Transport {
         `The device's configuration was different in each of ${CONFIG_TRIES} reads (virtio 1.4, 2.5.4)`,
       );
     },
+
+    writeConfig: (offset, width, value) => writeField(specific(), offset, width, value),
 
     queueMaximum(index) {
       check(index);

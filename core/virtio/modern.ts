@@ -4,7 +4,7 @@ import type { OpenFunction } from "../platform/platform.ts";
 import { findStructures } from "./capabilities.ts";
 import { DeviceFault } from "./fault.ts";
 import { Feature, has } from "./features.ts";
-import { readFields } from "./read_fields.ts";
+import { readFields, writeField } from "./fields.ts";
 import { statusField } from "./status_field.ts";
 import type { Transport } from "./transport.ts";
 import { until } from "./until.ts";
@@ -100,6 +100,13 @@ export function modernTransport(device: OpenFunction): Transport {
         "D-37",
         `The device's configuration changed during each of ${GENERATION_TRIES} reads (virtio 1.4, 2.5.1)`,
       );
+    },
+
+    writeConfig(offset, width, value) {
+      if (!specific) {
+        throw new DeviceFault("D-40", "The device has no configuration that could be written");
+      }
+      writeField(specific, offset, width, value);
     },
 
     queueMaximum(index) {

@@ -22,6 +22,8 @@ export interface Transport {
    * @param widths Bytes of its fields in their order, since each must be read as a whole (4.1.3.1).
    */
   config(widths: readonly number[]): Uint8Array<ArrayBuffer>;
+  /** Writes a field of it, as a whole. */
+  writeConfig(offset: number, width: 1 | 2 | 4, value: number): void;
   /** The greatest size of a queue; 0 if there is none. */
   queueMaximum(index: number): number;
   /** Whether a queue may be smaller than its greatest size. Legacy devices know one size only (2.7.2). */

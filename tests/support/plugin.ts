@@ -23,7 +23,14 @@ export interface Fixture extends Disposable {
 }
 
 const PLUGIN_API = import.meta.resolve("../../core/plugin/mod.ts");
-const DEVICE: Readonly<Record<DeviceClass, string>> = { entropy: "1044", block: "1042" };
+const DEVICE: Readonly<Record<DeviceClass, string>> = {
+  entropy: "1044",
+  block: "1042",
+  network: "1041",
+  console: "1043",
+  balloon: "1045",
+  scsi: "1048",
+};
 
 /**
  * Writes a plugin.

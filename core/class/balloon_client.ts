@@ -1,0 +1,2 @@
+/** An application's view of a memory balloon. */
+export class BalloonClient {}

@@ -1,0 +1,2 @@
+/** An application's view of a console device. */
+export class ConsoleClient {}

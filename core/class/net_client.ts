@@ -1,0 +1,2 @@
+/** An application's view of a network card. */
+export class NetClient {}

@@ -1,0 +1,2 @@
+/** An application's view of a SCSI host adapter. */
+export class ScsiClient {}
