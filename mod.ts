@@ -92,11 +92,15 @@ export { PlanError } from "./core/kernel/plan.ts";
 export { QemuGone } from "./core/platform/qemu/mod.ts";
 export { bit, Feature } from "./core/virtio/features.ts";
 export { DeviceFault } from "./core/virtio/fault.ts";
+export type { BalloonClient } from "./core/class/balloon_client.ts";
 export type { BlockClient } from "./core/class/block_client.ts";
 export type { BlockSlots } from "./core/class/block_slots.ts";
 export type { Done } from "./core/class/client_lane.ts";
 export type { Clients } from "./core/class/clients.ts";
+export type { ConsoleClient } from "./core/class/console_client.ts";
 export type { EntropyClient } from "./core/class/entropy_client.ts";
+export type { NetClient } from "./core/class/net_client.ts";
+export type { ScsiClient } from "./core/class/scsi_client.ts";
 export type {
   AnyDevice,
   Device,
@@ -107,7 +111,7 @@ export type { Isolation } from "./core/kernel/driver_host.ts";
 export type { InterruptKind } from "./core/kernel/interrupt_kind.ts";
 export type { Node } from "./core/kernel/kernel.ts";
 export type { ConfigField, DeviceClass, Limits, Manifest } from "./core/plugin/manifest.ts";
-export type { BlockProperties } from "./core/class/block.ts";
+export type { BlockDevice, BlockProperties } from "./core/class/block.ts";
 export type { Exit } from "./core/host/process.ts";
 export type { PciIdentity } from "./core/pci/identity.ts";
 export type { Match, MatchField, Mismatch } from "./core/pci/match.ts";

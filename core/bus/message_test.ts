@@ -25,10 +25,6 @@ const report = {
 const messages: readonly FromPlugin[] = [
   { type: "hello", api: 1 },
   { type: "plan", plan },
-  {
-    type: "plan",
-    plan: { ...plan, lanes: [{ name: "frames", slots: 4, slotBytes: 512, deadline: 0 }] },
-  },
   { type: "decline", reason: "it is too small" },
   { type: "ready" },
   { type: "properties", properties: { sectors: 8 } },
@@ -51,6 +47,17 @@ for (const message of messages) {
     assertEquals(fromPlugin({ ...copy, more: [1, 2] }), message);
   });
 }
+
+Deno.test("fromPlugin() takes a lane's deadline, which may be left out", () => {
+  const decode = (deadline: unknown) =>
+    fromPlugin({ type: "plan", plan: { ...plan, lanes: [{ ...plan.lanes[0], deadline }] } });
+  assertEquals(decode(0), {
+    type: "plan",
+    plan: { ...plan, lanes: [{ ...plan.lanes[0]!, deadline: 0 }] },
+  });
+  assertEquals(decode(undefined), { type: "plan", plan });
+  assertThrows(() => decode(-1), BusFault, "plan.lanes[0].deadline");
+});
 
 Deno.test("fromPlugin() takes statistics under any printable name, as whole numbers", () => {
   const decode = (statistics: unknown) => fromPlugin({ type: "report", queues: [], statistics });

@@ -49,18 +49,18 @@ export interface Limits {
   readonly heapMiB: number;
 }
 
+/** What a device is to an application. */
+export type DeviceClass = "entropy" | "block" | "network" | "console" | "balloon" | "scsi";
+
 /** The device classes that the core has a client for. */
-export const DEVICE_CLASSES = [
+export const DEVICE_CLASSES: readonly DeviceClass[] = [
   "entropy",
   "block",
   "network",
   "console",
   "balloon",
   "scsi",
-] as const;
-
-/** What a device is to an application. */
-export type DeviceClass = typeof DEVICE_CLASSES[number];
+];
 
 /** Each limit's least, greatest and usual value. */
 const LIMITS: Readonly<Record<keyof Limits, { least: number; greatest: number; usual: number }>> = {
