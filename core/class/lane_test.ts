@@ -425,3 +425,55 @@ Deno.test("restart() with nothing in flight begins at zero", () => {
   assertEquals([pair.client.drain(), pair.rung], [0, rung]);
   assertEquals(new DriverLane(pair.control, pair.layout).pending, false);
 });
+
+Deno.test("restart() does not submit again what must be done once: that ends as unknown", () => {
+  const pair = new Pair({ slots: 4 });
+  const { client } = pair;
+  const ended: string[] = [];
+  const submit = (name: string, once: boolean) => {
+    const slot = client.take();
+    client.submit(slot, (_, status) => ended.push(`${name} ${status}`), once);
+  };
+  submit("append", true);
+  submit("read", false);
+  submit("reserve", true);
+  client.publish();
+  client.restart();
+  assertEquals(ended, [`append ${Status.unknown}`, `reserve ${Status.unknown}`]);
+  const next = new DriverLane(pair.control, pair.layout);
+  next.take((slot) => {
+    next.complete(slot, Status.ok, 0);
+    return true;
+  });
+  next.publish();
+  assertEquals([client.drain(), client.inFlight], [1, 0]);
+  assertEquals(ended.at(-1), `read ${Status.ok}`);
+});
+
+Deno.test("oldest() is the first submission that has not ended", () => {
+  const pair = new Pair({ slots: 4 });
+  const { client } = pair;
+  assertEquals([client.oldest(), client.submissions], [Infinity, 0]);
+  for (let i = 0; i < 3; i++) client.submit(client.take(), () => {});
+  client.publish();
+  assertEquals([client.oldest(), client.submissions], [0, 3]);
+  const [first, second, third] = pair.take();
+  pair.complete([first!, third!]);
+  client.drain();
+  assertEquals(client.oldest(), 1);
+  pair.complete([second!]);
+  client.drain();
+  assertEquals([client.oldest(), client.submissions], [Infinity, 3]);
+});
+
+Deno.test("a driver's words reach the client", () => {
+  const pair = new Pair({ slots: 2 });
+  const words: number[] = [];
+  pair.client.submit(pair.client.take(), (slot) => words.push(pair.client.word(slot, Word.first)));
+  pair.client.publish();
+  const [slot] = pair.take();
+  pair.driver.setWord(slot!, Word.first, 0xffff_ffff);
+  pair.complete([slot!]);
+  pair.client.drain();
+  assertEquals(words, [0xffff_ffff]);
+});

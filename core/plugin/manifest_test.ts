@@ -28,7 +28,7 @@ Deno.test("parseManifest reads everything", () => {
     entry: "./src/driver.js",
     class: "block",
     limits: { memoryMiB: 64, heapMiB: 128 },
-    config: { capacity: "u64", size_max: "u32", heads: "u8" },
+    config: { capacity: "u64", size_max: "u32", heads: "u8", writeback: "u8 rw" },
     features: { ONE: 1, TWO: 2, BOTH: [3, "ONE", "TWO"], EITHER: [50, "ONE|TWO"] },
     description: "Müller's driver",
     version: "1.0.0",
@@ -40,6 +40,7 @@ Deno.test("parseManifest reads everything", () => {
       { name: "capacity", bytes: 8 },
       { name: "size_max", bytes: 4 },
       { name: "heads", bytes: 1 },
+      { name: "writeback", bytes: 1, writable: true },
     ],
     features: [
       { name: "ONE", bit: 1, needs: [] },
@@ -55,6 +56,10 @@ Deno.test("parseManifest reads everything", () => {
 const BAD: readonly [Record<string, unknown>, string][] = [
   [{ config: ["u64"] }, "field config: found"],
   [{ config: { capacity: "u65" } }, 'field config.capacity: found "u65", wanted u8, u16, u32, u64'],
+  [
+    { config: { a: "u8 wr" } },
+    'field config.a: found "u8 wr", wanted u8, u16, u32, u64, or "u32 rw"',
+  ],
   [{ config: { a: "u8", b: "u32" } }, "field config.b: found"],
   [{ features: [] }, "field features: found []"],
   [{ features: { VERSION: 32 } }, "field features.VERSION: found 32, wanted a bit of the device"],

@@ -130,6 +130,14 @@ for (const msix of [false, true]) {
   });
 }
 
+Deno.test("legacy: a field of the configuration is written where it is", () => {
+  for (const [msix, start] of [[false, 0x14], [true, 0x18]] as const) {
+    const { device, memory } = fake({ msix });
+    legacyTransport(device).writeConfig(2, 2, 0x1234);
+    assertEquals(memory.read16(start + 2), 0x1234);
+  }
+});
+
 Deno.test("legacy: configuration is read until it is the same twice, 10 times at most (D-37)", () => {
   let left = 0, reads = 0;
   const { device } = fake({

@@ -128,6 +128,17 @@ Deno.test("the configuration is read field by field, in the width of each", () =
   assertEquals(widths, ["0:4", "4:4", "8:4", "12:2", "14:1", "15:1", "16:4"]);
 });
 
+Deno.test("a field of the configuration is written in its width", () => {
+  const { device, transport } = fake({});
+  transport.writeConfig(4, 4, 0x04030201);
+  transport.writeConfig(8, 2, 0x0605);
+  transport.writeConfig(10, 1, 0x07);
+  assertEquals([...device.bytes.subarray(0x2004, 0x200c)], [1, 2, 3, 4, 5, 6, 7, 0]);
+  assertThrows(() => transport.writeConfig(0x3e, 4, 0), RangeError);
+  const without = fake({ capabilities: [COMMON, NOTIFY, ISR] }).transport;
+  breaks("D-40", () => without.writeConfig(0, 1, 1));
+});
+
 Deno.test("a configuration is as long as the device says, up to 1024 bytes (D-40)", () => {
   for (
     const [length, expected] of [[1, 1], [3, 3], [7, 7], [1024, 1024], [0x1000, 1024]] as const
