@@ -69,6 +69,7 @@ function openMachine(
  * Opens a machine and a kernel for it. Disposing the kernel stops all drivers and closes the machine.
  *
  * @throws ManifestError If a driver's `plugin.json` is wrong.
+ * @throws TunableError If what is chosen for a driver cannot be.
  * @throws QemuGone If QEMU does not start.
  */
 export async function openKernel(options: OpenOptions = {}): Promise<Kernel> {
@@ -77,13 +78,18 @@ export async function openKernel(options: OpenOptions = {}): Promise<Kernel> {
   await using stack = new AsyncDisposableStack();
   const loop = stack.use(new InterruptLoop());
   const platform = stack.use(await openMachine(rest, loop));
+  const kernel = new Kernel(
+    { loop, platform, drivers: all, close: () => kept.disposeAsync() },
+    rest,
+  );
   const kept = stack.move();
-  return new Kernel({ loop, platform, drivers: all, close: () => kept.disposeAsync() }, rest);
+  return kernel;
 }
 
 export { Kernel };
 export type { DriveOptions, Platform, PluginSource, QemuOptions };
 export { checkManifest, ManifestError } from "./core/plugin/manifest.ts";
+export { TunableError } from "./core/plugin/tunables.ts";
 export { BlockOperation, SECTOR } from "./core/class/block.ts";
 export { Status } from "./core/class/lane.ts";
 export { RequestError } from "./core/class/request_error.ts";
@@ -111,6 +117,7 @@ export type { Isolation } from "./core/kernel/driver_host.ts";
 export type { InterruptKind } from "./core/kernel/interrupt_kind.ts";
 export type { Node } from "./core/kernel/kernel.ts";
 export type { ConfigField, DeviceClass, Limits, Manifest } from "./core/plugin/manifest.ts";
+export type { Tunable, Tunables, TunableValue } from "./core/plugin/tunables.ts";
 export type { BlockDevice, BlockProperties } from "./core/class/block.ts";
 export type { Exit } from "./core/host/process.ts";
 export type { PciIdentity } from "./core/pci/identity.ts";

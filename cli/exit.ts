@@ -64,6 +64,7 @@ const BY_NAME: Readonly<Record<string, ExitCode>> = {
   NotCapable: EXIT.permission,
   PermissionDenied: EXIT.permission,
   ManifestError: EXIT.usage,
+  TunableError: EXIT.usage,
   DeviceFault: EXIT.protocol,
   PciFault: EXIT.protocol,
   BusFault: EXIT.driver,

@@ -85,8 +85,10 @@ function fakeSystem(world: World, calls: string[]): System {
       return Promise.resolve(drivers);
     },
     openKernel(options) {
-      const { machine = "host", plugins = [], qemu } = options;
-      calls.push(["open", machine, ...plugins, ...(qemu ? [JSON.stringify(qemu)] : [])].join(" "));
+      const { machine = "host", plugins = [], qemu, tunables = {} } = options;
+      const more = [qemu, Object.keys(tunables).length > 0 ? tunables : undefined]
+        .filter((given) => given !== undefined).map((given) => JSON.stringify(given));
+      calls.push(["open", machine, ...plugins, ...more].join(" "));
       return world.openKernel?.() ??
         Promise.resolve(fakeKernel(fakePlatform(machine, world), drivers, options, world, calls));
     },

@@ -15,6 +15,7 @@ const OPTIONS: readonly (readonly [string, string])[] = [
   ],
   ["--legacy", "use the registers from before version 1 of transitional devices"],
   ["--plugins <dir>", "a folder with drivers, beside our own; may be repeated"],
+  ["--tune <driver.name=value>", "a choice that a driver offers, see drivers; may be repeated"],
   ["--json", 'data as JSON, with "schema": 1'],
   ["--timeout <seconds>", "give up after that (120); exit status 124"],
   ["-q, --quiet", "no talk on stderr but errors"],

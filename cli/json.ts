@@ -45,7 +45,7 @@ export function nodeJson(node: Node, names: PciNames): object {
 
 /** A driver, for JSON. */
 export function manifestJson(manifest: Manifest): object {
-  const { name, description, version, file, entry, match, limits } = manifest;
+  const { name, description, version, file, entry, match, limits, tunables } = manifest;
   return {
     name,
     class: manifest.class,
@@ -55,5 +55,6 @@ export function manifestJson(manifest: Manifest): object {
     entry,
     match,
     limits,
+    tunables,
   };
 }

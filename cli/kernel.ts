@@ -15,7 +15,7 @@ const USUAL_DEVICES = { arguments: ["-device", "virtio-rng-pci"], disks: [64 * M
 /** Opens the machine that the user named, else `usual`. */
 export async function openKernel(context: Context, usual: Machine = "host"): Promise<Kernel> {
   const { io: { system }, options } = context;
-  const { machine = usual, board, qemuArguments, plugins, isolation, interrupts, legacy } = options;
+  const { machine = usual, board, qemuArguments, plugins, ...drive } = options;
   context.detail(`Opening machine ${machine}`);
   const devices = qemuArguments.length > 0 ? { arguments: qemuArguments } : USUAL_DEVICES;
   const kernel = await disposeIfLate(
@@ -24,9 +24,10 @@ export async function openKernel(context: Context, usual: Machine = "host"): Pro
       machine,
       ...(machine === "qemu" ? { qemu: { machine: board, ...devices } } : {}),
       plugins,
-      isolation,
-      interrupts,
-      legacy,
+      isolation: drive.isolation,
+      interrupts: drive.interrupts,
+      legacy: drive.legacy,
+      tunables: drive.tunables,
       log: context.detail,
     }),
   );

@@ -50,6 +50,8 @@ const WRONG: readonly [string, string][] = [
     'Unknown value "thread" for --isolation: wanted one of process, inline',
   ],
   ["ls --plugins", "Cannot use --plugins without a value: wanted a folder"],
+  ["ls --tune", "Cannot use --tune without a value: wanted for example vtnet.csum_disable=true"],
+  ["ls --tune =1", "Cannot use --tune without a value"],
   ["ls --timeout soon", 'Unknown value "soon" for --timeout: wanted seconds'],
   ["ls --timeout 0", `Unknown value "0" for --timeout: wanted seconds, more than 0`],
   ["ls --quiet --verbose", "Cannot be quiet and verbose at once"],
@@ -95,6 +97,20 @@ Deno.test("run passes options on", async () => {
     'open qemu a b {"machine":"q35","arguments":["-smp","2","--json"]}',
     "close kernel",
   ]);
+});
+
+Deno.test("run passes on what is chosen for drivers, as switches, numbers and words", async () => {
+  const { calls } = await runFake(
+    "ls --machine simulated --tune a.b --tune a.c=false --tune a.d=-1 --tune a.e=x=1",
+  );
+  assertEquals(calls[0], 'open simulated {"a.b":true,"a.c":false,"a.d":-1,"a.e":"x=1"}');
+});
+
+Deno.test("drivers lists what may be chosen", async () => {
+  const tunables = [{ name: "fast", usual: false }];
+  const manifest = { ...RANDOM.manifest, tunables };
+  const { out } = await runFake("drivers", { drivers: [{ ...RANDOM, manifest }] });
+  assertStringIncludes(out, "  --tune random.fast=false  (true or false)");
 });
 
 Deno.test("run gives QEMU an entropy source and a disk in memory if the user names no device", async () => {
@@ -315,6 +331,7 @@ Deno.test("drivers lists the manifests without opening a machine", async () => {
     "entry",
     "match",
     "limits",
+    "tunables",
   ]);
 });
 

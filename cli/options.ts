@@ -1,5 +1,6 @@
 import { parseArgs } from "@std/cli";
 import { type InterruptKind, INTERRUPTS } from "../core/kernel/interrupt_kind.ts";
+import type { Tunables, TunableValue } from "../core/plugin/tunables.ts";
 import type { CommandOption } from "./command.ts";
 import { usageError } from "./exit.ts";
 import { suggest } from "./suggest.ts";
@@ -26,6 +27,8 @@ export interface Options {
   readonly legacy: boolean;
   /** Folders with drivers, beside our own. */
   readonly plugins: readonly string[];
+  /** What was chosen for drivers, by the names of driver and tunable. */
+  readonly tunables: Tunables;
   /** Seconds until everything is given up. */
   readonly timeout: number;
   /** Print JSON instead of text. */
@@ -50,7 +53,15 @@ export interface Options {
 export type Given = Readonly<Record<string, string | true>>;
 
 const FLAGS = ["json", "legacy", "help", "version", "quiet", "verbose", "color"] as const;
-const VALUES = ["machine", "board", "isolation", "interrupts", "plugins", "timeout"] as const;
+const VALUES = [
+  "machine",
+  "board",
+  "isolation",
+  "interrupts",
+  "plugins",
+  "tune",
+  "timeout",
+] as const;
 const NAMES = [...FLAGS.filter((name) => name !== "color"), ...VALUES, "no-color"];
 
 /**
@@ -90,6 +101,7 @@ export function parseOptions(
     isolation: oneOf("isolation", isolation ?? "process", ISOLATIONS),
     interrupts: oneOf("interrupts", interrupts ?? "msix", INTERRUPTS),
     plugins: parsed.plugins.map((folder) => folder || missing("plugins", "a folder")),
+    tunables: Object.fromEntries(parsed.tune.map(tunable)),
     timeout: timeout === undefined ? 120 : seconds(timeout),
     json: parsed.json,
     legacy: parsed.legacy,
@@ -147,6 +159,14 @@ function oneOf<T extends string>(name: string, value: string, known: readonly T[
     `Unknown value ${JSON.stringify(value)} for --${name}: wanted one of ${known.join(", ")}.` +
       suggest(value, known),
   );
+}
+
+/** `vtnet.csum_disable=true`, or without a value for a switch. What is true of it, the kernel knows. */
+function tunable(text: string): [string, TunableValue] {
+  const [, name, value = "true"] = /^([^=]+)(?:=(.+))?$/s.exec(text) ?? [];
+  if (name === undefined) return missing("tune", "for example vtnet.csum_disable=true");
+  if (value === "true" || value === "false") return [name, value === "true"];
+  return [name, /^-?\d{1,15}$/.test(value) ? Number(value) : value];
 }
 
 function seconds(value: string): number {

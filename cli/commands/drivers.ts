@@ -1,4 +1,5 @@
 import { formatMatch } from "../../core/pci/match.ts";
+import { wanted } from "../../core/plugin/tunables.ts";
 import type { Command } from "../command.ts";
 import { EXIT } from "../exit.ts";
 import { manifestJson, printJson } from "../json.ts";
@@ -22,11 +23,18 @@ export const drivers: Command = {
       return EXIT.done;
     }
     if (manifests.length === 0) context.talk("No drivers");
-    for (const { name, version, description, file, match, limits, ...manifest } of manifests) {
+    for (
+      const { name, version, description, file, match, limits, tunables, ...manifest } of manifests
+    ) {
       const title = [name, version, `(${manifest.class})`, description].filter((part) => part);
       context.io.out(title.join(" "));
       for (const rule of match) context.io.out(`  for ${formatMatch(rule)}`);
       context.io.out(`  may use ${limits.memoryMiB} MiB for DMA, ${limits.heapMiB} MiB of heap`);
+      for (const tunable of tunables) {
+        context.io.out(
+          `  --tune ${name}.${tunable.name}=${tunable.usual}  (${wanted(tunable)})`,
+        );
+      }
       context.io.out(`  from ${file}`);
     }
     return EXIT.done;

@@ -15,8 +15,12 @@ import { BusFault } from "./mailbox.ts";
 
 /** From the core to a driver host. */
 export type ToPlugin =
-  | { readonly type: "offer"; readonly features: string; readonly queues: readonly number[] }
-    & ConfigCopy
+  | {
+    readonly type: "offer";
+    readonly features: string;
+    readonly queues: readonly number[];
+    readonly tunables: Readonly<Record<string, boolean | number | string>>;
+  } & ConfigCopy
   | { readonly type: "grant"; readonly grant: Grant }
   | { readonly type: "go" }
   | { readonly type: "config" } & ConfigCopy

@@ -7,6 +7,7 @@ import type { InterruptLoop } from "../irq/interrupt_loop.ts";
 import type { OpenFunction, PciFunction } from "../platform/platform.ts";
 import type { DeviceClass, Manifest } from "../plugin/manifest.ts";
 import { API, type Plugin } from "../plugin/plugin.ts";
+import type { Tunables } from "../plugin/tunables.ts";
 import { DeviceFault } from "../virtio/fault.ts";
 import type { QueueFault } from "../virtqueue/virtqueue.ts";
 import {
@@ -62,6 +63,8 @@ export interface AttachOptions {
   readonly interrupts: InterruptKind;
   /** Whether to use the legacy registers of a transitional device. */
   readonly legacy: boolean;
+  /** What the user chose for the driver, and the usual values for the rest. */
+  readonly tunables: Tunables;
   /** Milliseconds that a request may take, where its lane says nothing else: a device that needs more hangs. */
   readonly requestDeadline: number;
   /** How often in a minute device and driver are started anew after a failure. */
@@ -317,6 +320,7 @@ export class Attachment implements Device {
       type: "offer",
       features: featureText(offered.features),
       queues: offered.queues,
+      tunables: this.#options.tunables,
       config: this.#config(),
     });
     const answer = await this.#conversation.expect(ANSWER_MS, "plan", "decline");

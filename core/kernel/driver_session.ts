@@ -4,6 +4,7 @@ import type { FromPlugin, Grant, QueueGrant, ToPlugin, WirePlan } from "../bus/m
 import { DriverLane } from "../class/driver_lane.ts";
 import { addressTable, type DmaRun, PAGE } from "../dma/address_table.ts";
 import { API, type Decline, type Driver, type Plan, type Plugin } from "../plugin/plugin.ts";
+import type { Tunables } from "../plugin/tunables.ts";
 import { makeDriverQueue } from "../virtqueue/driver_queue.ts";
 import type { DriverQueue, QueueFault } from "../virtqueue/virtqueue.ts";
 import { configView } from "./config_view.ts";
@@ -31,6 +32,7 @@ export interface SessionPort {
 export class DriverSession {
   readonly #plugin: Plugin;
   readonly #port: SessionPort;
+  #tunables: Tunables = {};
   #queues: readonly { grant: QueueGrant; queue: DriverQueue }[] = [];
   #polled = false;
   #lanes: readonly DriverLane[] = [];
@@ -129,10 +131,12 @@ export class DriverSession {
   #answer(message: ToPlugin): void {
     switch (message.type) {
       case "offer": {
+        this.#tunables = message.tunables;
         const plan = this.#plugin.plan({
           features: BigInt(message.features),
           config: configView(message.config),
           queues: message.queues,
+          tunables: message.tunables,
         });
         return this.#send(
           isDecline(plan)
@@ -203,6 +207,7 @@ export class DriverSession {
         ]),
       ),
       config: configView(grant.config),
+      tunables: this.#tunables,
       writeConfig: (field, value) => this.#send({ type: "writeConfig", field, value }),
       setProperties: (properties) => this.#send({ type: "properties", properties }),
       frame: frames(grant.physical ?? []),

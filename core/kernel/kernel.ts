@@ -2,6 +2,7 @@ import type { InterruptLoop } from "../irq/interrupt_loop.ts";
 import { type PciIdentity, readIdentity } from "../pci/identity.ts";
 import type { PciFunction, Platform } from "../platform/platform.ts";
 import { type Choice, choose } from "../plugin/choose.ts";
+import { checkTunables, type Tunables, tunablesFor } from "../plugin/tunables.ts";
 import { Attachment, type PluginSource } from "./attach.ts";
 import type { AnyDevice, Device } from "./device.ts";
 import type { DeviceClass } from "../plugin/manifest.ts";
@@ -30,6 +31,11 @@ export interface DriveOptions {
   readonly legacy?: boolean;
   /** Features of ring and transport that stay unused, as a set; none if left out. */
   readonly without?: bigint;
+  /**
+   * What drivers let their users choose, by the names of driver and tunable, as in `{ "vtnet.csum_disable": true }`;
+   * what is left out is as usual. Each driver's `plugin.json` lists its own.
+   */
+  readonly tunables?: Tunables;
   /**
    * Milliseconds that a request may take before its device counts as hung and is started anew, where the driver says
    * nothing else; 30 000 if left out.
@@ -61,13 +67,18 @@ export class Kernel implements AsyncDisposable {
   readonly #devices = new Map<string, Attachment>();
   readonly #stack = new AsyncDisposableStack();
 
-  /** Takes no device yet. */
+  /**
+   * Takes no device yet.
+   *
+   * @throws {TunableError} If a tunable is none of the drivers', or has a value that it cannot have.
+   */
   constructor(parts: KernelParts, options: DriveOptions = {}) {
     const { loop, platform, drivers, close } = parts;
     if (close) this.#stack.defer(close);
     this.#parts = parts;
     this.#options = options;
     const manifests = drivers.map(({ manifest }) => manifest);
+    checkTunables(options.tunables ?? {}, manifests);
     this.nodes = platform.functions.map((pci) => {
       const identity = readIdentity(pci.config);
       return { function: pci, identity, ...choose(manifests, identity) };
@@ -114,6 +125,7 @@ export class Kernel implements AsyncDisposable {
       interrupts = "msix",
       legacy = false,
       without = 0n,
+      tunables = {},
       requestDeadline = 30_000,
       restarts = 3,
     } = this.#options;
@@ -125,6 +137,7 @@ export class Kernel implements AsyncDisposable {
       interrupts,
       legacy,
       without,
+      tunables: tunablesFor(source.manifest, tunables),
       requestDeadline,
       restarts,
       log: this.#options.log ?? (() => {}),

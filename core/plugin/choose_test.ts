@@ -24,6 +24,7 @@ function manifest(name: string, ...match: Match[]): Manifest {
     limits,
     config: [],
     features: [],
+    tunables: [],
     file,
   };
 }

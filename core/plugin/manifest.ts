@@ -1,5 +1,6 @@
 import type { FeatureRule } from "../virtio/features.ts";
 import { type Match, MATCH_FIELDS, type MatchField } from "../pci/match.ts";
+import { fits, type Tunable, wanted } from "./tunables.ts";
 
 /** What a driver's `plugin.json` says: enough to choose the driver without running any of it. */
 export interface Manifest {
@@ -23,6 +24,8 @@ export interface Manifest {
    * offers a feature to the driver without what it needs.
    */
   readonly features: readonly FeatureRule[];
+  /** What its user may choose. */
+  readonly tunables: readonly Tunable[];
   /** One line for people. */
   readonly description?: string;
   /** The driver's version. */
@@ -76,12 +79,15 @@ const FIELDS = [
   "limits",
   "config",
   "features",
+  "tunables",
   "description",
   "version",
 ];
 const NAME = /^[a-z][a-z0-9-]*$/;
 const ENTRY = /^\.\/[^\\?#:\0]*\.[jt]s$/;
 const HEX = /^[0-9a-f]+$/;
+const TUNABLE = /^[a-z][a-z0-9_]*$/;
+const WORD = /^[a-z][a-z0-9-]*$/;
 
 /** A `plugin.json` that is wrong. The message names the file, the field, what was found and what is wanted. */
 export class ManifestError extends SyntaxError {
@@ -129,6 +135,7 @@ export function checkManifest(json: unknown, file: string): Manifest {
     limits: limits(top.limits, wrong),
     config: config(top.config, wrong),
     features: features(top.features, wrong),
+    tunables: tunables(top.tunables, wrong),
     ...optional("description", top.description, wrong),
     ...optional("version", top.version, wrong),
     file,
@@ -243,6 +250,39 @@ function features(value: unknown, wrong: Wrong): readonly FeatureRule[] {
     bit,
     needs: needs.map((need) => String(need).split("|").map((each) => number(name, each))),
   }));
+}
+
+/**
+ * `{ "csum_disable": false, "queues": { "usual": 0, "least": 0, "greatest": 16 }, "order": ["spec", "reversed"] }`: a
+ * switch and its usual position, a number, or words of which the first is the usual one.
+ */
+function tunables(value: unknown, wrong: Wrong): readonly Tunable[] {
+  if (value === undefined) return [];
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    return wrong("tunables", value, 'an object like { "csum_disable": false }');
+  }
+  return Object.entries(value).map(([name, given]): Tunable => {
+    const field = `tunables.${name}`;
+    if (!TUNABLE.test(name)) wrong(field, given, "a name of lower-case letters, digits and _");
+    if (typeof given === "boolean") return { name, usual: given };
+    if (Array.isArray(given)) {
+      const word = (each: unknown) => typeof each === "string" && WORD.test(each);
+      return given.length > 0 && given.every(word)
+        ? { name, usual: given[0], words: given }
+        : wrong(field, given, "words of lower-case letters, digits and hyphens");
+    }
+    const bounds = ["usual", "least", "greatest"] as const;
+    const number = object(given, field, bounds, wrong);
+    for (const bound of bounds) {
+      if (!Number.isSafeInteger(number[bound])) {
+        wrong(`${field}.${bound}`, number[bound], "a whole number");
+      }
+    }
+    const tunable = { name, ...number } as Extract<Tunable, { least: number }>;
+    return fits(tunable, tunable.usual)
+      ? tunable
+      : wrong(`${field}.usual`, tunable.usual, wanted(tunable));
+  });
 }
 
 /** One line of text, if it is there: these are printed, so nothing in them may steer a terminal. */

@@ -18,6 +18,7 @@ Deno.test("parseManifest reads the four fields that are needed and fills in the 
     limits: { memoryMiB: 16, heapMiB: 256 },
     config: [],
     features: [],
+    tunables: [],
     file: "plugins/random/plugin.json",
   });
 });
@@ -30,6 +31,11 @@ Deno.test("parseManifest reads everything", () => {
     limits: { memoryMiB: 64, heapMiB: 128 },
     config: { capacity: "u64", size_max: "u32", heads: "u8", writeback: "u8 rw" },
     features: { ONE: 1, TWO: 2, BOTH: [3, "ONE", "TWO"], EITHER: [50, "ONE|TWO"] },
+    tunables: {
+      tso_disable: false,
+      queues: { usual: 0, least: -1, greatest: 16 },
+      order: ["spec", "reversed"],
+    },
     description: "Müller's driver",
     version: "1.0.0",
   };
@@ -47,6 +53,11 @@ Deno.test("parseManifest reads everything", () => {
       { name: "TWO", bit: 2, needs: [] },
       { name: "BOTH", bit: 3, needs: [[1], [2]] },
       { name: "EITHER", bit: 50, needs: [[1, 2]] },
+    ],
+    tunables: [
+      { name: "tso_disable", usual: false },
+      { name: "queues", usual: 0, least: -1, greatest: 16 },
+      { name: "order", usual: "spec", words: ["spec", "reversed"] },
     ],
     file: "p",
   });
@@ -67,6 +78,16 @@ const BAD: readonly [Record<string, unknown>, string][] = [
   [
     { features: { A: [1, "B"] } },
     'field features.A: found "B", wanted the name of another feature',
+  ],
+  [{ tunables: [] }, 'field tunables: found [], wanted an object like { "csum_disable": false }'],
+  [{ tunables: { "a.b": false } }, "field tunables.a.b: found false, wanted a name"],
+  [{ tunables: { a: [] } }, "field tunables.a: found [], wanted words"],
+  [{ tunables: { a: ["x", 1] } }, 'field tunables.a: found ["x",1], wanted words'],
+  [{ tunables: { a: "x" } }, 'field tunables.a: found "x", wanted an object with usual, least'],
+  [{ tunables: { a: { usual: 1, least: 0 } } }, "field tunables.a.greatest: found nothing"],
+  [
+    { tunables: { a: { usual: 9, least: 0, greatest: 8 } } },
+    "field tunables.a.usual: found 9, wanted a whole number from 0 to 8",
   ],
   [{ name: undefined }, "field name: found nothing, wanted lower-case letters"],
   [{ name: "Random" }, 'field name: found "Random", wanted lower-case letters'],
@@ -146,7 +167,7 @@ Deno.test("parseManifest refuses what is no JSON object", () => {
 });
 
 Deno.test("parseManifest throws nothing but a ManifestError, whatever the JSON is", () => {
-  const field = fc.constantFrom(...Object.keys(GOOD), "limits", "description", "version");
+  const field = fc.constantFrom(...Object.keys(GOOD), "limits", "description", "tunables");
   fc.assert(fc.property(field, fc.jsonValue(), (key, value) => {
     try {
       parseManifest(JSON.stringify({ ...GOOD, [key]: value }), "f");

@@ -21,6 +21,7 @@ export type {
   Properties,
   QueuePlan,
 } from "./plugin.ts";
+export type { Tunables, TunableValue } from "./tunables.ts";
 export type { DriverLane } from "../class/driver_lane.ts";
 export { Status, Word } from "../class/lane.ts";
 export { BlockOperation, BlockWord } from "../class/block.ts";

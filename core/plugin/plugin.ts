@@ -1,5 +1,6 @@
 import type { DriverLane } from "../class/driver_lane.ts";
 import type { Virtqueue } from "../virtqueue/virtqueue.ts";
+import type { Tunables } from "./tunables.ts";
 
 /** Version of the plugin API. A driver says it in its first message; the core refuses one that it does not know. */
 export const API = 1;
@@ -12,6 +13,8 @@ export interface Offer {
   readonly config: Config;
   /** The greatest size of each virtqueue, by its index; 0 where there is none. */
   readonly queues: readonly number[];
+  /** What the user chose of what `plugin.json` lets him choose; the usual values for the rest. */
+  readonly tunables: Tunables;
 }
 
 /** A consistent copy of the device-specific configuration. Reading past its end gives 0. */
@@ -97,6 +100,8 @@ export interface Device<Q extends string, L extends string, B extends string> {
   readonly buffers: { readonly [Name in B]: Buffer };
   /** The device-specific configuration, read after the features were agreed: some fields mean nothing before. */
   readonly config: Config;
+  /** As in the offer. */
+  readonly tunables: Tunables;
   /**
    * Writes a field of the configuration that `plugin.json` marks as writable (`"u32 rw"`). The core does it a little
    * later; what is written while the driver starts stands there before DRIVER_OK is set.

@@ -43,6 +43,7 @@ function offer(disk: Disk): Offer {
   return {
     features: disk.features ?? 0n,
     queues: disk.queues ?? [256],
+    tunables: {},
     config: config((view) => {
       view.setBigUint64(wire.CONFIG_CAPACITY, capacity, true);
       view.setUint32(wire.CONFIG_SIZE_MAX, sizeMax, true);
