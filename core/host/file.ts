@@ -1,9 +1,15 @@
-import { check } from "./os_error.ts";
+import { check, errno } from "./os_error.ts";
 import { cString, libc } from "./libc.ts";
-import { close, read } from "./fd.ts";
+import { close, EINTR, read } from "./fd.ts";
 
+const O_CREAT = 0o100;
+const O_EXCL = 0o200;
+const O_TRUNC = 0o1000;
 const O_CLOEXEC = 0o2000000;
 const O_DIRECTORY = 0o200000;
+const SEEK_SET = 0;
+const SEEK_CUR = 1;
+const SEEK_END = 2;
 const X_OK = 1;
 /** Longest file that is read whole. What the core reads is small: manifests, sysfs, id tables. */
 const LONGEST = 64 << 20;
@@ -11,6 +17,72 @@ const LONGEST = 64 << 20;
 /** Opens a file; `flags` are those of open(2), for example 0 to read, 1 to write, 2 for both. */
 export function open(path: string, flags: 0 | 1 | 2): number {
   return check(libc().open(cString(path), flags | O_CLOEXEC, 0), `Cannot open ${path}`);
+}
+
+/** What a file is opened for, and what is done if it is there or not. */
+export interface FileUse {
+  /** Its bytes are read. */
+  readonly read?: boolean;
+  /** Its bytes are written. */
+  readonly write?: boolean;
+  /** It is made if it is not there; `"new"`: and must not be there. */
+  readonly create?: boolean | "new";
+  /** What it holds goes away. */
+  readonly truncate?: boolean;
+}
+
+/** Opens a file that a user named. A new one may be read and written by everybody whom the umask lets. */
+export function openFile(path: string, { read, write, create, truncate }: FileUse): number {
+  const flags = (write ? read ? 2 : 1 : 0) | O_CLOEXEC |
+    (create ? O_CREAT : 0) | (create === "new" ? O_EXCL : 0) | (truncate ? O_TRUNC : 0);
+  return check(libc().open(cString(path), flags, 0o666), `Cannot open ${path}`);
+}
+
+/**
+ * Bytes that a file or a block device holds.
+ *
+ * @throws OsError If it is a pipe or the like, which holds none.
+ */
+export function sizeOf(fd: number): number {
+  const { lseek } = libc();
+  const action = `Cannot find the size of descriptor ${fd}`;
+  const place = check(Number(lseek(fd, 0n, SEEK_CUR)), action);
+  const end = check(Number(lseek(fd, 0n, SEEK_END)), action);
+  check(Number(lseek(fd, BigInt(place), SEEK_SET)), action);
+  return end;
+}
+
+/**
+ * Reads from byte `offset` on, as much as there is and `into` has room for.
+ *
+ * @returns Bytes read; fewer than `into` has only at the end of the file.
+ */
+export function readAt(fd: number, into: Uint8Array<ArrayBuffer>, offset: number): number {
+  let done = 0;
+  while (done < into.length) {
+    const rest = done === 0 ? into : into.subarray(done);
+    const got = libc().pread(fd, rest, rest.length, BigInt(offset + done));
+    if (got === 0) break;
+    if (got > 0) done += got;
+    else if (errno() !== EINTR) check(got, `Cannot read descriptor ${fd} at ${offset + done}`);
+  }
+  return done;
+}
+
+/** Writes all of `bytes` from byte `offset` on. */
+export function writeAt(fd: number, bytes: Uint8Array<ArrayBuffer>, offset: number): void {
+  let done = 0;
+  while (done < bytes.length) {
+    const rest = done === 0 ? bytes : bytes.subarray(done);
+    const put = libc().pwrite(fd, rest, rest.length, BigInt(offset + done));
+    if (put >= 0) done += put;
+    else if (errno() !== EINTR) check(put, `Cannot write descriptor ${fd} at ${offset + done}`);
+  }
+}
+
+/** Waits until what was written to a file is durable. */
+export function sync(fd: number): void {
+  check(libc().fsync(fd), `Cannot make what was written to descriptor ${fd} durable`);
 }
 
 /** The bytes of a small file. */

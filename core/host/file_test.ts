@@ -1,14 +1,19 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { close, read } from "./fd.ts";
+import { close, pipe, read, writeAll } from "./fd.ts";
 import {
   environment,
   exists,
   findProgram,
   open,
+  openFile,
+  readAt,
   readFile,
   readFolder,
   readLink,
   readText,
+  sizeOf,
+  sync,
+  writeAt,
 } from "./file.ts";
 import { libc } from "./libc.ts";
 import { OsError } from "./os_error.ts";
@@ -103,4 +108,62 @@ Deno.test("a file is opened for what it was asked for", () => {
   const fd = open("/dev/null", 0);
   assertEquals(read(fd, new Uint8Array(1)), 0);
   close(fd);
+});
+
+Deno.test("openFile() makes, keeps or empties a file, as it is told", () => {
+  withFolder((folder) => {
+    const path = `${folder}/file`;
+    const error = assertThrows(
+      () => openFile(path, { read: true }),
+      OsError,
+      `Cannot open ${path}`,
+    );
+    assertEquals(error.code, "ENOENT");
+    const fd = openFile(path, { write: true, create: "new" });
+    writeAll(fd, new TextEncoder().encode("abcdef"));
+    close(fd);
+    const again = () => openFile(path, { write: true, create: "new" });
+    assertEquals(assertThrows(again, OsError).code, "EEXIST");
+    close(openFile(path, { read: true, write: true, create: true }));
+    assertEquals(Deno.readTextFileSync(path), "abcdef");
+    close(openFile(path, { write: true, create: true, truncate: true }));
+    assertEquals(Deno.readTextFileSync(path), "");
+    const reader = openFile(path, { read: true });
+    const write = () => writeAt(reader, new Uint8Array(1), 0);
+    assertEquals(assertThrows(write, OsError, `descriptor ${reader} at 0`).code, "EBADF");
+    close(reader);
+  });
+});
+
+Deno.test("readAt() and writeAt() reach any place of a file, also behind 4 GiB", () => {
+  withFolder((folder) => {
+    const fd = openFile(`${folder}/file`, { read: true, write: true, create: true });
+    const far = 5 * 2 ** 30 + 3;
+    writeAt(fd, Uint8Array.of(1, 2, 3, 4), far);
+    writeAt(fd, Uint8Array.of(9), 2);
+    sync(fd);
+    assertEquals(sizeOf(fd), far + 4);
+    const into = new Uint8Array(6);
+    assertEquals([readAt(fd, into, far - 2), ...into], [6, 0, 0, 1, 2, 3, 4]);
+    assertEquals([readAt(fd, into, far + 1), ...into.subarray(0, 3)], [3, 2, 3, 4]);
+    assertEquals(readAt(fd, into, far + 4), 0);
+    assertEquals([readAt(fd, into, 0), into[2]], [6, 9]);
+    close(fd);
+  });
+});
+
+Deno.test("sizeOf() leaves the place of the next read alone, and a pipe has no size", () => {
+  withFolder((folder) => {
+    Deno.writeTextFileSync(`${folder}/file`, "abc");
+    const fd = openFile(`${folder}/file`, { read: true });
+    const into = new Uint8Array(1);
+    read(fd, into);
+    assertEquals(sizeOf(fd), 3);
+    assertEquals([read(fd, into), into[0]], [1, 0x62]);
+    close(fd);
+  });
+  const [from, into] = pipe();
+  assertEquals(assertThrows(() => sizeOf(from), OsError, `descriptor ${from}`).code, "ESPIPE");
+  close(from);
+  close(into);
 });
