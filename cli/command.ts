@@ -27,6 +27,8 @@ export interface Command {
   readonly options?: readonly CommandOption[];
   /** Command lines to copy, and what each does. */
   readonly examples: readonly (readonly [string, string])[];
+  /** Whether it goes on until somebody ends it: then only `--timeout` limits its time. */
+  readonly standing?: boolean;
   /** What else is to be known, as lines. */
   readonly notes: readonly string[];
   /** Does it. */

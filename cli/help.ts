@@ -17,7 +17,10 @@ const OPTIONS: readonly (readonly [string, string])[] = [
   ["--plugins <dir>", "a folder with drivers, beside our own; may be repeated"],
   ["--tune <driver.name=value>", "a choice that a driver offers, see drivers; may be repeated"],
   ["--json", 'data as JSON, with "schema": 1'],
-  ["--timeout <seconds>", "give up after that (120); exit status 124"],
+  [
+    "--timeout <seconds>",
+    "give up after that (120, unless a command goes on until it is ended); exit status 124",
+  ],
   ["-q, --quiet", "no talk on stderr but errors"],
   ["-v, --verbose", "more talk on stderr"],
   ["--no-color", "no colours, as with NO_COLOR=1 or without a terminal"],

@@ -19,6 +19,8 @@ import { suggest } from "./suggest.ts";
 
 /** How long a command may take to clean up after it was told to end, in milliseconds. */
 const GRACE = 5000;
+/** How long a command may take that ends by itself, in seconds. */
+const TIMEOUT = 120;
 
 /**
  * Runs the program.
@@ -49,7 +51,8 @@ export async function run(args: readonly string[], io: Io): Promise<ExitCode> {
     if (first !== undefined && !command) throw verbMissing(options.words);
     if (command) checkWords(command, words);
     checkGiven(command, options.given);
-    return await runLimited(command?.run ?? checkAnything, { io, options, words });
+    const limit = options.timeout ?? (command?.standing ? undefined : TIMEOUT);
+    return await runLimited(command?.run ?? checkAnything, { io, options, words }, limit);
   } catch (error) {
     io.err(printable(`error: ${messageOf(error)}`));
     // Errors that the commands make say all there is to say.
@@ -110,15 +113,15 @@ function checkWords(
 async function runLimited(
   command: (context: Context) => Promise<ExitCode>,
   { io, options, words }: Pick<Context, "io" | "options" | "words">,
+  seconds: number | undefined,
 ): Promise<ExitCode> {
   const time = new AbortController();
   const signal = AbortSignal.any([time.signal, io.signal]);
-  const { timeout } = options;
-  const timer = setTimeout(() => {
+  const timer = seconds === undefined ? undefined : setTimeout(() => {
     const message =
-      `Not done after ${timeout} seconds: --timeout allows more, --verbose tells more`;
+      `Not done after ${seconds} seconds: --timeout allows more, --verbose tells more`;
     time.abort(new CliError(EXIT.timeout, message));
-  }, timeout * 1000);
+  }, seconds * 1000);
   const tell = (line: string) => io.err(printable(line));
   const running = command({
     io,

@@ -29,8 +29,8 @@ export interface Options {
   readonly plugins: readonly string[];
   /** What was chosen for drivers, by the names of driver and tunable. */
   readonly tunables: Tunables;
-  /** Seconds until everything is given up. */
-  readonly timeout: number;
+  /** Seconds until everything is given up; undefined if the user did not say. */
+  readonly timeout?: number;
   /** Print JSON instead of text. */
   readonly json: boolean;
   /** Print help. */
@@ -102,7 +102,7 @@ export function parseOptions(
     interrupts: oneOf("interrupts", interrupts ?? "msix", INTERRUPTS),
     plugins: parsed.plugins.map((folder) => folder || missing("plugins", "a folder")),
     tunables: Object.fromEntries(parsed.tune.map(tunable)),
-    timeout: timeout === undefined ? 120 : seconds(timeout),
+    ...(timeout === undefined ? {} : { timeout: seconds(timeout) }),
     json: parsed.json,
     legacy: parsed.legacy,
     help: parsed.help,
