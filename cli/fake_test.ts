@@ -55,7 +55,7 @@ export async function runFake(line: string, world: World = {}): Promise<Ran> {
   const calls: string[] = [], out: string[] = [], err: string[] = [];
   const exit = await run(line.split(" ").filter((word) => word !== ""), {
     out: (text) => out.push(text),
-    write: (bytes) => void out.push(new TextDecoder("latin1").decode(bytes)),
+    write: (bytes) => out.push(new TextDecoder("latin1").decode(bytes)) > 0,
     input: world.input ?? NO_INPUT,
     err: (text) => err.push(text),
     terminal: world.terminal ?? false,

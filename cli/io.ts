@@ -5,8 +5,12 @@ import type { System } from "./system.ts";
 export interface Io {
   /** Writes a line of data to the standard output. */
   out(line: string): void;
-  /** Writes bytes of data to the standard output. */
-  write(bytes: Uint8Array): void;
+  /**
+   * Writes bytes of data to the standard output.
+   *
+   * @returns Whether somebody still reads there: who writes without end must look.
+   */
+  write(bytes: Uint8Array): boolean;
   /** Writes a line of talk to the standard error. */
   err(line: string): void;
   /** Whether the standard output is a terminal. */

@@ -28,15 +28,15 @@ export function processIo(system: System): Io {
 }
 
 /** Writes lines. */
-function lines(write: (bytes: Uint8Array) => void): (line: string) => void {
+function lines(write: (bytes: Uint8Array) => unknown): (line: string) => void {
   const encoder = new TextEncoder();
-  return (line) => write(encoder.encode(line + "\n"));
+  return (line) => void write(encoder.encode(line + "\n"));
 }
 
 /** Writes bytes, until nobody reads them any more: `ls | head -1` is no error. */
 function writer(
   stream: { writeSync(bytes: Uint8Array): number },
-): (bytes: Uint8Array) => void {
+): (bytes: Uint8Array) => boolean {
   let open = true;
   return (bytes) => {
     try {
@@ -45,6 +45,7 @@ function writer(
       if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
       open = false;
     }
+    return open;
   };
 }
 
