@@ -36,6 +36,11 @@ export interface MachineOptions {
   readonly qemu?: QemuOptions;
   /** For `"simulated"`: its devices; an entropy source and a disk if left out. */
   readonly devices?: readonly DeviceModel[];
+  /**
+   * For `"host"`: whether to drive devices, too, that nothing keeps from reaching all memory of this machine; false if
+   * left out.
+   */
+  readonly unsafeDma?: boolean;
 }
 
 /** What {@linkcode openKernel} takes. */
@@ -52,12 +57,12 @@ export interface OpenOptions extends MachineOptions, DriveOptions {
  * @param loop What waits for the doorbells of a simulated machine, and for the interrupt pins of QEMU's.
  */
 function openMachine(
-  { machine = "host", qemu = { arguments: [] }, devices }: MachineOptions,
+  { machine = "host", qemu = { arguments: [] }, devices, unsafeDma = false }: MachineOptions,
   loop: InterruptLoop,
 ): Promise<Platform> {
   switch (machine) {
     case "host":
-      return Promise.resolve(openHost());
+      return Promise.resolve(openHost({ unsafeDma }));
     case "qemu":
       return openQemu(qemu, loop);
     case "simulated":
@@ -96,6 +101,7 @@ export { RequestError } from "./core/class/request_error.ts";
 export { PluginGone } from "./core/kernel/conversation.ts";
 export { PlanError } from "./core/kernel/plan.ts";
 export { QemuGone } from "./core/platform/qemu/mod.ts";
+export { Refusal } from "./core/platform/refusal.ts";
 export { bit, Feature } from "./core/virtio/features.ts";
 export { DeviceFault } from "./core/virtio/fault.ts";
 export type { BalloonClient } from "./core/class/balloon_client.ts";
@@ -125,7 +131,14 @@ export type { Match, MatchField, Mismatch } from "./core/pci/match.ts";
 export type { VirtioIdentity } from "./core/pci/virtio_identity.ts";
 export type { Registers } from "./core/pci/registers.ts";
 export type { DmaRun } from "./core/dma/address_table.ts";
-export type { DmaMemory, Doorbell, OpenFunction, PciFunction } from "./core/platform/platform.ts";
+export type {
+  DmaMemory,
+  Doorbell,
+  MappedDoorbell,
+  OpenFunction,
+  PciFunction,
+  WrittenDoorbell,
+} from "./core/platform/platform.ts";
 export type { Choice, Tried } from "./core/plugin/choose.ts";
 export type { FeatureRule } from "./core/virtio/features.ts";
 export type { FeatureReport } from "./core/virtio/negotiate.ts";

@@ -65,6 +65,7 @@ const BY_NAME: Readonly<Record<string, ExitCode>> = {
   PermissionDenied: EXIT.permission,
   ManifestError: EXIT.usage,
   TunableError: EXIT.usage,
+  Refusal: EXIT.refused,
   DeviceFault: EXIT.protocol,
   PciFault: EXIT.protocol,
   BusFault: EXIT.driver,

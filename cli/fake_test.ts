@@ -187,6 +187,7 @@ function fakeDevice(
   return {
     ...facts,
     pid,
+    unsafeDma: undefined,
     // The rest of the real clients is of no use to the commands.
     client: client as unknown as BlockClient & EntropyClient,
     gone: Promise.resolve(world.gone),

@@ -14,6 +14,7 @@ const OPTIONS: readonly (readonly [string, string])[] = [
     "the best way to use in which devices tell that they are done (msix)",
   ],
   ["--legacy", "use the registers from before version 1 of transitional devices"],
+  ["--unsafe-dma", "drive devices of this machine, too, that could reach all of its memory"],
   ["--plugins <dir>", "a folder with drivers, beside our own; may be repeated"],
   ["--tune <driver.name=value>", "a choice that a driver offers, see drivers; may be repeated"],
   ["--json", 'data as JSON, with "schema": 1'],

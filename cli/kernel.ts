@@ -28,6 +28,7 @@ export async function openKernel(context: Context, usual: Machine = "host"): Pro
       interrupts: drive.interrupts,
       legacy: drive.legacy,
       tunables: drive.tunables,
+      unsafeDma: drive.unsafeDma,
       log: context.detail,
     }),
   );

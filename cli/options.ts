@@ -25,6 +25,8 @@ export interface Options {
   readonly interrupts: InterruptKind;
   /** Use the legacy registers of transitional devices. */
   readonly legacy: boolean;
+  /** Drive devices, too, that nothing keeps from reaching all memory of this machine. */
+  readonly unsafeDma: boolean;
   /** Folders with drivers, beside our own. */
   readonly plugins: readonly string[];
   /** What was chosen for drivers, by the names of driver and tunable. */
@@ -52,7 +54,16 @@ export interface Options {
 /** Options that were given, by name: their values, `true` where there is none. */
 export type Given = Readonly<Record<string, string | true>>;
 
-const FLAGS = ["json", "legacy", "help", "version", "quiet", "verbose", "color"] as const;
+const FLAGS = [
+  "json",
+  "legacy",
+  "unsafe-dma",
+  "help",
+  "version",
+  "quiet",
+  "verbose",
+  "color",
+] as const;
 const VALUES = [
   "machine",
   "board",
@@ -105,6 +116,7 @@ export function parseOptions(
     ...(timeout === undefined ? {} : { timeout: seconds(timeout) }),
     json: parsed.json,
     legacy: parsed.legacy,
+    unsafeDma: parsed["unsafe-dma"],
     help: parsed.help,
     version: parsed.version,
     quiet: parsed.quiet,

@@ -11,6 +11,7 @@ const SEEK_SET = 0;
 const SEEK_CUR = 1;
 const SEEK_END = 2;
 const X_OK = 1;
+const R_AND_W_OK = 6;
 /** Longest file that is read whole. What the core reads is small: manifests, sysfs, id tables. */
 const LONGEST = 64 << 20;
 
@@ -147,6 +148,11 @@ export function readFolder(path: string): string[] {
 /** Whether a path exists, as far as this user can see. */
 export function exists(path: string): boolean {
   return libc().access(cString(path), 0) === 0;
+}
+
+/** Whether this process may read and write a file. */
+export function access(path: string): boolean {
+  return libc().access(cString(path), R_AND_W_OK) === 0;
 }
 
 /** The path of a program: `name` itself if it has a slash, else the first match in `PATH`. */

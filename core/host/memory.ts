@@ -11,6 +11,8 @@ const MAP_FIXED = 0x10;
 const MAP_ANONYMOUS = 0x20;
 const MFD_CLOEXEC = 1;
 const MFD_ALLOW_SEALING = 2;
+const MFD_HUGETLB = 4;
+const MFD_HUGE_2MB = 21 << 26;
 const F_ADD_SEALS = 1033;
 const F_SEAL_SHRINK = 2;
 const FALLOC_KEEP_SIZE = 1;
@@ -28,6 +30,33 @@ export function memoryFile(name: string, size: number): number {
   check(libc().ftruncate(fd, BigInt(size)), `Cannot size shared memory to ${size} bytes`);
   check(libc().fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), "Cannot seal shared memory");
   return fd;
+}
+
+/** Bytes of a huge page. */
+export const HUGE_PAGE: number = 2 ** 21;
+
+/**
+ * An anonymous file of huge pages, closed on exec. They are taken from those that the machine has set aside, and stay
+ * where they are in its memory.
+ *
+ * @param size Bytes, a multiple of {@linkcode HUGE_PAGE}.
+ */
+export function hugeMemoryFile(name: string, size: number): number {
+  const fd = check(
+    libc().memfd_create(
+      cString(name),
+      MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB | MFD_HUGE_2MB,
+    ),
+    "Cannot create memory of huge pages",
+  );
+  // Whatever is missing shows now, and not as a bus error later.
+  if (
+    libc().ftruncate(fd, BigInt(size)) >= 0 && libc().fallocate(fd, 0, 0n, BigInt(size)) >= 0 &&
+    libc().fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) >= 0
+  ) return fd;
+  const error = new OsError(`Cannot have ${size / HUGE_PAGE} huge pages`, errno());
+  libc().close(fd);
+  throw error;
 }
 
 /**
@@ -54,15 +83,44 @@ export function discard(fd: number, offset: number, size: number): void {
  * @param fd The file; not closed here.
  * @param offset First byte, a multiple of 4096.
  * @param size Length in bytes, a multiple of {@linkcode GRANULE}.
+ * @param alignment What its address must be a multiple of: {@linkcode HUGE_PAGE} for a file of huge pages.
  */
-export function mapShared(fd: number, offset: number, size: number): SharedArrayBuffer {
+export function mapShared(
+  fd: number,
+  offset: number,
+  size: number,
+  alignment = 4096,
+): SharedArrayBuffer {
   if (size <= 0 || size % GRANULE !== 0 || offset % 4096 !== 0) {
     throw new RangeError(`Cannot map ${size} bytes at ${offset}: not whole pages`);
   }
-  const pages = size / GRANULE;
+  const buffer = allocate(size, alignment);
+  place(buffer, size, MAP_SHARED, fd, offset);
+  return buffer;
+}
+
+/** Each try lands next to the one before it; so often something is put between. */
+const TRIES = 64;
+
+/** Reserves memory. There is no way to ask V8 for an alignment: what stands in the way is filled until it fits. */
+function allocate(size: number, alignment: number): SharedArrayBuffer {
+  const fillers: SharedArrayBuffer[] = [];
+  for (let tries = 0; tries < TRIES; tries++) {
+    const buffer = reserve(size);
+    const beyond = Number(addressOf(buffer) % BigInt(alignment));
+    if (beyond === 0) return buffer;
+    // Allocated downwards, so the next one of this size fits if what is beyond the boundary is taken.
+    fillers.push(buffer, reserve(beyond));
+  }
+  throw new Error(
+    `Cannot allocate shared memory at a multiple of ${alignment} (${fillers.length} tries)`,
+  );
+}
+
+function reserve(size: number): SharedArrayBuffer {
+  const pages = Math.ceil(size / GRANULE);
   const { buffer } = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   if (!(buffer instanceof SharedArrayBuffer)) throw new TypeError("Cannot allocate shared memory");
-  place(buffer, size, MAP_SHARED, fd, offset);
   return buffer;
 }
 
@@ -83,11 +141,7 @@ function place(
   fd: number,
   offset: number,
 ): void {
-  const address = BigInt(
-    Deno.UnsafePointer.value(
-      Deno.UnsafePointer.of(new Uint8Array(buffer) as unknown as BufferSource),
-    ),
-  );
+  const address = addressOf(buffer);
   const mapped = libc().mmap(
     address,
     BigInt(size),
@@ -97,4 +151,9 @@ function place(
     BigInt(offset),
   );
   if (BigInt(mapped) !== address) throw new OsError(`Cannot map ${size} bytes`, errno());
+}
+
+function addressOf(buffer: SharedArrayBuffer): bigint {
+  const bytes = new Uint8Array(buffer) as unknown as BufferSource;
+  return BigInt(Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes)));
 }

@@ -8,11 +8,12 @@ export class OsError extends Error {
   /** Its number. */
   readonly errno: number;
 
-  /** Makes the error of `action`, for example `"Cannot open /dev/vfio/1"`. */
-  constructor(action: string, errno: number) {
+  /** Makes the error of `action`, for example `"Cannot open /dev/vfio/1"`; `advice` says what to do about it. */
+  constructor(action: string, errno: number, advice?: string) {
     const { strerror, strerrorname_np } = libc();
     const code = text(strerrorname_np(errno)) ?? `errno ${errno}`;
-    super(`${action}: ${code} (${text(strerror(errno)) ?? "unknown error"})`);
+    const meaning = `${action}: ${code} (${text(strerror(errno)) ?? "unknown error"})`;
+    super(advice === undefined ? meaning : `${meaning}; ${advice}`);
     this.code = code;
     this.errno = errno;
   }
@@ -44,4 +45,23 @@ export function errno(): number {
 export function check(result: number, action: string): number {
   if (result < 0) throw new OsError(action, errno());
   return result;
+}
+
+/**
+ * Does something, and says of the errors that are known what to do about them.
+ *
+ * @param action What fails if it fails.
+ * @param advice What to do, by the code of the error.
+ */
+export function advise<T>(
+  action: string,
+  advice: Readonly<Record<string, string>>,
+  call: () => T,
+): T {
+  try {
+    return call();
+  } catch (error) {
+    if (!(error instanceof OsError)) throw error;
+    throw new OsError(action, error.errno, advice[error.code]);
+  }
 }

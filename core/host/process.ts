@@ -11,8 +11,6 @@ const SYS_PIDFD_OPEN = 434n;
 const WNOHANG = 1;
 const SPAWN_SETSIGDEF = 0x04;
 const SPAWN_SETSIGMASK = 0x08;
-/** More than the descriptors that any child is given, so that source and target numbers never collide. */
-const ABOVE_TARGETS = 64;
 
 /** What a child process is started with. */
 export interface SpawnOptions {
@@ -51,7 +49,8 @@ export function spawn(options: SpawnOptions): Child {
   c.posix_spawn_file_actions_init(actions);
   c.posix_spawnattr_init(attributes);
   try {
-    for (const fd of options.descriptors) copies.push(duplicate(fd, ABOVE_TARGETS));
+    // Above the targets, so that no copy is closed by another before it has been made.
+    for (const fd of options.descriptors) copies.push(duplicate(fd, options.descriptors.length));
     copies.forEach((fd, target) => c.posix_spawn_file_actions_adddup2(actions, fd, target));
     // Ours are closed on exec, but not those that this process was started with. In glibc since 2.34.
     c.posix_spawn_file_actions_addclosefrom_np?.(actions, copies.length);

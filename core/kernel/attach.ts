@@ -2,6 +2,7 @@ import { BusFault } from "../bus/mailbox.ts";
 import type { DriverReport, FromPlugin, Grant, WirePlan } from "../bus/message.ts";
 import { ClientLane } from "../class/client_lane.ts";
 import { type ClientHandle, type Clients, makeClient } from "../class/clients.ts";
+import { clearer } from "../host/fd.ts";
 import { mapShared } from "../host/memory.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
 import type { OpenFunction, PciFunction } from "../platform/platform.ts";
@@ -97,6 +98,7 @@ export class Attachment implements Device {
   readonly class: DeviceClass;
   readonly isolation: Isolation;
   readonly gone: Promise<string | undefined>;
+  unsafeDma: string | undefined;
   readonly #options: AttachOptions;
   /** What stays for good, in the order in which it was set up; it comes down in the opposite one. */
   readonly #stack = new AsyncDisposableStack();
@@ -187,11 +189,9 @@ export class Attachment implements Device {
 
   /** Takes the function and what is needed for as long as it is held. */
   #take(): void {
-    const { source, loop, interrupts, legacy } = this.#options;
+    const { loop, interrupts, legacy } = this.#options;
     const device = this.#stack.use(throughWindow(this.#options.function.open(), loop));
     const transport = this.#transport = openTransport(device, legacy);
-    const arena = device.dma(source.manifest.limits.memoryMiB * 2 ** 20);
-    this.#arena = { ...arena, memory: mapShared(arena.fd, arena.offset, arena.size) };
     this.#device = device;
     this.#interrupts = this.#stack.use(
       new Interrupts(device, transport, interrupts, loop, {
@@ -206,8 +206,40 @@ export class Attachment implements Device {
         settle: () => device.settle(),
       }),
     );
+    this.#listen(
+      device.wanted,
+      () => this.lose("it is being unplugged: the machine wants it back"),
+    );
+    this.#listen(device.failed, () => {
+      this.#fail(new DeviceFault("D-74", "The bus reports an error of the device"));
+    });
     this.#stack.defer(() => this.#lanes.forEach((lane) => lane.fail()));
     this.#watchProgress();
+  }
+
+  /** Calls `handler` whenever an eventfd of the function is signalled. */
+  #listen(fd: number | undefined, handler: () => void): void {
+    if (fd === undefined) return;
+    const { loop } = this.#options;
+    const clear = clearer(fd);
+    this.#stack.defer(() => loop.remove(fd));
+    loop.add(fd, () => {
+      clear();
+      handler();
+    });
+  }
+
+  /** Takes memory for driver and device, once it is known by which addresses the device is going to use it. */
+  #allocate(features: bigint): DriverHostOptions["arena"] {
+    const { source, log } = this.#options;
+    const bypass = !has(features, Feature.ACCESS_PLATFORM);
+    const arena = this.#device.dma(source.manifest.limits.memoryMiB * 2 ** 20, bypass);
+    const { fd, offset, size, alignment, unsafe } = arena;
+    if (unsafe !== undefined) {
+      this.unsafeDma = unsafe;
+      log(`${this.address} ${this.driver}: UNSAFE DMA: ${unsafe}; it can reach all memory`);
+    }
+    return { ...arena, memory: mapShared(fd, offset, size, alignment) };
   }
 
   /** Starts device and driver. */
@@ -225,6 +257,7 @@ export class Attachment implements Device {
     const usable = dropUnmet(offered, source.manifest.features);
     const legacyOnly = transport.kind === "modern" ? bit(Feature.ANY_LAYOUT) : 0n;
     const own = usable & CORE_FEATURES & ~this.#without & ~legacyOnly;
+    this.#arena ??= this.#allocate(own);
     const host = this.#host = this.#startHost(own);
     this.#pid = host.pid;
     this.#incarnation.defer(() => {

@@ -1,6 +1,6 @@
-import type { Doorbell } from "../platform/platform.ts";
+import type { Doorbell, MappedDoorbell, WrittenDoorbell } from "../platform/platform.ts";
 
-/** Descriptors of a driver's process, by number. Vectors follow the last. */
+/** Descriptors of a driver's process, by number. Vectors follow the last, and then come those of the doorbells. */
 export const Descriptor = {
   /** Reads nothing. */
   stdin: 0,
@@ -16,10 +16,8 @@ export const Descriptor = {
   driverBell: 5,
   /** The core's bell. */
   coreBell: 6,
-  /** Where doorbells are written to. */
-  doorbell: 7,
   /** The first interrupt. */
-  vectors: 8,
+  vectors: 7,
 } as const;
 
 /** What a driver's process is told on its command line, as JSON: nothing that a plugin may not know. */
@@ -30,12 +28,31 @@ export interface Boot {
   readonly arenaOffset: number;
   /** Bytes of the arena. */
   readonly arenaSize: number;
+  /** What its address must be a multiple of. */
+  readonly arenaAlignment: number;
   /** Number of interrupts. */
   readonly vectors: number;
-  /** What rings the doorbell of each queue, and how many rings may be under way, if that matters. */
-  readonly doorbells: readonly (Omit<Doorbell, "fd" | "message"> & {
-    readonly message: readonly number[];
-  })[];
+  /** How the doorbell of each queue is rung; descriptors are those of the driver's process. */
+  readonly doorbells: readonly WireDoorbell[];
   /** Most bytes of data memory. */
   readonly memory: number;
+}
+
+/** A doorbell that has gone through JSON. */
+export type WireDoorbell =
+  | MappedDoorbell
+  | (Omit<WrittenDoorbell, "message"> & { readonly message: readonly number[] });
+
+/** Puts a doorbell into words, with the number that its descriptor has in the driver's process. */
+export function wireDoorbell(doorbell: Doorbell, fd: number): WireDoorbell {
+  return "message" in doorbell
+    ? { ...doorbell, fd, message: [...doorbell.message] }
+    : { ...doorbell, fd };
+}
+
+/** Takes a doorbell from words. */
+export function fromWire(doorbell: WireDoorbell): Doorbell {
+  return "message" in doorbell
+    ? { ...doorbell, message: Uint8Array.from(doorbell.message) }
+    : doorbell;
 }

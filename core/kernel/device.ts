@@ -20,6 +20,8 @@ export interface Device<C extends DeviceClass = DeviceClass> extends AsyncDispos
   readonly isolation: Isolation;
   /** The driver's process, if it has one of its own; the latest one, if it was started anew. */
   readonly pid: number | undefined;
+  /** Why nothing keeps the device from reaching all memory, if so. */
+  readonly unsafeDma: string | undefined;
   /** Settles when the device is out of work: with the reason, or undefined if it was stopped in order. */
   readonly gone: Promise<string | undefined>;
   /** The state of device, driver and queues now, as plain data. */

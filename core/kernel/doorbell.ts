@@ -1,6 +1,8 @@
 import { ControlWord } from "../bus/control.ts";
+import { type DeviceMemory, mapDevice } from "../host/device_memory.ts";
 import { varyingWriter, writer } from "../host/fd.ts";
-import type { Doorbell } from "../platform/platform.ts";
+import { PAGE } from "../dma/address_table.ts";
+import type { Doorbell, MappedDoorbell, WrittenDoorbell } from "../platform/platform.ts";
 
 /** How a driver host keeps to its doorbell credits. */
 export interface Credits {
@@ -12,17 +14,54 @@ export interface Credits {
   readonly wait: (room: () => boolean) => void;
 }
 
+/** Rings. It is given where the next request will be; only a device that wants notification data (virtio 1.4, 2.9) is told. */
+export type Ring = (data: number) => void;
+
+/** The doorbells of a device's queues, made once for a driver host. */
+export class Doorbells implements Disposable {
+  /** What rings the doorbell of each queue. */
+  readonly rings: readonly Ring[];
+  /** Pages of the device by their place in its file: doorbells may share one. */
+  readonly #pages = new Map<number, DeviceMemory>();
+
+  constructor(doorbells: readonly Doorbell[], limits: Credits) {
+    this.rings = doorbells.map((each) =>
+      "message" in each ? writing(each, limits) : storing(each, this.#map(each))
+    );
+  }
+
+  #map({ fd, page }: MappedDoorbell): ArrayBuffer {
+    let mapped = this.#pages.get(page);
+    if (!mapped) this.#pages.set(page, mapped = mapDevice(fd, page, PAGE));
+    return mapped.buffer;
+  }
+
+  /** Unmaps the device: ringing has no effect any more. */
+  [Symbol.dispose](): void {
+    for (const page of this.#pages.values()) page.unmap();
+  }
+}
+
+/** One store, of exactly the width of the register. */
+function storing({ at, width, value }: MappedDoorbell, page: ArrayBuffer): Ring {
+  const index = at / width;
+  if (width === 2) {
+    const registers = new Uint16Array(page);
+    return () => {
+      registers[index] = value;
+    };
+  }
+  const registers = new Uint32Array(page);
+  return (data) => {
+    registers[index] = data & 0xffff0000 | value;
+  };
+}
+
 /**
- * Makes the function that rings a queue's doorbell. It is given where the next request will be; only a device that
- * wants notification data (virtio 1.4, 2.9) is told.
- *
- * Where the platform answers each ring, the answers pile up until the core takes them; past the credits the platform
- * would stand still, so the driver does instead.
+ * One write. Where the platform answers each, the answers pile up until the core takes them; past the credits the
+ * platform would stand still, so the driver does instead.
  */
-export function doorbell(
-  { fd, message, credits, data }: Doorbell,
-  limits: Credits,
-): (data: number) => void {
+function writing({ fd, message, credits, data }: WrittenDoorbell, limits: Credits): Ring {
   const write = data ? varyingWriter(fd, message, data) : writer(fd, message);
   if (credits === undefined) return write;
   const { words, low, wait } = limits;

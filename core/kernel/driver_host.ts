@@ -19,7 +19,7 @@ export interface DriverHostOptions {
   readonly entry: string;
   /** Memory for the driver and its device, as a file and as the core sees it. */
   readonly arena: DmaMemory & { readonly memory: SharedArrayBuffer };
-  /** The doorbell of each of the device's queues. All go to one descriptor. */
+  /** The doorbell of each of the device's queues. */
   readonly doorbells: readonly Doorbell[];
   /** Eventfds by which the device's queues interrupt; none if it must be polled. */
   readonly vectors: readonly number[];

@@ -1,7 +1,7 @@
 import { Cause } from "../bus/bell.ts";
 import { clearer } from "../host/fd.ts";
 import type { Plugin } from "../plugin/plugin.ts";
-import { doorbell } from "./doorbell.ts";
+import { Doorbells } from "./doorbell.ts";
 import type { DriverHost, DriverHostOptions } from "./driver_host.ts";
 import { DriverSession } from "./driver_session.ts";
 
@@ -16,16 +16,18 @@ const WATCH_MS = 100;
  */
 export function inlineHost(plugin: Plugin, options: DriverHostOptions): DriverHost {
   const { loop, link, arena, vectors, doorbells } = options;
-  const bells = doorbells.map((each) =>
-    doorbell(each, { words: link.words, low() {}, wait: () => link.settle() })
-  );
+  const bells = new Doorbells(doorbells, {
+    words: link.words,
+    low() {},
+    wait: () => link.settle(),
+  });
   const session = new DriverSession(plugin, {
     control: link.control,
     arena: arena.memory,
     inbox: link.outbox(),
     outbox: link.inbox(),
     core: link.core,
-    doorbell: (index) => bells[index]!,
+    doorbell: (index) => bells.rings[index]!,
   });
 
   let working = false;
@@ -82,6 +84,7 @@ export function inlineHost(plugin: Plugin, options: DriverHostOptions): DriverHo
       clearInterval(watch);
       for (const vector of vectors) loop.remove(vector);
       loop.remove(link.driverFd);
+      bells[Symbol.dispose]();
     },
   };
 }

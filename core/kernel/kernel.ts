@@ -60,8 +60,7 @@ export interface Node extends Choice {
  * them.
  */
 export class Kernel implements AsyncDisposable {
-  /** One for each PCI function, in the order of their addresses. */
-  readonly nodes: readonly Node[];
+  #nodes: readonly Node[] = [];
   readonly #parts: KernelParts;
   readonly #options: DriveOptions;
   readonly #devices = new Map<string, Attachment>();
@@ -73,16 +72,12 @@ export class Kernel implements AsyncDisposable {
    * @throws {TunableError} If a tunable is none of the drivers', or has a value that it cannot have.
    */
   constructor(parts: KernelParts, options: DriveOptions = {}) {
-    const { loop, platform, drivers, close } = parts;
+    const { loop, platform, close } = parts;
     if (close) this.#stack.defer(close);
     this.#parts = parts;
     this.#options = options;
-    const manifests = drivers.map(({ manifest }) => manifest);
-    checkTunables(options.tunables ?? {}, manifests);
-    this.nodes = platform.functions.map((pci) => {
-      const identity = readIdentity(pci.config);
-      return { function: pci, identity, ...choose(manifests, identity) };
-    });
+    checkTunables(options.tunables ?? {}, parts.drivers.map(({ manifest }) => manifest));
+    this.#enumerate();
     const { end } = platform;
     if (end) {
       this.#stack.defer(() => loop.remove(end.fd));
@@ -92,6 +87,31 @@ export class Kernel implements AsyncDisposable {
       });
     }
     loop.start();
+  }
+
+  /** One for each PCI function, in the order of their addresses, as of the last refresh. */
+  get nodes(): readonly Node[] {
+    return this.#nodes;
+  }
+
+  /**
+   * Looks again which functions the machine has, where they can come and go; takes none.
+   *
+   * @returns The nodes.
+   */
+  refresh(): readonly Node[] {
+    this.#parts.platform.refresh?.();
+    this.#enumerate();
+    return this.#nodes;
+  }
+
+  #enumerate(): void {
+    const { platform, drivers } = this.#parts;
+    const manifests = drivers.map(({ manifest }) => manifest);
+    this.#nodes = platform.functions.map((pci) => {
+      const identity = readIdentity(pci.config);
+      return { function: pci, identity, ...choose(manifests, identity) };
+    });
   }
 
   /** The machine. */

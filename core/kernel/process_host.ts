@@ -1,10 +1,11 @@
 import { Cause } from "../bus/bell.ts";
 import { ControlWord } from "../bus/control.ts";
+import { PAGE } from "../dma/address_table.ts";
 import { close, pipe } from "../host/fd.ts";
 import { environment, open, readLink } from "../host/file.ts";
 import { poll, POLLIN } from "../host/poll.ts";
 import { type Exit, kill, processId, reap, SIGKILL, spawn } from "../host/process.ts";
-import type { Boot } from "./boot.ts";
+import { type Boot, Descriptor, wireDoorbell } from "./boot.ts";
 import type { DriverHost, DriverHostOptions } from "./driver_host.ts";
 import { Output } from "./output.ts";
 import { V8_FLAGS } from "./v8_flags.ts";
@@ -31,12 +32,16 @@ export function processHost(options: DriverHostOptions): DriverHost {
     options.gone(reason);
   };
 
+  const doorbellFds = [...new Set(doorbells.map(({ fd }) => fd))];
   const boot: Boot = {
     core: processId(),
     arenaOffset: arena.offset,
     arenaSize: arena.size,
+    arenaAlignment: arena.alignment ?? PAGE,
     vectors: vectors.length,
-    doorbells: doorbells.map(({ fd: _, message, ...rest }) => ({ message: [...message], ...rest })),
+    doorbells: doorbells.map((each) =>
+      wireDoorbell(each, Descriptor.vectors + vectors.length + doorbellFds.indexOf(each.fd))
+    ),
     memory: (heapMiB + RUNTIME_MIB) * 2 ** 20,
   };
   const nothing = open("/dev/null", 0);
@@ -54,8 +59,8 @@ export function processHost(options: DriverHostOptions): DriverHost {
       arena.fd,
       link.driverFd,
       link.coreFd,
-      doorbells[0]!.fd,
       ...vectors,
+      ...doorbellFds,
     ],
   });
   [nothing, stdout, stderr].forEach(close);

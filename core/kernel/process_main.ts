@@ -21,8 +21,8 @@ import { mapShared } from "../host/memory.ts";
 import { yielder } from "../host/poll.ts";
 import { InterruptLoop } from "../irq/interrupt_loop.ts";
 import { HOST, type Plugin } from "../plugin/plugin.ts";
-import { type Boot, Descriptor } from "./boot.ts";
-import { doorbell } from "./doorbell.ts";
+import { type Boot, Descriptor, fromWire } from "./boot.ts";
+import { Doorbells } from "./doorbell.ts";
 import { DriverSession } from "./driver_session.ts";
 
 /** A device that answers at once is not worth a sleep: so often it is looked at before. */
@@ -38,7 +38,12 @@ const boot: Boot = JSON.parse(Deno.args[0]!);
 confine({ parent: boot.core, memory: boot.memory, descriptors: 256 });
 
 const control = mapShared(Descriptor.control, 0, CONTROL_BYTES);
-const arena = mapShared(Descriptor.arena, boot.arenaOffset, boot.arenaSize);
+const arena = mapShared(
+  Descriptor.arena,
+  boot.arenaOffset,
+  boot.arenaSize,
+  boot.arenaAlignment,
+);
 close(Descriptor.control);
 close(Descriptor.arena);
 const words = new Int32Array(control);
@@ -50,13 +55,14 @@ for (let i = 0; i < boot.vectors; i++) {
 }
 const clearBell = clearer(Descriptor.driverBell);
 const yieldProcessor = yielder();
-const doorbells = boot.doorbells.map(({ message, ...rest }) =>
-  doorbell({ fd: Descriptor.doorbell, message: Uint8Array.from(message), ...rest }, {
-    words,
-    low: () => coreBell.ring(Cause.credits),
-    wait: waitForCredits,
-  })
-);
+const { rings } = new Doorbells(boot.doorbells.map(fromWire), {
+  words,
+  low: () => coreBell.ring(Cause.credits),
+  wait: waitForCredits,
+});
+// What is mapped needs no descriptor, and who had it could do more than ring.
+const mapped = boot.doorbells.filter((each) => !("message" in each));
+new Set(mapped.map(({ fd }) => fd)).forEach(close);
 
 // The plugin may import any module of the core, this process's own instances of them; nothing in there may be of use
 // to it. What is needed from now on is held by the functions made above, and by nobody else.
@@ -82,7 +88,7 @@ function serve(plugin: Plugin): never {
     inbox: new Mailbox(control, TO_PLUGIN, MAILBOX_CAPACITY),
     outbox: new Mailbox(control, TO_CORE, MAILBOX_CAPACITY),
     core: coreBell,
-    doorbell: (index) => doorbells[index]!,
+    doorbell: (index) => rings[index]!,
   });
   loop.addBell(driverBell, Descriptor.driverBell, (causes) => {
     if (causes & Cause.mail) session.mail();

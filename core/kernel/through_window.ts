@@ -47,13 +47,16 @@ export function throughWindow(device: OpenFunction, loop: InterruptLoop): OpenFu
 
   return {
     config: device.config,
-    dma: (bytes) => device.dma(bytes),
+    ...(device.wanted === undefined ? {} : { wanted: device.wanted }),
+    ...(device.failed === undefined ? {} : { failed: device.failed }),
+    dma: (bytes, bypass) => device.dma(bytes, bypass),
     physical: (memory) => device.physical?.(memory) ?? memory.runs,
     vectors: (wanted) => device.vectors(wanted),
     intx: () => device.intx?.(),
     unmaskIntx: () => device.unmaskIntx?.(),
     settle: () => device.settle(),
     restore: () => device.restore?.(),
+    ...(device.reset ? { reset: () => device.reset!() } : {}),
     bar: (index) => device.bar(index) ?? window(index),
     doorbell(bar, offset, value, width) {
       if (device.bar(bar)) return device.doorbell(bar, offset, value, width);

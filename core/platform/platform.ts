@@ -7,8 +7,10 @@ export interface Platform extends AsyncDisposable {
   readonly kind: "host" | "qemu" | "simulated";
   /** One line for people, for example `"QEMU 7.2.22 q35"`. */
   readonly description: string;
-  /** The machine's PCI functions in the order of their addresses. */
+  /** The machine's PCI functions in the order of their addresses, as of its opening or the last refresh. */
   readonly functions: readonly PciFunction[];
+  /** Looks again, where functions can come and go. */
+  refresh?(): void;
   /** Where the machine is a process: a descriptor that is readable when it has ended, and why it has. */
   readonly end?: { readonly fd: number; readonly reason: () => string };
 }
@@ -21,6 +23,12 @@ export interface PciFunction {
   readonly config: Registers;
   /** The kernel driver that holds it, if there is one. */
   readonly kernelDriver?: string;
+  /** Its IOMMU group: functions that can reach each other and so are handed out together or not at all. */
+  readonly iommuGroup?: number;
+  /** The processors that it is near to. */
+  readonly numaNode?: number;
+  /** Why nothing keeps it from reaching all memory, if so: a full sentence for people. */
+  readonly unsafeDma?: string;
   /** Why this platform will not hand it out, if so: a full sentence for people. */
   readonly refusal?: string;
   /**
@@ -41,8 +49,14 @@ export interface OpenFunction extends Disposable {
    * to who looks for what a modern device has: that may have to be mapped, and ports cannot be.
    */
   bar(index: number): Registers | undefined;
-  /** Memory that the device can reach; given back with the function. `bytes` is a multiple of 64 KiB. */
-  dma(bytes: number): DmaMemory;
+  /**
+   * Memory that the device can reach, at least so much; given back with the function. `bytes` is a multiple of 64 KiB.
+   *
+   * @param bypass Whether the device's accesses go around an IOMMU: it does not offer VIRTIO_F_ACCESS_PLATFORM
+   *   (virtio 1.4, 6.1).
+   * @throws If that is so and cannot be, because there is one.
+   */
+  dma(bytes: number, bypass?: boolean): DmaMemory;
   /**
    * Where the machine itself finds that memory, for devices that are told so and not where they find it (virtio 1.4,
    * 5.5.6). The same runs as `memory` has if absent.
@@ -76,6 +90,12 @@ export interface OpenFunction extends Disposable {
    * initialised anew afterwards.
    */
   restore?(): void;
+  /** Resets the function, where it can be. It has to be restored and initialised anew afterwards. */
+  reset?(): void;
+  /** An eventfd that is signalled when the machine wants the function back: it is to be unplugged. */
+  readonly wanted?: number;
+  /** An eventfd that is signalled when the bus reports that the function did something very wrong. */
+  readonly failed?: number;
 }
 
 /** Memory shared with a device: a part of a file that any process can map. */
@@ -88,10 +108,17 @@ export interface DmaMemory {
   readonly size: number;
   /** Where the device finds it: contiguous runs that cover it in order. */
   readonly runs: readonly DmaRun[];
+  /** What the address of a mapping must be a multiple of; 4096 if left out. */
+  readonly alignment?: number;
+  /** Why the device could reach more than this, if so: a full sentence for people. */
+  readonly unsafe?: string;
 }
 
-/** A doorbell as plain data: to ring it, write `message` to `fd` in one call. */
-export interface Doorbell {
+/** How a doorbell is rung, as plain data. */
+export type Doorbell = WrittenDoorbell | MappedDoorbell;
+
+/** A doorbell that is rung by writing `message` to `fd` in one call. */
+export interface WrittenDoorbell {
   /** An eventfd, or a socket. */
   readonly fd: number;
   /** The bytes that ring it. */
@@ -106,4 +133,18 @@ export interface Doorbell {
    * answers each; undefined where nothing answers.
    */
   readonly credits?: number;
+}
+
+/** A doorbell that is rung by one store to a page of the device. */
+export interface MappedDoorbell {
+  /** The file that the page is in. Whoever has mapped it needs the descriptor no more. */
+  readonly fd: number;
+  /** Where the page begins in the file. */
+  readonly page: number;
+  /** Where in the page the register is. */
+  readonly at: number;
+  /** Its bytes; with 4, the upper half differs from ring to ring, as above. */
+  readonly width: 2 | 4;
+  /** What is stored. */
+  readonly value: number;
 }

@@ -6,6 +6,7 @@ import { modernTransport } from "./modern.ts";
 import { DeviceStatus } from "./status.ts";
 import { NO_VECTOR, type QueueAddresses } from "./transport.ts";
 import { until } from "./until.ts";
+import { written } from "../platform/written_test.ts";
 
 function fake(options: FakeOptions = {}) {
   const device = new FakeDevice(options);
@@ -238,7 +239,7 @@ Deno.test("doorbells are where the device says, inside the notification structur
   const at = (notifyOff: number, multiplier = 4) => {
     const capabilities = [COMMON, { ...NOTIFY, multiplier }, ISR];
     const read = (offset: number) => offset === 0x1e ? notifyOff : undefined;
-    return fake({ capabilities, read }).transport.doorbell(1, 0n);
+    return written(fake({ capabilities, read }).transport.doorbell(1, 0n));
   };
   assertEquals([...at(0).message], [0x30, 0x00, 1, 2]);
   assertEquals([...at(3).message], [0x30, 0x0c, 1, 2]);

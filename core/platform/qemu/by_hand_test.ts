@@ -13,6 +13,7 @@ import { DeviceStatus } from "../../virtio/status.ts";
 import { NO_VECTOR, type Transport } from "../../virtio/transport.ts";
 import { layoutSplit } from "../../virtqueue/layout.ts";
 import type { OpenFunction, PciFunction, Platform } from "../platform.ts";
+import { written } from "../written_test.ts";
 
 const missing = findProgram("qemu-system-x86_64") === undefined;
 if (missing) console.log("skipped: there is no qemu-system-x86_64 (package qemu-system-x86)");
@@ -126,7 +127,7 @@ export class ByHand {
     const asked = this.#asked[index]!++;
     this.#view.setUint16(driver + 4 + 2 * (asked % size), 0, true);
     this.#view.setUint16(driver + 2, this.#asked[index]!, true);
-    const { fd, message } = this.#transport.doorbell(index, 0n);
+    const { fd, message } = written(this.#transport.doorbell(index, 0n));
     writeAll(fd, message);
   }
 

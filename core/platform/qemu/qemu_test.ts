@@ -7,6 +7,7 @@ import { sendNow } from "../../host/socket.ts";
 import { sizeBars } from "../../pci/bars.ts";
 import type { OpenFunction, PciFunction, Platform } from "../platform.ts";
 import { openQemu, QemuGone, QmpError } from "./mod.ts";
+import { written } from "../written_test.ts";
 
 const missing = findProgram("qemu-system-x86_64") === undefined;
 if (missing) console.log("skipped: there is no qemu-system-x86_64 (package qemu-system-x86)");
@@ -155,9 +156,9 @@ for (
     await using qemu = await openQemu({ machine, arguments: [...device] });
     using rng = find(qemu, RNG_ID).open();
     const queue = askForRandomBytes(rng);
-    assertEquals(queue.doorbell.message.length, `writew 0x1000003000 0x0\n`.length);
+    assertEquals(written(queue.doorbell).message.length, `writew 0x1000003000 0x0\n`.length);
     assert(!signalled(queue.eventfd, 0));
-    writeAll(queue.doorbell.fd, queue.doorbell.message);
+    writeAll(queue.doorbell.fd, written(queue.doorbell).message);
     assert(signalled(queue.eventfd, 5000), "no interrupt");
     assert(clear(queue.eventfd));
     assertEquals(queue.usedIndex(), 1);
@@ -177,7 +178,7 @@ test("OpenFunction can be given back and taken again, with memory and interrupts
     assertEquals(queue.memory.offset, 1 << 20);
     assert(queue.random().every((word) => word === 0), "the memory was not zeroed");
     assert(!signalled(queue.eventfd, 0), "a stale interrupt");
-    writeAll(queue.doorbell.fd, queue.doorbell.message);
+    writeAll(queue.doorbell.fd, written(queue.doorbell).message);
     assert(signalled(queue.eventfd, 5000)); // not cleared: the next round must not see it
     assertThrows(() => rng.vectors(1), Error, "twice");
   }
@@ -208,7 +209,7 @@ test("registers stay right while others ring doorbells on the same socket, even 
   using blk = find(qemu, BLK_ID).open();
   using rng = find(qemu, RNG_ID).open();
   const bar = blk.bar(4)!;
-  const { fd, message, credits } = rng.doorbell(4, NOTIFY, 0, 2);
+  const { fd, message, credits } = written(rng.doorbell(4, NOTIFY, 0, 2));
   assert(credits! >= 16 && credits! <= 32);
   for (let round = 0; round < 100; round++) {
     for (let i = 0; i < credits!; i++) writeAll(fd, message);

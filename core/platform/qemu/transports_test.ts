@@ -13,6 +13,7 @@ import { vendorCapabilities } from "../../virtio/vendor_capabilities.ts";
 import { NO_VECTOR } from "../../virtio/transport.ts";
 import { ByHand, findAll, qemuTest, signalled } from "./by_hand_test.ts";
 import { openQemu } from "./mod.ts";
+import { written } from "../written_test.ts";
 
 const DISK = ["-blockdev", "driver=null-co,size=1073741824,read-zeroes=on,node-name=n0"];
 const LEGACY = "disable-legacy=off,disable-modern=on";
@@ -159,7 +160,7 @@ qemuTest("a notification capability that names an I/O BAR is passed over (D-06)"
   const { notify } = findStructures(rng.config, (bar) => rng.bar(bar)?.size);
   assertEquals(notify.bar, 4);
   // Its port is a doorbell like any other.
-  const { message } = rng.doorbell(2, 0, 0, 2);
+  const { message } = written(rng.doorbell(2, 0, 0, 2));
   assertEquals(/^outw 0x[c-f]\w{3} 0x0\n$/.test(new TextDecoder().decode(message)), true);
 });
 

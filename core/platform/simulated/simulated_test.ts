@@ -19,6 +19,7 @@ import type { DriverQueue } from "../../virtqueue/virtqueue.ts";
 import { NO_VECTOR } from "../../virtio/transport.ts";
 import type { OpenFunction } from "../platform.ts";
 import { openSimulated } from "./simulated.ts";
+import { written } from "../written_test.ts";
 
 // Opened once for the whole process, so not by a test.
 libc();
@@ -116,7 +117,8 @@ async function start(open: OpenFunction, features: bigint, vector: number): Prom
     driver: address + layout.driver,
     device: address + layout.device,
   });
-  const doorbell = open.doorbell(4, 0x3000, 0, has(features, Feature.NOTIFICATION_DATA) ? 4 : 2);
+  const width = has(features, Feature.NOTIFICATION_DATA) ? 4 : 2;
+  const doorbell = written(open.doorbell(4, 0x3000, 0, width));
   transport.addStatus(DeviceStatus.DRIVER_OK);
   return makeDriverQueue({
     memory: mapShared(dma.fd, dma.offset, dma.size),
@@ -182,8 +184,8 @@ Deno.test("a doorbell carries notification data where there is some", async () =
   };
   await using machine = openSimulated({ devices: [model], loop });
   using open = machine.functions[0]!.open();
-  assertEquals(open.doorbell(4, 0x3000, 0, 2).data, undefined);
-  assertEquals(open.doorbell(4, 0x3000, 0, 4).data, { at: 4, form: "u32" });
+  assertEquals(written(open.doorbell(4, 0x3000, 0, 2)).data, undefined);
+  assertEquals(written(open.doorbell(4, 0x3000, 0, 4)).data, { at: 4, form: "u32" });
   const driver = await start(open, bit(Feature.VERSION_1) | NOTIFICATION_DATA, NO_VECTOR);
   for (let round = 1; round <= 40; round++) {
     request(driver);
@@ -252,7 +254,7 @@ for (const generation of ["transitional", "legacy"] as const) {
       device: address + 4096,
     });
     transport.addStatus(DeviceStatus.DRIVER_OK);
-    const doorbell = transport.doorbell(0, 0n);
+    const doorbell = written(transport.doorbell(0, 0n));
     const driver = makeDriverQueue({
       memory: mapShared(dma.fd, dma.offset, dma.size),
       layout,
@@ -313,7 +315,7 @@ for (const runBytes of [undefined, 4096]) {
       driver: at(layout.driver),
       device: at(layout.device),
     });
-    const doorbell = transport.doorbell(0, 0n);
+    const doorbell = written(transport.doorbell(0, 0n));
     const driver = new SplitDriver({
       memory,
       layout,

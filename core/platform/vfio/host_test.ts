@@ -1,64 +1,108 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { libc } from "../../host/libc.ts";
+import { fakeMachine } from "./fake_test.ts";
 import { openHost } from "./host.ts";
 
 libc(); // Open before the tests: it stays open, which would count as a leak of the first one.
 
-/** A sysfs with these functions: address, driver, bytes of configuration space that can be read. */
-async function fakeSysfs(functions: readonly (readonly [string, string | undefined, number])[]) {
-  const root = await Deno.makeTempDir();
-  for (const [address, driver, bytes] of functions) {
-    const folder = `${root}/bus/pci/devices/${address}`;
-    await Deno.mkdir(folder, { recursive: true });
-    const config = new Uint8Array(bytes);
-    config.set([0xf4, 0x1a, 0x42, 0x10].slice(0, bytes));
-    await Deno.writeFile(`${folder}/config`, config, { mode: 0o444 });
-    if (driver) await Deno.symlink(`../../../../bus/pci/drivers/${driver}`, `${folder}/driver`);
-  }
-  return { root, [Symbol.asyncDispose]: () => Deno.remove(root, { recursive: true }) };
-}
-
 Deno.test("openHost lists what sysfs has, in the order of the addresses", async () => {
-  await using sysfs = await fakeSysfs([
-    ["10000:00:00.0", undefined, 64],
-    ["0000:00:03.0", "virtio-pci", 256],
-    ["0000:00:02.0", "vfio-pci", 4096],
-    ["0000:00:04.0", undefined, 0], // gone while it was read
-  ]);
-  await using host = openHost(sysfs.root);
+  await using machine = await fakeMachine({
+    "10000:00:00.0": {},
+    "0000:00:03.0": { driver: "virtio-pci", bytes: 256, group: 7, numaNode: 1 },
+    "0000:00:02.0": { driver: "vfio-pci", bytes: 4096, group: 3 },
+    "0000:00:04.0": { bytes: 0 }, // gone while it was read
+  });
+  await using host = openHost(machine);
   assertEquals(host.kind, "host");
   assertEquals(host.description, "this machine, 3 PCI functions");
   assertEquals(
-    host.functions.map((f) => [f.address, f.kernelDriver, f.config.size, f.config.read16(2)]),
+    host.functions.map((f) => [f.address, f.kernelDriver, f.iommuGroup, f.numaNode, f.config.size]),
     [
-      ["0000:00:02.0", "vfio-pci", 4096, 0x1042],
-      ["0000:00:03.0", "virtio-pci", 256, 0x1042],
-      ["10000:00:00.0", undefined, 64, 0x1042],
+      ["0000:00:02.0", "vfio-pci", 3, undefined, 4096],
+      ["0000:00:03.0", "virtio-pci", 7, 1, 256],
+      ["10000:00:00.0", undefined, undefined, undefined, 64],
     ],
   );
+  assertEquals(host.functions.map((f) => f.config.read16(2)), [0x1042, 0x1042, 0x1042]);
 });
 
-Deno.test("openHost hands nothing out and says why", async () => {
-  await using sysfs = await fakeSysfs([
-    ["0000:00:02.0", "vfio-pci", 64],
-    ["0000:00:03.0", "virtio-pci", 64],
-    ["0000:00:04.0", undefined, 64],
+Deno.test("openHost refuses what is not bound to VFIO or could reach all memory, and says why", async () => {
+  await using machine = await fakeMachine({
+    "0000:00:02.0": { driver: "vfio-pci" },
+    "0000:00:03.0": { driver: "virtio-pci" },
+    "0000:00:04.0": {},
+    "0000:00:05.0": { driver: "vfio-pci", group: 5, groupName: "vfio-noiommu" },
+    "0000:00:06.0": { driver: "vfio-pci", group: 6 },
+    "0000:00:07.0": { driver: "vfio-pci", group: 7 },
+  }, { nodes: ["7", "noiommu-5"] });
+  const refusals = async (unsafeDma: boolean) => {
+    await using host = openHost({ ...machine, unsafeDma });
+    for (const f of host.functions) {
+      if (f.refusal) assertThrows(() => f.open(), Error, `Cannot take ${f.address}: ${f.refusal}`);
+    }
+    return host.functions.map((f) => f.refusal);
+  };
+  const others = [
+    "it has no IOMMU group: turn the IOMMU on (doctor tells how)",
+    "the kernel driver virtio-pci drives it; this program never takes a device away from it. To hand it over, as " +
+    "root: main.ts bind 0000:00:03.0",
+    "it is not bound to VFIO; as root: main.ts bind 0000:00:04.0",
+  ];
+  const missing =
+    `there is no ${machine.dev}/vfio/6: VFIO may be going away, or /dev is not complete`;
+  assertEquals(await refusals(false), [
+    ...others,
+    "it has no IOMMU (VFIO without one), so it could reach all memory; to drive it all the same: --unsafe-dma",
+    missing,
+    undefined,
   ]);
-  await using host = openHost(sysfs.root);
-  const notBuilt = "taking devices through VFIO is not built yet";
-  assertEquals(host.functions.map((f) => f.refusal), [
-    notBuilt,
-    "the kernel driver virtio-pci drives it; this program never takes a device away from it",
-    notBuilt,
-  ]);
-  for (const f of host.functions) {
-    assertThrows(() => f.open(), Error, `Cannot take ${f.address}: ${f.refusal}`);
+  assertEquals(await refusals(true), [...others, undefined, missing, undefined]);
+});
+
+Deno.test("openHost says of a function without an IOMMU that its DMA is unsafe, allowed or not", async () => {
+  await using machine = await fakeMachine({
+    "0000:00:05.0": { driver: "vfio-pci", group: 5, groupName: "vfio-noiommu" },
+  });
+  for (const unsafeDma of [false, true]) {
+    await using host = openHost({ ...machine, unsafeDma });
+    assertEquals(host.functions[0]!.unsafeDma, "it has no IOMMU (VFIO without one)");
   }
 });
 
+Deno.test("openHost's functions cannot be taken where VFIO is not what it should be, and nothing stays open", async () => {
+  await using machine = await fakeMachine(
+    { "0000:00:07.0": { driver: "vfio-pci", group: 7 } },
+    { nodes: ["7"] },
+  );
+  await using host = openHost(machine);
+  const open = [...Deno.readDirSync("/proc/self/fd")].length;
+  // An ordinary file is no VFIO.
+  assertThrows(
+    () => host.functions[0]!.open(),
+    Error,
+    `Cannot open ${machine.dev}/vfio/vfio: ENOTTY`,
+  );
+  await Deno.remove(`${machine.dev}/vfio/vfio`);
+  const error = assertThrows(() => host.functions[0]!.open(), Error);
+  assertStringIncludes(error.message, "load VFIO, as root: modprobe vfio-pci");
+  assertEquals([...Deno.readDirSync("/proc/self/fd")].length, open);
+});
+
+Deno.test("openHost sees after a refresh what came and what went", async () => {
+  await using machine = await fakeMachine({ "0000:00:02.0": { driver: "vfio-pci", group: 2 } });
+  await using host = openHost(machine);
+  await using other = await fakeMachine({ "0000:00:03.0": {} });
+  const folder = `${machine.sysfs}/bus/pci/devices`;
+  await Deno.rename(`${other.sysfs}/bus/pci/devices/0000:00:03.0`, `${folder}/0000:00:03.0`);
+  await Deno.remove(`${folder}/0000:00:02.0`, { recursive: true });
+  assertEquals(host.functions.map(({ address }) => address), ["0000:00:02.0"]);
+  host.refresh!();
+  assertEquals(host.functions.map(({ address }) => address), ["0000:00:03.0"]);
+});
+
 Deno.test("openHost's configuration space can be read and not written", async () => {
-  await using sysfs = await fakeSysfs([["0000:00:02.0", undefined, 64]]);
-  await using host = openHost(sysfs.root);
+  await using machine = await fakeMachine({ "0000:00:02.0": {} });
+  await using host = openHost(machine);
   const { config } = host.functions[0]!;
   assertEquals([config.read8(0), config.read16(0), config.read32(0)], [0xf4, 0x1af4, 0x10421af4]);
   assertThrows(() => config.read32(64), RangeError);
@@ -66,7 +110,7 @@ Deno.test("openHost's configuration space can be read and not written", async ()
 });
 
 Deno.test("openHost finds nothing where there is no PCI, and says so", async () => {
-  await using host = openHost("/nonexistent");
+  await using host = openHost({ sysfs: "/nonexistent" });
   assertEquals(host.functions, []);
   assertStringIncludes(host.description, "there is no /nonexistent/bus/pci/devices");
 });

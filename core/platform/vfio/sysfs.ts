@@ -1,4 +1,4 @@
-import { exists, readFile, readFolder, readLink } from "../../host/file.ts";
+import { exists, readFile, readFolder, readLink, readText } from "../../host/file.ts";
 import { compareAddresses, formatAddress, parseAddress } from "../../pci/address.ts";
 import { byteRegisters } from "../../pci/byte_registers.ts";
 import type { Registers } from "../../pci/registers.ts";
@@ -11,10 +11,34 @@ export interface SysfsFunction {
   readonly config: Registers;
   /** The kernel driver that is bound to it. */
   readonly kernelDriver?: string;
+  /** Its IOMMU group. */
+  readonly iommuGroup?: number;
+  /** Whether that is one without an IOMMU, made by VFIO. */
+  readonly noIommu?: boolean;
+  /** The processors that it is near to. */
+  readonly numaNode?: number;
 }
 
 /** The configuration header that every function has and everybody may read. */
 const HEADER_BYTES = 64;
+
+/** The name that VFIO gives to groups without an IOMMU. */
+const NO_IOMMU = "vfio-noiommu";
+
+/** The folder of a function. */
+export function functionFolder(root: string, address: string): string {
+  return `${root}/bus/pci/devices/${address}`;
+}
+
+/** The kernel driver that is bound to a function. */
+export function kernelDriver(root: string, address: string): string | undefined {
+  return lastName(readLink(`${functionFolder(root, address)}/driver`));
+}
+
+/** The IOMMU group that a function is in. */
+export function iommuGroup(root: string, address: string): number | undefined {
+  return number(lastName(readLink(`${functionFolder(root, address)}/iommu_group`)));
+}
 
 /**
  * The PCI functions that the kernel knows, in the order of their addresses. Only reads.
@@ -27,12 +51,41 @@ export function listSysfs(root: string): SysfsFunction[] | undefined {
   if (!exists(folder)) return undefined;
   return readFolder(folder).map(parseAddress).sort(compareAddresses).flatMap((parsed) => {
     const address = formatAddress(parsed);
-    const path = `${folder}/${address}`;
-    const config = readConfig(`${path}/config`);
+    const config = readConfig(`${folder}/${address}/config`);
     if (!config) return [];
-    const kernelDriver = readLink(`${path}/driver`)?.split("/").at(-1);
-    return [{ address, config, ...(kernelDriver === undefined ? {} : { kernelDriver }) }];
+    const driver = kernelDriver(root, address);
+    const group = iommuGroup(root, address);
+    const node = number(attribute(`${folder}/${address}/numa_node`));
+    const name = group === undefined
+      ? undefined
+      : attribute(`${folder}/${address}/iommu_group/name`);
+    return [{
+      address,
+      config,
+      ...(driver === undefined ? {} : { kernelDriver: driver }),
+      ...(group === undefined ? {} : { iommuGroup: group }),
+      ...(name === NO_IOMMU ? { noIommu: true } : {}),
+      ...(node === undefined ? {} : { numaNode: node }),
+    }];
   });
+}
+
+/** The text of an attribute, without the end of its line; undefined if there is none, or it may not be read. */
+export function attribute(path: string): string | undefined {
+  try {
+    return readText(path).trimEnd();
+  } catch {
+    return undefined;
+  }
+}
+
+function lastName(path: string | undefined): string | undefined {
+  return path?.split("/").at(-1);
+}
+
+/** Negative numbers stand for "none". */
+function number(text: string | undefined): number | undefined {
+  return text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
 }
 
 /** undefined if the function was unplugged since its folder was listed. */
