@@ -8,6 +8,7 @@ export type { CapabilityOffsets, Lie, LieHandle } from "./lie.ts";
 export type { Ring } from "./ring.ts";
 export { COMMON_FIELDS, type CommonField } from "./common_config.ts";
 export { type Answer, ask, type AskOptions } from "./ask.ts";
+export { SparseMemory } from "./sparse_memory.ts";
 export {
   during,
   goneAfter,

@@ -8,8 +8,8 @@ import {
   type DeviceModel,
   DriverFault,
   type Request,
+  SparseMemory,
 } from "@virtio/deno/simulation";
-import { SparseMemory } from "./sparse_memory.ts";
 import * as wire from "./wire.ts";
 
 /** What a disk is like. */
