@@ -5,9 +5,13 @@ import { DriverLane } from "../class/driver_lane.ts";
 import { addressTable, type DmaRun, PAGE } from "../dma/address_table.ts";
 import { API, type Decline, type Driver, type Plan, type Plugin } from "../plugin/plugin.ts";
 import type { Tunables } from "../plugin/tunables.ts";
+import { featureText } from "../virtio/features.ts";
 import { makeDriverQueue } from "../virtqueue/driver_queue.ts";
 import type { DriverQueue, QueueFault } from "../virtqueue/virtqueue.ts";
 import { configView } from "./config_view.ts";
+
+const POLL_MS = 1;
+const WATCH_MS = 100;
 
 /** What a driver host gives to the session in it. */
 export interface SessionPort {
@@ -69,9 +73,13 @@ export class DriverSession {
     }
   }
 
-  /** Lets the driver work, and shows what it did to device and client. */
-  turn(): void {
-    if (!this.#going || this.#resetting.size > 0) return;
+  /**
+   * Lets the driver work, and shows what it did to device and client.
+   *
+   * @returns Whether requests ended.
+   */
+  turn(): boolean {
+    if (!this.#going || this.#resetting.size > 0) return false;
     try {
       this.#driver!.rung();
       for (let i = 0; i < this.#queues.length; i++) this.#queues[i]!.queue.publish();
@@ -80,8 +88,10 @@ export class DriverSession {
         completed = this.#lanes[i]!.publish() || completed;
       }
       if (completed) this.#port.core.ring(Cause.lane);
+      return completed;
     } catch (error) {
       this.#fault(error);
+      return false;
     }
   }
 
@@ -109,6 +119,14 @@ export class DriverSession {
   /** Whether the device does not interrupt. */
   get polled(): boolean {
     return this.#polled;
+  }
+
+  /**
+   * How often, in milliseconds, to look at a device that has requests: without interrupts this is how it is found
+   * that they ended, with them those are found whose interrupt was lost.
+   */
+  get period(): number {
+    return this.#polled ? POLL_MS : WATCH_MS;
   }
 
   /** Notifies the device of whatever it has, in case it missed that (rules D-58 and D-59). */
@@ -151,7 +169,8 @@ export class DriverSession {
         this.#going = true;
         for (const { grant, queue } of this.#queues) if (this.#early.has(grant.name)) queue.kick();
         this.#early.clear();
-        return this.turn();
+        this.turn();
+        return;
       case "queueReset":
         return this.#empty(message.queue);
       case "queueEnabled":
@@ -278,7 +297,7 @@ function isDecline(answer: AnyPlan | Decline): answer is Decline {
 
 function wirePlan(plan: AnyPlan): WirePlan {
   return {
-    features: `0x${(plan.features ?? 0n).toString(16)}`,
+    features: featureText(plan.features ?? 0n),
     queues: Object.entries(plan.queues).map(([name, { index, size, buffers = 1 }]) => ({
       name,
       index,

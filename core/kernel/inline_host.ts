@@ -5,11 +5,6 @@ import { Doorbells } from "./doorbell.ts";
 import type { DriverHost, DriverHostOptions } from "./driver_host.ts";
 import { DriverSession } from "./driver_session.ts";
 
-/** Without interrupts, a device is looked at this often, in milliseconds, while it has requests. */
-const POLL_MS = 1;
-/** With interrupts, it is looked at this often all the same: one may get lost. */
-const WATCH_MS = 100;
-
 /**
  * Runs a driver on the core's own thread. It costs no hops and gives no protection: a driver that loops stops
  * everything. Only an application can ask for it, by handing over a plugin that it trusts.
@@ -43,7 +38,10 @@ export function inlineHost(plugin: Plugin, options: DriverHostOptions): DriverHo
     }
   };
   loop.addBell(link.driver, link.driverFd, (causes) => {
-    if (causes & Cause.mail) session.mail();
+    if (causes & Cause.mail) {
+      session.mail();
+      watchEvery(session.period);
+    }
     work();
   });
   for (const vector of vectors) {
@@ -53,15 +51,19 @@ export function inlineHost(plugin: Plugin, options: DriverHostOptions): DriverHo
       work();
     });
   }
-  // Without interrupts this is how completions are found; with them it finds those whose interrupt was lost.
-  let quiet = 0;
-  const watch = setInterval(() => {
-    if (!session.busy) return;
-    if (!session.polled && ++quiet * POLL_MS < WATCH_MS) return;
-    if (!session.polled) session.kick();
-    quiet = 0;
-    work();
-  }, POLL_MS);
+  let watch: ReturnType<typeof setInterval> | undefined;
+  let watched = 0;
+  /** Interrupts are agreed on after the start, so the period may change once. */
+  function watchEvery(period: number): void {
+    if (watched === period || ended) return;
+    watched = period;
+    clearInterval(watch);
+    watch = setInterval(() => {
+      if (!session.busy) return;
+      if (!session.polled) session.kick();
+      work();
+    }, period);
+  }
 
   return {
     isolation: "inline",
@@ -76,7 +78,7 @@ export function inlineHost(plugin: Plugin, options: DriverHostOptions): DriverHo
     turn(timeout) {
       // Nobody else arms the queues while somebody attends.
       const idle = ended || session.idle();
-      loop.turn(!idle ? 0 : Math.min(timeout, session.polled ? POLL_MS : WATCH_MS));
+      loop.turn(!idle ? 0 : Math.min(timeout, session.period));
     },
     rest: work,
     end() {

@@ -27,10 +27,8 @@ import { DriverSession } from "./driver_session.ts";
 
 /** A device that answers at once is not worth a sleep: so often it is looked at before. */
 const SPINS = 2000;
-/** Without interrupts, a device is looked at this often, in milliseconds, while it has requests. */
-const POLL_MS = 1;
-/** With interrupts, it is looked at this often all the same: one may get lost. */
-const WATCH_MS = 100;
+/** Under load, messages from the core are looked for after so many rounds of that. */
+const ROUNDS = 16;
 /** A driver whose doorbells are not answered any more ends. */
 const CREDIT_DEADLINE_MS = 5000;
 
@@ -96,12 +94,16 @@ function serve(plugin: Plugin): never {
       Atomics.store(words, ControlWord.beatAnswered, Atomics.load(words, ControlWord.beatAsked));
     }
   }, clearBell);
-  while (!session.ended) {
-    for (let i = 0; i < SPINS; i++) session.turn();
-    if (!session.idle()) continue;
-    if (!session.busy) loop.turn(-1);
-    else if (session.polled) loop.turn(POLL_MS);
-    else if (!loop.turn(WATCH_MS)) session.kick();
+  let spins = SPINS;
+  for (let round = 1; !session.ended; round++) {
+    let worked = false;
+    for (let i = 0; i < spins; i++) worked = session.turn() || worked;
+    const idle = session.idle();
+    if (!idle && round % ROUNDS !== 0) continue;
+    const happened = loop.turn(!idle ? 0 : session.busy ? session.period : -1);
+    // Requests that wait for the world do not keep a processor busy: where nothing happens, one look is enough.
+    spins = !idle || worked || happened ? SPINS : 1;
+    if (!happened && idle && !session.polled) session.kick();
   }
   Deno.exit(0);
 }
