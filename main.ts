@@ -21,6 +21,17 @@ const system: System = {
     const { openKernel } = await import("./mod.ts");
     return await openKernel(options);
   },
+  async rebind(request) {
+    const [{ rebind }, { MOUNTS }] = await Promise.all([
+      import("./core/platform/vfio/bind.ts"),
+      import("./core/platform/vfio/in_use.ts"),
+    ]);
+    return rebind(MOUNTS, request);
+  },
+  async diagnose() {
+    const { diagnose } = await import("./core/platform/vfio/doctor.ts");
+    return diagnose();
+  },
 };
 
 Deno.exit(await run(Deno.args, processIo(system)));

@@ -1,12 +1,24 @@
 import type { Command, CommandOption } from "./command.ts";
+import { bind } from "./commands/bind.ts";
 import { check } from "./commands/check.ts";
+import { doctor } from "./commands/doctor.ts";
 import { drivers } from "./commands/drivers.ts";
 import { explain } from "./commands/explain.ts";
 import { ls } from "./commands/ls.ts";
 import { show } from "./commands/show.ts";
+import { unbind } from "./commands/unbind.ts";
 
 /** All commands, in the order in which help lists them. */
-export const COMMANDS: readonly Command[] = [ls, show, check, drivers, explain];
+export const COMMANDS: readonly Command[] = [
+  ls,
+  show,
+  check,
+  drivers,
+  explain,
+  doctor,
+  bind,
+  unbind,
+];
 
 /** All options that some of them have, each once. */
 export const OWN_OPTIONS: readonly CommandOption[] = [

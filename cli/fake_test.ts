@@ -10,6 +10,8 @@ import type { EntropyClient } from "../core/class/entropy_client.ts";
 import type { PluginSource } from "../core/kernel/attach.ts";
 import type { AnyDevice } from "../core/kernel/device.ts";
 import { parseManifest } from "../core/plugin/manifest.ts";
+import type { Binding, BindRequest } from "../core/platform/vfio/bind.ts";
+import type { Diagnosis } from "../core/platform/vfio/doctor.ts";
 import type { OpenOptions } from "../mod.ts";
 import type { Disk } from "./check/block.ts";
 import type { Input } from "./io.ts";
@@ -35,6 +37,9 @@ export interface World {
   readonly environment?: Record<string, string>;
   readonly signal?: AbortSignal;
   readonly input?: Input;
+  readonly denoVersion?: string;
+  readonly rebind?: (request: BindRequest) => Binding[];
+  readonly diagnoses?: readonly Diagnosis[];
   readonly entropy?: Entropy;
   readonly disk?: Disk;
   /** Of all functions of the host. */
@@ -60,6 +65,7 @@ export async function runFake(line: string, world: World = {}): Promise<Ran> {
     err: (text) => err.push(text),
     terminal: world.terminal ?? false,
     environment: world.environment ?? {},
+    denoVersion: world.denoVersion ?? "2.9.6",
     signal: world.signal ?? new AbortController().signal,
     system: fakeSystem(world, calls),
     names: () => BUILT_IN_NAMES,
@@ -80,6 +86,12 @@ function driver(name: string, kind: string, ...devices: string[]): PluginSource 
 function fakeSystem(world: World, calls: string[]): System {
   const drivers = world.drivers ?? [RANDOM, BLK];
   return {
+    // deno-lint-ignore require-await -- so that errors are rejections
+    async rebind(request) {
+      calls.push(`rebind ${JSON.stringify(request)}`);
+      return world.rebind?.(request) ?? [];
+    },
+    diagnose: () => Promise.resolve(world.diagnoses ?? []),
     loadDrivers(folders) {
       calls.push(["load", ...folders].join(" "));
       return Promise.resolve(drivers);

@@ -19,6 +19,8 @@ export interface Io {
   readonly input: Input;
   /** The environment of the process. */
   readonly environment: Readonly<Record<string, string>>;
+  /** The version of Deno that runs the program. */
+  readonly denoVersion: string;
   /** Aborted with the reason when somebody wants the program to end. */
   readonly signal: AbortSignal;
   /** The core. */

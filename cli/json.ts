@@ -38,6 +38,9 @@ export function nodeJson(node: Node, names: PciNames): object {
     },
     virtio: virtio ?? null,
     kernelDriver: node.function.kernelDriver ?? null,
+    iommuGroup: node.function.iommuGroup ?? null,
+    numaNode: node.function.numaNode ?? null,
+    unsafeDma: node.function.unsafeDma ?? null,
     refusal: node.function.refusal ?? null,
     driver: manifest?.name ?? null,
   };

@@ -1,9 +1,9 @@
-import { formatAddress, parseAddress } from "../core/pci/address.ts";
+import { wholeAddress } from "./address.ts";
 import type { AnyDevice, Device } from "../core/kernel/device.ts";
 import type { Node } from "../core/kernel/kernel.ts";
 import type { DeviceClass } from "../core/plugin/manifest.ts";
 import type { CommandOption, Context } from "./command.ts";
-import { CliError, EXIT, usageError } from "./exit.ts";
+import { CliError, EXIT } from "./exit.ts";
 import type { Machine } from "./options.ts";
 import type { Kernel } from "./system.ts";
 
@@ -107,8 +107,12 @@ function nodeOf(context: Context, kernel: Kernel, classes: readonly DeviceClass[
 
 /** Puts the device of a node to work. */
 export async function attach(context: Context, kernel: Kernel, node: Node): Promise<AnyDevice> {
-  // The kernel made the client for the class, so they belong together.
-  return await disposeIfLate(context, kernel.attach(node.function.address));
+  const device = await disposeIfLate(context, kernel.attach(node.function.address));
+  const { address, unsafeDma } = device;
+  if (unsafeDma !== undefined) {
+    context.talk(`${address}: UNSAFE DMA: ${unsafeDma}; it can reach all memory of this machine`);
+  }
+  return device;
 }
 
 /**
@@ -133,12 +137,7 @@ async function disposeIfLate<T extends AsyncDisposable>(
  * @throws {CliError} With status 2 if `word` is no address, 3 if the machine has no such function.
  */
 export function findNode(kernel: Kernel, word: string): Node {
-  let address: string;
-  try {
-    address = formatAddress(parseAddress(word));
-  } catch (error) {
-    throw usageError((error as Error).message);
-  }
+  const address = wholeAddress(word);
   const node = kernel.nodes.find((candidate) => candidate.function.address === address);
   if (node) return node;
   const known = kernel.nodes.map((candidate) => candidate.function.address);

@@ -231,6 +231,9 @@ const DEVICE_KEYS = [
   "names",
   "virtio",
   "kernelDriver",
+  "iommuGroup",
+  "numaNode",
+  "unsafeDma",
   "refusal",
   "driver",
 ];
@@ -256,6 +259,9 @@ Deno.test("ls --json has stable keys", async () => {
     },
     virtio: { type: 2, name: "block", generation: "modern" },
     kernelDriver: null,
+    iommuGroup: null,
+    numaNode: null,
+    unsafeDma: null,
     refusal: null,
     driver: "blk",
   });

@@ -21,6 +21,7 @@ export function processIo(system: System): Io {
     get environment() {
       return environment();
     },
+    denoVersion: Deno.version.deno,
     signal: endSignal(),
     system,
     names: pciNames,

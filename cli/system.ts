@@ -5,6 +5,8 @@
  */
 import type { PluginSource } from "../core/kernel/attach.ts";
 import type { Kernel as CoreKernel } from "../core/kernel/kernel.ts";
+import type { Binding, BindRequest } from "../core/platform/vfio/bind.ts";
+import type { Diagnosis } from "../core/platform/vfio/doctor.ts";
 import type { OpenOptions } from "../mod.ts";
 
 /** The core, as far as the commands know it. */
@@ -17,6 +19,10 @@ export interface System {
   loadDrivers(folders: readonly string[]): Promise<readonly PluginSource[]>;
   /** Opens a machine, and a kernel for it with the drivers of {@linkcode System.loadDrivers}. */
   openKernel(options: OpenOptions): Promise<Kernel>;
+  /** Hands functions of this machine to a driver for programs, or back to the kernel. */
+  rebind(request: BindRequest): Promise<readonly Binding[]>;
+  /** Looks whether devices of this machine can be driven. */
+  diagnose(): Promise<readonly Diagnosis[]>;
 }
 
 /** A kernel, as far as the commands know it. */

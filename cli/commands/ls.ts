@@ -16,8 +16,9 @@ export const ls: Command = {
     ["ls --json", "the same for programs"],
   ],
   notes: [
-    "After the line of lspci: the kernel driver that holds the function, then our driver for it.",
+    "After the line of lspci: the kernel driver that holds the function, its IOMMU group, our driver for it.",
     "A driver in brackets fits, but may not take the function; explain <address> says why.",
+    "UNSAFE DMA: nothing keeps the device from reaching all memory of this machine.",
   ],
   async run(context) {
     await using kernel = await openKernel(context);
@@ -30,18 +31,22 @@ export const ls: Command = {
     }
     if (nodes.length === 0) context.talk(`No PCI functions: ${platform.description}`);
     const withDomain = needsDomain(nodes.map((node) => node.function.address));
+    const hasGroups = nodes.some((node) => node.function.iommuGroup !== undefined);
     const rows = nodes.map((node) => {
-      const { address, kernelDriver, refusal } = node.function;
+      const { address, kernelDriver, iommuGroup, unsafeDma, refusal } = node.function;
       const driver = node.manifest?.name ?? "-";
       return [
         lspciLine(address, node.identity, names, withDomain),
         `kernel: ${kernelDriver ?? "-"}`,
+        ...(hasGroups ? [`group: ${iommuGroup ?? "-"}`] : []),
         `driver: ${node.manifest && refusal !== undefined ? `(${driver})` : driver}`,
-      ] as const;
+        ...(unsafeDma === undefined ? [] : ["UNSAFE DMA"]),
+      ];
     });
-    const widths = [0, 1].map((column) => Math.max(0, ...rows.map((row) => row[column]!.length)));
-    for (const [line, kernel, driver] of rows) {
-      context.io.out(`${line.padEnd(widths[0]!)}  ${kernel.padEnd(widths[1]!)}  ${driver}`);
+    const longest = (column: number) => Math.max(...rows.map((row) => row[column]?.length ?? 0));
+    for (const row of rows) {
+      const cells = row.map((cell, column) => cell.padEnd(longest(column)));
+      context.io.out(cells.join("  ").trimEnd());
     }
     return EXIT.done;
   },

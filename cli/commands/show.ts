@@ -154,8 +154,12 @@ function structureFacts(structures: VirtioFacts | undefined): Fact[] {
   ];
 }
 
-function driverFacts({ manifest, function: { kernelDriver, refusal } }: Node): Fact[] {
+function driverFacts({ manifest, function: found }: Node): Fact[] {
+  const { kernelDriver, iommuGroup, numaNode, unsafeDma, refusal } = found;
   return [
+    ["IOMMU group", iommuGroup?.toString()],
+    ["NUMA node", numaNode?.toString()],
+    ["UNSAFE DMA", unsafeDma],
     ["kernel driver", kernelDriver ?? "none"],
     ["our driver", manifest ? `${manifest.name} (${manifest.file})` : "none"],
     ["not taken", manifest && refusal],

@@ -1,6 +1,6 @@
-import { check, errno } from "./os_error.ts";
+import { check, errno, OsError } from "./os_error.ts";
 import { cString, libc } from "./libc.ts";
-import { close, EINTR, read } from "./fd.ts";
+import { close, EINTR, read, writeAll } from "./fd.ts";
 
 const O_CREAT = 0o100;
 const O_EXCL = 0o200;
@@ -113,6 +113,20 @@ export function readFile(path: string): Uint8Array<ArrayBuffer> {
 /** The text of a small UTF-8 file. */
 export function readText(path: string): string {
   return new TextDecoder().decode(readFile(path));
+}
+
+/** Writes a text to a file that is there, in one call, as the attributes of sysfs want it. */
+export function writeText(path: string, text: string): void {
+  const fd = open(path, 1);
+  try {
+    writeAll(fd, new TextEncoder().encode(text));
+  } catch (error) {
+    throw error instanceof OsError
+      ? new OsError(`Cannot write ${JSON.stringify(text)} to ${path}`, error.errno)
+      : error;
+  } finally {
+    close(fd);
+  }
 }
 
 /** Where a symbolic link points, or undefined if there is none. */

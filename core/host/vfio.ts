@@ -12,6 +12,7 @@ import { close } from "./fd.ts";
 import { open } from "./file.ts";
 import { ioctl, ioctlNumber } from "./ioctl.ts";
 import { cString } from "./libc.ts";
+import { OsError } from "./os_error.ts";
 
 /** A request's number: all are `_IO(';', 100 + n)`. */
 const request = (n: number) => 0x3b << 8 | 100 + n;
@@ -194,11 +195,16 @@ export function regionInfo(device: number, index: number): VfioRegion {
   return { offset, size, areas };
 }
 
-/** How many interrupts there are of a kind of {@linkcode Irq}. */
+/** How many interrupts there are of a kind of {@linkcode Irq}; 0 of a kind that the device cannot have. */
 export function countIrqs(device: number, index: number): number {
   const info = structure(16);
   info.setUint32(8, index, true);
-  ioctl(device, DEVICE_GET_IRQ_INFO, bytes(info), `Cannot ask for interrupts ${index}`);
+  try {
+    ioctl(device, DEVICE_GET_IRQ_INFO, bytes(info), `Cannot ask for interrupts ${index}`);
+  } catch (error) {
+    if (error instanceof OsError && error.code === "EINVAL") return 0;
+    throw error;
+  }
   return info.getUint32(12, true);
 }
 
