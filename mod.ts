@@ -54,7 +54,7 @@ export interface OpenOptions extends MachineOptions, DriveOptions {
 /**
  * Opens a machine.
  *
- * @param loop What waits for the doorbells of a simulated machine, and for the interrupt pins of QEMU's.
+ * @param loop What waits for the doorbells of a simulated machine, and for interrupt pins.
  */
 function openMachine(
   { machine = "host", qemu = { arguments: [] }, devices, unsafeDma = false }: MachineOptions,
@@ -62,7 +62,7 @@ function openMachine(
 ): Promise<Platform> {
   switch (machine) {
     case "host":
-      return Promise.resolve(openHost({ unsafeDma }));
+      return Promise.resolve(openHost({ loop, unsafeDma }));
     case "qemu":
       return openQemu(qemu, loop);
     case "simulated":

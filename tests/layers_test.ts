@@ -31,6 +31,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "core/irq": ["core/bus", "core/host"],
   "core/platform": ["core/dma", "core/host", "core/pci"],
   "core/platform/qemu": ["core/dma", "core/host", "core/irq", "core/pci", "core/platform"],
+  "core/platform/vfio": ["core/dma", "core/host", "core/irq", "core/pci", "core/platform"],
   "core/platform/simulated": [
     "core/dma",
     "core/host",

@@ -11,6 +11,8 @@ const SEEK_SET = 0;
 const SEEK_CUR = 1;
 const SEEK_END = 2;
 const X_OK = 1;
+const LOCK_EX = 2;
+const LOCK_NB = 4;
 const R_AND_W_OK = 6;
 /** Longest file that is read whole. What the core reads is small: manifests, sysfs, id tables. */
 const LONGEST = 64 << 20;
@@ -84,6 +86,18 @@ export function writeAt(fd: number, bytes: Uint8Array<ArrayBuffer>, offset: numb
 /** Waits until what was written to a file is durable. */
 export function sync(fd: number): void {
   check(libc().fsync(fd), `Cannot make what was written to descriptor ${fd} durable`);
+}
+
+/** Opens a file to read and write that no other program of ours has, and keeps it from them until it is closed. */
+export function openAlone(path: string): number {
+  const fd = open(path, 2);
+  try {
+    check(libc().flock(fd, LOCK_EX | LOCK_NB), `Cannot have ${path} alone`);
+    return fd;
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
 }
 
 /** The bytes of a small file. */

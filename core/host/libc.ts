@@ -24,6 +24,7 @@ const FUNCTIONS = {
   getdents64: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   access: { parameters: ["buffer", "i32"], result: "i32" },
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  flock: { parameters: ["i32", "i32"], result: "i32" },
   ioctl: { parameters: ["i32", "u32", "buffer"], result: "i32" },
   ioctl_number: { name: "ioctl", parameters: ["i32", "u32", "u64"], result: "i32" },
 

@@ -1,4 +1,4 @@
-import { clearer, close, eventfd } from "../host/fd.ts";
+import { DoorbellRelay } from "../irq/doorbell_relay.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
 import { isIoBar } from "../pci/bars.ts";
 import { BAR0 } from "../pci/config_space.ts";
@@ -6,9 +6,6 @@ import type { Registers } from "../pci/registers.ts";
 import type { OpenFunction } from "../platform/platform.ts";
 import { structureExtent } from "../virtio/capabilities.ts";
 import { pciCfgWindow } from "../virtio/pci_cfg_window.ts";
-
-/** What rings an eventfd. */
-const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
 
 /**
  * A function whose BARs, where the platform cannot reach them, are reached through the window that a VirtIO device has
@@ -18,7 +15,7 @@ const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
  */
 export function throughWindow(device: OpenFunction, loop: InterruptLoop): OpenFunction {
   const windows = new Map<number, Registers>();
-  let relay: { readonly fd: number; readonly rings: Map<number, () => void> } | undefined;
+  let relay: DoorbellRelay | undefined;
 
   function window(bar: number): Registers | undefined {
     const known = windows.get(bar);
@@ -32,17 +29,6 @@ export function throughWindow(device: OpenFunction, loop: InterruptLoop): OpenFu
       : pciCfgWindow(device.config, { bar, offset: 0, length });
     if (found) windows.set(bar, found);
     return found;
-  }
-
-  function open(): NonNullable<typeof relay> {
-    const fd = eventfd();
-    const clear = clearer(fd);
-    const rings = new Map<number, () => void>();
-    loop.add(fd, () => {
-      clear();
-      for (const ring of rings.values()) ring();
-    });
-    return { fd, rings };
   }
 
   return {
@@ -64,19 +50,16 @@ export function throughWindow(device: OpenFunction, loop: InterruptLoop): OpenFu
       if (!registers) {
         throw new RangeError(`Cannot ring a doorbell: the function has no BAR ${bar}`);
       }
-      relay ??= open();
-      // Each queue once, however often its doorbell is asked for.
-      const ring = width === 2
-        ? () => registers.write16(offset, value)
-        : () => registers.write32(offset, value);
-      relay.rings.set(value, ring);
-      return { fd: relay.fd, message: ONE };
+      relay ??= new DoorbellRelay(loop);
+      return relay.add(
+        value,
+        width === 2
+          ? () => registers.write16(offset, value)
+          : () => registers.write32(offset, value),
+      );
     },
     [Symbol.dispose]() {
-      if (relay) {
-        loop.remove(relay.fd);
-        close(relay.fd);
-      }
+      relay?.[Symbol.dispose]();
       device[Symbol.dispose]();
     },
   };

@@ -1,12 +1,16 @@
 import { access, exists } from "../../host/file.ts";
-import type { PciFunction, Platform } from "../platform.ts";
+import type { Loop } from "../../irq/interrupt_loop.ts";
+import type { OpenFunction, PciFunction, Platform } from "../platform.ts";
 import { DeviceAddresses } from "./device_addresses.ts";
 import { VfioFunction } from "./function.ts";
 import { groupPath, type GroupPlace, VfioGroup } from "./group.ts";
-import { listSysfs, type SysfsFunction } from "./sysfs.ts";
+import { functionFolder, listSysfs, type SysfsFunction } from "./sysfs.ts";
+import { UioFunction, uioPath } from "./uio_function.ts";
 
 /** How this machine is looked at. */
 export interface HostOptions {
+  /** Waits for what no descriptor of a driver's own tells of. */
+  readonly loop: Loop;
   /** Where sysfs is mounted; `/sys` if left out. */
   readonly sysfs?: string;
   /** Where the devices are mounted; `/dev` if left out. */
@@ -15,13 +19,15 @@ export interface HostOptions {
   readonly unsafeDma?: boolean;
 }
 
-/** The machine that this program runs on: functions that are bound to VFIO can be taken, the others are looked at. */
-export function openHost(options: HostOptions = {}): Platform {
+/** The machine that this program runs on: functions that somebody bound for programs can be taken. */
+export function openHost(options: HostOptions): Platform {
   return new HostPlatform(options);
 }
 
 /** What the functions of this machine share. */
 interface Machine {
+  readonly loop: Loop;
+  readonly sysfs: string;
   readonly dev: string;
   readonly unsafeDma: boolean;
   /** Holds a group for one function; the second part gives it back. */
@@ -30,7 +36,6 @@ interface Machine {
 
 class HostPlatform implements Platform {
   readonly kind = "host";
-  readonly #sysfs: string;
   readonly #machine: Machine;
   readonly #addresses = new DeviceAddresses();
   /** The groups that are held, by their device files, and for how many functions. */
@@ -38,16 +43,15 @@ class HostPlatform implements Platform {
   #found: readonly SysfsFunction[] | undefined;
   #functions: readonly PciFunction[] = [];
 
-  constructor({ sysfs = "/sys", dev = "/dev", unsafeDma = false }: HostOptions) {
-    this.#sysfs = sysfs;
-    this.#machine = { dev, unsafeDma, hold: (place) => this.#hold(place) };
+  constructor({ loop, sysfs = "/sys", dev = "/dev", unsafeDma = false }: HostOptions) {
+    this.#machine = { loop, sysfs, dev, unsafeDma, hold: (place) => this.#hold(place) };
     this.refresh();
   }
 
   get description(): string {
     return this.#found
       ? `this machine, ${this.#functions.length} PCI functions`
-      : `this machine, without PCI: there is no ${this.#sysfs}/bus/pci/devices`;
+      : `this machine, without PCI: there is no ${this.#machine.sysfs}/bus/pci/devices`;
   }
 
   get functions(): readonly PciFunction[] {
@@ -55,7 +59,7 @@ class HostPlatform implements Platform {
   }
 
   refresh(): void {
-    this.#found = listSysfs(this.#sysfs);
+    this.#found = listSysfs(this.#machine.sysfs);
     this.#functions = (this.#found ?? []).map((found) => hostFunction(this.#machine, found));
   }
 
@@ -81,9 +85,15 @@ class HostPlatform implements Platform {
   }
 }
 
+const UIO = "uio_pci_generic";
+
 function hostFunction(machine: Machine, found: SysfsFunction): PciFunction {
   const { noIommu = false, ...shown } = found;
-  const unsafeDma = noIommu ? "it has no IOMMU (VFIO without one)" : undefined;
+  const unsafeDma = noIommu
+    ? "it has no IOMMU (VFIO without one)"
+    : found.kernelDriver === UIO
+    ? `nobody sets up an IOMMU for it (${UIO})`
+    : undefined;
   const refusal = refuse(machine, found, unsafeDma);
   return {
     ...shown,
@@ -91,21 +101,45 @@ function hostFunction(machine: Machine, found: SysfsFunction): PciFunction {
     ...(refusal === undefined ? {} : { refusal }),
     open() {
       if (refusal !== undefined) throw new Error(`Cannot take ${found.address}: ${refusal}`);
-      const [group, release] = machine.hold(placeOf(machine, found)!);
-      try {
-        return new VfioFunction({
-          address: found.address,
-          group,
-          release,
-          ...(unsafeDma === undefined ? {} : { unsafeDma }),
-          allowUnsafeDma: machine.unsafeDma,
-        });
-      } catch (error) {
-        release();
-        throw error;
-      }
+      return found.kernelDriver === UIO
+        ? openUio(machine, found, unsafeDma!)
+        : openVfio(machine, found, unsafeDma);
     },
   };
+}
+
+function openVfio(
+  machine: Machine,
+  found: SysfsFunction,
+  unsafeDma: string | undefined,
+): OpenFunction {
+  const [group, release] = machine.hold(placeOf(machine, found)!);
+  try {
+    return new VfioFunction({
+      address: found.address,
+      group,
+      release,
+      ...(unsafeDma === undefined ? {} : { unsafeDma }),
+      allowUnsafeDma: machine.unsafeDma,
+    });
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+function openUio(
+  { loop, sysfs, dev }: Machine,
+  { address }: SysfsFunction,
+  unsafeDma: string,
+): OpenFunction {
+  return new UioFunction({
+    address,
+    folder: functionFolder(sysfs, address),
+    dev,
+    loop,
+    unsafeDma,
+  });
 }
 
 function placeOf({ dev }: Machine, found: SysfsFunction): GroupPlace | undefined {
@@ -123,19 +157,25 @@ function refuse(
   if (kernelDriver === undefined) {
     return `it is not bound to VFIO; as root: main.ts bind ${address}`;
   }
-  if (kernelDriver !== "vfio-pci") {
+  if (kernelDriver !== "vfio-pci" && kernelDriver !== UIO) {
     return `the kernel driver ${kernelDriver} drives it; this program never takes a device away from it. ` +
       `To hand it over, as root: main.ts bind ${address}`;
   }
-  const place = placeOf(machine, found);
-  if (!place) return "it has no IOMMU group: turn the IOMMU on (doctor tells how)";
-  if (unsafeDma !== undefined && !machine.unsafeDma) return unsafe(unsafeDma);
-  const path = groupPath(place);
+  if (unsafeDma !== undefined && !machine.unsafeDma) {
+    return `${unsafeDma}, so it could reach all memory; to drive it all the same: --unsafe-dma`;
+  }
+  const path = devicePath(machine, found);
+  if (path === undefined) return "it has no IOMMU group: turn the IOMMU on (doctor tells how)";
   if (!exists(path)) return `there is no ${path}: VFIO may be going away, or /dev is not complete`;
   if (!access(path)) return `this user may not open ${path}; as root: chown $USER ${path}`;
   return undefined;
 }
 
-function unsafe(reason: string): string {
-  return `${reason}, so it could reach all memory; to drive it all the same: --unsafe-dma`;
+/** The file that gives access to a function. */
+function devicePath(machine: Machine, found: SysfsFunction): string | undefined {
+  if (found.kernelDriver === UIO) {
+    return uioPath(functionFolder(machine.sysfs, found.address), machine.dev);
+  }
+  const place = placeOf(machine, found);
+  return place && groupPath(place);
 }

@@ -3,6 +3,9 @@ import { libc } from "../../host/libc.ts";
 import { fakeMachine } from "./fake_test.ts";
 import { openHost } from "./host.ts";
 
+/** Nothing here waits. */
+const loop = { add() {}, remove() {} };
+
 libc(); // Open before the tests: it stays open, which would count as a leak of the first one.
 
 Deno.test("openHost lists what sysfs has, in the order of the addresses", async () => {
@@ -12,7 +15,7 @@ Deno.test("openHost lists what sysfs has, in the order of the addresses", async 
     "0000:00:02.0": { driver: "vfio-pci", bytes: 4096, group: 3 },
     "0000:00:04.0": { bytes: 0 }, // gone while it was read
   });
-  await using host = openHost(machine);
+  await using host = openHost({ loop, ...machine });
   assertEquals(host.kind, "host");
   assertEquals(host.description, "this machine, 3 PCI functions");
   assertEquals(
@@ -36,7 +39,7 @@ Deno.test("openHost refuses what is not bound to VFIO or could reach all memory,
     "0000:00:07.0": { driver: "vfio-pci", group: 7 },
   }, { nodes: ["7", "noiommu-5"] });
   const refusals = async (unsafeDma: boolean) => {
-    await using host = openHost({ ...machine, unsafeDma });
+    await using host = openHost({ loop, ...machine, unsafeDma });
     for (const f of host.functions) {
       if (f.refusal) assertThrows(() => f.open(), Error, `Cannot take ${f.address}: ${f.refusal}`);
     }
@@ -64,7 +67,7 @@ Deno.test("openHost says of a function without an IOMMU that its DMA is unsafe, 
     "0000:00:05.0": { driver: "vfio-pci", group: 5, groupName: "vfio-noiommu" },
   });
   for (const unsafeDma of [false, true]) {
-    await using host = openHost({ ...machine, unsafeDma });
+    await using host = openHost({ loop, ...machine, unsafeDma });
     assertEquals(host.functions[0]!.unsafeDma, "it has no IOMMU (VFIO without one)");
   }
 });
@@ -74,7 +77,7 @@ Deno.test("openHost's functions cannot be taken where VFIO is not what it should
     { "0000:00:07.0": { driver: "vfio-pci", group: 7 } },
     { nodes: ["7"] },
   );
-  await using host = openHost(machine);
+  await using host = openHost({ loop, ...machine });
   const open = [...Deno.readDirSync("/proc/self/fd")].length;
   // An ordinary file is no VFIO.
   assertThrows(
@@ -90,7 +93,7 @@ Deno.test("openHost's functions cannot be taken where VFIO is not what it should
 
 Deno.test("openHost sees after a refresh what came and what went", async () => {
   await using machine = await fakeMachine({ "0000:00:02.0": { driver: "vfio-pci", group: 2 } });
-  await using host = openHost(machine);
+  await using host = openHost({ loop, ...machine });
   await using other = await fakeMachine({ "0000:00:03.0": {} });
   const folder = `${machine.sysfs}/bus/pci/devices`;
   await Deno.rename(`${other.sysfs}/bus/pci/devices/0000:00:03.0`, `${folder}/0000:00:03.0`);
@@ -102,7 +105,7 @@ Deno.test("openHost sees after a refresh what came and what went", async () => {
 
 Deno.test("openHost's configuration space can be read and not written", async () => {
   await using machine = await fakeMachine({ "0000:00:02.0": {} });
-  await using host = openHost(machine);
+  await using host = openHost({ loop, ...machine });
   const { config } = host.functions[0]!;
   assertEquals([config.read8(0), config.read16(0), config.read32(0)], [0xf4, 0x1af4, 0x10421af4]);
   assertThrows(() => config.read32(64), RangeError);
@@ -110,7 +113,7 @@ Deno.test("openHost's configuration space can be read and not written", async ()
 });
 
 Deno.test("openHost finds nothing where there is no PCI, and says so", async () => {
-  await using host = openHost({ sysfs: "/nonexistent" });
+  await using host = openHost({ loop, sysfs: "/nonexistent" });
   assertEquals(host.functions, []);
   assertStringIncludes(host.description, "there is no /nonexistent/bus/pci/devices");
 });
