@@ -22,11 +22,8 @@ const system: System = {
     return await openKernel(options);
   },
   async rebind(request) {
-    const [{ rebind }, { MOUNTS }] = await Promise.all([
-      import("./core/platform/vfio/bind.ts"),
-      import("./core/platform/vfio/in_use.ts"),
-    ]);
-    return rebind(MOUNTS, request);
+    const { rebind } = await import("./core/platform/vfio/bind.ts");
+    return rebind(request);
   },
   async diagnose() {
     const { diagnose } = await import("./core/platform/vfio/doctor.ts");

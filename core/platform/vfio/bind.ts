@@ -2,7 +2,7 @@ import { close } from "../../host/fd.ts";
 import { exists, open, readFolder, writeText } from "../../host/file.ts";
 import { OsError } from "../../host/os_error.ts";
 import { Refusal } from "../refusal.ts";
-import { type Mounts, usesOf } from "./in_use.ts";
+import { MOUNTS, type Mounts, usesOf } from "./in_use.ts";
 import { attribute, functionFolder, iommuGroup, kernelDriver } from "./sysfs.ts";
 
 /** The drivers that hand a function to programs. */
@@ -42,11 +42,16 @@ const BRIDGE = 0x06;
  * Hands functions to a driver for programs, or back to the kernel's own: all or none. What was done is verified, and
  * undone if any of it fails.
  *
+ * @param mounts Where the kernel shows itself.
  * @param write Writes an attribute of sysfs.
  * @throws Refusal If a function is in use, or others of its IOMMU group are not handed over with it.
  * @throws If the kernel does not do as it was told; the message says what it did.
  */
-export function rebind(mounts: Mounts, request: BindRequest, write = writeText): Binding[] {
+export function rebind(
+  request: BindRequest,
+  mounts: Mounts = MOUNTS,
+  write: typeof writeText = writeText,
+): Binding[] {
   const { sysfs } = mounts;
   const { addresses, driver, dryRun } = request;
   check(mounts, request);

@@ -73,7 +73,7 @@ const request = (rest: Partial<BindRequest> = {}): BindRequest => ({
 Deno.test("rebind hands a function to VFIO and back, and tells before and after", async () => {
   await using machine = await fakeMachine({ [A]: disk(4) }, DRIVERS);
   const kernel = new FakeKernel(machine);
-  assertEquals(rebind(mounts(machine), request(), kernel.write), [
+  assertEquals(rebind(request(), mounts(machine), kernel.write), [
     { address: A, before: "virtio-pci", after: "vfio-pci", iommuGroup: 4 },
   ]);
   assertEquals(kernel.log, [
@@ -82,9 +82,9 @@ Deno.test("rebind hands a function to VFIO and back, and tells before and after"
     `${A} > drivers_probe`,
   ]);
   // Once more changes nothing.
-  assertEquals(rebind(mounts(machine), request(), kernel.write)[0]!.before, "vfio-pci");
+  assertEquals(rebind(request(), mounts(machine), kernel.write)[0]!.before, "vfio-pci");
   assertEquals(kernel.log.length, 3);
-  assertEquals(rebind(mounts(machine), request({ driver: undefined }), kernel.write), [
+  assertEquals(rebind(request({ driver: undefined }), mounts(machine), kernel.write), [
     { address: A, before: "vfio-pci", after: "virtio-pci", iommuGroup: 4 },
   ]);
   assertEquals(kernel.driver(A), "virtio-pci");
@@ -94,7 +94,7 @@ Deno.test("rebind undoes everything if a driver does not take one of the functio
   await using machine = await fakeMachine({ [A]: disk(4), [B]: disk(5) }, DRIVERS);
   const kernel = new FakeKernel(machine, `vfio-pci ${B}`);
   const error = assertThrows(
-    () => rebind(mounts(machine), request({ addresses: [A, B] }), kernel.write),
+    () => rebind(request({ addresses: [A, B] }), mounts(machine), kernel.write),
     Error,
     `Cannot bind ${B} to vfio-pci: it has no driver afterwards`,
   );
@@ -109,7 +109,7 @@ Deno.test("rebind undoes everything if a driver does not take one of the functio
 Deno.test("rebind leaves a function without a driver as it was, if it cannot have the one wanted", async () => {
   await using machine = await fakeMachine({ [A]: disk(4, "") }, DRIVERS);
   const kernel = new FakeKernel(machine, `vfio-pci ${A}`);
-  assertThrows(() => rebind(mounts(machine), request(), kernel.write), Error, "as it was before");
+  assertThrows(() => rebind(request(), mounts(machine), kernel.write), Error, "as it was before");
   assertEquals(kernel.driver(A), undefined);
 });
 
@@ -121,7 +121,7 @@ Deno.test("rebind says so if what it did cannot be undone", async () => {
     kernel.write(path, text);
   };
   assertThrows(
-    () => rebind(mounts(machine), request(), write),
+    () => rebind(request(), mounts(machine), write),
     Error,
     "could not be undone: no way back",
   );
@@ -134,10 +134,10 @@ Deno.test("rebind with dryRun writes nothing, and checks everything", async () =
   };
   const addresses = [A, B];
   assertEquals(
-    rebind(mounts(machine), request({ addresses, dryRun: true }), write).map(({ after }) => after),
+    rebind(request({ addresses, dryRun: true }), mounts(machine), write).map(({ after }) => after),
     ["vfio-pci", "vfio-pci"],
   );
-  assertThrows(() => rebind(mounts(machine), request({ dryRun: true }), write), Refusal);
+  assertThrows(() => rebind(request({ dryRun: true }), mounts(machine), write), Refusal);
 });
 
 Deno.test("rebind hands an IOMMU group over as a whole, without its bridges", async () => {
@@ -148,11 +148,11 @@ Deno.test("rebind hands an IOMMU group over as a whole, without its bridges", as
   };
   await using machine = await fakeMachine({ [PORT]: port, [A]: disk(4), [B]: disk(4) }, DRIVERS);
   const kernel = new FakeKernel(machine);
-  const error = assertThrows(() => rebind(mounts(machine), request(), kernel.write), Refusal);
+  const error = assertThrows(() => rebind(request(), mounts(machine), kernel.write), Refusal);
   assertStringIncludes(error.message, `IOMMU group 4 has ${B}, too`);
   assertStringIncludes(error.message, `bind ${A} ${B}`);
   assertEquals(kernel.log, []);
-  rebind(mounts(machine), request({ addresses: [A, B] }), kernel.write);
+  rebind(request({ addresses: [A, B] }), mounts(machine), kernel.write);
   assertEquals([kernel.driver(PORT), kernel.driver(A), kernel.driver(B)], [
     "pcieport",
     "vfio-pci",
@@ -176,7 +176,7 @@ Deno.test("rebind refuses what cannot be, before the first step, and says what t
     await t.step(what, () => {
       const kernel = new FakeKernel(machine);
       assertThrows(
-        () => rebind(mounts(machine), request(part), kernel.write),
+        () => rebind(request(part), mounts(machine), kernel.write),
         Error,
         message,
       );
@@ -266,14 +266,14 @@ Deno.test("rebind takes nothing that the machine uses, unless it is forced by na
       const kernel = new FakeKernel(machine);
       for (const force of [[], [B]]) {
         const error = assertThrows(
-          () => rebind(mounts(machine), request({ force }), kernel.write),
+          () => rebind(request({ force }), mounts(machine), kernel.write),
           Refusal,
           use,
         );
         assertStringIncludes(error.message, `--force ${A}`);
       }
       assertEquals(kernel.log, []);
-      rebind(mounts(machine), request({ force: [A] }), kernel.write);
+      rebind(request({ force: [A] }), mounts(machine), kernel.write);
       assertEquals(kernel.driver(A), "vfio-pci");
     });
   }
@@ -284,6 +284,6 @@ Deno.test("rebind does not care for what other devices are used for", async () =
   await USES[0]![1](machine);
   await put(`${machine.sysfs}/class/tty/console/active`, "tty0 hvc0\n");
   const kernel = new FakeKernel(machine);
-  rebind(mounts(machine), request({ addresses: [B] }), kernel.write);
+  rebind(request({ addresses: [B] }), mounts(machine), kernel.write);
   assertEquals(kernel.driver(B), "vfio-pci");
 });
