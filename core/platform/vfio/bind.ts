@@ -50,7 +50,7 @@ const BRIDGE = 0x06;
 export function rebind(
   request: BindRequest,
   mounts: Mounts = MOUNTS,
-  write: typeof writeText = writeText,
+  write: (path: string, text: string) => void = writeText,
 ): Binding[] {
   const { sysfs } = mounts;
   const { addresses, driver, dryRun } = request;
@@ -95,7 +95,7 @@ export function groupMembers(sysfs: string, group: number): string[] {
   return exists(folder) ? readFolder(folder) : [];
 }
 
-type Write = typeof writeText;
+type Write = (path: string, text: string) => void;
 
 /** Gives a function to a driver, or lets the kernel choose; returns the driver that it has then. */
 function move(
