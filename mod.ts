@@ -97,6 +97,13 @@ export { checkManifest, ManifestError } from "./core/plugin/manifest.ts";
 export { TunableError } from "./core/plugin/tunables.ts";
 export { BlockOperation, SECTOR } from "./core/class/block.ts";
 export { Status } from "./core/class/lane.ts";
+export { ScsiControl, ScsiResponse } from "./core/class/scsi.ts";
+export { formatScsiAddress, parseScsiAddress } from "./core/class/scsi/address.ts";
+export { ScsiDisk } from "./core/class/scsi/disk.ts";
+export { ScsiError } from "./core/class/scsi/error.ts";
+export { senseText } from "./core/class/scsi/sense.ts";
+export { ScsiStatus } from "./core/class/scsi/status.ts";
+export { VpdPage } from "./core/class/scsi/vpd.ts";
 export { RequestError } from "./core/class/request_error.ts";
 export { PluginGone } from "./core/kernel/conversation.ts";
 export { PlanError } from "./core/kernel/plan.ts";
@@ -113,7 +120,16 @@ export type { Clients } from "./core/class/clients.ts";
 export type { ConsoleClient } from "./core/class/console_client.ts";
 export type { EntropyClient } from "./core/class/entropy_client.ts";
 export type { NetClient } from "./core/class/net_client.ts";
-export type { ScsiClient } from "./core/class/scsi_client.ts";
+export type { ScsiClient, TaskFunction } from "./core/class/scsi_client.ts";
+export type { ScsiProperties } from "./core/class/scsi.ts";
+export type { ScsiAddress } from "./core/class/scsi/address.ts";
+export type { ScsiAnswer } from "./core/class/scsi/answer.ts";
+export type { ScsiCapacity } from "./core/class/scsi/capacity.ts";
+export type { CommandOptions } from "./core/class/scsi/commands.ts";
+export type { ScsiEvent } from "./core/class/scsi/event.ts";
+export type { ScsiInquiry } from "./core/class/scsi/inquiry.ts";
+export type { ScsiUnit } from "./core/class/scsi/scan.ts";
+export type { ScsiSense } from "./core/class/scsi/sense.ts";
 export type {
   AnyDevice,
   Device,

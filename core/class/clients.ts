@@ -7,6 +7,7 @@ import { ConsoleClient } from "./console_client.ts";
 import { EntropyClient } from "./entropy_client.ts";
 import { laneOf, type Lanes } from "./lanes.ts";
 import { NetClient } from "./net_client.ts";
+import { scsiProperties } from "./scsi.ts";
 import { ScsiClient } from "./scsi_client.ts";
 
 /** What an application holds of a device, by its class. */
@@ -46,7 +47,15 @@ const MAKERS: { readonly [C in DeviceClass]: (lanes: Lanes, given: Given) => Cli
   network: () => ({ client: new NetClient(), update() {} }),
   console: () => ({ client: new ConsoleClient(), update() {} }),
   balloon: () => ({ client: new BalloonClient(), update() {} }),
-  scsi: () => ({ client: new ScsiClient(), update() {} }),
+
+  scsi(lanes, given) {
+    const client = new ScsiClient({
+      requests: laneOf(lanes, "requests"),
+      control: laneOf(lanes, "control"),
+      events: laneOf(lanes, "events"),
+    }, scsiProperties(given));
+    return { client, update: (changed) => client.update(scsiProperties(changed)) };
+  },
 };
 
 /** The lane of a disk, whose slots hold whole sectors. */

@@ -7,9 +7,9 @@ export class RequestError extends Error {
   /** How it ended: a `Status`. */
   readonly status: number;
 
-  /** Makes the error of `action`, for example `"Cannot read 4096 bytes at 0"`. */
-  constructor(action: string, status: number) {
-    super(`${action}: ${REASONS[status] ?? `the driver ended it with status ${status}`}`);
+  /** Makes the error of `action`, for example `"Cannot read 4096 bytes at 0"`; `reason` if more is known of it. */
+  constructor(action: string, status: number, reason = REASONS[status]) {
+    super(`${action}: ${reason ?? `the driver ended it with status ${status}`}`);
     this.status = status;
   }
 }

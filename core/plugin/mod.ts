@@ -25,4 +25,13 @@ export type { Tunables, TunableValue } from "./tunables.ts";
 export type { DriverLane } from "../class/driver_lane.ts";
 export { Status, Word } from "../class/lane.ts";
 export { BlockOperation, BlockWord } from "../class/block.ts";
+export {
+  dataInOffset,
+  ScsiAttribute,
+  ScsiControl,
+  ScsiControlWord,
+  ScsiEventWord,
+  ScsiTail,
+  ScsiWord,
+} from "../class/scsi.ts";
 export type { QueueCounters, QueueFault, Virtqueue } from "../virtqueue/virtqueue.ts";

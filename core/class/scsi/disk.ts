@@ -1,0 +1,420 @@
+import type { BlockDevice } from "../block.ts";
+import { SECTOR } from "../block.ts";
+import { Status } from "../lane.ts";
+import type { ScsiAddress } from "./address.ts";
+import { asciiText } from "./big_endian.ts";
+import {
+  CAPACITY_10_BYTES,
+  CAPACITY_16_BYTES,
+  needsCapacity16,
+  parseCapacity,
+  type ScsiCapacity,
+} from "./capacity.ts";
+import {
+  loadOrEject,
+  modeSense6,
+  readCapacity10,
+  readCapacity16,
+  readOrWrite,
+  synchronizeCache,
+  unmap,
+  unmapRanges,
+  writeSame16,
+} from "./cdb.ts";
+import type { ScsiCommands } from "./commands.ts";
+import { ScsiError } from "./error.ts";
+import type { ScsiInquiry } from "./inquiry.ts";
+import { CACHING_PAGE, MODE_BYTES, parseModes, type ScsiModes } from "./mode.ts";
+import { protect, PROTECTION_BYTES, unprotected } from "./protection.ts";
+import { ScsiTail } from "../scsi.ts";
+import { SenseKey } from "./sense.ts";
+import {
+  type BlockLimits,
+  parseIdentifiers,
+  parseLimits,
+  parseProvisioning,
+  type Provisioning,
+  VpdPage,
+} from "./vpd.ts";
+
+/** What a disk needs of its host. */
+export interface DiskPort {
+  /** Its commands. */
+  readonly commands: ScsiCommands;
+  /** A page of vital product data; undefined if the unit has none. */
+  readonly vpd: (page: number) => Promise<Uint8Array | undefined>;
+}
+
+/** Commands of one call that are under way at the same time. */
+const AT_ONCE = 32;
+/** Blocks that one command may have, if the unit does not say. */
+const MOST_UNMAP = 2 ** 32 - 1, MOST_SAME = 65535;
+const DIRECT_ACCESS = 0, CD_ROM = 5;
+const NO_LIMITS: BlockLimits = {
+  mostTransfer: 0,
+  bestTransfer: 0,
+  mostUnmap: 0,
+  mostUnmapRanges: 0,
+  unmapGranularity: 0,
+  mostSame: 0,
+};
+const NOT_THIN: Provisioning = { unmap: false, same: false, zeroes: false };
+const NO_CAPACITY: ScsiCapacity = {
+  blocks: 0,
+  blockSize: SECTOR,
+  physicalBlockSize: SECTOR,
+  protectionType: 0,
+  thin: false,
+  unmappedZeroes: false,
+};
+
+/** A disk or a CD-ROM of a SCSI host. Positions and lengths are bytes; reads in multiples of 512, writes in blocks. */
+export class ScsiDisk implements BlockDevice {
+  /** Where it is. */
+  readonly address: ScsiAddress;
+  /** What it says that it is. */
+  readonly inquiry: ScsiInquiry;
+  readonly #port: DiskPort;
+  #capacity: ScsiCapacity = NO_CAPACITY;
+  #modes: ScsiModes = { writeProtected: false, writeCache: true };
+  #limits: BlockLimits = NO_LIMITS;
+  #provisioning: Provisioning = NOT_THIN;
+  #sameRefused = false;
+  #refreshing: Promise<void> | undefined;
+
+  /** Made by the client; {@linkcode open} first. */
+  constructor(address: ScsiAddress, inquiry: ScsiInquiry, port: DiskPort) {
+    this.address = address;
+    this.inquiry = inquiry;
+    this.#port = port;
+  }
+
+  /** Whether units of that type are disks to us. */
+  static fits({ type }: ScsiInquiry): boolean {
+    return type === DIRECT_ACCESS || type === CD_ROM;
+  }
+
+  /** Learns what the unit is like. */
+  async open(): Promise<void> {
+    if (this.inquiry.type === DIRECT_ACCESS) {
+      const limits = await this.#port.vpd(VpdPage.limits);
+      const provisioning = await this.#port.vpd(VpdPage.provisioning);
+      if (limits) this.#limits = parseLimits(limits);
+      if (provisioning) this.#provisioning = parseProvisioning(provisioning);
+    }
+    await this.refresh();
+  }
+
+  /** Asks the unit anew how large it is and whether it may be written. */
+  refresh(): Promise<void> {
+    return this.#refreshing ??= this.#refresh().finally(() => this.#refreshing = undefined);
+  }
+
+  async #refresh(): Promise<void> {
+    try {
+      this.#capacity = await this.#readCapacity();
+    } catch (error) {
+      if (!(error instanceof ScsiError) || error.sense?.asc !== NO_MEDIUM) throw error;
+      this.#capacity = { ...this.#capacity, blocks: 0 };
+    }
+    this.#modes = await this.#readModes();
+  }
+
+  /** Bytes that it holds; 0 without a medium. */
+  get capacity(): number {
+    return this.#capacity.blocks * this.#capacity.blockSize;
+  }
+
+  /** Bytes of its blocks. */
+  get blockSize(): number {
+    return this.#capacity.blockSize;
+  }
+
+  /** More about its size. */
+  get geometry(): ScsiCapacity {
+    return this.#capacity;
+  }
+
+  /** Whether writes are refused. */
+  get readOnly(): boolean {
+    return this.inquiry.type === CD_ROM || this.#modes.writeProtected;
+  }
+
+  /** Whether finished writes are durable only after {@linkcode flush}. */
+  get writeCache(): boolean {
+    return !this.readOnly && this.#modes.writeCache;
+  }
+
+  /** Whether it knows {@linkcode discard}. */
+  get canDiscard(): boolean {
+    return !this.readOnly && (this.#provisioning.unmap || this.#provisioning.same);
+  }
+
+  /** Whether it knows {@linkcode writeZeroes}: where it does not, zeroes are written. */
+  get canWriteZeroes(): boolean {
+    return !this.readOnly;
+  }
+
+  /** Its serial number, else its first name in page 83; up to 20 characters, possibly none. */
+  async id(): Promise<string> {
+    const serial = await this.#port.vpd(VpdPage.serial);
+    const text = serial ? asciiText(serial, 0, serial.length) : "";
+    if (text !== "") return text.slice(0, 20);
+    const names = await this.#port.vpd(VpdPage.identification);
+    return (names ? parseIdentifiers(names)[0]?.name ?? "" : "").slice(0, 20);
+  }
+
+  /** Reads `length` bytes. */
+  async read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    this.#checkRange("read", offset, length, SECTOR);
+    const bytes = new Uint8Array(length);
+    await this.readInto(offset, bytes);
+    return bytes;
+  }
+
+  /** Fills `bytes`. */
+  async readInto(offset: number, bytes: Uint8Array): Promise<void> {
+    this.#checkRange("read", offset, bytes.length, SECTOR);
+    if (bytes.length === 0) return;
+    const { blockSize } = this;
+    const start = offset - offset % blockSize;
+    const end = Math.ceil((offset + bytes.length) / blockSize) * blockSize;
+    const whole = start === offset && end === offset + bytes.length;
+    const target = whole ? bytes : new Uint8Array(end - start);
+    await this.#move(false, start, target);
+    if (!whole) bytes.set(target.subarray(offset - start, offset - start + bytes.length));
+  }
+
+  /** Writes bytes, which must not change until the promise settles. */
+  async write(offset: number, bytes: Uint8Array): Promise<void> {
+    this.#checkWrite("write", offset, bytes.length);
+    await this.#move(true, offset, bytes);
+  }
+
+  /** Makes all writes that have finished durable. */
+  async flush(): Promise<void> {
+    if (!this.writeCache) return;
+    await this.#port.commands.perform("Cannot flush", this.address, synchronizeCache(), {
+      repeatable: true,
+    });
+  }
+
+  /** Says that nobody needs what stands there any more. What is read there afterwards, nobody knows. */
+  async discard(offset: number, length: number): Promise<void> {
+    this.#checkWrite("discard", offset, length);
+    const action = `Cannot discard ${length} bytes at ${offset}`;
+    if (!this.canDiscard) throw new TypeError(`${action}: the unit cannot`);
+    if (!this.#provisioning.unmap) return await this.#writeSame(action, offset, length, true);
+    const most = this.#limits.mostUnmap || MOST_UNMAP;
+    await this.#each(offset, length, most * this.blockSize, async (at, bytes) => {
+      const out = unmapRanges([[at / this.blockSize, bytes / this.blockSize]]);
+      const options = { out, repeatable: true };
+      await this.#port.commands.perform(action, this.address, unmap(out.length), options);
+    });
+  }
+
+  /** Makes a stretch read as zeroes; with `unmap`, its storage may be given up. */
+  async writeZeroes(
+    offset: number,
+    length: number,
+    { unmap = false }: { readonly unmap?: boolean } = {},
+  ): Promise<void> {
+    this.#checkWrite("write zeroes to", offset, length);
+    const action = `Cannot write ${length} zeroes at ${offset}`;
+    if (!this.#sameRefused) {
+      try {
+        const giveUp = unmap && this.#provisioning.same && this.#capacity.unmappedZeroes;
+        return await this.#writeSame(action, offset, length, giveUp);
+      } catch (error) {
+        const refused = error instanceof ScsiError && error.sense?.key === SenseKey.illegalRequest;
+        if (!refused) throw error;
+        this.#sameRefused = true;
+      }
+    }
+    const zeroes = new Uint8Array(this.#mostBytes());
+    await this.#each(
+      offset,
+      length,
+      zeroes.length,
+      (at, bytes) => this.#piece(true, at, zeroes.subarray(0, bytes)),
+    );
+  }
+
+  /** Reads blocks with their protection information, and checks them against it (SBC-3, 4.22). */
+  async readProtected(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    const action = this.#checkProtected("read", offset, length);
+    const first = offset / this.blockSize;
+    const inProtection = length / this.blockSize * PROTECTION_BYTES;
+    const cdb = readOrWrite(false, first, length / this.blockSize, 1);
+    const options = { inBytes: length, inProtection, repeatable: true };
+    const { data, protection, ...answer } = await this.#port.commands.perform(
+      action,
+      this.address,
+      cdb,
+      options,
+    );
+    const whole = data.length === length;
+    if (whole && unprotected(data, this.blockSize, first, protection) < 0) return data;
+    const wrong = { ...answer, data, protection };
+    throw new ScsiError(action, this.address, Status.invalid, whole ? undefined : wrong);
+  }
+
+  /** Writes blocks with their protection information, which the unit checks. */
+  async writeProtected(offset: number, bytes: Uint8Array): Promise<void> {
+    const action = this.#checkProtected("write", offset, bytes.length);
+    const first = offset / this.blockSize;
+    const cdb = readOrWrite(true, first, bytes.length / this.blockSize, 1);
+    const outProtection = protect(bytes, this.blockSize, first);
+    const options = { out: bytes, outProtection, repeatable: true };
+    await this.#port.commands.perform(action, this.address, cdb, options);
+  }
+
+  /** Puts the medium in, or takes it out. */
+  async load(load = true): Promise<void> {
+    const action = load ? "Cannot load the medium" : "Cannot eject the medium";
+    await this.#port.commands.perform(action, this.address, loadOrEject(load));
+    await this.refresh();
+  }
+
+  async #readCapacity(): Promise<ScsiCapacity> {
+    const { commands } = this.#port;
+    const action = "Cannot read the capacity";
+    const ask = async (cdb: Uint8Array, inBytes: number) =>
+      (await commands.perform(action, this.address, cdb, { inBytes, repeatable: true })).data;
+    const long = async () => await ask(readCapacity16(CAPACITY_16_BYTES), CAPACITY_16_BYTES);
+    let bytes: Uint8Array;
+    if (this.inquiry.type === DIRECT_ACCESS) {
+      try {
+        bytes = await long();
+      } catch (error) {
+        const refused = error instanceof ScsiError && error.sense?.key === SenseKey.illegalRequest;
+        if (!refused) throw error;
+        bytes = await ask(readCapacity10(), CAPACITY_10_BYTES);
+      }
+    } else {
+      bytes = await ask(readCapacity10(), CAPACITY_10_BYTES);
+      if (needsCapacity16(bytes)) bytes = await long();
+    }
+    const capacity = parseCapacity(bytes);
+    if (capacity) return capacity;
+    throw new ScsiError(action, this.address, Status.invalid);
+  }
+
+  async #readModes(): Promise<ScsiModes> {
+    try {
+      const { data } = await this.#port.commands.perform(
+        "Cannot read the modes",
+        this.address,
+        modeSense6(CACHING_PAGE, MODE_BYTES),
+        { inBytes: MODE_BYTES, repeatable: true },
+      );
+      const modes = parseModes(data);
+      if (modes) return modes;
+    } catch (error) {
+      if (!(error instanceof ScsiError) || error.sense === undefined) throw error;
+    }
+    // Nobody knows of a cache: then there may be one.
+    return { writeProtected: false, writeCache: true };
+  }
+
+  /** Reads or writes whole blocks, as many commands as that takes. */
+  async #move(write: boolean, offset: number, bytes: Uint8Array): Promise<void> {
+    await this.#each(
+      offset,
+      bytes.length,
+      this.#mostBytes(),
+      (at, length) => this.#piece(write, at, bytes.subarray(at - offset, at - offset + length)),
+    );
+  }
+
+  async #piece(write: boolean, offset: number, bytes: Uint8Array): Promise<void> {
+    const { blockSize } = this;
+    const verb = write ? "write" : "read";
+    const action = `Cannot ${verb} ${bytes.length} bytes at ${offset}`;
+    const cdb = readOrWrite(write, offset / blockSize, bytes.length / blockSize);
+    const options = { ...(write ? { out: bytes } : { into: bytes }), repeatable: true };
+    const answer = await this.#port.commands.perform(action, this.address, cdb, options);
+    // What moved less than it should is nothing, whatever the unit says.
+    if (answer.residual > 0) throw new ScsiError(action, this.address, Status.invalid);
+  }
+
+  async #writeSame(action: string, offset: number, length: number, unmap: boolean): Promise<void> {
+    const { blockSize } = this;
+    const out = new Uint8Array(blockSize);
+    const most = Math.min(this.#limits.mostSame || MOST_SAME, MOST_UNMAP);
+    await this.#each(offset, length, most * blockSize, async (at, bytes) => {
+      const cdb = writeSame16(at / blockSize, bytes / blockSize, unmap);
+      await this.#port.commands.perform(action, this.address, cdb, { out, repeatable: true });
+    });
+  }
+
+  /** Cuts a stretch into pieces, and has some of them done at the same time. The first error ends it. */
+  async #each(
+    offset: number,
+    length: number,
+    most: number,
+    work: (offset: number, length: number) => Promise<void>,
+  ): Promise<void> {
+    let next = 0;
+    let failed = false;
+    const worker = async () => {
+      while (next < length && !failed) {
+        const at = next;
+        next += most;
+        try {
+          await work(offset + at, Math.min(most, length - at));
+        } catch (error) {
+          failed = true;
+          throw error;
+        }
+      }
+    };
+    const workers = Math.min(AT_ONCE, Math.ceil(length / most));
+    const ends = await Promise.allSettled(Array.from({ length: workers }, worker));
+    const bad = ends.find((end) => end.status === "rejected");
+    if (bad) throw bad.reason;
+  }
+
+  /** Most bytes of one transfer, in whole blocks. */
+  #mostBytes(): number {
+    const { blockSize } = this;
+    const fits = Math.floor(this.#port.commands.dataBytes / blockSize);
+    const { mostTransfer } = this.#limits;
+    return Math.max(1, Math.min(fits, mostTransfer || fits)) * blockSize;
+  }
+
+  #checkRange(verb: string, offset: number, length: number, unit: number): void {
+    const whole = (value: number) =>
+      Number.isSafeInteger(value) && value >= 0 && value % unit === 0;
+    const action = `Cannot ${verb} ${length} bytes at ${offset}`;
+    if (!whole(offset) || !whole(length)) {
+      throw new RangeError(`${action}: not multiples of ${unit}`);
+    }
+    if (offset + length > this.capacity) {
+      throw new RangeError(`${action}: the unit ends at ${this.capacity}`);
+    }
+  }
+
+  #checkWrite(verb: string, offset: number, length: number): void {
+    this.#checkRange(verb, offset, length, this.blockSize);
+    if (!this.readOnly) return;
+    throw new TypeError(`Cannot ${verb} ${length} bytes at ${offset}: the unit is read-only`);
+  }
+
+  #checkProtected(verb: string, offset: number, length: number): string {
+    const action = `Cannot ${verb} ${length} protected bytes at ${offset}`;
+    this.#checkRange(verb, offset, length, this.blockSize);
+    const most = Math.min(
+      this.#port.commands.dataBytes,
+      ScsiTail.protectionBytes / PROTECTION_BYTES * this.blockSize,
+    );
+    if (length > most) throw new RangeError(`${action}: at most ${most} at once`);
+    if (this.#capacity.protectionType === 0) {
+      throw new TypeError(`${action}: the unit's blocks carry no protection information`);
+    }
+    return action;
+  }
+}
+
+/** Additional sense code: medium not present. */
+const NO_MEDIUM = 0x3a;

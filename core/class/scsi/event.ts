@@ -1,0 +1,69 @@
+import { addressOfWord, type ScsiAddress } from "./address.ts";
+
+/** Something that happened on the bus of a SCSI host. */
+export type ScsiEvent =
+  /** A unit is there that was not. */
+  | { readonly kind: "added"; readonly address: ScsiAddress }
+  /** A unit is gone. */
+  | { readonly kind: "removed"; readonly address: ScsiAddress }
+  /** A unit was reset. */
+  | { readonly kind: "reset"; readonly address: ScsiAddress }
+  /** A unit's parameters are other ones; which, the additional sense code says. */
+  | {
+    readonly kind: "changed";
+    readonly address: ScsiAddress;
+    readonly asc: number;
+    readonly ascq: number;
+  }
+  /** Another medium may be in it. */
+  | { readonly kind: "medium"; readonly address: ScsiAddress }
+  /** A notification that was subscribed to; bits as in virtio 1.4, 5.6.6.2. */
+  | { readonly kind: "notified"; readonly address: ScsiAddress; readonly notifications: number }
+  /** Others were lost: anything may have happened. */
+  | { readonly kind: "missed" };
+
+/** What a driver tells of one event, and whether others before it were lost. */
+export interface RawEvent {
+  /** Whether others were lost. */
+  readonly missed: boolean;
+  /** What it is: transport reset, notification, parameter change. */
+  readonly event: number;
+  /** Whom it is about. */
+  readonly address: ScsiAddress;
+  /** Why. */
+  readonly reason: number;
+}
+
+/** The events of virtio 1.4, 5.6.6.3. */
+export const EventCode = {
+  /** Nothing. */
+  none: 0,
+  /** A unit was reset, came or went. */
+  transportReset: 1,
+  /** A notification. */
+  asyncNotify: 2,
+  /** Parameters changed. */
+  paramChange: 3,
+} as const;
+
+/** Reasons of a transport reset. */
+export const ResetReason = {
+  /** Reset, and still there. */
+  hard: 0,
+  /** Appeared. */
+  rescan: 1,
+  /** Gone. */
+  removed: 2,
+} as const;
+
+const MISSED = 0x80000000;
+
+/** Takes the words of an event apart. */
+export function parseEvent(event: number, address: number, reason: number): RawEvent {
+  return {
+    missed: (event & MISSED) !== 0,
+    event: (event & ~MISSED) >>> 0,
+    address: addressOfWord(address),
+    reason,
+  };
+}

@@ -1,0 +1,50 @@
+import type { ClientLane } from "../client_lane.ts";
+import { ScsiControlWord } from "../scsi.ts";
+import { SlotQueue } from "./slot_queue.ts";
+
+/** What came of a request of the control queue. */
+export interface ControlAnswer {
+  /** How the request ended: a `Status`. */
+  readonly ended: number;
+  /** What the device says: a `ScsiResponse`. */
+  readonly response: number;
+  /** The notifications that there are, if it was about them. */
+  readonly notifications: number;
+}
+
+/** The lane `control`: task management functions and notifications. */
+export class TaskManagement {
+  readonly #lane: ClientLane;
+  readonly #slots: SlotQueue;
+
+  constructor(lane: ClientLane) {
+    this.#lane = lane;
+    this.#slots = new SlotQueue(lane);
+  }
+
+  /**
+   * Puts a request to the device.
+   *
+   * @param control What: a `ScsiControl`.
+   * @param address To whom, as a word.
+   * @param about The command's slot, or the notifications that are wanted.
+   */
+  async request(control: number, address: number, about = 0): Promise<ControlAnswer> {
+    const lane = this.#lane;
+    const slot = await this.#slots.take();
+    lane.setWord(slot, ScsiControlWord.operation, control);
+    lane.setWord(slot, ScsiControlWord.address, address);
+    lane.setWord(slot, ScsiControlWord.task, about);
+    lane.setWord(slot, ScsiControlWord.notifications, about);
+    return await new Promise((resolve) => {
+      // What it was about is gone if the device was started anew.
+      lane.submit(slot, (_, ended) => {
+        const response = lane.word(slot, ScsiControlWord.response);
+        const notifications = lane.word(slot, ScsiControlWord.notifications);
+        this.#slots.release(slot);
+        resolve({ ended, response, notifications });
+      }, true);
+      lane.publish();
+    });
+  }
+}
