@@ -4,6 +4,7 @@ import type { DeviceClass } from "../../core/plugin/manifest.ts";
 import { checkBlock } from "./block.ts";
 import { checkEntropy } from "./entropy.ts";
 import type { CheckOptions, Result } from "./result.ts";
+import { checkScsi } from "./scsi.ts";
 
 type Check<C extends DeviceClass> = (client: Clients[C], options: CheckOptions) => Promise<Result>;
 
@@ -16,7 +17,7 @@ const CHECKS: { readonly [C in DeviceClass]: Check<C> } = {
   network: notYet,
   console: notYet,
   balloon: notYet,
-  scsi: notYet,
+  scsi: checkScsi,
 };
 
 /** Puts a device to work and looks at what comes of it. */

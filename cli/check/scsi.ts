@@ -1,0 +1,80 @@
+import type { ScsiClient } from "../../core/class/scsi_client.ts";
+import { formatScsiAddress, type ScsiAddress } from "../../core/class/scsi/address.ts";
+import { ScsiDisk } from "../../core/class/scsi/disk.ts";
+import type { ScsiUnit } from "../../core/class/scsi/scan.ts";
+import { Status } from "../../core/class/lane.ts";
+import { messageOf } from "../exit.ts";
+import { checkBlock } from "./block.ts";
+import type { CheckOptions, Finding, Result } from "./result.ts";
+
+/** What a check does with a SCSI host. */
+export type ScsiHost = Pick<ScsiClient, "maxTarget" | "scan" | "inquiry" | "disk" | "manage">;
+
+/**
+ * Checks a SCSI host: looks for its units, puts each disk to work as {@linkcode checkBlock} does, and asks for one that
+ * is not there.
+ */
+export async function checkScsi(client: ScsiHost, options: CheckOptions): Promise<Result> {
+  const units = await client.scan();
+  const results = [];
+  for (const unit of units) results.push(await checkUnit(client, unit, options));
+  const findings = results.flatMap((result) => result.findings);
+  findings.push(await absent(client, units));
+  const [first] = units;
+  if (first) findings.push(await asked(client, first.address));
+  const summaries = results.map(({ summary }) => summary);
+  return {
+    findings,
+    figures: Object.assign({ units: units.length }, ...results.map(({ figures }) => figures)),
+    summary: [`${units.length} units`, ...summaries].join("; "),
+  };
+}
+
+async function checkUnit(
+  client: ScsiHost,
+  { address, inquiry }: ScsiUnit,
+  options: CheckOptions,
+): Promise<Result> {
+  const where = formatScsiAddress(address);
+  const what = `${where} ${[inquiry.vendor, inquiry.product].join(" ").trim()}`;
+  const nothing = { findings: [], figures: {} };
+  if (!ScsiDisk.fits(inquiry)) return { ...nothing, summary: `${what}, ${inquiry.typeName}` };
+  const disk = await client.disk(address);
+  if (disk.capacity === 0) return { ...nothing, summary: `${what}, without a medium` };
+  const { findings, figures, summary } = await checkBlock(disk, options);
+  return {
+    findings: findings.map((finding) => ({ ...finding, name: `unit ${where}: ${finding.name}` })),
+    figures: Object.fromEntries(
+      Object.entries(figures).map(([name, value]) => [`${where} ${name}`, value]),
+    ),
+    summary: `${what}, ${summary}`,
+  };
+}
+
+/** A unit that is not there must be told from one that is. */
+async function absent(client: ScsiHost, units: readonly ScsiUnit[]): Promise<Finding> {
+  const name = "a unit that is not there";
+  const taken = new Set(units.map(({ address }) => formatScsiAddress(address)));
+  const targets = Array.from({ length: client.maxTarget + 1 }, (_, i) => client.maxTarget - i);
+  const target = targets.find((target) => !taken.has(`${target}:0`));
+  if (target === undefined) return { name, passed: true, detail: "all targets have one" };
+  try {
+    const { vendor } = await client.inquiry({ target, lun: 0 });
+    return { name, passed: false, detail: `target ${target} answers as ${vendor}` };
+  } catch (error) {
+    const passed = (error as { readonly status?: number }).status === Status.failed;
+    return { name, passed, detail: messageOf(error) };
+  }
+}
+
+/** Task management works, or the device says that it does not know this function. */
+async function asked(client: ScsiHost, address: ScsiAddress): Promise<Finding> {
+  const name = "task management";
+  try {
+    const busy = await client.manage("queryTaskSet", address);
+    return { name, passed: !busy, detail: busy ? "a unit has a command that nobody gave" : "idle" };
+  } catch (error) {
+    const passed = (error as { readonly status?: number }).status === Status.unsupported;
+    return { name, passed, detail: messageOf(error) };
+  }
+}
