@@ -4,6 +4,9 @@ import { check } from "./commands/check.ts";
 import { doctor } from "./commands/doctor.ts";
 import { drivers } from "./commands/drivers.ts";
 import { explain } from "./commands/explain.ts";
+import { inquiry as scsiInquiry } from "./commands/scsi/inquiry.ts";
+import { list as scsiList } from "./commands/scsi/list.ts";
+import { raw as scsiRaw } from "./commands/scsi/raw.ts";
 import { ls } from "./commands/ls.ts";
 import { show } from "./commands/show.ts";
 import { unbind } from "./commands/unbind.ts";
@@ -18,6 +21,9 @@ export const COMMANDS: readonly Command[] = [
   doctor,
   bind,
   unbind,
+  scsiList,
+  scsiInquiry,
+  scsiRaw,
 ];
 
 /** All options that some of them have, each once. */

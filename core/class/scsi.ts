@@ -157,6 +157,8 @@ export interface ScsiProperties {
   readonly protection: boolean;
   /** Whether the device tells of units that come and go. */
   readonly hotplug: boolean;
+  /** Whether a command that nothing else ends may cost a reset of its target. */
+  readonly busReset: boolean;
 }
 
 const GREATEST = { maxTarget: 255, maxLun: 16383 } as const;
@@ -186,5 +188,6 @@ export function scsiProperties(given: Readonly<Record<string, unknown>>): ScsiPr
     bidirectional: flag("bidirectional"),
     protection: flag("protection"),
     hotplug: flag("hotplug"),
+    busReset: flag("busReset"),
   };
 }

@@ -13,7 +13,7 @@ import {
 } from "@virtio/deno/plugin";
 import { ANSWER_STRIDE, CONTROL_STRIDE, makeControl } from "./control.ts";
 import { makeEvents } from "./events.ts";
-import { HEADER_STRIDE, makeRequests, RESPONSE_STRIDE } from "./requests.ts";
+import { HEADER_STRIDE, makeRequests, responseStride } from "./requests.ts";
 import * as wire from "./wire.ts";
 
 const SLOTS = 128;
@@ -37,7 +37,7 @@ const WANTED = wire.F_INOUT | wire.F_HOTPLUG | wire.F_CHANGE | wire.F_T10_PI;
 
 /** The driver. */
 const scsi: Plugin = definePlugin({
-  plan({ features: offered, config, queues: present }) {
+  plan({ features: offered, config, queues: present, tunables }) {
     const features = offered & WANTED;
     if (config.length < wire.CONFIG_BYTES) {
       return {
@@ -71,18 +71,22 @@ const scsi: Plugin = definePlugin({
       },
       buffers: {
         headers: slots * HEADER_STRIDE,
-        responses: slots * RESPONSE_STRIDE,
+        responses: slots * responseStride(Number(tunables.sense_size)),
         controls: CONTROL_SLOTS * CONTROL_STRIDE,
         answers: CONTROL_SLOTS * ANSWER_STRIDE,
         events: EVENT_BUFFERS * eventBytes(config),
       },
-      properties: properties(features, config),
+      properties: {
+        ...properties(features, config),
+        busReset: tunables.bus_reset_disable !== true,
+      },
     };
   },
 
-  start({ features, config, queues, lanes, buffers, writeConfig }) {
-    // What they are after a reset (5.6.4), so that a device that does not heed it is understood too.
-    writeConfig("sense_size", wire.SENSE_SIZE);
+  start({ features, config, queues, lanes, buffers, tunables, writeConfig }) {
+    // Usually what they are after a reset (5.6.4), so that a device that does not heed it is understood too.
+    const senseSize = Number(tunables.sense_size);
+    writeConfig("sense_size", senseSize);
     writeConfig("cdb_size", wire.CDB_SIZE);
 
     const { control: controlQueue, event: eventQueue, ...requestQueues } = queues;
@@ -91,6 +95,7 @@ const scsi: Plugin = definePlugin({
       lane: lanes.requests,
       headers: buffers.headers,
       responses: buffers.responses,
+      senseSize,
       protection: (features & wire.F_T10_PI) !== 0n,
     });
     const control = makeControl({

@@ -13,8 +13,11 @@ import * as wire from "./wire.ts";
 
 /** Bytes from the header of one request to that of the next. */
 export const HEADER_STRIDE = 64;
-/** Bytes from the response to one request to that to the next. */
-export const RESPONSE_STRIDE = 128;
+
+/** Bytes from the response to one request to that to the next, each with so many bytes of sense data. */
+export function responseStride(senseSize: number): number {
+  return Math.ceil((wire.RESPONSE_SENSE + senseSize) / 64) * 64;
+}
 
 /** A byte that no device writes as a response: it shows whether it wrote one at all. */
 const NO_RESPONSE = 0xff;
@@ -29,6 +32,8 @@ export interface RequestParts {
   readonly headers: Buffer;
   /** Memory for the responses. */
   readonly responses: Buffer;
+  /** Room for sense data in each of them, as the device was told. */
+  readonly senseSize: number;
   /** Whether VIRTIO_SCSI_F_T10_PI was agreed. */
   readonly protection: boolean;
 }
@@ -64,11 +69,12 @@ export interface Requests {
 
 /** Makes them. */
 export function makeRequests(parts: RequestParts): Requests {
-  const { queues, lane, headers, responses, protection } = parts;
+  const { queues, lane, headers, responses, senseSize, protection } = parts;
   const arena = new Uint8Array(headers.bytes.buffer);
   const words = new Uint32Array(headers.bytes.buffer);
   const room = lane.slotBytes - ScsiTail.bytes;
   const headerBytes = wire.HEADER_CDB + wire.CDB_SIZE + (protection ? wire.HEADER_PI_BYTES : 0);
+  const stride = responseStride(senseSize);
   const tags = new Uint32Array(lane.slots);
   const held = new Uint8Array(lane.slots);
   let sequence = 0;
@@ -96,7 +102,7 @@ export function makeRequests(parts: RequestParts): Requests {
     const data = lane.offset(slot);
     const tail = data + room;
     const header = headers.offset + slot * HEADER_STRIDE;
-    const response = responses.offset + slot * RESPONSE_STRIDE;
+    const response = responses.offset + slot * stride;
 
     // Requests to one unit keep their order: they take the same queue.
     const queue = queues[(address & 0xffffff) % queues.length]!;
@@ -104,7 +110,7 @@ export function makeRequests(parts: RequestParts): Requests {
     queue.readable(header, headerBytes);
     if (checkOut > 0) queue.readable(tail + ScsiTail.protection, checkOut);
     if (outBytes > 0) queue.readable(data, outBytes);
-    queue.writable(response, wire.RESPONSE_SENSE + wire.SENSE_SIZE);
+    queue.writable(response, wire.RESPONSE_SENSE + senseSize);
     if (checkIn > 0) queue.writable(tail + ScsiTail.protection, checkIn);
     if (inBytes > 0) queue.writable(data + inAt, inBytes);
     if (!queue.commit()) {
@@ -139,7 +145,7 @@ export function makeRequests(parts: RequestParts): Requests {
 
   function collect(slot: number): void {
     held[slot] = 0;
-    const at = responses.offset + slot * RESPONSE_STRIDE >> 2;
+    const at = responses.offset + slot * stride >> 2;
     // Read once, then looked at.
     const senseLength = words[at + (wire.RESPONSE_SENSE_LEN >> 2)]!;
     const left = words[at + (wire.RESPONSE_RESIDUAL >> 2)]!;
@@ -153,11 +159,11 @@ export function makeRequests(parts: RequestParts): Requests {
     const inAt = dataInOffset(outBytes);
     const inBytes = Math.min(lane.word(slot, ScsiWord.inBytes), room - inAt);
     if (left > outBytes + inBytes) counts.residual_clamped++;
-    if (senseLength > wire.SENSE_SIZE) counts.sense_clamped++;
+    if (senseLength > senseSize) counts.sense_clamped++;
     const residual = Math.min(left, outBytes + inBytes);
-    const sense = Math.min(senseLength, wire.SENSE_SIZE);
+    const sense = Math.min(senseLength, senseSize);
     if (sense > 0) {
-      const from = responses.offset + slot * RESPONSE_STRIDE + wire.RESPONSE_SENSE;
+      const from = responses.offset + slot * stride + wire.RESPONSE_SENSE;
       arena.copyWithin(lane.offset(slot) + room + ScsiTail.sense, from, from + sense);
     }
     lane.setWord(slot, ScsiWord.outcome, response | (state >>> 16 & 0xff) << 8 | sense << 16);

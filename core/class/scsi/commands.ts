@@ -63,8 +63,6 @@ interface Flight extends LateCommand {
 export class ScsiCommands {
   /** Milliseconds that a command may take before it is aborted, if it does not say. */
   timeout = 10_000;
-  /** Whether a late command may cost a reset of its target. */
-  resetTargets = true;
   /** Most bytes of data that one command may carry. */
   readonly dataBytes: number;
   /** Commands whose time was over. */
@@ -280,7 +278,7 @@ export class ScsiCommands {
       if (flight.late || now - flight.since < flight.timeout) continue;
       flight.late = true;
       this.timeouts++;
-      void this.#manage(flight, () => endLate(flight, this.#manager, this.resetTargets));
+      void this.#manage(flight, () => endLate(flight, this.#manager, this.#properties.busReset));
     }
   }
 
