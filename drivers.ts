@@ -4,6 +4,9 @@
  * @module
  */
 
+import balloon from "@virtio/balloon";
+import { BalloonModel } from "@virtio/balloon/model";
+import balloonManifest from "@virtio/balloon/plugin.json" with { type: "json" };
 import blk from "@virtio/blk";
 import { DiskModel } from "@virtio/blk/model";
 import blkManifest from "@virtio/blk/plugin.json" with { type: "json" };
@@ -15,26 +18,24 @@ import { ScsiHostModel } from "@virtio/scsi/model";
 import scsiManifest from "@virtio/scsi/plugin.json" with { type: "json" };
 import type { PluginSource } from "./core/kernel/attach.ts";
 import { checkManifest } from "./core/plugin/manifest.ts";
+import type { Plugin } from "./core/plugin/plugin.ts";
 import type { DeviceModel } from "./core/simulation/model.ts";
 
 /** The drivers. Applications may run them inline: they are as trusted as the kernel. */
 export const DRIVERS: readonly PluginSource[] = [
-  {
-    manifest: checkManifest(randomManifest, import.meta.resolve("@virtio/random/plugin.json")),
-    entry: import.meta.resolve("@virtio/random"),
-    plugin: random,
-  },
-  {
-    manifest: checkManifest(blkManifest, import.meta.resolve("@virtio/blk/plugin.json")),
-    entry: import.meta.resolve("@virtio/blk"),
-    plugin: blk,
-  },
-  {
-    manifest: checkManifest(scsiManifest, import.meta.resolve("@virtio/scsi/plugin.json")),
-    entry: import.meta.resolve("@virtio/scsi"),
-    plugin: scsi,
-  },
+  driver("@virtio/random", randomManifest, random),
+  driver("@virtio/blk", blkManifest, blk),
+  driver("@virtio/scsi", scsiManifest, scsi),
+  driver("@virtio/balloon", balloonManifest, balloon),
 ];
+
+function driver(name: string, manifest: unknown, plugin: Plugin): PluginSource {
+  return {
+    manifest: checkManifest(manifest, import.meta.resolve(`${name}/plugin.json`)),
+    entry: import.meta.resolve(name),
+    plugin,
+  };
+}
 
 const MIB = 2 ** 20;
 
@@ -49,5 +50,6 @@ export function simulatedDevices(): readonly DeviceModel[] {
         { target: 1, type: "cdrom", capacity: 8 * MIB },
       ],
     }),
+    new BalloonModel({ pages: 4096 }),
   ];
 }

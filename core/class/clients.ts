@@ -1,4 +1,5 @@
 import type { DeviceClass } from "../plugin/manifest.ts";
+import { balloonProperties, type MemoryStatistics } from "./balloon.ts";
 import { BalloonClient } from "./balloon_client.ts";
 import { blockProperties, SECTOR } from "./block.ts";
 import { BlockClient } from "./block_client.ts";
@@ -29,14 +30,28 @@ export interface Clients {
 /** What a driver tells about its device. */
 type Given = Readonly<Record<string, unknown>>;
 
+/** What clients need of the machine that the program runs on. */
+export interface Sources {
+  /** Figures of its memory; none if absent. */
+  readonly memory?: () => MemoryStatistics;
+}
+
 /** A client and how it learns of changes. */
 export interface ClientHandle<C extends DeviceClass = DeviceClass> {
   readonly client: Clients[C];
   /** Takes new properties over. */
   readonly update: (properties: Given) => void;
+  /** Does what must be done before the device is given back in order; bounded in time. */
+  readonly close?: () => Promise<void>;
 }
 
-const MAKERS: { readonly [C in DeviceClass]: (lanes: Lanes, given: Given) => ClientHandle<C> } = {
+type Maker<C extends DeviceClass> = (
+  lanes: Lanes,
+  given: Given,
+  sources: Sources,
+) => ClientHandle<C>;
+
+const MAKERS: { readonly [C in DeviceClass]: Maker<C> } = {
   entropy: (lanes) => ({ client: new EntropyClient(laneOf(lanes, "requests")), update() {} }),
 
   block(lanes, given) {
@@ -46,7 +61,6 @@ const MAKERS: { readonly [C in DeviceClass]: (lanes: Lanes, given: Given) => Cli
 
   network: () => ({ client: new NetClient(), update() {} }),
   console: () => ({ client: new ConsoleClient(), update() {} }),
-  balloon: () => ({ client: new BalloonClient(), update() {} }),
 
   scsi(lanes, given) {
     const client = new ScsiClient({
@@ -55,6 +69,20 @@ const MAKERS: { readonly [C in DeviceClass]: (lanes: Lanes, given: Given) => Cli
       events: laneOf(lanes, "events"),
     }, scsiProperties(given));
     return { client, update: (changed) => client.update(scsiProperties(changed)) };
+  },
+
+  balloon(lanes, given, { memory }) {
+    const all = {
+      control: laneOf(lanes, "control"),
+      events: laneOf(lanes, "events"),
+      statistics: laneOf(lanes, "statistics"),
+    };
+    const client = new BalloonClient(all, balloonProperties(given), memory);
+    return {
+      client,
+      update: (changed) => client.update(balloonProperties(changed)),
+      close: () => client.close(),
+    };
   },
 };
 
@@ -72,8 +100,15 @@ function diskLane(lanes: Lanes): ClientLane {
  * Makes the client of a device.
  *
  * @param lanes The device's lanes by name.
+ * @param given What its driver tells about it.
+ * @param sources What there is of the machine that the program runs on.
  * @throws TypeError If lanes or properties are not those of the class.
  */
-export function makeClient(deviceClass: DeviceClass, lanes: Lanes, given: Given): ClientHandle {
-  return MAKERS[deviceClass](lanes, given);
+export function makeClient(
+  deviceClass: DeviceClass,
+  lanes: Lanes,
+  given: Given,
+  sources: Sources = {},
+): ClientHandle {
+  return MAKERS[deviceClass](lanes, given, sources);
 }

@@ -33,6 +33,7 @@ import { inlineHost } from "./inline_host.ts";
 import type { InterruptKind } from "./interrupt_kind.ts";
 import { Interrupts } from "./interrupts.ts";
 import { Link } from "./link.ts";
+import { memoryStatistics } from "./memory_statistics.ts";
 import { checkPlan, type Offered } from "./plan.ts";
 import { processHost } from "./process_host.ts";
 import { Restarts } from "./restarts.ts";
@@ -414,7 +415,7 @@ export class Attachment implements Device {
       new Deadline(lane, plan.lanes[i]!.deadline ?? this.#options.requestDeadline)
     );
     const byName = new Map(grant.lanes.map(({ name }, i) => [name, this.#lanes[i]!]));
-    this.#handle = makeClient(this.class, byName, plan.properties);
+    this.#handle = makeClient(this.class, byName, plan.properties, { memory: memoryStatistics });
   }
 
   /** Puts the client's requests to the driver that was started anew. */
@@ -673,6 +674,7 @@ export class Attachment implements Device {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#report?.catch(() => {});
+    if (this.#running && !this.#ending) await this.#handle?.close?.();
     if (this.#running && !this.#ending) {
       try {
         this.#host!.send({ type: "stop" });

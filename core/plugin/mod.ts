@@ -24,6 +24,14 @@ export type {
 export type { Tunables, TunableValue } from "./tunables.ts";
 export type { DriverLane } from "../class/driver_lane.ts";
 export { Status, Word } from "../class/lane.ts";
+export {
+  BALLOON_PAGE,
+  BalloonOperation,
+  BalloonWord,
+  MEMORY_STATISTICS,
+  type MemoryStatistic,
+  STATISTICS_BYTES,
+} from "../class/balloon.ts";
 export { BlockOperation, BlockWord } from "../class/block.ts";
 export {
   dataInOffset,
