@@ -1,5 +1,7 @@
 import type { Command, CommandOption } from "./command.ts";
 import { bind } from "./commands/bind.ts";
+import { balloonInfo } from "./commands/balloon/info.ts";
+import { balloonWatch } from "./commands/balloon/watch.ts";
 import { check } from "./commands/check.ts";
 import { doctor } from "./commands/doctor.ts";
 import { drivers } from "./commands/drivers.ts";
@@ -24,6 +26,8 @@ export const COMMANDS: readonly Command[] = [
   scsiList,
   scsiInquiry,
   scsiRaw,
+  balloonInfo,
+  balloonWatch,
 ];
 
 /** All options that some of them have, each once. */

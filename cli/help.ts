@@ -29,7 +29,7 @@ const OPTIONS: readonly (readonly [string, string])[] = [
   ["-V, --version", "the version"],
   [
     "-- <arguments>",
-    "for QEMU; without any it has an entropy source and a disk in memory",
+    "for QEMU; without any it has a device for each driver, and no file",
   ],
 ];
 

@@ -10,7 +10,10 @@ import type { Kernel } from "./system.ts";
 const MIB = 2 ** 20;
 
 /** What a QEMU machine is made of if the user says nothing: a device for each of our drivers, and no file. */
-const USUAL_DEVICES = { arguments: ["-device", "virtio-rng-pci"], disks: [64 * MIB] };
+const USUAL_DEVICES = {
+  arguments: ["-device", "virtio-rng-pci", "-device", "virtio-balloon-pci"],
+  disks: [64 * MIB],
+};
 
 /** Opens the machine that the user named, else `usual`. */
 export async function openKernel(context: Context, usual: Machine = "host"): Promise<Kernel> {

@@ -115,7 +115,8 @@ Deno.test("drivers lists what may be chosen", async () => {
 
 Deno.test("run gives QEMU an entropy source and a disk in memory if the user names no device", async () => {
   const { calls } = await runFake("ls --machine qemu --board pc");
-  const qemu = '{"machine":"pc","arguments":["-device","virtio-rng-pci"],"disks":[67108864]}';
+  const devices = '"-device","virtio-rng-pci","-device","virtio-balloon-pci"';
+  const qemu = `{"machine":"pc","arguments":[${devices}],"disks":[67108864]}`;
   assertEquals(calls[0], `open qemu ${qemu}`);
 });
 

@@ -1,6 +1,7 @@
 import type { Clients } from "../../core/class/clients.ts";
 import type { AnyDevice } from "../../core/kernel/device.ts";
 import type { DeviceClass } from "../../core/plugin/manifest.ts";
+import { checkBalloon } from "./balloon.ts";
 import { checkBlock } from "./block.ts";
 import { checkEntropy } from "./entropy.ts";
 import type { CheckOptions, Result } from "./result.ts";
@@ -16,8 +17,8 @@ const CHECKS: { readonly [C in DeviceClass]: Check<C> } = {
   block: checkBlock,
   network: notYet,
   console: notYet,
-  balloon: notYet,
   scsi: checkScsi,
+  balloon: checkBalloon,
 };
 
 /** Puts a device to work and looks at what comes of it. */

@@ -172,10 +172,12 @@ export class BalloonClient {
   async *changes(signal?: AbortSignal): AsyncGenerator<BalloonState, void> {
     const end = () => this.#change();
     signal?.addEventListener("abort", end);
+    let told: BalloonState | undefined;
     try {
       while (this.#state !== "gone" && !signal?.aborted) {
         const changed = this.#changed.promise;
-        yield this.state;
+        const state = this.state;
+        if (!told || !same(state, told)) yield told = state;
         await changed;
       }
     } finally {
@@ -342,4 +344,8 @@ export class BalloonClient {
       return {}; // nobody needs them to live
     }
   }
+}
+
+function same(a: BalloonState, b: BalloonState): boolean {
+  return a.requested === b.requested && a.target === b.target && a.actual === b.actual;
 }

@@ -1,0 +1,46 @@
+import { CliError, EXIT } from "../../exit.ts";
+import type { Command } from "../../command.ts";
+import { SCHEMA } from "../../json.ts";
+import { DEVICE_OPTION, useDevice } from "../../kernel.ts";
+
+/** Follows a balloon. */
+export const balloonWatch: Command = {
+  name: "balloon watch",
+  summary: "Give memory to a host as it asks for it, and tell of each change, until ended",
+  usage: "",
+  words: [0, 0],
+  standing: true,
+  options: [DEVICE_OPTION],
+  examples: [
+    ["balloon watch --machine simulated", "the balloon of a machine made of device models"],
+    ["balloon watch --device 00:05.0 --json", "a line of JSON for each change"],
+  ],
+  notes: [
+    "At the end the balloon is emptied: all pages come back. Only pages of the driver's own arena are given.",
+  ],
+  async run(context) {
+    const { io, signal, options } = context;
+    await using used = await useDevice(context, "balloon");
+    const { client, gone } = used.device;
+    let open = true;
+    for await (const state of client.changes(signal)) {
+      if (signal.aborted || !open) break;
+      const { requested, target, actual } = state;
+      const line = options.json
+        ? JSON.stringify({ schema: SCHEMA, command: "balloon watch", ...state })
+        : `host wants ${requested} pages, target ${target}, in balloon ${actual}`;
+      open = io.write(new TextEncoder().encode(`${line}\n`));
+    }
+    // Somebody who ends it in order gets what was wanted.
+    if (signal.aborted && wasEnded(signal.reason)) return EXIT.done;
+    signal.throwIfAborted();
+    if (open) throw new CliError(EXIT.driver, `The balloon is gone: ${await gone}`);
+    return EXIT.done;
+  },
+};
+
+/** Whether a person or another program ended this one; otherwise its time was over. */
+function wasEnded(reason: unknown): boolean {
+  const ends: readonly number[] = [EXIT.interrupted, EXIT.terminated];
+  return reason instanceof CliError && ends.includes(reason.exit);
+}
