@@ -121,7 +121,7 @@ export class Attachment implements Device {
   #pid: number | undefined;
   #handle: ClientHandle | undefined;
   #grant: Grant | undefined;
-  /** As it was last seen, where it must be compared. */
+  /** As it was when somebody looked for changes. */
   #seenConfig: readonly number[] | undefined;
   #features = { offered: 0n, usable: 0n, accepted: 0n };
   /** Features that stay unused. */
@@ -293,6 +293,8 @@ export class Attachment implements Device {
     }
     this.#running = true;
     host.send({ type: "go" });
+    // What changed since the driver got its copy was told to nobody.
+    this.#compareConfig();
   }
 
   /** Resets the device and says that somebody has noticed it, and can drive it (3.1.1, steps 1 to 3). */
@@ -369,9 +371,10 @@ export class Attachment implements Device {
     const places = makeGrant(plan, { features: this.#features.accepted, runs });
     this.#vectors = this.#interrupts.use(places.queues.map(({ index }) => index));
     const physical = plan.physical ? this.#device.physical?.(this.#arena) ?? runs : undefined;
+    const config = this.#seenConfig = this.#config();
     const grant: Grant = {
       ...places,
-      config: this.#config(),
+      config,
       ...(physical && { physical }),
       polled: this.#interrupts.kind === "polling",
       resettable: has(this.#features.accepted, Feature.RING_RESET),
@@ -460,13 +463,12 @@ export class Attachment implements Device {
     }
   }
 
-  /** A device that does not interrupt tells of changed configuration to nobody who does not ask. */
+  /** Looks for changes of configuration that the device did not tell of. */
   #compareConfig(): void {
-    if (this.#interrupts.kind !== "polling") return;
     try {
-      const before = this.#seenConfig;
+      const before = this.#seenConfig!;
       const now = this.#seenConfig = this.#config();
-      if (before && now.some((byte, i) => byte !== before[i])) this.#configChanged();
+      if (now.some((byte, i) => byte !== before[i])) this.#configChanged();
     } catch (error) {
       this.#fail(error as Error);
     }
@@ -490,7 +492,9 @@ export class Attachment implements Device {
   /** Looks whether requests end in time; a device that does not finish one hangs. */
   #watchProgress(): void {
     const timer = setInterval(() => {
-      if (this.#running && this.#isWell()) this.#compareConfig();
+      // A device that does not interrupt tells of changed configuration to nobody who does not ask.
+      const ask = this.#running && this.#isWell() && this.#interrupts.kind === "polling";
+      if (ask) this.#compareConfig();
       if (!this.#running) return;
       const now = performance.now();
       const late = this.#deadlines.filter((deadline) => deadline.passed(now))[0];

@@ -13,6 +13,9 @@ import { configView } from "./config_view.ts";
 const POLL_MS = 1;
 const WATCH_MS = 100;
 
+/** How often a device is notified again of what it does not finish: it may have missed it, but not for ever. */
+const KICKS = 3;
+
 /** What a driver host gives to the session in it. */
 export interface SessionPort {
   /** Control memory. */
@@ -38,6 +41,8 @@ export class DriverSession {
   readonly #port: SessionPort;
   #tunables: Tunables = {};
   #queues: readonly { grant: QueueGrant; queue: DriverQueue }[] = [];
+  /** Of each queue: requests that came and went until it was looked at, and how often it may be kicked since. */
+  #kicks: { moved: number; left: number }[] = [];
   #polled = false;
   #lanes: readonly DriverLane[] = [];
   #driver: Driver | undefined;
@@ -129,12 +134,22 @@ export class DriverSession {
     return this.#polled ? POLL_MS : WATCH_MS;
   }
 
-  /** Notifies the device of whatever it has, in case it missed that (rules D-58 and D-59). */
+  /**
+   * Notifies the device of whatever it has, in case it missed that (rules D-58 and D-59). Requests that wait for
+   * something to happen are left alone after a few times: each notification makes some devices begin anew to wait.
+   */
   kick(): void {
     if (!this.#going) return;
     for (let i = 0; i < this.#queues.length; i++) {
       const { queue } = this.#queues[i]!;
-      if (queue.inFlight > 0) queue.kick();
+      const kicks = this.#kicks[i]!;
+      const { published, completed } = queue.counters;
+      // Whatever moves begins the count anew.
+      if (kicks.moved !== published + completed) {
+        kicks.moved = published + completed;
+        kicks.left = KICKS;
+      }
+      if (queue.inFlight > 0 && kicks.left-- > 0) queue.kick();
     }
   }
 
@@ -214,6 +229,7 @@ export class DriverSession {
         notify: this.#notifier(queue),
       }),
     }));
+    this.#kicks = this.#queues.map(() => ({ moved: 0, left: KICKS }));
     this.#lanes = grant.lanes.map((layout) => new DriverLane(control, layout));
     this.#driver = this.#plugin.start({
       features: BigInt(grant.features),

@@ -11,6 +11,8 @@ const COMMAND = 0;
 export interface Hints {
   /** Whether the device holds pages or commands. */
   readonly busy: boolean;
+  /** Whether the device may still count on pages that it was told of: they stay as they are. */
+  readonly holding: boolean;
   /** Counted so far. */
   readonly counters: Readonly<Record<string, number>>;
   /** The device gives a command: the name of a round to begin, or one of the two others (5.5.6.5). */
@@ -65,6 +67,9 @@ export function hints(queue: Virtqueue, arena: Stretch, commands: Buffer): Hints
   return {
     get busy() {
       return queue.inFlight > 0;
+    },
+    get holding() {
+      return underWay || counters.hint_pages_held > 0;
     },
     counters,
     command(id) {

@@ -198,7 +198,7 @@ const balloon: Plugin = definePlugin({
         if (order >= 0 && moving === 0 && free === wanted) finish();
         if (moving === 0) {
           hinting?.advance(free);
-          reporting?.advance(free);
+          if (!hinting?.holding) reporting?.advance(free);
         }
         if (news && listener >= 0) tell();
       },

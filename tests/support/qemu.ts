@@ -129,6 +129,11 @@ export async function useEntropy(client: EntropyClient): Promise<void> {
 
 /** What QEMU calls the features that our drivers use. */
 const FEATURES: Readonly<Record<string, number>> = {
+  VIRTIO_BALLOON_F_STATS_VQ: 1,
+  VIRTIO_BALLOON_F_DEFLATE_ON_OOM: 2,
+  VIRTIO_BALLOON_F_FREE_PAGE_HINT: 3,
+  VIRTIO_BALLOON_F_PAGE_POISON: 4,
+  VIRTIO_BALLOON_F_REPORTING: 5,
   VIRTIO_BLK_F_SIZE_MAX: 1,
   VIRTIO_BLK_F_SEG_MAX: 2,
   VIRTIO_BLK_F_RO: 5,
