@@ -180,7 +180,7 @@ for (const isolation of ISOLATIONS) {
         "no newer statistics",
       );
       assert(read().stats["stat-minor-faults"]! > first.stats["stat-minor-faults"]!);
-      assert((await counters(balloon)).stats_requests! >= 2);
+      assert((await counters(balloon)).stats_requests! >= 1);
     },
   );
 
