@@ -20,7 +20,8 @@ const PAGE = 4096;
 /** Bytes of QEMU's memory, as the platform asks for it. */
 const MEMORY = 256 * MIB;
 /** Pages of the driver's arena. */
-const ARENA = 64 * MIB / PAGE;
+const ARENA = 24 * MIB / PAGE;
+const TUNABLES = { "balloon.arena_mib": 24 };
 
 /** Balloon device of a QEMU. */
 interface Balloon extends AsyncDisposable {
@@ -34,7 +35,8 @@ async function open(
   { before = [], ...rest }: OpenOptions & { readonly before?: readonly string[] } = {},
 ): Promise<Balloon> {
   const device = `virtio-balloon-pci,id=balloon${options}`;
-  const kernel = await openQemuKernel([...before, "-device", device], rest);
+  const args = [...before, "-device", device];
+  const kernel = await openQemuKernel(args, { tunables: TUNABLES, ...rest });
   const balloon = await kernel.attachFirst("balloon");
   return {
     kernel,
@@ -98,9 +100,9 @@ for (const isolation of ISOLATIONS) {
         await reaches(balloon, 0);
         const before = backed();
         assert(before >= ARENA, `${before} pages`);
-        want(balloon, 5000);
-        await reaches(balloon, 5000);
-        assert(before - backed() >= 5000, `${before - backed()} pages left the file`);
+        want(balloon, 3000);
+        await reaches(balloon, 3000);
+        assert(before - backed() >= 3000, `${before - backed()} pages left the file`);
         want(balloon, 300);
         await reaches(balloon, 300);
         want(balloon, 1000);
@@ -113,14 +115,14 @@ for (const isolation of ISOLATIONS) {
         assertEquals([view.interrupts, view.restarts], ["intx", 0]);
         const [inflate, deflate] = view.queues;
         assertEquals(inflate!.kind, name === "packed" ? "packed" : "split");
-        // In batches of 256: 5000 and 700 pages went, 4700 came back.
-        assertEquals([inflate!.completed, deflate!.completed], [20 + 3, 19]);
+        // In batches of 256: 3000 and 700 pages went, 2700 came back.
+        assertEquals([inflate!.completed, deflate!.completed], [12 + 3, 11]);
         const { desired, current, balloon_inflate, balloon_deflate } = view.statistics;
         assertEquals([desired, current, balloon_inflate, balloon_deflate], [
           1000,
           1000,
-          5700,
-          4700,
+          3700,
+          2700,
         ]);
       },
     );

@@ -25,10 +25,7 @@ import { REPORT_BUFFERS, reports } from "./reports.ts";
 import { stretch, words } from "./stretch.ts";
 import * as wire from "./wire.ts";
 
-/** Pages of the arena: 64 MiB. */
-const PAGES = 16384;
-/** A free page is filled with this. */
-const POISON = 0;
+const MIB = 2 ** 20;
 const QUEUE_SIZE = 128;
 
 const WANTED = wire.F_MUST_TELL_HOST | wire.F_STATS_VQ | wire.F_DEFLATE_ON_OOM |
@@ -48,6 +45,7 @@ const balloon: Plugin = definePlugin({
       return { decline: `its configuration of ${offer.config.length} bytes does not hold a size` };
     }
     const { features, queues } = findQueues(offer, wanted(offer));
+    const bytes = Number(offer.tunables.arena_mib) * MIB;
     return {
       features,
       queues,
@@ -57,12 +55,12 @@ const balloon: Plugin = definePlugin({
         statistics: { slots: 1, slotBytes: STATISTICS_BYTES, deadline: 0 },
       },
       buffers: {
-        pages: PAGES * wire.PAGE_BYTES,
+        pages: bytes,
         batch: wire.BATCH_PAGES * 4,
         commands: 2 * 4,
       },
       properties: {
-        pages: PAGES,
+        pages: bytes / wire.PAGE_BYTES,
         requested: offer.config.u32(wire.CONFIG_NUM_PAGES),
         deflateOnOom: (features & wire.F_DEFLATE_ON_OOM) !== 0n,
         statistics: (features & wire.F_STATS_VQ) !== 0n,
@@ -73,13 +71,13 @@ const balloon: Plugin = definePlugin({
     };
   },
 
-  start({ features, queues, lanes, buffers, config, frame, writeConfig }) {
+  start({ features, queues, lanes, buffers, config, tunables, frame, writeConfig }) {
     const inflate = queues.inflate!;
     const deflate = queues.deflate!;
     const { control, events, statistics: figures } = lanes;
     const arena = stretch(buffers.pages, frame);
     const batch = words(buffers.batch);
-    const poison = features & wire.F_PAGE_POISON ? POISON : undefined;
+    const poison = features & wire.F_PAGE_POISON ? Number(tunables.poison_val) : undefined;
     const hinting = queues.hints && hints(queues.hints, arena, buffers.commands);
     const reporting = queues.reports && reports(queues.reports, arena, poison);
 
@@ -237,8 +235,8 @@ function wanted({ features, config }: Offer): bigint {
 }
 
 /**
- * Finds the queues. The specification gives each its place (5.5.2); where one that a feature brings is not there, the
- * device has moved them together (QEMU does, and Linux expects it). A feature without a queue is left alone.
+ * Finds the queues. The specification gives each its place (5.5.2); some devices leave no gaps (QEMU does not, and Linux
+ * expects that), which shows where a queue is not in its place. A feature without a queue is left alone.
  */
 function findQueues(
   offer: Offer,
@@ -246,7 +244,10 @@ function findQueues(
 ): { features: bigint; queues: Record<string, QueuePlan> } {
   const brought = OPTIONAL_QUEUES.filter(({ feature }) => offer.features & feature);
   const there = (index: number) => (offer.queues[index] ?? 0) > 0;
-  const inPlace = brought.every(({ index }) => there(index));
+  const { queue_indexing: indexing } = offer.tunables;
+  const inPlace = indexing === "auto"
+    ? brought.every(({ index }) => there(index))
+    : indexing === "spec";
   let features = wanted;
   const queues: Record<string, QueuePlan> = {
     inflate: { index: wire.QUEUE_INFLATE, size: QUEUE_SIZE },
