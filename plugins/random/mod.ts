@@ -5,6 +5,7 @@
  */
 
 import { definePlugin, type Plugin, Status, Word } from "@virtio/deno/plugin";
+import { QUEUE_REQUEST } from "./wire.ts";
 
 const SLOTS = 8;
 const SLOT_BYTES = 4096;
@@ -12,7 +13,7 @@ const SLOT_BYTES = 4096;
 /** The driver. */
 const random: Plugin = definePlugin({
   plan: () => ({
-    queues: { requests: { index: 0, size: SLOTS } },
+    queues: { requests: { index: QUEUE_REQUEST, size: SLOTS } },
     lanes: { requests: { slots: SLOTS, slotBytes: SLOT_BYTES } },
   }),
 
@@ -23,7 +24,15 @@ const random: Plugin = definePlugin({
       return requests.commit();
     }
 
+    let answers = 0;
+    let bytes = 0;
+    let empty = 0;
+
+    /** What the device says that it wrote counts, and no answer need be full (virtio 1.4, 5.4.6.1). */
     function collect(slot: number, written: number): void {
+      answers++;
+      bytes += written;
+      if (written === 0) empty++;
       lane.complete(slot, Status.ok, written);
     }
 
@@ -33,6 +42,7 @@ const random: Plugin = definePlugin({
         requests.drain(collect);
         lane.take(provide);
       },
+      statistics: () => ({ answers, bytes, empty_answers: empty }),
     };
   },
 });

@@ -207,6 +207,15 @@ export interface Expectation {
   readonly descriptors?: number;
 }
 
+/** The device as it is once nothing is under way: an entropy source is asked ahead of who reads. */
+async function idle(device: Device): Promise<DeviceDescription> {
+  for (let tries = 0;; tries++) {
+    const view = await device.describe();
+    if (tries === 100 || view.queues.every(({ inFlight }) => !inFlight)) return view;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
 /** Holds what the kernel says of an idle device against what QEMU says. */
 export async function agrees(
   kernel: Kernel,
@@ -214,7 +223,7 @@ export async function agrees(
   { id, descriptors }: Expectation,
 ): Promise<DeviceDescription> {
   const qmp = qmpOf(kernel);
-  const view = await device.describe();
+  const view = await idle(device);
   const status = ["ACKNOWLEDGE", "DRIVER", "DRIVER_OK"];
   if (view.transport === "modern") status.push("FEATURES_OK");
   assertEquals(view.status.toSorted(), status.toSorted(), id);
