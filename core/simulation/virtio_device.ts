@@ -69,7 +69,8 @@ export class VirtioDevice implements DeviceHandle {
   #configVector = NO_VECTOR;
   #queueSelect = 0;
   readonly #queues: VirtioQueue[];
-  #serving = false;
+  /** The queue that is being looked at: it shows what was answered when that is over. */
+  #serving: VirtioQueue | undefined;
 
   /** Makes the device as it is after power-on. */
   constructor(model: DeviceModel, around: Surroundings) {
@@ -135,7 +136,6 @@ export class VirtioDevice implements DeviceHandle {
    */
   process(): boolean {
     let more = false;
-    this.#serving = true;
     this.#guard(() => {
       for (const [index, queue] of this.#queues.entries()) {
         if (!queue.rung) continue;
@@ -145,7 +145,7 @@ export class VirtioDevice implements DeviceHandle {
         more ||= queue.rung;
       }
     });
-    this.#serving = false;
+    this.#serving = undefined;
     return more && this.#live();
   }
 
@@ -200,6 +200,7 @@ export class VirtioDevice implements DeviceHandle {
 
   #serve(index: number, queue: VirtioQueue): boolean {
     const device = queue.device!;
+    this.#serving = queue;
     // A model may reset or fail its device while it answers.
     const mayGoOn = () => queue === this.#queues[index] && this.#live();
     let budget = MOST_AT_ONCE;
@@ -225,7 +226,7 @@ export class VirtioDevice implements DeviceHandle {
     return new PieceRequest(pieces, readable, (written) => {
       if (!mayGoOn()) return;
       queue.device!.put(head, written);
-      if (!this.#serving) this.#publish(queue);
+      if (this.#serving !== queue) this.#publish(queue);
     });
   }
 
