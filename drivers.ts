@@ -10,6 +10,9 @@ import balloonManifest from "@virtio/balloon/plugin.json" with { type: "json" };
 import blk from "@virtio/blk";
 import { DiskModel } from "@virtio/blk/model";
 import blkManifest from "@virtio/blk/plugin.json" with { type: "json" };
+import consoleDriver from "@virtio/console";
+import { ConsoleModel } from "@virtio/console/model";
+import consoleManifest from "@virtio/console/plugin.json" with { type: "json" };
 import random from "@virtio/random";
 import { EntropyModel } from "@virtio/random/model";
 import randomManifest from "@virtio/random/plugin.json" with { type: "json" };
@@ -25,6 +28,7 @@ import type { DeviceModel } from "./core/simulation/model.ts";
 export const DRIVERS: readonly PluginSource[] = [
   driver("@virtio/random", randomManifest, random),
   driver("@virtio/blk", blkManifest, blk),
+  driver("@virtio/console", consoleManifest, consoleDriver),
   driver("@virtio/scsi", scsiManifest, scsi),
   driver("@virtio/balloon", balloonManifest, balloon),
 ];
@@ -51,5 +55,9 @@ export function simulatedDevices(): readonly DeviceModel[] {
       ],
     }),
     new BalloonModel({ pages: 4096 }),
+    new ConsoleModel({
+      ports: { 0: { console: true }, 1: { name: "org.virtio.echo", echo: true } },
+      size: [80, 25],
+    }),
   ];
 }

@@ -4,6 +4,7 @@ import { BalloonClient } from "./balloon_client.ts";
 import { blockProperties, SECTOR } from "./block.ts";
 import { BlockClient } from "./block_client.ts";
 import type { ClientLane } from "./client_lane.ts";
+import { consoleProperties } from "./console.ts";
 import { ConsoleClient } from "./console_client.ts";
 import { EntropyClient } from "./entropy_client.ts";
 import { laneOf, type Lanes } from "./lanes.ts";
@@ -84,6 +85,10 @@ const MAKERS: { readonly [C in DeviceClass]: Maker<C> } = {
       close: () => client.close(),
     };
   },
+  console: (lanes, given) => ({
+    client: new ConsoleClient(lanes, consoleProperties(given)),
+    update() {},
+  }),
 };
 
 /** The lane of a disk, whose slots hold whole sectors. */

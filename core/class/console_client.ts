@@ -1,2 +1,366 @@
-/** An application's view of a console device. */
-export class ConsoleClient {}
+import type { ClientLane } from "./client_lane.ts";
+import { ConsoleOperation, type ConsoleProperties, ConsoleWord, PortState } from "./console.ts";
+import { ConsolePort } from "./console_port.ts";
+import { laneOf, type Lanes } from "./lanes.ts";
+import { Status } from "./lane.ts";
+import { RequestError } from "./request_error.ts";
+
+/** A device that was started anew announces its ports at once; one that has not come back after so long is gone. */
+const COME_BACK_MS = 2000;
+
+/** A port came or went: the type is `"added"` or `"removed"`. */
+export class PortEvent extends Event {
+  /** Which. */
+  readonly port: ConsolePort;
+
+  /** Made by the client. */
+  constructor(type: "added" | "removed", port: ConsolePort) {
+    super(type);
+    this.port = port;
+  }
+}
+
+/** What the client keeps of a port. */
+interface Entry {
+  readonly port: ConsolePort;
+  readonly generation: number;
+  /** Whether the driver that is there now has announced it. */
+  announced: boolean;
+}
+
+/**
+ * An application's view of a console device: its ports, which come and go.
+ *
+ * Events of the type `"added"` and `"removed"` are {@linkcode PortEvent}s. A device may announce its ports a little
+ * after it was attached; {@linkcode find} and {@linkcode announced} wait for that.
+ */
+export class ConsoleClient extends EventTarget {
+  readonly #receive: ClientLane;
+  readonly #transmit: ClientLane;
+  readonly #control: ClientLane;
+  readonly #events: ClientLane;
+  readonly #properties: ConsoleProperties;
+  readonly #entries: (Entry | undefined)[] = [];
+  /** The port that each slot of `receive` is lent to, and bytes in it that its port has no room for. */
+  readonly #lentTo: Uint8Array;
+  readonly #held: number[][];
+  readonly #heldBytes: Uint32Array;
+  /** Slots of `transmit` that each port may still have, so that none takes those of the others. */
+  readonly #share: Int32Array;
+  /** Control requests in flight for each port. */
+  readonly #using: Int32Array;
+  readonly #waiting: (() => void)[] = [];
+  #missing: ReturnType<typeof setTimeout> | undefined;
+  #gone = false;
+
+  /** Made by the kernel. */
+  constructor(lanes: Lanes, properties: ConsoleProperties) {
+    super();
+    this.#receive = laneOf(lanes, "receive");
+    this.#transmit = laneOf(lanes, "transmit");
+    this.#control = laneOf(lanes, "control");
+    this.#events = laneOf(lanes, "events");
+    this.#properties = properties;
+    const { ports } = properties;
+    this.#lentTo = new Uint8Array(this.#receive.slots);
+    this.#held = Array.from({ length: ports }, () => []);
+    this.#heldBytes = new Uint32Array(this.#receive.slots);
+    this.#share = new Int32Array(ports).fill(Math.floor(this.#transmit.slots / ports));
+    this.#using = new Int32Array(ports);
+    for (let slot = this.#events.take(); slot >= 0; slot = this.#events.take()) this.#listen(slot);
+    for (let i = 0; i < Math.floor(this.#receive.slots / ports) * ports; i++) {
+      const slot = this.#receive.take();
+      this.#lentTo[slot] = i % ports;
+      this.#lend(slot);
+    }
+    this.#events.publish();
+    this.#receive.publish();
+  }
+
+  /** The ports that are there now. */
+  get ports(): readonly ConsolePort[] {
+    return this.#entries.flatMap((entry) => entry ? [entry.port] : []);
+  }
+
+  /** The port with that number, or the first one with that name; undefined if there is none. */
+  port(which: number | string): ConsolePort | undefined {
+    return typeof which === "number"
+      ? this.#entries[which]?.port
+      : this.ports.find(({ name }) => name === which);
+  }
+
+  /**
+   * The port with that number or name, once it is there.
+   *
+   * @param timeout How long to wait for it, in milliseconds.
+   * @returns Undefined if it has not come by then.
+   */
+  async find(which: number | string, timeout = 1000): Promise<ConsolePort | undefined> {
+    const deadline = performance.now() + timeout;
+    for (;;) {
+      const found = this.port(which);
+      const left = deadline - performance.now();
+      if (found || left <= 0 || this.#gone) return found;
+      await this.#news(left);
+    }
+  }
+
+  /**
+   * The ports, once there are some and the device has been quiet for a while: it never says that there are no more.
+   *
+   * @param quiet How long it must have been quiet, in milliseconds.
+   * @param timeout How long to wait at most.
+   */
+  async announced(quiet = 100, timeout = 1000): Promise<readonly ConsolePort[]> {
+    const deadline = performance.now() + timeout;
+    for (;;) {
+      const left = deadline - performance.now();
+      const wait = this.ports.length > 0 ? Math.min(quiet, left) : left;
+      if (wait <= 0 || this.#gone || !await this.#news(wait)) return this.ports;
+    }
+  }
+
+  /** Whether the device knows {@linkcode emergencyWrite}. */
+  get canEmergencyWrite(): boolean {
+    return this.#properties.emergencyWrite;
+  }
+
+  /**
+   * Writes a byte to the console past all queues: it comes out at once, even if the console's other side does not read.
+   *
+   * @throws RangeError If it is not 0 to 255.
+   * @throws RequestError If the device cannot do that.
+   */
+  async emergencyWrite(byte: number): Promise<void> {
+    const action = `Cannot write byte ${byte} in an emergency`;
+    if (!Number.isInteger(byte) || byte < 0 || byte > 255) {
+      throw new RangeError(`${action}: it is not 0 to 255`);
+    }
+    if (!this.canEmergencyWrite) {
+      throw new RequestError(action, Status.unsupported, "the device does not offer it");
+    }
+    const status = await this.#ask(ConsoleOperation.emergencyWrite, 0, byte);
+    if (status !== Status.ok) throw new RequestError(action, status);
+  }
+
+  /** Waits for anything that the device says. Returns whether it said something in time. */
+  async #news(timeout: number): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const heard = () => resolve(true);
+    this.addEventListener("news", heard);
+    const timer = setTimeout(() => resolve(false), timeout);
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+      this.removeEventListener("news", heard);
+    }
+  }
+
+  // Events.
+
+  #listen(slot: number): void {
+    this.#events.submit(slot, this.#told);
+  }
+
+  readonly #told = (slot: number, status: number, length: number): void => {
+    if (status !== Status.ok) return this.#lose();
+    const lane = this.#events;
+    const id = lane.word(slot, ConsoleWord.port);
+    const state = lane.word(slot, ConsoleWord.value);
+    const size = lane.word(slot, ConsoleWord.size);
+    const generation = lane.word(slot, ConsoleWord.generation);
+    const name = cleanName(lane.data(slot).slice(0, length));
+    this.#listen(slot);
+    lane.publish();
+    // What came before is told before.
+    this.#receive.drain();
+    if (state & PortState.begin) this.#beginAnew();
+    else if (id < this.#properties.ports) this.#update(id, { state, size, generation, name });
+    this.dispatchEvent(new Event("news"));
+  };
+
+  #update(
+    id: number,
+    { state, size, generation, name }: {
+      readonly state: number;
+      readonly size: number;
+      readonly generation: number;
+      readonly name: string;
+    },
+  ): void {
+    let entry = this.#entries[id];
+    const present = (state & PortState.present) !== 0;
+    // A driver that begins anew counts anew, and its ports are those of before.
+    if (entry && (!present || entry.announced && generation !== entry.generation)) {
+      this.#remove(id, Status.failed);
+      entry = undefined;
+    }
+    if (!present) return;
+    const known = entry !== undefined;
+    const port = entry?.port ?? this.#makePort(id);
+    this.#entries[id] = { port, generation, announced: true };
+    port.update(state, name, sizeOf(size));
+    if (!known) this.dispatchEvent(new PortEvent("added", port));
+    // A console is opened without being asked; if we did not want that, it is closed again.
+    if (state & PortState.open && !port.wanted && this.#using[id] === 0) {
+      this.#use(id, false).catch(() => {});
+    }
+  }
+
+  #remove(id: number, status: number): void {
+    const entry = this.#entries[id];
+    if (!entry) return;
+    this.#entries[id] = undefined;
+    for (const slot of this.#held[id]!) {
+      entry.port.take(this.#bytes(slot, this.#heldBytes[slot]!), true);
+    }
+    entry.port.end(status);
+    this.#returnHeld(id);
+    this.dispatchEvent(new PortEvent("removed", entry.port));
+  }
+
+  /** The driver begins, perhaps not for the first time: all ports will be announced, and are opened again. */
+  #beginAnew(): void {
+    const missing = this.#entries.filter((entry) => entry !== undefined);
+    if (missing.length === 0) return;
+    for (const entry of missing) {
+      entry.announced = false;
+      entry.port.suspend();
+      if (entry.port.wanted) this.#use(entry.port.id, true).catch(() => {});
+    }
+    clearTimeout(this.#missing);
+    this.#missing = setTimeout(() => {
+      for (const [id, entry] of this.#entries.entries()) {
+        if (!entry || entry.announced) continue;
+        this.#remove(id, Status.failed);
+        // What the driver holds back for it must not reach the next port with this number.
+        this.#use(id, false).catch(() => {});
+      }
+    }, COME_BACK_MS);
+  }
+
+  /** Device or driver are gone for good. */
+  #lose(): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    clearTimeout(this.#missing);
+    for (const wake of this.#waiting.splice(0)) wake();
+    for (const id of this.#entries.keys()) this.#remove(id, Status.gone);
+    this.dispatchEvent(new Event("news"));
+  }
+
+  // Bytes from the device.
+
+  #lend(slot: number): void {
+    this.#receive.setWord(slot, ConsoleWord.port, this.#lentTo[slot]!);
+    this.#receive.submit(slot, this.#received);
+  }
+
+  readonly #received = (slot: number, status: number, length: number): void => {
+    // A slot that the driver refuses stays here: it would refuse it again.
+    if (status !== Status.ok) return;
+    const id = this.#lentTo[slot]!;
+    const held = this.#held[id]!;
+    const port = this.#entries[id]?.port;
+    if (port?.isOpen && (held.length > 0 || !port.take(this.#bytes(slot, length)))) {
+      this.#heldBytes[slot] = length;
+      held.push(slot);
+      return;
+    }
+    this.#lend(slot);
+    this.#receive.publish();
+  };
+
+  #bytes(slot: number, length: number): Uint8Array {
+    return this.#receive.data(slot).subarray(0, length);
+  }
+
+  /** A port has room again, or no use for what was held back. */
+  #returnHeld(id: number): void {
+    const held = this.#held[id]!;
+    const port = this.#entries[id]?.port;
+    while (held.length > 0) {
+      const slot = held[0]!;
+      if (port?.isOpen && !port.take(this.#bytes(slot, this.#heldBytes[slot]!))) break;
+      held.shift();
+      if (!this.#gone) this.#lend(slot);
+    }
+    this.#receive.publish();
+  }
+
+  // Bytes to the device, and what it is to know.
+
+  #makePort(id: number): ConsolePort {
+    return new ConsolePort(id, {
+      slotBytes: this.#transmit.slotBytes,
+      transmit: (bytes, done) => this.#send(id, bytes, done),
+      use: (open) => this.#use(id, open),
+      room: () => this.#returnHeld(id),
+    });
+  }
+
+  #send(id: number, bytes: Uint8Array, done: (status: number) => void): boolean {
+    if (this.#share[id] === 0) return false;
+    const lane = this.#transmit;
+    const slot = lane.take();
+    if (slot < 0) return false;
+    this.#share[id]!--;
+    lane.data(slot).set(bytes);
+    lane.setWord(slot, ConsoleWord.port, id);
+    lane.setWord(slot, ConsoleWord.length, bytes.length);
+    const ended = (_: number, status: number) => {
+      this.#share[id]!++;
+      lane.release(slot);
+      done(status);
+    };
+    // Bytes of a stream must not come twice.
+    lane.submit(slot, ended, true);
+    lane.publish();
+    return true;
+  }
+
+  async #use(id: number, open: boolean): Promise<void> {
+    const operation = open ? ConsoleOperation.open : ConsoleOperation.close;
+    this.#using[id]!++;
+    const status = await this.#ask(operation, id, 0);
+    this.#using[id]!--;
+    if (status === Status.ok) return;
+    throw new RequestError(`Cannot ${open ? "open" : "close"} port ${id}`, status);
+  }
+
+  async #ask(operation: number, id: number, value: number): Promise<number> {
+    const lane = this.#control;
+    let slot = lane.take();
+    while (slot < 0 && !this.#gone) {
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+      slot = lane.take();
+    }
+    if (slot < 0) return Status.gone;
+    lane.setWord(slot, ConsoleWord.operation, operation);
+    lane.setWord(slot, ConsoleWord.port, id);
+    lane.setWord(slot, ConsoleWord.value, value);
+    return await new Promise((resolve) => {
+      // To say twice that a port is open does no harm; a byte must not come twice.
+      const once = operation === ConsoleOperation.emergencyWrite;
+      lane.submit(slot, (_, status) => {
+        lane.release(slot);
+        this.#waiting.shift()?.();
+        resolve(status);
+      }, once);
+      lane.publish();
+    });
+  }
+}
+
+/** What a port may be called: text of which nothing steers a terminal, up to the first NUL. */
+function cleanName(bytes: Uint8Array): string {
+  const end = bytes.indexOf(0);
+  const text = new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
+  return text.replace(/[\p{Cc}\p{Bidi_Control}]/gu, "\ufffd");
+}
+
+function sizeOf(word: number): { columns: number; rows: number } | undefined {
+  const [columns, rows] = [word & 0xffff, word >>> 16];
+  return columns > 0 && rows > 0 ? { columns, rows } : undefined;
+}

@@ -42,4 +42,5 @@ export {
   ScsiTail,
   ScsiWord,
 } from "../class/scsi.ts";
+export { ConsoleOperation, ConsoleWord, PortState } from "../class/console.ts";
 export type { QueueCounters, QueueFault, Virtqueue } from "../virtqueue/virtqueue.ts";

@@ -1,0 +1,146 @@
+import {
+  ConsoleWord,
+  type DriverLane,
+  PortState,
+  Status,
+  type Virtqueue,
+} from "@virtio/deno/plugin";
+
+const NONE = -1;
+
+/** What a port is made of. */
+export interface PortParts {
+  /** Where its bytes come from the device. */
+  readonly receiveq: Virtqueue;
+  /** Where its bytes go to the device. */
+  readonly transmitq: Virtqueue;
+  /** The client's slots for bytes from the device, those of all ports. */
+  readonly receive: DriverLane;
+  /** The client's bytes for the device, those of all ports. */
+  readonly transmit: DriverLane;
+  /** For each slot of `transmit` the one that waits behind it, shared by all ports. */
+  readonly next: Int32Array;
+  /** The most bytes that its name can have. */
+  readonly nameBytes: number;
+}
+
+/** One port: its bytes in both directions, and what is known of it. */
+export class Port {
+  readonly id: number;
+  /** Bits of {@linkcode PortState}. */
+  state = 0;
+  /** Columns, and rows in the upper half. */
+  size = 0;
+  /** How often a port with this number was added. */
+  generation = 0;
+  /** Its name, as the device wrote it. */
+  readonly name: Uint8Array;
+  /** Bytes of its name. */
+  nameLength = 0;
+  /** What the device is still to be told about it. */
+  due = 0;
+  /** The request of the client that ends when the device was told; −1 if there is none. */
+  asked: number = NONE;
+  /** Bytes so far, by Linux's names. */
+  readonly counters = { bytes_sent: 0, bytes_received: 0, bytes_discarded: 0 };
+  readonly #parts: PortParts;
+  // Slots that wait until somebody listens on the other side and there is room.
+  #first: number = NONE;
+  #last: number = NONE;
+
+  constructor(id: number, parts: PortParts) {
+    this.id = id;
+    this.#parts = parts;
+    this.name = new Uint8Array(parts.nameBytes);
+  }
+
+  /** Whether all these bits of its state are set. */
+  is(bits: number): boolean {
+    return (this.state & bits) === bits;
+  }
+
+  /** Whether bytes for the device wait. */
+  get waits(): boolean {
+    return this.#first !== NONE;
+  }
+
+  /** Takes what the device has done with the port's slots. */
+  drain(): void {
+    this.#parts.receiveq.drain(this.#received);
+    this.#parts.transmitq.drain(this.#sent);
+  }
+
+  /** Gives the device a slot for its bytes. */
+  readonly lend = (slot: number): void => {
+    const { receiveq, receive } = this.#parts;
+    receiveq.begin(slot);
+    receiveq.writable(receive.offset(slot), receive.slotBytes);
+    // A port has room for its own slots; who lends it more gets them back.
+    if (!receiveq.commit()) receive.complete(slot, Status.failed, 0);
+  };
+
+  readonly #received = (slot: number, written: number): void => {
+    if (this.is(PortState.open)) {
+      this.counters.bytes_received += written;
+      this.#parts.receive.complete(slot, Status.ok, written);
+    } else {
+      // A device should not send to a port that nobody uses; Linux drops it likewise.
+      this.counters.bytes_discarded += written;
+      this.lend(slot);
+    }
+  };
+
+  /** Takes a slot of bytes for the device. */
+  accept(slot: number): void {
+    const { next } = this.#parts;
+    next[slot] = NONE;
+    if (this.#first === NONE) this.#first = slot;
+    else next[this.#last] = slot;
+    this.#last = slot;
+    this.feed();
+  }
+
+  /** Gives the device what waits for it, unless nobody listens there. */
+  feed(): void {
+    const { transmitq, transmit, next } = this.#parts;
+    while (this.#first !== NONE && this.is(PortState.hostOpen)) {
+      const slot = this.#first;
+      const length = this.#length(slot);
+      if (length === 0) transmit.complete(slot, Status.ok, 0);
+      else {
+        transmitq.begin(slot);
+        transmitq.readable(transmit.offset(slot), length);
+        if (!transmitq.commit()) return;
+      }
+      this.#first = next[slot]!;
+    }
+  }
+
+  readonly #sent = (slot: number): void => {
+    const length = this.#length(slot);
+    this.counters.bytes_sent += length;
+    this.#parts.transmit.complete(slot, Status.ok, length);
+    this.feed();
+  };
+
+  #length(slot: number): number {
+    const { transmit } = this.#parts;
+    return Math.min(transmit.word(slot, ConsoleWord.length), transmit.slotBytes);
+  }
+
+  /** Gives back what waits for the device: it will not be sent. */
+  drop(): void {
+    const { transmit, next } = this.#parts;
+    for (let slot = this.#first; slot !== NONE; slot = next[slot]!) {
+      transmit.complete(slot, Status.failed, 0);
+    }
+    this.#first = NONE;
+  }
+
+  /** Ends the client's request that waits for the device to be told. */
+  answer(control: DriverLane, status: number): void {
+    if (this.asked === NONE) return;
+    control.complete(this.asked, status, 0);
+    this.asked = NONE;
+  }
+}
