@@ -47,8 +47,10 @@ export const PortState = {
   open: 4,
   /** It is a console: open from the start. */
   console: 8,
-  /** Not of any port: the driver begins, and its device announces all ports anew. */
+  /** Of no port: the driver begins, and its device announces all ports anew. */
   begin: 16,
+  /** Of no port: all that the device had to say at first was told. */
+  settled: 32,
 } as const;
 
 /** More ports than this are not driven, whatever the device has. */

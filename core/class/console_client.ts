@@ -49,8 +49,12 @@ export class ConsoleClient extends EventTarget {
   readonly #share: Int32Array;
   /** Control requests in flight for each port. */
   readonly #using: Int32Array;
+  /** Who waits for a free slot of `control`, and who for anything that the device says. */
   readonly #waiting: (() => void)[] = [];
+  readonly #curious = new Set<() => void>();
   #missing: ReturnType<typeof setTimeout> | undefined;
+  /** Whether the device has said all that it has to say at first. */
+  #settled = false;
   #gone = false;
 
   /** Made by the kernel. */
@@ -106,17 +110,17 @@ export class ConsoleClient extends EventTarget {
   }
 
   /**
-   * The ports, once there are some and the device has been quiet for a while: it never says that there are no more.
+   * The ports, once the device has announced those that it has from the start.
    *
-   * @param quiet How long it must have been quiet, in milliseconds.
-   * @param timeout How long to wait at most.
+   * @param timeout How long to wait for that, in milliseconds; also, how long to wait for a first one.
    */
-  async announced(quiet = 100, timeout = 1000): Promise<readonly ConsolePort[]> {
+  async announced(timeout = 1000): Promise<readonly ConsolePort[]> {
     const deadline = performance.now() + timeout;
     for (;;) {
+      const { ports } = this;
       const left = deadline - performance.now();
-      const wait = this.ports.length > 0 ? Math.min(quiet, left) : left;
-      if (wait <= 0 || this.#gone || !await this.#news(wait)) return this.ports;
+      if (this.#settled && ports.length > 0 || left <= 0 || this.#gone) return ports;
+      await this.#news(left);
     }
   }
 
@@ -143,18 +147,14 @@ export class ConsoleClient extends EventTarget {
     if (status !== Status.ok) throw new RequestError(action, status);
   }
 
-  /** Waits for anything that the device says. Returns whether it said something in time. */
-  async #news(timeout: number): Promise<boolean> {
-    const { promise, resolve } = Promise.withResolvers<boolean>();
-    const heard = () => resolve(true);
-    this.addEventListener("news", heard);
-    const timer = setTimeout(() => resolve(false), timeout);
-    try {
-      return await promise;
-    } finally {
-      clearTimeout(timer);
-      this.removeEventListener("news", heard);
-    }
+  /** Waits until the device says something, or for so long. */
+  async #news(timeout: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#curious.add(resolve);
+    const timer = setTimeout(resolve, timeout);
+    await promise;
+    clearTimeout(timer);
+    this.#curious.delete(resolve);
   }
 
   // Events.
@@ -176,8 +176,9 @@ export class ConsoleClient extends EventTarget {
     // What came before is told before.
     this.#receive.drain();
     if (state & PortState.begin) this.#beginAnew();
+    else if (state & PortState.settled) this.#settled = true;
     else if (id < this.#properties.ports) this.#update(id, { state, size, generation, name });
-    this.dispatchEvent(new Event("news"));
+    for (const wake of this.#curious) wake();
   };
 
   #update(
@@ -222,6 +223,7 @@ export class ConsoleClient extends EventTarget {
 
   /** The driver begins, perhaps not for the first time: all ports will be announced, and are opened again. */
   #beginAnew(): void {
+    this.#settled = false;
     const missing = this.#entries.filter((entry) => entry !== undefined);
     if (missing.length === 0) return;
     for (const entry of missing) {
@@ -247,7 +249,7 @@ export class ConsoleClient extends EventTarget {
     clearTimeout(this.#missing);
     for (const wake of this.#waiting.splice(0)) wake();
     for (const id of this.#entries.keys()) this.#remove(id, Status.gone);
-    this.dispatchEvent(new Event("news"));
+    for (const wake of this.#curious) wake();
   }
 
   // Bytes from the device.

@@ -76,10 +76,14 @@ export class Control {
     this.#parts.receiveq.drain(this.#hear);
   }
 
-  /** There is a port. */
-  add(port: Port): void {
-    port.state |= PortState.present;
-    port.generation++;
+  /** Whether all was said, and all that the device answered was heard. */
+  get settled(): boolean {
+    const quiet = !this.#readyDue && !this.#saying && this.#refusals === 0;
+    return quiet && this.#parts.ports.every(({ due }) => due === 0);
+  }
+
+  #add(port: Port): void {
+    port.appear();
     // The client may have opened it before the device was reset.
     port.due = port.is(PortState.open) ? DUE_READY | DUE_OPEN : DUE_READY;
     this.#parts.changed(port);
@@ -154,7 +158,7 @@ export class Control {
     if (port.is(PortState.present) === (event === wire.DEVICE_ADD)) return this.#ignore();
     switch (event) {
       case wire.DEVICE_ADD:
-        return this.add(port);
+        return this.#add(port);
       case wire.DEVICE_REMOVE:
         return this.#remove(port);
       case wire.CONSOLE_PORT:

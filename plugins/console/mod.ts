@@ -29,8 +29,8 @@ const SLOT_BYTES = 4096;
 const CONTROL_SLOTS = 64;
 const EVENT_SLOTS = 64;
 
-/** What a port has that nobody announced: the only one of a device without messages. */
-const ONLY = PortState.present | PortState.console | PortState.open | PortState.hostOpen;
+/** Of a device without messages, whose only port nobody can open or close. */
+const ALWAYS_OPEN = PortState.console | PortState.open | PortState.hostOpen;
 
 /** The driver. */
 const consoleDriver: Plugin = definePlugin({
@@ -90,10 +90,11 @@ const consoleDriver: Plugin = definePlugin({
     const arena = new Uint8Array(buffers.heard.bytes.buffer);
     let requestsRefused = 0;
 
-    // Ports of which the client is still to be told how they are, and whether it knows that we begin.
+    // What the client is still to be told: ports that are not as they were, that we begin, and that all is known.
     const untold = new Uint8Array(ports.length);
     let anyUntold = false;
     let begun = false;
+    let settled = false;
 
     function changed({ id }: Port): void {
       untold[id] = 1;
@@ -150,19 +151,26 @@ const consoleDriver: Plugin = definePlugin({
     function tell(slot: number): boolean {
       if (!begun) {
         begun = true;
-        events.setWord(slot, ConsoleWord.value, PortState.begin);
-        events.complete(slot, Status.ok, 0);
-        return true;
+        return tellState(slot, PortState.begin);
       }
       const port = anyUntold && ports[untold.indexOf(1)];
-      if (!port) return anyUntold = false;
-      untold[port.id] = 0;
-      arena.set(port.name.subarray(0, port.nameLength), events.offset(slot));
-      events.setWord(slot, ConsoleWord.port, port.id);
-      events.setWord(slot, ConsoleWord.value, port.state);
-      events.setWord(slot, ConsoleWord.size, port.size);
-      events.setWord(slot, ConsoleWord.generation, port.generation);
-      events.complete(slot, Status.ok, port.nameLength);
+      if (port) {
+        untold[port.id] = 0;
+        arena.set(port.name.subarray(0, port.nameLength), events.offset(slot));
+        events.setWord(slot, ConsoleWord.port, port.id);
+        events.setWord(slot, ConsoleWord.size, port.size);
+        events.setWord(slot, ConsoleWord.generation, port.generation);
+        return tellState(slot, port.state, port.nameLength);
+      }
+      anyUntold = false;
+      if (settled || control && !control.settled) return false;
+      settled = true;
+      return tellState(slot, PortState.settled);
+    }
+
+    function tellState(slot: number, state: number, length = 0): true {
+      events.setWord(slot, ConsoleWord.value, state);
+      events.complete(slot, Status.ok, length);
       return true;
     }
 
@@ -176,8 +184,8 @@ const consoleDriver: Plugin = definePlugin({
 
     takeSize(config);
     if (!control) {
-      ports[0]!.state = ONLY;
-      ports[0]!.generation = 1;
+      ports[0]!.state = ALWAYS_OPEN;
+      ports[0]!.appear();
       changed(ports[0]!);
     }
 

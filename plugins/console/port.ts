@@ -44,6 +44,8 @@ export class Port {
   /** Bytes so far, by Linux's names. */
   readonly counters = { bytes_sent: 0, bytes_received: 0, bytes_discarded: 0 };
   readonly #parts: PortParts;
+  /** Slots for its bytes, until it is there. */
+  readonly #lent: number[] = [];
   // Slots that wait until somebody listens on the other side and there is room.
   #first: number = NONE;
   #last: number = NONE;
@@ -70,9 +72,20 @@ export class Port {
     this.#parts.transmitq.drain(this.#sent);
   }
 
+  /** There is such a port, and its slots go to the device. */
+  appear(): void {
+    this.state |= PortState.present;
+    this.generation++;
+    for (const slot of this.#lent.splice(0)) this.lend(slot);
+  }
+
   /** Gives the device a slot for its bytes. */
   readonly lend = (slot: number): void => {
     const { receiveq, receive } = this.#parts;
+    if (!this.is(PortState.present)) {
+      this.#lent.push(slot);
+      return;
+    }
     receiveq.begin(slot);
     receiveq.writable(receive.offset(slot), receive.slotBytes);
     // A port has room for its own slots; who lends it more gets them back.
