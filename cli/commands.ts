@@ -4,6 +4,9 @@ import { balloonInfo } from "./commands/balloon/info.ts";
 import { balloonWatch } from "./commands/balloon/watch.ts";
 import { check } from "./commands/check.ts";
 import { doctor } from "./commands/doctor.ts";
+import { consoleAttach } from "./commands/console/attach.ts";
+import { consoleList } from "./commands/console/list.ts";
+import { consolePipe } from "./commands/console/pipe.ts";
 import { drivers } from "./commands/drivers.ts";
 import { explain } from "./commands/explain.ts";
 import { inquiry as scsiInquiry } from "./commands/scsi/inquiry.ts";
@@ -28,6 +31,9 @@ export const COMMANDS: readonly Command[] = [
   scsiRaw,
   balloonInfo,
   balloonWatch,
+  consoleList,
+  consoleAttach,
+  consolePipe,
 ];
 
 /** All options that some of them have, each once. */

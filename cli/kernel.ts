@@ -11,7 +11,12 @@ const MIB = 2 ** 20;
 
 /** What a QEMU machine is made of if the user says nothing: a device for each of our drivers, and no file. */
 const USUAL_DEVICES = {
-  arguments: ["-device", "virtio-rng-pci", "-device", "virtio-balloon-pci"],
+  arguments: [
+    ...["-device", "virtio-rng-pci"],
+    ...["-device", "virtio-balloon-pci"],
+    ...["-device", "virtio-serial-pci", "-chardev", "null,id=port"],
+    ...["-device", "virtserialport,chardev=port,name=org.virtio.null"],
+  ],
   disks: [64 * MIB],
 };
 

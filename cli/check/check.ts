@@ -3,6 +3,7 @@ import type { AnyDevice } from "../../core/kernel/device.ts";
 import type { DeviceClass } from "../../core/plugin/manifest.ts";
 import { checkBalloon } from "./balloon.ts";
 import { checkBlock } from "./block.ts";
+import { checkConsole } from "./console.ts";
 import { checkEntropy } from "./entropy.ts";
 import type { CheckOptions, Result } from "./result.ts";
 import { checkScsi } from "./scsi.ts";
@@ -16,9 +17,9 @@ const CHECKS: { readonly [C in DeviceClass]: Check<C> } = {
   entropy: checkEntropy,
   block: checkBlock,
   network: notYet,
-  console: notYet,
   scsi: checkScsi,
   balloon: checkBalloon,
+  console: checkConsole,
 };
 
 /** Puts a device to work and looks at what comes of it. */

@@ -61,7 +61,6 @@ const MAKERS: { readonly [C in DeviceClass]: Maker<C> } = {
   },
 
   network: () => ({ client: new NetClient(), update() {} }),
-  console: () => ({ client: new ConsoleClient(), update() {} }),
 
   scsi(lanes, given) {
     const client = new ScsiClient({
