@@ -1,38 +1,105 @@
-import { BlockOperation, type BlockProperties, SECTOR } from "./block.ts";
+import {
+  type BlockDevice,
+  BlockOperation,
+  type BlockProperties,
+  BlockWord,
+  SECTOR,
+  UNMAP,
+} from "./block.ts";
+import { BlockJobs, type JobRequest, type JobResult } from "./block_jobs.ts";
 import { BlockSlots } from "./block_slots.ts";
+import { BlockZones } from "./block_zones.ts";
 import type { ClientLane } from "./client_lane.ts";
 import { Status } from "./lane.ts";
 import { RequestError } from "./request_error.ts";
+import { Unflushed } from "./unflushed.ts";
 
-/** One call of the client: as many requests as its bytes need slots. */
-interface Job {
-  readonly operation: number;
-  /** Where its bytes are, or go. */
-  readonly bytes: Uint8Array;
-  readonly sector: number;
-  /** Bytes for which a request was submitted. */
-  submitted: number;
-  /** Requests in flight. */
-  pending: number;
-  /** Bytes that the last request moved. */
-  moved: number;
-  status: number;
-  readonly settle: (job: Job) => void;
+/** How a disk is best used; lengths are bytes, and 0 where the device says nothing. */
+export interface Topology {
+  /** Of the disk's own blocks. */
+  readonly blockSize: number;
+  /** Of the blocks of the medium. */
+  readonly physicalBlockSize: number;
+  /** Before the first block that is aligned to a physical one. */
+  readonly alignmentOffset: number;
+  /** The smallest transfer that is advisable. */
+  readonly minimumTransfer: number;
+  /** The best transfer. */
+  readonly bestTransfer: number;
 }
 
+/** What a disk would be if it were made of turning platters. */
+export interface Geometry {
+  /** Cylinders. */
+  readonly cylinders: number;
+  /** Heads. */
+  readonly heads: number;
+  /** Sectors of a track. */
+  readonly sectors: number;
+}
+
+/** The wear of a disk's storage, as in JEDEC eMMC 5.1, 7.4. */
+export interface Lifetime {
+  /** How many of the reserved blocks are used: 1 normal, 2 four fifths, 3 nine tenths; 0 says nothing. */
+  readonly preEndOfLife: number;
+  /** Wear of cells that hold few bits, in tenths of its life: 1 up to 10 %, 11 is beyond; 0 says nothing. */
+  readonly typeA: number;
+  /** Wear of cells that hold many bits, likewise. */
+  readonly typeB: number;
+}
+
+/** Operations after which a flush has something to do. */
+const WRITES: readonly number[] = [
+  BlockOperation.write,
+  BlockOperation.discard,
+  BlockOperation.writeZeroes,
+  BlockOperation.zoneAppend,
+];
+
+/** What the device's own status says of a request to a zone (5.2.6). */
+const ANSWERS: Readonly<Record<number, string>> = {
+  3: "the zone is in no state for this",
+  4: "it does not begin at the zone's write pointer",
+  5: "too many zones are open",
+  6: "too many zones are active",
+};
+
 /** An application's view of a block device. */
-export class BlockClient {
+export class BlockClient implements BlockDevice {
   /** Requests as slots, without a copy. */
   readonly slots: BlockSlots;
+  /** Called when the device has changed: its capacity, its cache or another of its properties. */
+  onChange: (() => void) | undefined;
   readonly #lane: ClientLane;
-  readonly #jobs: Job[] = [];
+  readonly #control: ClientLane | undefined;
+  readonly #jobs: BlockJobs;
+  readonly #unflushed = new Unflushed();
+  readonly #zones: BlockZones;
   #properties: BlockProperties;
+  /** How the cache was switched, so that it is again after a reset of the device. */
+  #wantedCache: boolean | undefined;
 
-  /** Made by the kernel. */
-  constructor(lane: ClientLane, properties: BlockProperties) {
+  /**
+   * Made by the kernel.
+   *
+   * @param control The lane on which the cache is switched, if the driver has one.
+   */
+  constructor(lane: ClientLane, properties: BlockProperties, control?: ClientLane) {
     this.#lane = lane;
+    this.#control = control;
     this.#properties = properties;
     this.slots = new BlockSlots(lane);
+    this.#jobs = new BlockJobs(lane, this.slots, (operation, status) => {
+      // What failed may have been written in part.
+      if (WRITES.includes(operation) && status !== Status.refused && this.writeCache) {
+        this.#unflushed.written(lane.restarts);
+      }
+    });
+    this.#zones = new BlockZones({
+      slotBytes: lane.slotBytes,
+      properties: () => this.#properties,
+      run: (action, request) => this.#run(action, request),
+    });
   }
 
   /** Bytes that the device holds. */
@@ -55,9 +122,53 @@ export class BlockClient {
     return this.#properties.writeCache;
   }
 
-  /** Takes new properties over; for the kernel. */
+  /** Whether {@linkcode setWriteCache} can be used. */
+  get canSwitchCache(): boolean {
+    return this.#control !== undefined && this.#properties.cacheSwitch;
+  }
+
+  /** Whether it knows {@linkcode discard}. */
+  get canDiscard(): boolean {
+    return this.#properties.discardSectors > 0;
+  }
+
+  /** Whether it knows {@linkcode writeZeroes}. */
+  get canWriteZeroes(): boolean {
+    return this.#properties.zeroesSectors > 0;
+  }
+
+  /** Whether it knows {@linkcode secureErase}. */
+  get canSecureErase(): boolean {
+    return this.#properties.eraseSectors > 0;
+  }
+
+  /** How it is best used. */
+  get topology(): Topology {
+    const { blockSize, physicalBlockSize, alignmentOffset, minimumTransfer, bestTransfer } =
+      this.#properties;
+    return { blockSize, physicalBlockSize, alignmentOffset, minimumTransfer, bestTransfer };
+  }
+
+  /** Its geometry, if it tells one. */
+  get geometry(): Geometry | undefined {
+    const { cylinders, heads, sectorsPerTrack } = this.#properties;
+    return cylinders === 0 ? undefined : { cylinders, heads, sectors: sectorsPerTrack };
+  }
+
+  /** Its zones, if it is made of any. */
+  get zones(): BlockZones | undefined {
+    return this.#properties.zoneSectors > 0 ? this.#zones : undefined;
+  }
+
+  /** Takes new properties over, those of a device that was started anew included; for the kernel. */
   update(properties: BlockProperties): void {
     this.#properties = properties;
+    // A reset takes the cache back to what the device likes (5.2.5).
+    const wanted = this.#wantedCache;
+    if (wanted !== undefined && wanted !== properties.writeCache && this.canSwitchCache) {
+      this.#switchCache(wanted).catch(() => this.#wantedCache = undefined);
+    }
+    this.onChange?.();
   }
 
   /**
@@ -71,13 +182,30 @@ export class BlockClient {
   async read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
     this.#checkRange("read", offset, length);
     const bytes = new Uint8Array(length);
-    if (length === 0) return bytes;
-    await this.#run(BlockOperation.read, offset, bytes, `Cannot read ${length} bytes at ${offset}`);
+    await this.readInto(offset, bytes);
     return bytes;
   }
 
   /**
+   * Fills `bytes`. When the promise rejects, what stands in them is not known.
+   *
+   * @param offset First byte, a multiple of 512.
+   * @param bytes Where to; its length a multiple of 512.
+   * @throws RangeError If that is not inside the device.
+   * @throws RequestError If the device fails.
+   */
+  async readInto(offset: number, bytes: Uint8Array): Promise<void> {
+    this.#checkRange("read", offset, bytes.length);
+    if (bytes.length === 0) return;
+    const action = `Cannot read ${bytes.length} bytes at ${offset}`;
+    await this.#run(action, { operation: BlockOperation.read, sector: offset / SECTOR, bytes });
+  }
+
+  /**
    * Writes bytes. They are durable after the next {@linkcode flush}, unless the device has no write cache.
+   *
+   * Requests that are under way at the same time have no order; if they overlap, either may come last, and after a
+   * restart of the device one may be done once more.
    *
    * @param offset First byte, a multiple of 512.
    * @param bytes What to write; its length a multiple of 512. It must not change until the promise settles.
@@ -85,24 +213,188 @@ export class BlockClient {
    * @throws RequestError If the device fails or is read-only.
    */
   async write(offset: number, bytes: Uint8Array): Promise<void> {
-    this.#checkRange("write", offset, bytes.length);
-    const action = `Cannot write ${bytes.length} bytes at ${offset}`;
-    if (this.readOnly) throw new TypeError(`${action}: the device is read-only`);
+    const action = this.#checkWrite("write", offset, bytes.length);
     if (bytes.length === 0) return;
-    await this.#run(BlockOperation.write, offset, bytes, action);
+    const { hostManaged } = this.#properties;
+    const operation = BlockOperation.write;
+    if (!hostManaged) {
+      await this.#run(action, { operation, sector: offset / SECTOR, bytes });
+      return;
+    }
+    // Where writes must begin at the write pointer, their order counts, and none can be done twice.
+    const { slotBytes } = this.#lane;
+    for (let at = 0; at < bytes.length; at += slotBytes) {
+      const piece = bytes.subarray(at, at + slotBytes);
+      const sector = (offset + at) / SECTOR;
+      await this.#run(action, { operation, sector, bytes: piece, once: true });
+    }
   }
 
-  /** Makes all writes that have finished durable. */
+  /**
+   * Makes all writes that have finished durable.
+   *
+   * If the device was reset since one of them, by a failure of device or driver, it may have lost its cache: then this
+   * fails, once, and what is needed must be written again.
+   *
+   * @throws RequestError If the device fails, or may have lost writes.
+   */
   async flush(): Promise<void> {
-    await this.#run(BlockOperation.flush, 0, new Uint8Array(0), "Cannot flush");
+    const action = "Cannot flush";
+    const since = this.#unflushed.flush();
+    try {
+      await this.#run(action, { operation: BlockOperation.flush, sector: 0 });
+    } catch (error) {
+      this.#unflushed.failed(since);
+      throw error;
+    }
+    if (this.#unflushed.flushed(since, this.#lane.restarts)) return;
+    throw new RequestError(
+      action,
+      Status.failed,
+      "the device was started anew since the last flush, and may have lost what was written before; write it again",
+    );
+  }
+
+  /**
+   * Says that nobody needs what stands there any more. What is read there afterwards, nobody knows.
+   *
+   * @throws RangeError If that is not inside the device.
+   * @throws RequestError If the device fails, or does not know this.
+   */
+  async discard(offset: number, length: number): Promise<void> {
+    const { discardSectors, discardAlignment } = this.#properties;
+    await this.#change("discard", BlockOperation.discard, { offset, length }, {
+      mostSectors: aligned(discardSectors, discardAlignment),
+    });
+  }
+
+  /**
+   * Makes a stretch read as zeroes.
+   *
+   * @param options With `unmap`, its storage may be given up.
+   * @throws RangeError If that is not inside the device.
+   * @throws RequestError If the device fails, or does not know this.
+   */
+  async writeZeroes(
+    offset: number,
+    length: number,
+    { unmap = false }: { readonly unmap?: boolean } = {},
+  ): Promise<void> {
+    const { zeroesSectors, zeroesUnmap } = this.#properties;
+    await this.#change("write zeroes to", BlockOperation.writeZeroes, { offset, length }, {
+      mostSectors: zeroesSectors,
+      flags: unmap && zeroesUnmap ? UNMAP : 0,
+    });
+  }
+
+  /**
+   * Erases a stretch beyond recovery.
+   *
+   * @throws RangeError If that is not inside the device, or not aligned as it needs it.
+   * @throws RequestError If the device fails, or does not know this.
+   */
+  async secureErase(offset: number, length: number): Promise<void> {
+    const { eraseSectors, eraseAlignment } = this.#properties;
+    const unit = eraseAlignment * SECTOR;
+    if (unit > 0 && (offset % unit !== 0 || length % unit !== 0)) {
+      throw new RangeError(
+        `Cannot erase ${length} bytes at ${offset}: the device erases multiples of ${unit} bytes`,
+      );
+    }
+    await this.#change("erase", BlockOperation.secureErase, { offset, length }, {
+      mostSectors: aligned(eraseSectors, eraseAlignment),
+    });
+  }
+
+  /**
+   * The wear of the storage.
+   *
+   * @throws RequestError If the device fails, or does not know this.
+   */
+  async lifetime(): Promise<Lifetime> {
+    const bytes = new Uint8Array(6);
+    await this.#run("Cannot read the lifetime", {
+      operation: BlockOperation.lifetime,
+      sector: 0,
+      bytes,
+    });
+    const view = new DataView(bytes.buffer);
+    const [preEndOfLife, typeA, typeB] = [0, 2, 4].map((at) => view.getUint16(at, true));
+    return { preEndOfLife: preEndOfLife!, typeA: typeA!, typeB: typeB! };
   }
 
   /** The device's identity: up to 20 characters, often a serial number, possibly none. */
   async id(): Promise<string> {
     const bytes = new Uint8Array(20);
-    await this.#run(BlockOperation.identify, 0, bytes, "Cannot read the identity");
+    await this.#run("Cannot read the identity", {
+      operation: BlockOperation.identify,
+      sector: 0,
+      bytes,
+    });
     const end = bytes.indexOf(0);
     return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
+  }
+
+  /**
+   * Switches the write cache on, or off; then everything is made durable first. It stays so when the device is started
+   * anew.
+   *
+   * @throws RequestError If the device cannot, or fails.
+   */
+  async setWriteCache(on: boolean): Promise<void> {
+    const before = this.#wantedCache;
+    // New properties may come before the answer does.
+    this.#wantedCache = on;
+    try {
+      await this.#switchCache(on);
+    } catch (error) {
+      this.#wantedCache = before;
+      throw error;
+    }
+    if (!on) await this.flush();
+  }
+
+  #switchCache(on: boolean): Promise<void> {
+    const action = `Cannot switch the write cache ${on ? "on" : "off"}`;
+    const control = this.#control;
+    const slot = control?.take() ?? -1;
+    if (!control || slot < 0) {
+      const [status, reason] = control
+        ? [Status.failed, "too many switches are under way"]
+        : [Status.unsupported, undefined];
+      return Promise.reject(new RequestError(action, status, reason));
+    }
+    control.setWord(slot, BlockWord.operation, BlockOperation.setWriteCache);
+    control.setWord(slot, BlockWord.sectors, Number(on));
+    return new Promise((resolve, reject) => {
+      control.submit(slot, (_, status) => {
+        control.release(slot);
+        if (status === Status.ok) resolve();
+        else reject(new RequestError(action, status));
+      });
+      control.publish();
+    });
+  }
+
+  /** Checks and does what is about a stretch and moves no data. */
+  async #change(
+    verb: string,
+    operation: number,
+    { offset, length }: { readonly offset: number; readonly length: number },
+    { mostSectors, flags = 0 }: { readonly mostSectors: number; readonly flags?: number },
+  ): Promise<void> {
+    const action = this.#checkWrite(verb, offset, length);
+    if (mostSectors === 0) throw new RequestError(action, Status.unsupported);
+    if (length === 0) return;
+    const [sector, sectors] = [offset / SECTOR, length / SECTOR];
+    await this.#run(action, { operation, sector, sectors, mostSectors, flags });
+  }
+
+  #checkWrite(verb: string, offset: number, length: number): string {
+    this.#checkRange(verb, offset, length);
+    const action = `Cannot ${verb} ${length} bytes at ${offset}`;
+    if (this.readOnly) throw new TypeError(`${action}: the device is read-only`);
+    return action;
   }
 
   #checkRange(verb: string, offset: number, length: number): void {
@@ -117,61 +409,15 @@ export class BlockClient {
     }
   }
 
-  #run(operation: number, offset: number, bytes: Uint8Array, action: string): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#jobs.push({
-        operation,
-        bytes,
-        sector: offset / SECTOR,
-        submitted: 0,
-        pending: 0,
-        moved: 0,
-        status: Status.ok,
-        settle: ({ status }) =>
-          status === Status.ok ? resolve() : reject(new RequestError(action, status)),
-      });
-      this.#feed();
-    });
+  async #run(action: string, request: JobRequest): Promise<JobResult> {
+    const result = await this.#jobs.run(request);
+    if (result.status === Status.ok) return result;
+    const reason = result.status === Status.failed ? ANSWERS[result.answer] : undefined;
+    throw new RequestError(action, result.status, reason);
   }
+}
 
-  /** Submits what there are slots for. */
-  #feed(): void {
-    for (let job = this.#jobs[0]; job; job = this.#jobs[0]) {
-      const wanted = job.submitted < job.bytes.length || job.submitted === 0 && job.pending === 0;
-      if (!wanted || job.status !== Status.ok) {
-        this.#jobs.shift();
-        if (job.pending === 0) job.settle(job);
-        continue;
-      }
-      const slot = this.#lane.take();
-      if (slot < 0) break;
-      this.#submit(job, slot);
-      if (job.submitted >= job.bytes.length) this.#jobs.shift();
-    }
-    this.#lane.publish();
-  }
-
-  #submit(job: Job, slot: number): void {
-    const { operation, bytes, sector } = job;
-    const start = job.submitted;
-    const length = Math.min(bytes.length - start, this.#lane.slotBytes);
-    job.submitted += length;
-    job.pending++;
-    if (operation === BlockOperation.identify) this.#lane.data(slot).fill(0, 0, length);
-    if (operation === BlockOperation.write) {
-      this.#lane.data(slot).set(bytes.subarray(start, start + length));
-    }
-    this.slots.submit(slot, operation, sector + start / SECTOR, length, (_, status, moved) => {
-      if (status === Status.ok && operation !== BlockOperation.write) {
-        bytes.set(this.#lane.data(slot).subarray(0, Math.min(moved, length)), start);
-      }
-      this.#lane.release(slot);
-      job.pending--;
-      // A read that moved less than it should is none, whatever the driver says.
-      const short = operation === BlockOperation.read && moved !== length;
-      job.status ||= status || (short ? Status.invalid : Status.ok);
-      if (job.pending === 0 && !this.#jobs.includes(job)) job.settle(job);
-      this.#feed();
-    });
-  }
+/** As many sectors as fit a limit and an alignment, if that can be. */
+function aligned(most: number, alignment: number): number {
+  return alignment > 0 && most > alignment ? most - most % alignment : most;
 }

@@ -1,4 +1,11 @@
-import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertObjectMatch,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import fc from "fast-check";
 import {
   BlockOperation,
@@ -19,17 +26,30 @@ interface DiskOptions {
   readonly properties?: Partial<BlockProperties>;
   /** The status to answer with instead of serving a request; undefined to serve it. */
   readonly fail?: (operation: number, sector: number) => number | undefined;
+  /** Serves what is about zones. */
+  readonly zones?: (operation: number, sector: number, slot: number, data: Uint8Array) => void;
+  /** The status of the specification that goes with each answer. */
+  readonly answer?: number;
   /** Bytes that it says it has moved, instead of the truth. */
   readonly moved?: (length: number) => number;
 }
+
+const STRETCHES: readonly number[] = [
+  BlockOperation.discard,
+  BlockOperation.writeZeroes,
+  BlockOperation.secureErase,
+];
 
 /** A client and a disk, which answers when it is told to, in an order of its own. */
 class Disk {
   readonly bytes: Uint8Array;
   readonly pair: Pair;
+  readonly control = new Pair({ slots: 2, slotBytes: 8 });
   readonly client: BlockClient;
   /** Operations in the order in which they were answered: operation, sector, length. */
   readonly served: number[][] = [];
+  /** Of those about a stretch: operation, sector, sectors, flags. */
+  readonly stretches: number[][] = [];
   readonly #options: DiskOptions;
   #waiting: number[] = [];
 
@@ -38,13 +58,12 @@ class Disk {
     const { sectors = 64, slots = 4, slotBytes = 1024, properties } = options;
     this.bytes = new Uint8Array(sectors * SECTOR);
     this.pair = new Pair({ slots, slotBytes });
-    this.client = new BlockClient(this.pair.client, {
-      sectors,
-      blockSize: 4096,
-      readOnly: false,
-      writeCache: true,
-      ...properties,
-    });
+    const usual = { sectors, blockSize: 4096, readOnly: false, writeCache: true };
+    this.client = new BlockClient(
+      this.pair.client,
+      blockProperties({ ...usual, ...properties }),
+      this.control.client,
+    );
   }
 
   /** Answers requests until there are none; `pick` chooses the next. */
@@ -79,7 +98,13 @@ class Disk {
     else if (operation === BlockOperation.write) this.bytes.set(data.subarray(0, length), at);
     else if (operation === BlockOperation.identify) {
       data.set(new TextEncoder().encode("SERIAL\0 and garbage behind it").subarray(0, 20));
-    }
+    } else if (STRETCHES.includes(operation)) {
+      const sectors = driver.word(slot, BlockWord.sectors);
+      this.stretches.push([operation, sector, sectors, driver.word(slot, BlockWord.flags)]);
+      this.bytes.fill(0, at, at + sectors * SECTOR);
+    } else if (operation === BlockOperation.lifetime) data.set([1, 0, 2, 0, 3, 1]);
+    else this.#options.zones?.(operation, sector, slot, data);
+    driver.setWord(slot, BlockWord.answer, this.#options.answer ?? 0);
     this.pair.complete([slot], status, this.#options.moved?.(length) ?? length);
   }
 }
@@ -277,10 +302,308 @@ Deno.test("when the driver is gone, however many jobs there are are given back",
 
 Deno.test("new properties take effect", async () => {
   const disk = new Disk();
-  disk.client.update({ sectors: 8, blockSize: 512, readOnly: true, writeCache: false });
+  const properties = { sectors: 8, blockSize: 512, readOnly: true, writeCache: false };
+  disk.client.update(blockProperties(properties));
   const { capacity, blockSize, readOnly, writeCache } = disk.client;
   assertEquals([capacity, blockSize, readOnly, writeCache], [4096, 512, true, false]);
   await assertRejects(() => disk.client.read(8 * SECTOR, SECTOR), RangeError, "ends at 4096");
+});
+
+Deno.test("discards, zeroes and erases are cut at the device's limits, and nowhere else", async () => {
+  const properties = {
+    discardSectors: 10,
+    discardAlignment: 4,
+    zeroesSectors: 16,
+    zeroesUnmap: true,
+    eraseSectors: 32,
+    eraseAlignment: 8,
+  };
+  const disk = new Disk({ properties });
+  const { client } = disk;
+  assertEquals([client.canDiscard, client.canWriteZeroes, client.canSecureErase], [
+    true,
+    true,
+    true,
+  ]);
+  await disk.during(client.discard(0, 20 * SECTOR));
+  await disk.during(client.writeZeroes(SECTOR, 17 * SECTOR));
+  await disk.during(client.writeZeroes(0, SECTOR, { unmap: true }));
+  await disk.during(client.secureErase(8 * SECTOR, 16 * SECTOR));
+  const { discard, writeZeroes, secureErase } = BlockOperation;
+  assertEquals(disk.stretches, [
+    [discard, 0, 8, 0],
+    [discard, 8, 8, 0],
+    [discard, 16, 4, 0],
+    [writeZeroes, 1, 16, 0],
+    [writeZeroes, 17, 1, 0],
+    [writeZeroes, 0, 1, 1],
+    [secureErase, 8, 16, 0],
+  ]);
+  await client.discard(64 * SECTOR, 0);
+  await assertRejects(() => client.secureErase(0, 9 * SECTOR), RangeError, "multiples of 4096");
+  await assertRejects(() => client.discard(0, 65 * SECTOR), RangeError, "ends at 32768");
+  await assertRejects(() => client.writeZeroes(1, 512), RangeError, "not multiples");
+  assertEquals(disk.stretches.length, 7);
+});
+
+Deno.test("what the device does not have is refused before anything happens", async () => {
+  const disk = new Disk();
+  const { client } = disk;
+  for (
+    const call of [
+      () => client.discard(0, 512),
+      () => client.writeZeroes(0, 512),
+      () => client.secureErase(0, 512),
+    ]
+  ) {
+    await assertRejects(call, RequestError, "does not support it");
+  }
+  assertEquals([client.zones, client.geometry, client.canSwitchCache], [
+    undefined,
+    undefined,
+    false,
+  ]);
+  assertEquals(disk.served, []);
+  const readOnly = new Disk({ properties: { readOnly: true, discardSectors: 8 } });
+  await assertRejects(() => readOnly.client.discard(0, 512), TypeError, "read-only");
+});
+
+Deno.test("readInto fills what it is given, and lifetime decodes three numbers", async () => {
+  const disk = new Disk();
+  disk.bytes.fill(9, SECTOR, 3 * SECTOR);
+  const bytes = new Uint8Array(2 * SECTOR);
+  await disk.during(disk.client.readInto(SECTOR, bytes));
+  assert(bytes.every((byte) => byte === 9));
+  assertEquals(await disk.during(disk.client.lifetime()), {
+    preEndOfLife: 1,
+    typeA: 2,
+    typeB: 259,
+  });
+});
+
+Deno.test("topology and geometry are what the device says", () => {
+  const topology = { physicalBlockSize: 4096, alignmentOffset: 512, minimumTransfer: 4096 };
+  const { client } = new Disk({
+    properties: { ...topology, bestTransfer: 65536, cylinders: 9, heads: 8, sectorsPerTrack: 7 },
+  });
+  assertEquals(client.topology, { blockSize: 4096, ...topology, bestTransfer: 65536 });
+  assertEquals(client.geometry, { cylinders: 9, heads: 8, sectors: 7 });
+});
+
+Deno.test("a change is told, once the new properties hold", () => {
+  const { client } = new Disk();
+  const seen: number[] = [];
+  client.onChange = () => seen.push(client.capacity);
+  client.update(blockProperties({
+    sectors: 8,
+    blockSize: 512,
+    readOnly: false,
+    writeCache: true,
+  }));
+  assertEquals(seen, [4096]);
+});
+
+Deno.test("a flush after a restart fails once if writes had ended that no flush covers (R4, R7)", async () => {
+  const disk = new Disk({ properties: { discardSectors: 8 } });
+  const { client } = disk;
+  const flush = () => disk.during(client.flush());
+  const restart = () => disk.pair.restart();
+  for (
+    const write of [() => client.write(0, new Uint8Array(512)), () => client.discard(0, 512)]
+  ) {
+    await disk.during(write());
+    restart();
+    const error = await assertRejects(flush, RequestError, "may have lost what was written");
+    assertEquals(error.status, Status.failed);
+    await flush();
+    // What was flushed is safe, and reading needs no flush.
+    await disk.during(write());
+    await flush();
+    await disk.during(client.read(0, 512));
+    restart();
+    await flush();
+  }
+});
+
+Deno.test("a flush that failed leaves its matter to the next one", async () => {
+  let broken = true;
+  const disk = new Disk({
+    fail: (operation) => operation === BlockOperation.flush && broken ? Status.failed : undefined,
+  });
+  await disk.during(disk.client.write(0, new Uint8Array(512)));
+  await assertRejects(() => disk.during(disk.client.flush()), RequestError, "reported an error");
+  broken = false;
+  disk.pair.restart();
+  await assertRejects(() => disk.during(disk.client.flush()), RequestError, "may have lost");
+});
+
+Deno.test("a disk that writes through loses nothing in a restart", async () => {
+  const disk = new Disk({ properties: { writeCache: false } });
+  await disk.during(disk.client.write(0, new Uint8Array(512)));
+  disk.pair.restart();
+  await disk.during(disk.client.flush());
+});
+
+Deno.test("the cache is switched on the lane for that, and again after a restart", async () => {
+  const disk = new Disk({ properties: { cacheSwitch: true } });
+  const { client, control } = disk;
+  const properties = (writeCache: boolean) =>
+    blockProperties({
+      sectors: 64,
+      blockSize: 512,
+      readOnly: false,
+      writeCache,
+      cacheSwitch: true,
+    });
+  const asked = () => {
+    const modes = control.take().map((slot) => {
+      const { driver } = control;
+      assertEquals(driver.word(slot, BlockWord.operation), BlockOperation.setWriteCache);
+      control.complete([slot]);
+      return driver.word(slot, BlockWord.sectors);
+    });
+    control.client.drain();
+    return modes;
+  };
+  const off = client.setWriteCache(false);
+  assertEquals(asked(), [0]);
+  client.update(properties(false));
+  // Everything is made durable first; that request comes in a moment.
+  await Promise.resolve();
+  await Promise.resolve();
+  await Promise.resolve();
+  await disk.during(off);
+  assertEquals(disk.served.map(([operation]) => operation), [BlockOperation.flush]);
+  client.update(properties(true)); // as after a reset
+  assertEquals(asked(), [0]);
+  client.update(properties(false));
+  assertEquals(asked(), []);
+  const plain = new Disk();
+  await assertRejects(() =>
+    new BlockClient(plain.pair.client, properties(true)).setWriteCache(true)
+  );
+});
+
+/** A disk of 4 zones of 16 sectors; what stands in a report can be changed. */
+function zonedDisk(change: (view: DataView) => void = () => {}, answer = 0): Disk {
+  const disk: Disk = new Disk({
+    answer,
+    properties: {
+      zoneSectors: 16,
+      hostManaged: true,
+      mostOpenZones: 2,
+      mostActiveZones: 3,
+      appendSectors: 64,
+      writeGranularity: 512,
+    },
+    fail: () => answer === 0 ? undefined : Status.failed,
+    zones(operation, sector, slot, data) {
+      if (operation === BlockOperation.zoneAppend) {
+        disk.pair.driver.setWord(slot, BlockWord.sectorLow, sector + 3);
+      }
+      if (operation !== BlockOperation.zoneReport) return;
+      const view = new DataView(data.buffer, data.byteOffset, data.length);
+      view.setBigUint64(0, 4n - BigInt(sector / 16), true);
+      for (let zone = sector / 16, at = 64; zone < 4 && at < data.length; zone++, at += 64) {
+        view.setBigUint64(at, 16n, true);
+        view.setBigUint64(at + 8, BigInt(zone * 16), true);
+        view.setBigUint64(at + 16, BigInt(zone * 16 + 5), true);
+        view.setUint8(at + 24, zone === 0 ? 1 : 2);
+        view.setUint8(at + 25, zone === 0 ? 0 : 2);
+      }
+      change(view);
+    },
+  });
+  return disk;
+}
+
+Deno.test("zones are reported in as many requests as that takes", async () => {
+  const disk = zonedDisk();
+  const zones = disk.client.zones!;
+  assertEquals([zones.zoneSize, zones.hostManaged, zones.mostOpen, zones.mostActive], [
+    8192,
+    true,
+    2,
+    3,
+  ]);
+  assertEquals([zones.mostAppend, zones.writeGranularity], [1024, 512]);
+  const found = await disk.during(zones.report());
+  assertEquals(found.map(({ start, pointer, type }) => [start, pointer, type]), [
+    [0, undefined, "conventional"],
+    [8192, 8192 + 2560, "sequential"],
+    [16384, 16384 + 2560, "sequential"],
+    [24576, 24576 + 2560, "sequential"],
+  ]);
+  const [one] = await disk.during(zones.report(8192 + 512, 512));
+  assertEquals([one?.start, one?.state, one?.capacity], [8192, "implicitly open", 8192]);
+});
+
+Deno.test("a report that cannot be is none (D-90)", async () => {
+  const wrong: ((view: DataView) => void)[] = [
+    (view) => view.setBigUint64(0, 0n, true),
+    (view) => view.setBigUint64(64 + 8, 7n, true),
+    (view) => view.setBigUint64(64, 17n, true),
+    (view) => view.setUint8(64 + 24, 9),
+    (view) => view.setUint8(64 + 25, 77),
+  ];
+  for (const change of wrong) {
+    const disk = zonedDisk(change);
+    await assertRejects(
+      () => disk.during(disk.client.zones!.report()),
+      RequestError,
+      "Cannot report the zones from 0 on: the device's answer was invalid",
+    );
+  }
+});
+
+Deno.test("an append tells where it went, if that can be", async () => {
+  const disk = zonedDisk();
+  const zones = disk.client.zones!;
+  assertEquals(await disk.during(zones.append(8192, new Uint8Array(512))), 8192 + 3 * 512);
+  for (const [start, length] of [[0, 0], [0, 100], [0, 2048], [100, 512], [64 * 512, 512]]) {
+    await assertRejects(() => zones.append(start!, new Uint8Array(length!)), RangeError);
+  }
+  assertEquals(disk.served.length, 1);
+  const lost = zones.append(0, new Uint8Array(512));
+  disk.pair.take();
+  disk.pair.restart();
+  const error = await assertRejects(() => lost, RequestError, "whether it was done is not known");
+  assertEquals([error.status, disk.pair.take()], [Status.unknown, []]);
+});
+
+Deno.test("zones are managed by their beginnings, and what the device says against it is told", async () => {
+  const disk = zonedDisk();
+  const zones = disk.client.zones!;
+  await disk.during(zones.open(8192));
+  await disk.during(zones.close(8192));
+  await disk.during(zones.finish(8192));
+  await disk.during(zones.reset(8192));
+  await disk.during(zones.resetAll());
+  const { zoneOpen, zoneClose, zoneFinish, zoneReset, zoneResetAll } = BlockOperation;
+  assertEquals(disk.served, [
+    [zoneOpen, 16, 0],
+    [zoneClose, 16, 0],
+    [zoneFinish, 16, 0],
+    [zoneReset, 16, 0],
+    [zoneResetAll, 0, 0],
+  ]);
+  await assertRejects(() => zones.open(512), RangeError, "multiples of 8192");
+  const full = zonedDisk(undefined, 6);
+  await assertRejects(
+    () => full.during(full.client.zones!.open(8192)),
+    RequestError,
+    "Cannot open the zone at 8192: too many zones are active",
+  );
+});
+
+Deno.test("a write to host-managed zones goes piece by piece, and none of it twice", async () => {
+  const disk = zonedDisk();
+  const write = disk.client.write(0, new Uint8Array(3 * SECTOR));
+  assertEquals(disk.pair.client.inFlight, 1);
+  disk.pair.take();
+  disk.pair.restart();
+  await assertRejects(() => write, RequestError, "started anew");
+  assertEquals(disk.pair.take(), []);
 });
 
 Deno.test("slots are the lane's, without a copy", () => {
@@ -304,10 +627,14 @@ Deno.test("slots are the lane's, without a copy", () => {
 });
 
 Deno.test("blockProperties() takes what can be, and names what cannot", () => {
-  const right: BlockProperties = { sectors: 8, blockSize: 512, readOnly: true, writeCache: false };
-  assertEquals(blockProperties({ ...right, more: 1 }), right);
+  const right = { sectors: 8, blockSize: 512, readOnly: true, writeCache: false };
+  const all = blockProperties({ ...right, more: 1 });
+  assertObjectMatch(all, right);
+  assertEquals([all.discardSectors, all.zoneSectors, all.lifetime], [0, 0, false]);
   assertEquals(blockProperties({ ...right, sectors: 0 }).sectors, 0);
-  const wrong: Record<keyof BlockProperties, unknown[]> = {
+  const wrong: Partial<Record<keyof BlockProperties, unknown[]>> = {
+    discardSectors: ["8", -1, 0.5],
+    hostManaged: [1, "yes"],
     sectors: [undefined, "8", -1, 1.5, NaN, 2 ** 53, 2 ** 45],
     blockSize: [undefined, "512", 0, 511, 1024.5, NaN, Infinity],
     readOnly: [undefined, 0, "true"],

@@ -50,14 +50,49 @@ export class BlockSlots {
    * @param sector First sector of 512 bytes.
    * @param length Bytes of the slot's data to move.
    * @param done Called once when it ends.
+   * @param once Whether doing it twice would do harm, as for appends; see {@linkcode ClientLane.submit}.
    */
-  submit(slot: number, operation: number, sector: number, length: number, done: Done): void {
+  submit(
+    slot: number,
+    operation: number,
+    sector: number,
+    length: number,
+    done: Done,
+    once = false,
+  ): void {
     const lane = this.#lane;
     lane.setWord(slot, Word.operation, operation);
     lane.setWord(slot, Word.length, length);
     lane.setWord(slot, BlockWord.sectorLow, sector % 2 ** 32);
     lane.setWord(slot, BlockWord.sectorHigh, Math.floor(sector / 2 ** 32));
-    lane.submit(slot, done);
+    lane.submit(slot, done, once);
+  }
+
+  /**
+   * Submits a request about a stretch of the disk that moves no data, for example a discard.
+   *
+   * @param sectors Length of the stretch.
+   * @param flags `UNMAP` or 0.
+   */
+  submitStretch(
+    slot: number,
+    operation: number,
+    sector: number,
+    sectors: number,
+    flags: number,
+    done: Done,
+  ): void {
+    this.#lane.setWord(slot, BlockWord.sectors, sectors);
+    this.#lane.setWord(slot, BlockWord.flags, flags);
+    this.submit(slot, operation, sector, 0, done);
+  }
+
+  /**
+   * How often the device was started anew. What was written in one count, and not flushed in the same one, may be lost,
+   * where the disk has a write cache.
+   */
+  get restarts(): number {
+    return this.#lane.restarts;
   }
 
   /** Shows what was submitted to the driver. */

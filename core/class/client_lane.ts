@@ -58,6 +58,7 @@ export class ClientLane {
   #submitted = 0;
   #shown = 0;
   #drained = 0;
+  #restarts = 0;
   #gone = false;
   #failing = false;
 
@@ -93,6 +94,11 @@ export class ClientLane {
   /** Requests that were submitted so far, ended or not. */
   get submissions(): number {
     return this.#sequence;
+  }
+
+  /** How often {@linkcode restart} was called. */
+  get restarts(): number {
+    return this.#restarts;
   }
 
   /** Which of all submissions, counted from 0, the oldest request in flight is; `Infinity` if there is none. */
@@ -226,6 +232,7 @@ export class ClientLane {
     const { submitted, completed, records } = this.#places;
     const inFlight = Array.from(this.#done.keys()).filter((slot) => this.#done[slot])
       .sort((a, b) => this.#order[a]! - this.#order[b]!);
+    this.#restarts++;
     this.#words.set(this.#records, records);
     Atomics.store(this.#words, submitted, 0);
     Atomics.store(this.#words, completed, 0);

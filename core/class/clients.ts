@@ -56,7 +56,11 @@ const MAKERS: { readonly [C in DeviceClass]: Maker<C> } = {
   entropy: (lanes) => ({ client: new EntropyClient(laneOf(lanes, "requests")), update() {} }),
 
   block(lanes, given) {
-    const client = new BlockClient(diskLane(lanes), blockProperties(given));
+    const client = new BlockClient(
+      diskLane(lanes),
+      blockProperties(given),
+      lanes.get("control"),
+    );
     return { client, update: (changed) => client.update(blockProperties(changed)) };
   },
 

@@ -20,7 +20,7 @@ export class Pair {
   readonly control: SharedArrayBuffer;
   readonly arena: SharedArrayBuffer;
   readonly client: ClientLane;
-  readonly driver: DriverLane;
+  driver: DriverLane;
   readonly words: Uint32Array<SharedArrayBuffer>;
   rung = 0;
   attending = 0;
@@ -48,6 +48,12 @@ export class Pair {
         return { [Symbol.dispose]: () => void this.attending-- };
       },
     });
+  }
+
+  /** The driver is started anew. */
+  restart(): void {
+    this.driver = new DriverLane(this.control, this.layout);
+    this.client.restart();
   }
 
   /** A slot's data as the driver sees it. */

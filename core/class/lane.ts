@@ -51,6 +51,8 @@ export const Status = {
   gone: 4,
   /** The device was started anew; whether the request was done is not known, and it must not be done twice. */
   unknown: 5,
+  /** The driver did not pass it on: it does not fit the device as it is now. */
+  refused: 6,
 } as const;
 
 /** Place of a lane's parts, in 32-bit words of control memory. */

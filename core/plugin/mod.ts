@@ -32,7 +32,6 @@ export {
   type MemoryStatistic,
   STATISTICS_BYTES,
 } from "../class/balloon.ts";
-export { BlockOperation, BlockWord } from "../class/block.ts";
 export {
   dataInOffset,
   ScsiAttribute,
@@ -43,4 +42,5 @@ export {
   ScsiWord,
 } from "../class/scsi.ts";
 export { ConsoleOperation, ConsoleWord, PortState } from "../class/console.ts";
+export { BlockOperation, BlockWord, UNMAP } from "../class/block.ts";
 export type { QueueCounters, QueueFault, Virtqueue } from "../virtqueue/virtqueue.ts";

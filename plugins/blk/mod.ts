@@ -10,20 +10,28 @@ import {
   type Config,
   definePlugin,
   type Plugin,
-  type Properties,
   Status,
 } from "@virtio/deno/plugin";
+import { isHostManaged, usable, zonesWrong } from "./limits.ts";
+import { properties } from "./properties.ts";
+import { type RequestForm, requestForms } from "./requests.ts";
+import { makeStatistics } from "./statistics.ts";
 import * as wire from "./wire.ts";
 
 const SLOTS = 128;
 const SLOT_BYTES = 65536;
 const QUEUE_SIZE = 256;
+const CONTROL_SLOTS = 4;
+const CONTROL_DEADLINE_MS = 5000;
 
 /** More queues than this do not make one thread faster. */
 const MOST_QUEUES = 4;
 
-const WANTED = wire.F_SIZE_MAX | wire.F_SEG_MAX | wire.F_RO | wire.F_BLK_SIZE | wire.F_FLUSH |
-  wire.F_MQ;
+/** What the device reads of a request besides its data: the header, and a segment where one is needed. */
+const HEAD_BYTES = wire.HEADER_BYTES + wire.SEGMENT_BYTES;
+/** What it writes: where an append went, which few requests have, and the status. */
+const TAIL_BYTES = 16;
+const TAIL_STATUS = wire.APPEND_BYTES;
 
 /** A byte that no device writes as a status: it shows whether the device wrote one at all. */
 const NO_STATUS = 0xff;
@@ -31,23 +39,20 @@ const NO_STATUS = 0xff;
 /** Positions are numbers here, and those are exact up to this many sectors: 8 PiB. */
 const MOST_SECTORS = BigInt(Number.MAX_SAFE_INTEGER) / BigInt(wire.SECTOR_BYTES);
 
-const TYPES: Readonly<Record<number, number>> = {
-  [BlockOperation.read]: wire.T_IN,
-  [BlockOperation.write]: wire.T_OUT,
-  [BlockOperation.flush]: wire.T_FLUSH,
-  [BlockOperation.identify]: wire.T_GET_ID,
-};
-
 /** The driver. */
 const blk: Plugin = definePlugin({
   plan({ features: offered, config, queues: present }) {
-    const features = offered & WANTED;
     if (config.length < wire.CONFIG_CAPACITY + 8) {
       return { decline: `its configuration of ${config.length} bytes has no room for a capacity` };
     }
     const capacity = config.u64(wire.CONFIG_CAPACITY);
     if (capacity > MOST_SECTORS) {
       return { decline: `its capacity of ${capacity} sectors cannot be true` };
+    }
+    const features = usable(offered, config);
+    if (isHostManaged(offered, config) && !(features & wire.F_ZONED)) {
+      // Whoever cannot make use of such zones must not use the disk (5.2.5).
+      return { decline: `its zones cannot be true: ${zonesWrong(offered, config)}` };
     }
     const largest = features & wire.F_SIZE_MAX ? config.u32(wire.CONFIG_SIZE_MAX) : SLOT_BYTES;
     if (largest < wire.SECTOR_BYTES) {
@@ -59,86 +64,178 @@ const blk: Plugin = definePlugin({
     const slotBytes = Math.min(SLOT_BYTES, pages, largest - largest % wire.SECTOR_BYTES);
     return {
       features,
-      // A request is header, data, status.
+      // A request is header, data or segment, status.
       queues: Object.fromEntries(
         Array.from(
           { length: queueCount(features, config, present) },
           (_, index) => [`requests${index}`, { index, size: QUEUE_SIZE, buffers: 3 }],
         ),
       ),
-      lanes: { requests: { slots: SLOTS, slotBytes } },
-      buffers: { headers: SLOTS * wire.HEADER_BYTES, statuses: SLOTS * wire.STATUS_BYTES },
-      properties: properties(features, config),
+      lanes: {
+        requests: { slots: SLOTS, slotBytes },
+        control: { slots: CONTROL_SLOTS, slotBytes: 8, deadline: CONTROL_DEADLINE_MS },
+      },
+      buffers: { heads: SLOTS * HEAD_BYTES, tails: SLOTS * TAIL_BYTES },
+      // The field with the mode of the cache must not be read yet (5.2.5).
+      properties: properties(features, config, (features & wire.F_FLUSH) !== 0n),
     };
   },
 
-  start(
-    { features, queues, lanes: { requests: lane }, buffers: { headers, statuses } },
-  ) {
-    const header = new Uint32Array(
-      headers.bytes.buffer,
-      headers.offset,
-      SLOTS * wire.HEADER_BYTES / 4,
-    );
-    const status = statuses.bytes;
+  start(device) {
+    const { features, queues, lanes: { requests: lane, control }, buffers: { heads, tails } } =
+      device;
+    const head = new Uint32Array(heads.bytes.buffer, heads.offset, SLOTS * HEAD_BYTES / 4);
+    const tail = new Uint32Array(tails.bytes.buffer, tails.offset, SLOTS * TAIL_BYTES / 4);
+    const status = tails.bytes;
     const all = Object.values(queues);
+    const forms = requestForms(features);
     const flushes = (features & wire.F_FLUSH) !== 0n;
+    const switches = (features & wire.F_CONFIG_WCE) !== 0n;
+    const zoned = (features & wire.F_ZONED) !== 0n;
+    const readOnly = (features & wire.F_RO) !== 0n;
+    const statistics = makeStatistics();
+    let config = device.config;
+    let sectors = 0;
+    let writeCache = flushes;
+
+    /** What holds now; with {@linkcode wire.F_CONFIG_WCE} the device says how it caches, else as it must be (5.2.5.1). */
+    function learn(now: Config) {
+      config = now;
+      sectors = Number(config.u64(wire.CONFIG_CAPACITY));
+      if (switches) writeCache = config.u8(wire.CONFIG_WRITEBACK) === 1;
+      return properties(features, config, writeCache);
+    }
 
     function provide(slot: number): boolean {
       const operation = lane.word(slot, BlockWord.operation);
-      const type = TYPES[operation];
-      if (type === undefined) {
-        lane.complete(slot, Status.unsupported, 0);
-        return true;
-      }
-      if (type === wire.T_FLUSH && !flushes) {
+      const form = forms[operation];
+      if (form === undefined) {
         // Without the feature there is no cache to flush (5.2.5.1).
-        lane.complete(slot, Status.ok, 0);
+        const nothing = operation === BlockOperation.flush;
+        lane.complete(slot, nothing ? Status.ok : Status.unsupported, 0);
         return true;
       }
-      const length = dataLength(slot, type);
-      const at = slot * wire.HEADER_BYTES / 4;
-      const positioned = type === wire.T_IN || type === wire.T_OUT;
-      header[at] = type;
-      header[at + 2] = positioned ? lane.word(slot, BlockWord.sectorLow) : 0;
-      header[at + 3] = positioned ? lane.word(slot, BlockWord.sectorHigh) : 0;
-      status[slot] = NO_STATUS;
+      const length = dataLength(slot, operation);
+      if (!fits(slot, operation, form, length)) {
+        statistics.refuse();
+        lane.complete(slot, Status.refused, 0);
+        return true;
+      }
+      const at = slot * HEAD_BYTES / 4;
+      head[at] = form.type;
+      head[at + 2] = form.placed ? lane.word(slot, BlockWord.sectorLow) : 0;
+      head[at + 3] = form.placed ? lane.word(slot, BlockWord.sectorHigh) : 0;
+      status[slot * TAIL_BYTES + TAIL_STATUS] = NO_STATUS;
 
       // Requests have no order among themselves, so any queue will do.
       const requests = all[slot % all.length]!;
+      const place = heads.offset + slot * HEAD_BYTES;
       requests.begin(slot);
-      requests.readable(headers.offset + slot * wire.HEADER_BYTES, wire.HEADER_BYTES);
-      if (type === wire.T_OUT) requests.readable(lane.offset(slot), length);
-      else if (length > 0) requests.writable(lane.offset(slot), length);
-      requests.writable(statuses.offset + slot, wire.STATUS_BYTES);
+      requests.readable(place, wire.HEADER_BYTES);
+      if (form.carries === "output") requests.readable(lane.offset(slot), length);
+      else if (form.carries === "input") requests.writable(lane.offset(slot), length);
+      else if (form.carries === "segment") {
+        head[at + 4] = lane.word(slot, BlockWord.sectorLow);
+        head[at + 5] = lane.word(slot, BlockWord.sectorHigh);
+        head[at + 6] = lane.word(slot, BlockWord.sectors);
+        head[at + 7] = lane.word(slot, BlockWord.flags);
+        requests.readable(place + wire.HEADER_BYTES, wire.SEGMENT_BYTES);
+      }
+      const end = tails.offset + slot * TAIL_BYTES;
+      if (operation === BlockOperation.zoneAppend) {
+        requests.writable(end, wire.APPEND_BYTES + wire.STATUS_BYTES);
+      } else requests.writable(end + TAIL_STATUS, wire.STATUS_BYTES);
       return requests.commit();
     }
 
-    function dataLength(slot: number, type: number): number {
-      if (type === wire.T_FLUSH) return 0;
-      if (type === wire.T_GET_ID) return wire.ID_BYTES;
-      return Math.min(lane.word(slot, BlockWord.length), lane.slotBytes);
+    function dataLength(slot: number, operation: number): number {
+      switch (operation) {
+        case BlockOperation.read:
+        case BlockOperation.write:
+        case BlockOperation.zoneAppend:
+        case BlockOperation.zoneReport:
+          return Math.min(lane.word(slot, BlockWord.length), lane.slotBytes);
+        case BlockOperation.identify:
+          return wire.ID_BYTES;
+        case BlockOperation.lifetime:
+          return wire.LIFETIME_BYTES;
+        default:
+          return 0;
+      }
+    }
+
+    /** Whether the device is large enough and takes writes: it may have changed since the client asked (5.2.6.1). */
+    function fits(slot: number, operation: number, form: RequestForm, length: number): boolean {
+      if (form.changes && readOnly) return false;
+      let count = 0;
+      if (form.carries === "segment") {
+        count = lane.word(slot, BlockWord.sectors);
+        if (count === 0) return false;
+      } else if (
+        operation === BlockOperation.read || operation === BlockOperation.write ||
+        operation === BlockOperation.zoneAppend
+      ) {
+        count = length / wire.SECTOR_BYTES;
+        if (count === 0 || count !== Math.floor(count)) return false;
+      } else if (operation === BlockOperation.zoneReport) {
+        if (length < wire.REPORT_BYTES + wire.ZONE_BYTES) return false;
+      } else if (!form.placed) return true;
+      const sector = lane.word(slot, BlockWord.sectorHigh) * 2 ** 32 +
+        lane.word(slot, BlockWord.sectorLow);
+      return sector + count <= sectors;
     }
 
     function collect(slot: number, written: number): void {
       const operation = lane.word(slot, BlockWord.operation);
-      const length = dataLength(slot, TYPES[operation]!);
-      let result = outcome(status[slot]!);
-      // A read that did not fill its buffer up to the status byte is none (5.2.6).
-      const reads = operation === BlockOperation.read || operation === BlockOperation.identify;
-      if (result === Status.ok && reads && written < length + wire.STATUS_BYTES) {
-        result = Status.invalid;
+      const form = forms[operation]!;
+      let length = dataLength(slot, operation);
+      const answer = status[slot * TAIL_BYTES + TAIL_STATUS]!;
+      let result = outcome(answer, zoned);
+      if (result === Status.ok) {
+        if (operation === BlockOperation.zoneReport) {
+          length = Math.min(length, Math.max(0, written - wire.STATUS_BYTES));
+        } else if (form.carries === "input" && written < length + wire.STATUS_BYTES) {
+          // A read that did not fill its buffer up to the status byte is none (5.2.6).
+          result = Status.invalid;
+        } else if (operation === BlockOperation.zoneAppend) {
+          if (written < wire.APPEND_BYTES + wire.STATUS_BYTES) result = Status.invalid;
+          lane.setWord(slot, BlockWord.sectorLow, tail[slot * TAIL_BYTES / 4]!);
+          lane.setWord(slot, BlockWord.sectorHigh, tail[slot * TAIL_BYTES / 4 + 1]!);
+        }
       }
+      const moved = form.carries === "segment"
+        ? lane.word(slot, BlockWord.sectors)
+        : length / wire.SECTOR_BYTES;
+      statistics.count(operation, result, moved);
+      lane.setWord(slot, BlockWord.answer, answer);
       lane.complete(slot, result, length);
     }
 
+    function switchOver(slot: number): boolean {
+      const operation = control.word(slot, BlockWord.operation);
+      const mode = control.word(slot, BlockWord.sectors);
+      if (operation !== BlockOperation.setWriteCache || !switches || mode > 1) {
+        control.complete(slot, Status.unsupported, 0);
+        return true;
+      }
+      device.writeConfig("writeback", mode);
+      writeCache = mode === 1;
+      device.setProperties(properties(features, config, writeCache));
+      control.complete(slot, Status.ok, 0);
+      return true;
+    }
+
+    const first = learn(config);
+    if (writeCache !== flushes) device.setProperties(first);
     return {
       queueReset: (_, slots) => slots.forEach(provide),
       rung() {
         for (let i = 0; i < all.length; i++) all[i]!.drain(collect);
+        control.take(switchOver);
         lane.take(provide);
       },
-      configured: (config) => properties(features, config),
+      configured: learn,
+      statistics: statistics.read,
     };
   },
 });
@@ -150,27 +247,13 @@ function queueCount(features: bigint, config: Config, present: readonly number[]
   return Math.max(1, Math.min(said, there, MOST_QUEUES));
 }
 
-function properties(features: bigint, config: Config): Properties {
-  return {
-    sectors: Number(config.u64(wire.CONFIG_CAPACITY)),
-    blockSize: blockSize(features, config),
-    readOnly: (features & wire.F_RO) !== 0n,
-    writeCache: (features & wire.F_FLUSH) !== 0n,
-  };
-}
-
-/** What the device says of its blocks, if that can be true; it is advice only. */
-function blockSize(features: bigint, config: Config): number {
-  const size = config.u32(wire.CONFIG_BLK_SIZE);
-  const plausible = size >= wire.SECTOR_BYTES && size <= 2 ** 20 && (size & size - 1) === 0;
-  return features & wire.F_BLK_SIZE && plausible ? size : wire.SECTOR_BYTES;
-}
-
-function outcome(status: number): number {
+function outcome(status: number, zoned: boolean): number {
   if (status === wire.S_OK) return Status.ok;
-  if (status === wire.S_IOERR) return Status.failed;
   if (status === wire.S_UNSUPP) return Status.unsupported;
-  return Status.invalid;
+  const last = zoned ? wire.S_ZONE_ACTIVE_RESOURCE : wire.S_IOERR;
+  return status === wire.S_IOERR || status > wire.S_UNSUPP && status <= last
+    ? Status.failed
+    : Status.invalid;
 }
 
 export default blk;

@@ -7,7 +7,9 @@ import {
   type Device,
   type Offer,
   type Plan,
+  type Properties,
   Status,
+  UNMAP,
   type Virtqueue,
 } from "@virtio/deno/plugin";
 import { ask } from "@virtio/deno/simulation";
@@ -70,7 +72,8 @@ Deno.test("the plan takes nothing that was not offered, and nothing that the dri
     const taken = plan({ features: 1n << i }).features ?? 0n;
     assert(taken === 0n || taken === 1n << i);
   }
-  const unknown = wire.F_ZONED | wire.F_SECURE_ERASE | wire.F_LIFETIME | 1n << 60n;
+  // BARRIER and SCSI are of the past; bit 60 is of the future.
+  const unknown = 1n | 1n << 7n | 1n << 60n;
   assertEquals(plan({ features: unknown | wire.F_FLUSH }).features, wire.F_FLUSH);
 });
 
@@ -100,8 +103,11 @@ Deno.test("a disk without any queue is not planned without one (D-32)", () => {
 Deno.test("the plan has what one request needs", () => {
   const { queues, lanes, buffers } = plan({});
   assertEquals(queues, { requests0: { index: 0, size: 256, buffers: 3 } });
-  assertEquals(lanes, { requests: { slots: 128, slotBytes: 65536 } });
-  assertEquals(buffers, { headers: 128 * 16, statuses: 128 });
+  assertEquals(lanes, {
+    requests: { slots: 128, slotBytes: 65536 },
+    control: { slots: 4, slotBytes: 8, deadline: 5000 },
+  });
+  assertEquals(buffers, { heads: 128 * 32, tails: 128 * 16 });
 });
 
 for (
@@ -156,9 +162,15 @@ Deno.test("the features say whether a disk takes writes and caches them", () => 
 
 const SLOTS = 128;
 const SLOT_BYTES = 65536;
-const HEADERS = 0;
-const STATUSES = 4096;
+const HEADS = 0;
+const TAILS = 4096;
 const DATA = 8192;
+
+/** What a request about a stretch of the disk has. */
+interface More {
+  readonly sectors?: number;
+  readonly flags?: number;
+}
 
 /** A driver whose queue ends at a model: each request is answered when the test says so. */
 class Bench {
@@ -172,6 +184,10 @@ class Bench {
   #submitted: number[] = [];
   #building = { cookie: 0, readable: [] as number[][], writable: [] as number[][] };
   #waiting: { cookie: number; readable: number[][]; writable: number[][] }[] = [];
+
+  readonly written: unknown[][] = [];
+  readonly properties: Properties[] = [];
+  readonly #control: number[][] = [];
 
   constructor(features = wire.F_FLUSH, options: Partial<DiskOptions> = {}) {
     this.model = new DiskModel({ capacity: 1 << 20, serial: "SERIAL", ...options });
@@ -191,24 +207,55 @@ class Bench {
       slotBytes: SLOT_BYTES,
       offset: (slot: number) => DATA + slot * SLOT_BYTES,
       word: (slot: number, word: number) => this.words.get(slot)?.[word] ?? 0,
+      setWord: (slot: number, word: number, value: number) => {
+        this.words.get(slot)![word] = value;
+      },
       take: (start: (slot: number) => boolean) => {
         while (this.#submitted.length > 0 && start(this.#submitted[0]!)) this.#submitted.shift();
       },
       complete: (...end: number[]) => void this.completed.push(end),
     };
+    const control = {
+      word: (slot: number, word: number) => this.#control[slot]?.[word] ?? 0,
+      take: (start: (slot: number) => boolean) => {
+        for (const slot of this.#control.keys()) start(slot);
+      },
+      complete: (...end: number[]) => {
+        this.#control.length = 0;
+        this.completed.push(end);
+      },
+    };
+    const view = new DataView(this.model.config.buffer);
     this.driver = blk.start({
       features,
       queues: { requests0: queue as unknown as Virtqueue },
-      lanes: { requests: lane },
-      buffers: { headers: buffer(HEADERS, SLOTS * 16), statuses: buffer(STATUSES, SLOTS) },
+      lanes: { requests: lane, control },
+      buffers: { heads: buffer(HEADS, SLOTS * 32), tails: buffer(TAILS, SLOTS * 16) },
+      config: config((copy) => {
+        for (let i = 0; i < view.byteLength; i++) copy.setUint8(i, view.getUint8(i));
+      }),
+      writeConfig: (...write: unknown[]) => void this.written.push(write),
+      setProperties: (properties: Properties) => void this.properties.push(properties),
     } as unknown as Device<string, string, string>);
+  }
+
+  /** A request to switch the cache, to its end. */
+  control(operation: number, sectors: number): number[] {
+    const words: number[] = [];
+    words[BlockWord.operation] = operation;
+    words[BlockWord.sectors] = sectors;
+    this.#control[0] = words;
+    this.driver.rung();
+    return this.completed.pop()!;
   }
 
   /** Changes what the model has answered: status and bytes written. */
   lie: (status: number, written: number) => [number, number] = (...truth) => truth;
 
-  submit(slot: number, operation: number, sector = 0, length = 0): void {
+  submit(slot: number, operation: number, sector = 0, length = 0, more: More = {}): void {
     const words: number[] = [];
+    words[BlockWord.sectors] = more.sectors ?? 0;
+    words[BlockWord.flags] = more.flags ?? 0;
     words[BlockWord.operation] = operation;
     words[BlockWord.length] = length;
     words[BlockWord.sectorLow] = sector % 2 ** 32;
@@ -218,8 +265,8 @@ class Bench {
   }
 
   /** One request to its end. */
-  run(operation: number, sector = 0, length = 0): number[] {
-    this.submit(1, operation, sector, length);
+  run(operation: number, sector = 0, length = 0, more: More = {}): number[] {
+    this.submit(1, operation, sector, length, more);
     this.driver.rung();
     this.driver.rung();
     return this.completed.pop()!;
@@ -244,7 +291,8 @@ class Bench {
         this.memory.set(answer.bytes.subarray(done, done + length!), at);
         done += length!;
       }
-      this.memory[STATUSES + cookie] = status;
+      const [at, length] = writable.at(-1)!;
+      this.memory[at! + length! - 1] = status;
       collect(cookie, written);
     }
   }
@@ -277,9 +325,17 @@ Deno.test("the driver asks for the identity", () => {
   assertEquals(new TextDecoder().decode(bench.data.subarray(0, 7)), "SERIAL\0");
 });
 
-Deno.test("operations that the driver does not know are unsupported", () => {
-  for (const operation of [4, 99, 2 ** 32 - 1]) {
+Deno.test("operations that the driver does not know, or the device, are unsupported", () => {
+  for (const operation of [BlockOperation.setWriteCache, 99, 2 ** 32 - 1]) {
     assertEquals(new Bench().run(operation), [1, Status.unsupported, 0]);
+  }
+  const { discard, writeZeroes, secureErase, lifetime, zoneReport, zoneAppend } = BlockOperation;
+  for (
+    const operation of [discard, writeZeroes, secureErase, lifetime, zoneReport, zoneAppend]
+  ) {
+    const bench = new Bench(wire.F_FLUSH);
+    assertEquals(bench.run(operation, 0, 512, { sectors: 1 }), [1, Status.unsupported, 0]);
+    assertEquals(bench.types, []);
   }
 });
 
@@ -289,7 +345,11 @@ Deno.test("a request moves no more than a slot holds", () => {
 
 Deno.test("positions are 64 bits wide", () => {
   const sectors: number[] = [];
-  const bench = new Bench(0n, { fail: (_, sector) => void sectors.push(sector) });
+  const options = {
+    capacity: 2 ** 44,
+    fail: (_: number, sector: number) => void sectors.push(sector),
+  };
+  const bench = new Bench(0n, options);
   bench.run(read, 2 ** 33 + 5, 512);
   assertEquals(sectors, [2 ** 33 + 5]);
 });
@@ -334,13 +394,240 @@ Deno.test("what finds no room is tried again", () => {
   assertEquals(bench.completed.map(([slot]) => slot), [0, 1, 2]);
 });
 
+const ALL = wire.F_FLUSH | wire.F_DISCARD | wire.F_WRITE_ZEROES | wire.F_SECURE_ERASE |
+  wire.F_LIFETIME | wire.F_CONFIG_WCE;
+
+Deno.test("stretches of the disk are discarded, zeroed and erased #blk:DISCARD #blk:WRITE_ZEROES #blk:SECURE_ERASE", () => {
+  const { discard, writeZeroes, secureErase } = BlockOperation;
+  const bench = new Bench(ALL, { eraseAlignment: 8 });
+  bench.data.fill(7, 0, 32 * 512);
+  for (
+    const [operation, sector, flags] of [[discard, 0, 0], [writeZeroes, 8, UNMAP], [
+      secureErase,
+      16,
+      0,
+    ]] as const
+  ) {
+    bench.data.fill(7, 0, 32 * 512);
+    assertEquals(bench.run(write, 0, 32 * 512), [1, Status.ok, 32 * 512]);
+    assertEquals(bench.run(operation, sector, 0, { sectors: 8, flags }), [1, Status.ok, 0]);
+    assertEquals(bench.run(read, 0, 32 * 512), [1, Status.ok, 32 * 512]);
+    const zeroes = [...bench.data.subarray(0, 32 * 512)].flatMap((byte, i) => byte ? [] : [i]);
+    assertEquals([zeroes.length, zeroes[0]], [8 * 512, sector * 512]);
+  }
+  assertEquals(bench.driver.statistics?.().discard_sectors, 8);
+});
+
+Deno.test("what the device refuses of a stretch fails #blk:DISCARD", () => {
+  const bench = new Bench(ALL);
+  const { discard } = BlockOperation;
+  assertEquals(bench.run(discard, 0, 0, { sectors: 8, flags: 1 })[1], Status.unsupported);
+});
+
+Deno.test("the wear of the storage is asked for #blk:LIFETIME", () => {
+  const bench = new Bench(ALL, { lifetime: [1, 2, 3] });
+  assertEquals(bench.run(BlockOperation.lifetime), [1, Status.ok, 6]);
+  assertEquals([...bench.data.subarray(0, 6)], [1, 0, 2, 0, 3, 0]);
+  bench.lie = (status) => [status, 3];
+  assertEquals(bench.run(BlockOperation.lifetime)[1], Status.invalid);
+});
+
+Deno.test("what does not fit the device never reaches it #blk:RO", () => {
+  const { discard, zoneAppend, zoneReset } = BlockOperation;
+  const bench = new Bench(ALL | wire.F_ZONED);
+  const sectors = (1 << 20) / 512;
+  const wrong: [number, number, number, More?][] = [
+    [read, sectors, 512],
+    [write, sectors - 1, 1024],
+    [read, 0, 0],
+    [read, 0, 513],
+    [write, 2 ** 33, 512],
+    [discard, sectors - 1, 0, { sectors: 2 }],
+    [discard, 0, 0, { sectors: 0 }],
+    [zoneReset, sectors + 1, 0],
+    [BlockOperation.zoneReport, 0, 64],
+  ];
+  for (const [operation, sector, length, more] of wrong) {
+    assertEquals(bench.run(operation, sector, length, more), [1, Status.refused, 0]);
+  }
+  const readOnly = new Bench(ALL | wire.F_RO | wire.F_ZONED);
+  for (const operation of [write, discard, zoneAppend, zoneReset]) {
+    const end = readOnly.run(operation, 0, 512, { sectors: 1 });
+    assertEquals(end, [1, Status.refused, 0]);
+  }
+  assertEquals(readOnly.run(read, 0, 512)[1], Status.ok);
+  assertEquals([...bench.types, ...readOnly.types], [wire.T_IN]);
+  assertEquals(bench.driver.statistics?.().refused, wrong.length);
+});
+
+Deno.test("after a shrink, what was cut off is not asked for (D-89) #blk:D-89", () => {
+  const bench = new Bench();
+  bench.driver.configured?.(offer({ capacity: 8n }).config);
+  assertEquals(bench.run(read, 7, 512)[1], Status.ok);
+  assertEquals(bench.run(read, 7, 1024)[1], Status.refused);
+});
+
+const ZONES = { zones: { size: 65536, conventional: 1 } };
+
+Deno.test("zones are reported, appended to and managed #blk:ZONED", () => {
+  const { zoneReport, zoneOpen, zoneClose, zoneFinish, zoneReset, zoneResetAll, zoneAppend } =
+    BlockOperation;
+  const bench = new Bench(ALL | wire.F_ZONED, ZONES);
+  const state = (zone: number) => {
+    const [, status, length] = bench.run(zoneReport, 0, 64 + 64 * 4);
+    assertEquals([status, length], [Status.ok, 64 + 64 * 4]);
+    return bench.data[64 + zone * 64 + wire.ZONE_STATE];
+  };
+  const answer = () => bench.words.get(1)![BlockWord.answer];
+  assertEquals([state(0), state(1)], [wire.ZONE_NO_POINTER, wire.ZONE_EMPTY]);
+  assertEquals(bench.run(zoneAppend, 128, 1024), [1, Status.ok, 1024]);
+  assertEquals(bench.words.get(1)![BlockWord.sectorLow], 128);
+  assertEquals(bench.run(zoneAppend, 128, 512), [1, Status.ok, 512]);
+  assertEquals(bench.words.get(1)![BlockWord.sectorLow], 130);
+  assertEquals(bench.run(write, 140, 512)[1], Status.failed);
+  assertEquals(answer(), wire.S_ZONE_UNALIGNED_WP);
+  for (
+    const [operation, expected] of [
+      [zoneOpen, wire.ZONE_EXPLICITLY_OPEN],
+      [zoneClose, wire.ZONE_CLOSED],
+      [zoneFinish, wire.ZONE_FULL],
+      [zoneReset, wire.ZONE_EMPTY],
+    ] as const
+  ) {
+    assertEquals(bench.run(operation, 128)[1], Status.ok);
+    assertEquals(state(1), expected);
+  }
+  assertEquals(bench.run(zoneFinish, 0)[1], Status.failed);
+  assertEquals(answer(), wire.S_ZONE_INVALID_CMD);
+  bench.run(zoneFinish, 256);
+  assertEquals(bench.run(zoneResetAll)[1], Status.ok);
+  assertEquals(state(2), wire.ZONE_EMPTY);
+  bench.lie = (status) => [status, 1];
+  assertEquals(bench.run(zoneAppend, 128, 512)[1], Status.invalid);
+});
+
+/** A configuration with these fields, each of 32 bits. */
+function limits(fields: Readonly<Record<number, number>>, features: bigint, model = 0): Offer {
+  return {
+    features,
+    queues: [256],
+    config: config((view) => {
+      view.setBigUint64(wire.CONFIG_CAPACITY, 100n, true);
+      for (const [at, value] of Object.entries(fields)) view.setUint32(Number(at), value, true);
+      view.setUint8(wire.CONFIG_ZONE_MODEL, model);
+    }),
+  };
+}
+
+function accepted(offer: Offer): bigint | string {
+  const answer = blk.plan(offer);
+  return "decline" in answer ? answer.decline : answer.features ?? 0n;
+}
+
+Deno.test("a feature whose limits are 0 is not accepted (D-90) #blk:D-90", () => {
+  const features = wire.F_DISCARD | wire.F_WRITE_ZEROES | wire.F_SECURE_ERASE;
+  const fields = [36, 40, 48, 52, 60, 64, 68];
+  const good = Object.fromEntries(fields.map((at) => [at, 8]));
+  assertEquals(accepted(limits(good, features)), features);
+  for (
+    const [feature, own] of [
+      [wire.F_DISCARD, [36, 40]],
+      [wire.F_WRITE_ZEROES, [48, 52]],
+      [wire.F_SECURE_ERASE, [60, 64, 68]],
+    ] as const
+  ) {
+    for (const at of own) {
+      assertEquals(accepted(limits({ ...good, [at]: 0 }, features)), features & ~feature);
+    }
+  }
+});
+
+Deno.test("zones that cannot be are not used, and a disk that needs them is declined (D-90) #blk:D-90 #blk:ZONED", () => {
+  const good = { 72: 128, 76: 4, 80: 8, 84: 64, 88: 4096 };
+  const wrong: (readonly [number, number])[] = [
+    [72, 0],
+    [72, 100],
+    [84, 0],
+    [88, 0],
+    [88, 513],
+    [84, 7],
+    [76, 9],
+  ];
+  assertEquals(accepted(limits(good, wire.F_ZONED, wire.ZONED_HM)), wire.F_ZONED);
+  assertEquals(accepted(limits(good, wire.F_ZONED, wire.ZONED_HA)), wire.F_ZONED);
+  assertEquals(accepted(limits(good, wire.F_ZONED, wire.ZONED_NONE)), 0n);
+  assertEquals(accepted(limits(good, wire.F_ZONED, 7)), 0n);
+  for (const [at, value] of wrong) {
+    const fields = { ...good, [at]: value };
+    assertEquals(accepted(limits(fields, wire.F_ZONED, wire.ZONED_HA)), 0n);
+    const answer = accepted(limits(fields, wire.F_ZONED, wire.ZONED_HM));
+    assert(String(answer).startsWith("its zones cannot be true: "), String(answer));
+  }
+  // A disk of such zones frees storage by resetting them.
+  const both = limits({ ...good, 36: 8, 40: 8 }, wire.F_ZONED | wire.F_DISCARD, wire.ZONED_HM);
+  assertEquals(accepted(both), wire.F_ZONED);
+});
+
+Deno.test("the cache is as the device says, and is switched #blk:CONFIG_WCE #blk:writeback", () => {
+  const bench = new Bench(ALL);
+  assertEquals([bench.properties, bench.written], [[], []]);
+  const { setWriteCache } = BlockOperation;
+  assertEquals(bench.control(setWriteCache, 0), [0, Status.ok, 0]);
+  assertEquals(bench.written, [["writeback", 0]]);
+  assertEquals(bench.properties.map(({ writeCache }) => writeCache), [false]);
+  assertEquals(bench.control(setWriteCache, 1)[1], Status.ok);
+  assertEquals(bench.properties.map(({ writeCache }) => writeCache), [false, true]);
+  assertEquals(bench.control(setWriteCache, 2)[1], Status.unsupported);
+  assertEquals(bench.control(read, 0)[1], Status.unsupported);
+  const fixed = new Bench(wire.F_FLUSH);
+  assertEquals(fixed.control(setWriteCache, 0)[1], Status.unsupported);
+  assertEquals(fixed.written, []);
+});
+
+Deno.test("topology and geometry are told where they were agreed #blk:TOPOLOGY #blk:GEOMETRY", () => {
+  const described = (features: bigint) => {
+    const answer = blk.plan({
+      features,
+      queues: [256],
+      config: config((view) => {
+        view.setUint16(wire.CONFIG_GEOMETRY, 1000, true);
+        view.setUint8(wire.CONFIG_GEOMETRY + 2, 16);
+        view.setUint8(wire.CONFIG_GEOMETRY + 3, 63);
+        view.setUint8(wire.CONFIG_PHYSICAL_BLOCK_EXP, 3);
+        view.setUint8(wire.CONFIG_ALIGNMENT_OFFSET, 1);
+        view.setUint16(wire.CONFIG_MIN_IO_SIZE, 8, true);
+        view.setUint32(wire.CONFIG_OPT_IO_SIZE, 128, true);
+      }),
+    });
+    assert(!("decline" in answer));
+    return answer.properties!;
+  };
+  const all = described(wire.F_TOPOLOGY | wire.F_GEOMETRY);
+  assertEquals(
+    [all.physicalBlockSize, all.alignmentOffset, all.minimumTransfer, all.bestTransfer],
+    [4096, 512, 4096, 65536],
+  );
+  assertEquals([all.cylinders, all.heads, all.sectorsPerTrack], [1000, 16, 63]);
+  const none = described(0n);
+  assertEquals([none.physicalBlockSize, none.cylinders], [undefined, undefined]);
+});
+
+Deno.test("requests are counted under Linux's names #blk:statistics", () => {
+  const bench = new Bench(wire.F_FLUSH, { fail: (_, sector) => sector === 3 ? 1 : undefined });
+  bench.run(write, 0, 1024);
+  bench.run(read, 0, 512);
+  bench.run(read, 3, 512);
+  bench.run(flush);
+  bench.run(identify);
+  const { read_ios, read_sectors, write_ios, write_sectors, flush_ios, other_ios, io_errors } =
+    bench.driver.statistics!();
+  assertEquals([read_ios, read_sectors, write_ios, write_sectors], [2, 1, 1, 2]);
+  assertEquals([flush_ios, other_ios, io_errors], [1, 1, 1]);
+});
+
 Deno.test("a changed configuration is passed on", () => {
   const { driver } = new Bench(wire.F_FLUSH | wire.F_BLK_SIZE);
   const changed = offer({ capacity: 7n, blkSize: 4096 }).config;
-  assertEquals(driver.configured?.(changed), {
-    sectors: 7,
-    blockSize: 4096,
-    readOnly: false,
-    writeCache: true,
-  });
+  const { sectors, blockSize, readOnly, writeCache } = driver.configured?.(changed) ?? {};
+  assertEquals([sectors, blockSize, readOnly, writeCache], [7, 4096, false, true]);
 });

@@ -11,6 +11,9 @@ import {
   SparseMemory,
 } from "@virtio/deno/simulation";
 import * as wire from "./wire.ts";
+import { type ZoneOptions, ZoneTable } from "./zone_table.ts";
+
+export type { ZoneOptions };
 
 /** What a disk is like. */
 export interface DiskOptions {
@@ -26,14 +29,26 @@ export interface DiskOptions {
   readonly requestQueues?: number;
   /** Entries of each queue; 128 if absent. */
   readonly queueSize?: number;
+  /** Sectors by which it erases beyond recovery; it does not if absent. */
+  readonly eraseAlignment?: number;
+  /** The wear that it tells: state before the end of life, estimates for types A and B; it tells none if absent. */
+  readonly lifetime?: readonly [number, number, number];
+  /** The zones that it is made of; none if absent. */
+  readonly zones?: ZoneOptions;
+  /** Whether a reset loses what was written to the cache and not flushed; false if absent. */
+  readonly forgetful?: boolean;
+  /** Features that it does not offer, of those that any disk has. */
+  readonly lacks?: bigint;
   /**
    * For tests: the status to answer a request with instead of serving it, for example {@linkcode wire.S_IOERR} for
    * a bad sector, or 0xff, which no device may answer (D-85). Undefined to serve it.
    */
   readonly fail?: (type: number, sector: number) => number | undefined;
+  /** For tests: how many bytes to say were written, instead of the truth (D-86). */
+  readonly claim?: (type: number, written: number) => number;
 }
 
-/** Most sectors in one segment of a discard or write-zeroes, and most segments in one. */
+/** Most sectors in one segment of a discard and its like, and most segments in one. */
 const MOST_SECTORS = 1 << 22;
 const MOST_SEGMENTS = 16;
 
@@ -55,20 +70,23 @@ export class DiskModel implements DeviceModel {
   readonly #segment = new Uint8Array(wire.SEGMENT_BYTES);
   readonly #segmentView = new DataView(this.#segment.buffer);
   readonly #status = new Uint8Array(wire.STATUS_BYTES);
+  readonly #append = new Uint8Array(wire.APPEND_BYTES);
+  readonly #zones: ZoneTable | undefined;
+  /** What stood where something was written that a reset would lose, the latest last. */
+  readonly #before: { readonly position: number; readonly bytes: Uint8Array }[] = [];
   #sectors = 0;
   #device: DeviceHandle | undefined;
 
   /**
    * Makes an empty disk.
    *
-   * @throws {RangeError} If the capacity is not a multiple of 512.
+   * @throws {RangeError} If the capacity is not a multiple of 512, or of a zone.
    */
   constructor(options: DiskOptions) {
     this.#options = options;
-    const { serial = "", readOnly, blockSize = 512, requestQueues = 1, queueSize = 128 } = options;
-    this.features = wire.F_SEG_MAX | wire.F_BLK_SIZE | wire.F_FLUSH | wire.F_TOPOLOGY |
-      wire.F_CONFIG_WCE | wire.F_DISCARD | wire.F_WRITE_ZEROES |
-      (readOnly ? wire.F_RO : 0n) | (requestQueues > 1 ? wire.F_MQ : 0n);
+    const { serial = "", blockSize = 512, requestQueues = 1, queueSize = 128 } = options;
+    this.#zones = options.zones && new ZoneTable(options.capacity, options.zones);
+    this.features = this.#offer();
     this.queues = Array.from({ length: requestQueues }, () => queueSize);
     new TextEncoder().encodeInto(serial, this.#name);
 
@@ -88,6 +106,23 @@ export class DiskModel implements DeviceModel {
     view.setUint32(wire.CONFIG_MAX_WRITE_ZEROES_SECTORS, MOST_SECTORS, true);
     view.setUint32(wire.CONFIG_MAX_WRITE_ZEROES_SEG, MOST_SEGMENTS, true);
     view.setUint8(wire.CONFIG_WRITE_ZEROES_MAY_UNMAP, 1);
+    if (options.eraseAlignment !== undefined) {
+      view.setUint32(wire.CONFIG_MAX_SECURE_ERASE_SECTORS, MOST_SECTORS, true);
+      view.setUint32(wire.CONFIG_MAX_SECURE_ERASE_SEG, MOST_SEGMENTS, true);
+      view.setUint32(wire.CONFIG_SECURE_ERASE_SECTOR_ALIGNMENT, options.eraseAlignment, true);
+    }
+    this.#zones?.configure(view);
+  }
+
+  #offer(): bigint {
+    const { readOnly, requestQueues = 1, eraseAlignment, lifetime, lacks = 0n } = this.#options;
+    const { hostManaged = true } = this.#options.zones ?? { hostManaged: false };
+    const usual = wire.F_SEG_MAX | wire.F_BLK_SIZE | wire.F_FLUSH | wire.F_TOPOLOGY |
+      wire.F_CONFIG_WCE | wire.F_DISCARD | wire.F_WRITE_ZEROES;
+    return usual & ~lacks & ~(hostManaged ? wire.F_DISCARD : 0n) |
+      (readOnly ? wire.F_RO : 0n) | (requestQueues > 1 ? wire.F_MQ : 0n) |
+      (eraseAlignment === undefined ? 0n : wire.F_SECURE_ERASE) |
+      (lifetime ? wire.F_LIFETIME : 0n) | (this.#zones ? wire.F_ZONED : 0n);
   }
 
   /** How much memory its contents take now, in bytes. */
@@ -117,9 +152,10 @@ export class DiskModel implements DeviceModel {
     if (offset === wire.CONFIG_WRITEBACK && width === 1) this.config[offset] = value & 1;
   }
 
-  /** Called by the machine: the cache is back in its first mode. */
+  /** Called by the machine: the cache is back in its first mode, and empty. */
   reset(): void {
     this.config[wire.CONFIG_WRITEBACK] = 1;
+    for (let lost; (lost = this.#before.pop());) this.#store.write(lost.position, lost.bytes);
   }
 
   /** Answers a request. */
@@ -135,7 +171,7 @@ export class DiskModel implements DeviceModel {
     while (request.writable > wire.STATUS_BYTES) nextData(request).fill(0);
     this.#status[0] = status;
     request.write(this.#status);
-    return request.written;
+    return this.#options.claim?.(type, request.written) ?? request.written;
   }
 
   #serve(type: number, sector: number, request: Request): number {
@@ -145,16 +181,51 @@ export class DiskModel implements DeviceModel {
       case wire.T_OUT:
         return this.#write(sector, request);
       case wire.T_FLUSH:
-        return wire.S_OK; // memory is as stable as it will ever be
-      case wire.T_GET_ID:
-        request.write(this.#name.subarray(0, request.writable - wire.STATUS_BYTES));
+        this.#before.length = 0;
         return wire.S_OK;
+      case wire.T_GET_ID:
+        return putData(request, this.#name);
       case wire.T_DISCARD:
       case wire.T_WRITE_ZEROES:
-        return this.#clear(type, request);
+      case wire.T_SECURE_ERASE:
+        return this.#offers(type) ? this.#clear(type, request) : wire.S_UNSUPP;
+      case wire.T_GET_LIFETIME: {
+        const { lifetime } = this.#options;
+        if (!lifetime) return wire.S_UNSUPP;
+        return putData(request, new Uint8Array(Uint16Array.from(lifetime).buffer));
+      }
       default:
-        return wire.S_UNSUPP;
+        return this.#zones ? this.#serveZones(this.#zones, type, sector, request) : wire.S_UNSUPP;
     }
+  }
+
+  #offers(type: number): boolean {
+    if (type === wire.T_DISCARD) return (this.features & wire.F_DISCARD) !== 0n;
+    if (type === wire.T_WRITE_ZEROES) return (this.features & wire.F_WRITE_ZEROES) !== 0n;
+    return (this.features & wire.F_SECURE_ERASE) !== 0n;
+  }
+
+  #serveZones(zones: ZoneTable, type: number, sector: number, request: Request): number {
+    if (type === wire.T_ZONE_REPORT) {
+      if (!this.#covers(sector, 0)) return wire.S_ZONE_INVALID_CMD;
+      return putData(request, zones.report(sector, request.writable - wire.STATUS_BYTES));
+    }
+    if (this.#options.readOnly) return wire.S_IOERR;
+    if (type === wire.T_ZONE_APPEND) {
+      const place = zones.pointer(sector, request.readable / wire.SECTOR_BYTES);
+      if (place === undefined) return wire.S_ZONE_INVALID_CMD;
+      const status = this.#write(place, request);
+      new DataView(this.#append.buffer).setBigUint64(0, BigInt(place), true);
+      request.write(this.#append);
+      return status;
+    }
+    const all = type === wire.T_ZONE_RESET_ALL;
+    for (const start of all ? zones.used : [sector]) {
+      const status = zones.manage(all ? wire.T_ZONE_RESET : type, start);
+      if (status !== wire.S_OK) return status;
+      if (all || type === wire.T_ZONE_RESET) this.#erase(start, zones.sectors);
+    }
+    return wire.S_OK;
   }
 
   #read(sector: number, request: Request): number {
@@ -172,9 +243,12 @@ export class DiskModel implements DeviceModel {
   #write(sector: number, request: Request): number {
     const sectors = request.readable / wire.SECTOR_BYTES;
     if (this.#options.readOnly || !this.#covers(sector, sectors)) return wire.S_IOERR;
+    const refused = this.#zones?.write(sector, sectors) ?? wire.S_OK;
+    if (refused !== wire.S_OK) return refused;
     let position = sector * wire.SECTOR_BYTES;
     while (request.readable > 0) {
       const piece = request.nextReadable();
+      this.#remember(position, piece.length);
       this.#store.write(position, piece);
       position += piece.length;
     }
@@ -193,9 +267,24 @@ export class DiskModel implements DeviceModel {
       const flags = this.#segmentView.getUint32(wire.SEGMENT_FLAGS, true);
       if ((flags & ~known) !== 0) return wire.S_UNSUPP;
       if (sectors > MOST_SECTORS || !this.#covers(sector, sectors)) return wire.S_IOERR;
-      this.#store.clear(sector * wire.SECTOR_BYTES, sectors * wire.SECTOR_BYTES);
+      const { eraseAlignment = 1 } = this.#options;
+      const aligned = sector % eraseAlignment === 0 && sectors % eraseAlignment === 0;
+      if (type === wire.T_SECURE_ERASE && !aligned) return wire.S_IOERR;
+      this.#erase(sector, sectors);
     }
     return wire.S_OK;
+  }
+
+  #erase(sector: number, sectors: number): void {
+    this.#store.clear(sector * wire.SECTOR_BYTES, sectors * wire.SECTOR_BYTES);
+  }
+
+  /** Keeps what a reset would bring back. */
+  #remember(position: number, length: number): void {
+    if (!this.#options.forgetful || this.config[wire.CONFIG_WRITEBACK] === 0) return;
+    const bytes = new Uint8Array(length);
+    this.#store.read(position, bytes);
+    this.#before.push({ position, bytes });
   }
 
   #covers(sector: number, sectors: number): boolean {
@@ -215,6 +304,12 @@ export class DiskModel implements DeviceModel {
 /** The next room for data: all but the status. */
 function nextData(request: Request): Uint8Array {
   return request.nextWritable(request.writable - wire.STATUS_BYTES);
+}
+
+/** Puts data where there is room for it, which may be less. */
+function putData(request: Request, bytes: Uint8Array): number {
+  request.write(bytes.subarray(0, request.writable - wire.STATUS_BYTES));
+  return wire.S_OK;
 }
 
 /** A 64-bit sector number. Those that a number cannot hold exactly lie behind the end of any disk. */

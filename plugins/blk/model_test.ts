@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { ask, DriverFault } from "@virtio/deno/simulation";
-import { DiskModel } from "./model.ts";
+import { DiskModel, type ZoneOptions } from "./model.ts";
 import * as wire from "./wire.ts";
 
 const MIB = 1 << 20;
@@ -185,4 +185,108 @@ Deno.test("DiskModel needs a header and a status", () => {
   const disk = new DiskModel({ capacity: MIB });
   assertThrows(() => ask(disk, new Uint8Array(15), 1), DriverFault);
   assertThrows(() => ask(disk, new Uint8Array(16), 0), DriverFault);
+});
+
+Deno.test("DiskModel erases beyond recovery where it is aligned, and tells its wear", () => {
+  const disk = new DiskModel({ capacity: MIB, eraseAlignment: 8, lifetime: [1, 5, 11] });
+  assert(disk.features & wire.F_SECURE_ERASE && disk.features & wire.F_LIFETIME);
+  request(disk, wire.T_OUT, 0, pattern(16 * 512), MIB);
+  const erase = (sector: number, sectors: number) =>
+    request(disk, wire.T_SECURE_ERASE, 0, segments([sector, sectors, 0])).status;
+  assertEquals([erase(8, 8), erase(4, 8), erase(8, 7)], [wire.S_OK, wire.S_IOERR, wire.S_IOERR]);
+  const { data } = request(disk, wire.T_IN, 0, 16 * 512);
+  assertEquals(data.slice(0, 8 * 512), pattern(16 * 512).slice(0, 8 * 512));
+  assert(data.slice(8 * 512).every((byte) => byte === 0));
+  const { data: wear } = request(disk, wire.T_GET_LIFETIME, 0, wire.LIFETIME_BYTES);
+  assertEquals([...wear], [1, 0, 5, 0, 11, 0]);
+});
+
+Deno.test("DiskModel that is forgetful loses in a reset what was not flushed", () => {
+  const disk = new DiskModel({ capacity: MIB, forgetful: true });
+  const first = () => request(disk, wire.T_IN, 0, 512).data[1];
+  request(disk, wire.T_OUT, 0, pattern(512));
+  request(disk, wire.T_FLUSH, 0);
+  request(disk, wire.T_OUT, 0, new Uint8Array(512).fill(1));
+  request(disk, wire.T_OUT, 0, new Uint8Array(512).fill(2));
+  assertEquals(first(), 2);
+  disk.reset();
+  assertEquals(first(), pattern(512)[1]);
+  disk.configWrite(wire.CONFIG_WRITEBACK, 0, 1);
+  request(disk, wire.T_OUT, 0, new Uint8Array(512).fill(3));
+  disk.reset();
+  assertEquals(first(), 3);
+});
+
+/** A disk of 8 zones of 8 sectors, the first one conventional. */
+function zoned(options: Partial<ZoneOptions> = {}) {
+  const zones = { size: 4096, conventional: 1, ...options };
+  const disk = new DiskModel({ capacity: 8 * 4096, zones });
+  const status = (type: number, sector: number, data?: Uint8Array | number) =>
+    request(disk, type, sector, data).status;
+  const write = (sector: number, sectors = 1) =>
+    status(wire.T_OUT, sector, new Uint8Array(sectors * 512).fill(sector + 1));
+  const state = (zone: number) => {
+    const { data } = request(disk, wire.T_ZONE_REPORT, zone * 8, 128);
+    const view = new DataView(data.buffer);
+    assertEquals(view.getBigUint64(0, true), 1n);
+    assertEquals(view.getBigUint64(64 + wire.ZONE_START, true), BigInt(zone * 8));
+    return [
+      view.getUint8(64 + wire.ZONE_STATE),
+      Number(view.getBigUint64(64 + wire.ZONE_POINTER, true)),
+    ];
+  };
+  return { disk, status, write, state };
+}
+
+Deno.test("DiskModel of zones takes writes at the write pointer only", () => {
+  const { disk, write, state } = zoned();
+  assert(!(disk.features & wire.F_DISCARD) && disk.features & wire.F_ZONED);
+  assertEquals([write(3), write(0)], [wire.S_OK, wire.S_OK]);
+  assertEquals(write(9), wire.S_ZONE_UNALIGNED_WP);
+  assertEquals([write(8, 2), write(10), write(10)], [0, 0, wire.S_ZONE_UNALIGNED_WP]);
+  assertEquals(state(1), [wire.ZONE_IMPLICITLY_OPEN, 11]);
+  assertEquals(write(11, 6), wire.S_ZONE_INVALID_CMD);
+  assertEquals([write(11, 5), state(1)], [wire.S_OK, [wire.ZONE_FULL, 16]]);
+  assertEquals(write(8), wire.S_ZONE_INVALID_CMD);
+  const aware = zoned({ hostManaged: false });
+  assertEquals([aware.write(9), aware.state(1)], [wire.S_OK, [wire.ZONE_IMPLICITLY_OPEN, 10]]);
+});
+
+Deno.test("DiskModel of zones keeps the number of open and active ones", () => {
+  const { status, write, state } = zoned({ mostOpen: 2, mostActive: 3 });
+  assertEquals([write(8), write(16), write(24)], [0, 0, 0]);
+  assertEquals(state(1)[0], wire.ZONE_CLOSED);
+  assertEquals(write(32), wire.S_ZONE_ACTIVE_RESOURCE);
+  for (const sector of [16, 24]) assertEquals(status(wire.T_ZONE_OPEN, sector), wire.S_OK);
+  assertEquals(write(9), wire.S_ZONE_OPEN_RESOURCE);
+  assertEquals(status(wire.T_ZONE_FINISH, 16), wire.S_OK);
+  assertEquals([write(9), write(32)], [wire.S_OK, wire.S_OK]);
+});
+
+Deno.test("DiskModel of zones appends, and resets what was written away", () => {
+  const { disk, status, write } = zoned({ mostAppend: 1024 });
+  const append = (sector: number, sectors: number) => {
+    const bytes = new Uint8Array(wire.HEADER_BYTES + sectors * 512).fill(7, wire.HEADER_BYTES);
+    const view = new DataView(bytes.buffer);
+    view.setUint32(wire.HEADER_TYPE, wire.T_ZONE_APPEND, true);
+    view.setBigUint64(wire.HEADER_SECTOR, BigInt(sector), true);
+    const answer = ask(disk, bytes, wire.APPEND_BYTES + wire.STATUS_BYTES)!;
+    return [answer.bytes.at(-1), Number(new DataView(answer.bytes.buffer).getBigUint64(0, true))];
+  };
+  write(8, 3);
+  assertEquals([append(8, 2), append(8, 1)], [[wire.S_OK, 11], [wire.S_OK, 13]]);
+  for (const [sector, sectors] of [[9, 1], [0, 1], [8, 3], [64, 1]]) {
+    assertEquals(append(sector!, sectors!)[0], wire.S_ZONE_INVALID_CMD);
+  }
+  assertEquals(request(disk, wire.T_IN, 11, 512).data[0], 7);
+  assertEquals(status(wire.T_ZONE_RESET, 8), wire.S_OK);
+  assertEquals(request(disk, wire.T_IN, 11, 512).data[0], 0);
+  assertEquals(status(wire.T_ZONE_CLOSE, 8), wire.S_ZONE_INVALID_CMD);
+  assertEquals(status(wire.T_ZONE_RESET, 0), wire.S_ZONE_INVALID_CMD);
+  write(8);
+  write(16);
+  assertEquals(status(wire.T_ZONE_RESET_ALL, 0), wire.S_OK);
+  assertEquals(disk.allocated, 65536);
+  assertEquals(request(disk, wire.T_IN, 16, 512).data[0], 0);
+  assertThrows(() => zoned({ size: 1536 }), RangeError, "zones of 1536 bytes");
 });

@@ -86,13 +86,29 @@ export const CONFIG_MAX_SECURE_ERASE_SECTORS = 60;
 export const CONFIG_MAX_SECURE_ERASE_SEG = 64;
 /** Sectors by which secure erases must be aligned (32). */
 export const CONFIG_SECURE_ERASE_SECTOR_ALIGNMENT = 68;
-/**
- * `zoned`: zone_sectors, max_open_zones, max_active_zones, max_append_sectors, write_granularity (32 each),
- * model (8), 3 bytes of padding; with {@linkcode F_ZONED}.
- */
-export const CONFIG_ZONED = 72;
+// `zoned`, with {@linkcode F_ZONED}; behind it 3 bytes of padding.
+
+/** Sectors of a zone (32). */
+export const CONFIG_ZONE_SECTORS = 72;
+/** Most zones that may be open at a time (32); 0 for any number. */
+export const CONFIG_MAX_OPEN_ZONES = 76;
+/** Most zones that may be open or closed at a time (32); 0 for any number. */
+export const CONFIG_MAX_ACTIVE_ZONES = 80;
+/** Most sectors in one append (32). */
+export const CONFIG_MAX_APPEND_SECTORS = 84;
+/** Bytes that writes to sequential zones are multiples of (32). */
+export const CONFIG_WRITE_GRANULARITY = 88;
+/** Which model of zones, one of those below (8). */
+export const CONFIG_ZONE_MODEL = 92;
 /** Length of the whole structure in bytes. */
 export const CONFIG_BYTES = 96;
+
+/** No zones: a disk as any other. */
+export const ZONED_NONE = 0;
+/** Host-managed: sequential zones take writes at their write pointers only. */
+export const ZONED_HM = 1;
+/** Host-aware: they had better be written so. */
+export const ZONED_HA = 2;
 
 // A request (5.2.6) is a header that the device reads, then data, then one byte of status that it writes.
 
@@ -123,9 +139,66 @@ export const T_DISCARD = 11;
 export const T_WRITE_ZEROES = 13;
 /** Erase the segments in the data beyond recovery. */
 export const T_SECURE_ERASE = 14;
+/** Write at the write pointer of the zone that begins at the sector; where that was, stands before the status. */
+export const T_ZONE_APPEND = 15;
+/** Get {@linkcode REPORT_BYTES} and zones of {@linkcode ZONE_BYTES} from that of the sector on. */
+export const T_ZONE_REPORT = 16;
+/** Open the zone that begins at the sector. */
+export const T_ZONE_OPEN = 18;
+/** Close it. */
+export const T_ZONE_CLOSE = 20;
+/** Move its write pointer to its end. */
+export const T_ZONE_FINISH = 22;
+/** Move its write pointer to its beginning: what it holds is lost. */
+export const T_ZONE_RESET = 24;
+/** Do that to all zones. */
+export const T_ZONE_RESET_ALL = 26;
 
 /** Length of the data of {@linkcode T_GET_ID}. */
 export const ID_BYTES = 20;
+/** Length of the data of {@linkcode T_GET_LIFETIME}: state before the end of life, estimates for types A and B (16 each). */
+export const LIFETIME_BYTES = 6;
+/** Length of the sector before the status of a {@linkcode T_ZONE_APPEND}. */
+export const APPEND_BYTES = 8;
+
+/** Length of the head of a report: the number of zones behind it (64), and nothing. */
+export const REPORT_BYTES = 64;
+/** Length of a zone in a report. */
+export const ZONE_BYTES = 64;
+/** Offset of a zone's sectors that can be written (64). */
+export const ZONE_CAPACITY = 0;
+/** Offset of its first sector (64). */
+export const ZONE_START = 8;
+/** Offset of its write pointer (64). */
+export const ZONE_POINTER = 16;
+/** Offset of its type (8): 1 conventional, 2 sequential write required, 3 preferred. */
+export const ZONE_TYPE = 24;
+/** Offset of its state (8). */
+export const ZONE_STATE = 25;
+
+/** A zone's type: written as any disk. */
+export const ZONE_CONVENTIONAL = 1;
+/** A zone's type: written at its write pointer only. */
+export const ZONE_SEQUENTIAL = 2;
+/** A zone's type: preferably written there. */
+export const ZONE_PREFERRED = 3;
+
+/** A zone's state: it has no write pointer. */
+export const ZONE_NO_POINTER = 0;
+/** Nothing was written since it was reset. */
+export const ZONE_EMPTY = 1;
+/** Opened by a write. */
+export const ZONE_IMPLICITLY_OPEN = 2;
+/** Opened by {@linkcode T_ZONE_OPEN}. */
+export const ZONE_EXPLICITLY_OPEN = 3;
+/** Closed, and neither empty nor full. */
+export const ZONE_CLOSED = 4;
+/** It can only be read. */
+export const ZONE_READ_ONLY = 13;
+/** Written to its end. */
+export const ZONE_FULL = 14;
+/** It cannot even be read. */
+export const ZONE_OFFLINE = 15;
 
 /** Length of one segment in the data of {@linkcode T_DISCARD} and its like. */
 export const SEGMENT_BYTES = 16;
@@ -144,3 +217,11 @@ export const S_OK = 0;
 export const S_IOERR = 1;
 /** The device does not know this request. */
 export const S_UNSUPP = 2;
+/** The zone cannot be in the state that this would bring it into. */
+export const S_ZONE_INVALID_CMD = 3;
+/** The write does not begin at the zone's write pointer. */
+export const S_ZONE_UNALIGNED_WP = 4;
+/** No more zones may be open. */
+export const S_ZONE_OPEN_RESOURCE = 5;
+/** No more zones may be active. */
+export const S_ZONE_ACTIVE_RESOURCE = 6;
