@@ -24,9 +24,6 @@ const QUEUE_SIZE = 256;
 const CONTROL_SLOTS = 4;
 const CONTROL_DEADLINE_MS = 5000;
 
-/** More queues than this do not make one thread faster. */
-const MOST_QUEUES = 4;
-
 /** What the device reads of a request besides its data: the header, and a segment where one is needed. */
 const HEAD_BYTES = wire.HEADER_BYTES + wire.SEGMENT_BYTES;
 /** What it writes: where an append went, which few requests have, and the status. */
@@ -41,7 +38,7 @@ const MOST_SECTORS = BigInt(Number.MAX_SAFE_INTEGER) / BigInt(wire.SECTOR_BYTES)
 
 /** The driver. */
 const blk: Plugin = definePlugin({
-  plan({ features: offered, config, queues: present }) {
+  plan({ features: offered, config, queues: present, tunables }) {
     if (config.length < wire.CONFIG_CAPACITY + 8) {
       return { decline: `its configuration of ${config.length} bytes has no room for a capacity` };
     }
@@ -62,12 +59,14 @@ const blk: Plugin = definePlugin({
     const segments = features & wire.F_SEG_MAX ? config.u32(wire.CONFIG_SEG_MAX) : SLOT_BYTES;
     const pages = Math.max(1, segments - 1) * 4096;
     const slotBytes = Math.min(SLOT_BYTES, pages, largest - largest % wire.SECTOR_BYTES);
+    // More than a few do not make one thread faster.
+    const most = Number(tunables.num_request_queues);
     return {
       features,
       // A request is header, data or segment, status.
       queues: Object.fromEntries(
         Array.from(
-          { length: queueCount(features, config, present) },
+          { length: Math.min(queueCount(features, config, present), most) },
           (_, index) => [`requests${index}`, { index, size: QUEUE_SIZE, buffers: 3 }],
         ),
       ),
@@ -82,13 +81,14 @@ const blk: Plugin = definePlugin({
   },
 
   start(device) {
-    const { features, queues, lanes: { requests: lane, control }, buffers: { heads, tails } } =
-      device;
+    const { features, queues, tunables } = device;
+    const { lanes: { requests: lane, control }, buffers: { heads, tails } } = device;
     const head = new Uint32Array(heads.bytes.buffer, heads.offset, SLOTS * HEAD_BYTES / 4);
     const tail = new Uint32Array(tails.bytes.buffer, tails.offset, SLOTS * TAIL_BYTES / 4);
     const status = tails.bytes;
     const all = Object.values(queues);
     const forms = requestForms(features);
+    const anonymous = tunables.no_ident === true;
     const flushes = (features & wire.F_FLUSH) !== 0n;
     const switches = (features & wire.F_CONFIG_WCE) !== 0n;
     const zoned = (features & wire.F_ZONED) !== 0n;
@@ -113,6 +113,10 @@ const blk: Plugin = definePlugin({
         // Without the feature there is no cache to flush (5.2.5.1).
         const nothing = operation === BlockOperation.flush;
         lane.complete(slot, nothing ? Status.ok : Status.unsupported, 0);
+        return true;
+      }
+      if (operation === BlockOperation.identify && anonymous) {
+        lane.complete(slot, Status.ok, 0);
         return true;
       }
       const length = dataLength(slot, operation);
@@ -218,15 +222,21 @@ const blk: Plugin = definePlugin({
         control.complete(slot, Status.unsupported, 0);
         return true;
       }
-      device.writeConfig("writeback", mode);
-      writeCache = mode === 1;
-      device.setProperties(properties(features, config, writeCache));
+      setCache(mode);
       control.complete(slot, Status.ok, 0);
       return true;
     }
 
+    function setCache(mode: number): void {
+      device.writeConfig("writeback", mode);
+      writeCache = mode === 1;
+      device.setProperties(properties(features, config, writeCache));
+    }
+
     const first = learn(config);
-    if (writeCache !== flushes) device.setProperties(first);
+    const wantedMode = Number(tunables.writecache_mode);
+    if (switches && wantedMode >= 0) setCache(wantedMode);
+    else if (writeCache !== flushes) device.setProperties(first);
     return {
       queueReset: (_, slots) => slots.forEach(provide),
       rung() {
@@ -244,7 +254,7 @@ function queueCount(features: bigint, config: Config, present: readonly number[]
   if (!(features & wire.F_MQ)) return 1;
   const said = Math.max(1, config.u16(wire.CONFIG_NUM_QUEUES));
   const there = present.filter((size) => size > 0).length;
-  return Math.max(1, Math.min(said, there, MOST_QUEUES));
+  return Math.max(1, Math.min(said, there));
 }
 
 function outcome(status: number, zoned: boolean): number {

@@ -9,6 +9,7 @@ import {
   type Plan,
   type Properties,
   Status,
+  type Tunables,
   UNMAP,
   type Virtqueue,
 } from "@virtio/deno/plugin";
@@ -16,6 +17,8 @@ import { ask } from "@virtio/deno/simulation";
 import blk from "./mod.ts";
 import { DiskModel, type DiskOptions } from "./model.ts";
 import * as wire from "./wire.ts";
+
+const USUAL = { writecache_mode: -1, no_ident: false, num_request_queues: 4 };
 
 type AnyPlan = Plan<string, string, string>;
 
@@ -45,7 +48,7 @@ function offer(disk: Disk): Offer {
   return {
     features: disk.features ?? 0n,
     queues: disk.queues ?? [256],
-    tunables: {},
+    tunables: USUAL,
     config: config((view) => {
       view.setBigUint64(wire.CONFIG_CAPACITY, capacity, true);
       view.setUint32(wire.CONFIG_SIZE_MAX, sizeMax, true);
@@ -189,7 +192,11 @@ class Bench {
   readonly properties: Properties[] = [];
   readonly #control: number[][] = [];
 
-  constructor(features = wire.F_FLUSH, options: Partial<DiskOptions> = {}) {
+  constructor(
+    features = wire.F_FLUSH,
+    options: Partial<DiskOptions> = {},
+    tunables: Tunables = {},
+  ) {
     this.model = new DiskModel({ capacity: 1 << 20, serial: "SERIAL", ...options });
     const buffer = (offset: number, bytes: number) => ({
       offset,
@@ -228,6 +235,7 @@ class Bench {
     const view = new DataView(this.model.config.buffer);
     this.driver = blk.start({
       features,
+      tunables: { ...USUAL, ...tunables },
       queues: { requests0: queue as unknown as Virtqueue },
       lanes: { requests: lane, control },
       buffers: { heads: buffer(HEADS, SLOTS * 32), tails: buffer(TAILS, SLOTS * 16) },
@@ -510,6 +518,7 @@ Deno.test("zones are reported, appended to and managed #blk:ZONED", () => {
 function limits(fields: Readonly<Record<number, number>>, features: bigint, model = 0): Offer {
   return {
     features,
+    tunables: USUAL,
     queues: [256],
     config: config((view) => {
       view.setBigUint64(wire.CONFIG_CAPACITY, 100n, true);
@@ -584,10 +593,23 @@ Deno.test("the cache is as the device says, and is switched #blk:CONFIG_WCE #blk
   assertEquals(fixed.written, []);
 });
 
+Deno.test("the cache can be set at the start, and the identity left alone #blk:writecache_mode #blk:no_ident", () => {
+  for (const [mode, cached] of [[0, false], [1, true]] as const) {
+    const bench = new Bench(ALL, {}, { writecache_mode: mode });
+    assertEquals(bench.written, [["writeback", mode]]);
+    assertEquals(bench.properties.at(-1)?.writeCache, cached);
+  }
+  assertEquals(new Bench(wire.F_FLUSH, {}, { writecache_mode: 0 }).written, []);
+  const anonymous = new Bench(ALL, {}, { no_ident: true });
+  assertEquals(anonymous.run(identify), [1, Status.ok, 0]);
+  assertEquals(anonymous.types, []);
+});
+
 Deno.test("topology and geometry are told where they were agreed #blk:TOPOLOGY #blk:GEOMETRY", () => {
   const described = (features: bigint) => {
     const answer = blk.plan({
       features,
+      tunables: USUAL,
       queues: [256],
       config: config((view) => {
         view.setUint16(wire.CONFIG_GEOMETRY, 1000, true);
