@@ -136,6 +136,20 @@ export type { ScsiEvent } from "./core/class/scsi/event.ts";
 export type { ScsiInquiry } from "./core/class/scsi/inquiry.ts";
 export type { ScsiUnit } from "./core/class/scsi/scan.ts";
 export type { ScsiSense } from "./core/class/scsi/sense.ts";
+export type { Feed } from "./core/class/feed.ts";
+export type { Frame, Segmentation, SegmentationType } from "./core/class/frame.ts";
+export type { ReceiveOffload, TransmitOffloadName } from "./core/class/net.ts";
+export type {
+  Coalescing,
+  HashSupport,
+  NetChange,
+  NetClient,
+  NetOffloads,
+  ReceiveMode,
+  RssOptions,
+} from "./core/class/net_client.ts";
+export type { NetReceiver, Received } from "./core/class/net_receiver.ts";
+export type { NetSlots, TransmitOffload } from "./core/class/net_slots.ts";
 export type {
   AnyDevice,
   Device,

@@ -61,6 +61,7 @@ export class ClientLane {
   #restarts = 0;
   #gone = false;
   #failing = false;
+  readonly #countEnded = (): number => this.#ended;
 
   constructor(layout: LaneLayout, port: LanePort) {
     const { slots, slotBytes } = layout;
@@ -197,22 +198,23 @@ export class ClientLane {
    * Waits, blocking this thread, until a request ends.
    *
    * @param timeout Milliseconds at most.
+   * @param ended What to count instead of this lane's requests that have ended: for who waits for several lanes.
    * @returns Requests that ended; 0 if the time is over.
    */
-  wait(timeout: number): number {
+  wait(timeout: number, ended: () => number = this.#countEnded): number {
     const { pump, spins, turn } = this.#port;
     using _attention = this.#port.attend();
     const deadline = performance.now() + timeout;
-    const before = this.#ended;
+    const before = ended();
     for (;;) {
       for (let i = 0; i < spins; i++) {
         pump();
-        if (this.#ended !== before) return this.#ended - before;
+        if (ended() !== before) return ended() - before;
       }
       const left = deadline - performance.now();
       if (left <= 0) return 0;
       turn(Math.ceil(left));
-      if (this.#ended !== before) return this.#ended - before;
+      if (ended() !== before) return ended() - before;
     }
   }
 

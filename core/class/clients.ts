@@ -8,6 +8,7 @@ import { consoleProperties } from "./console.ts";
 import { ConsoleClient } from "./console_client.ts";
 import { EntropyClient } from "./entropy_client.ts";
 import { laneOf, type Lanes } from "./lanes.ts";
+import { netProperties } from "./net.ts";
 import { NetClient } from "./net_client.ts";
 import { scsiProperties } from "./scsi.ts";
 import { ScsiClient } from "./scsi_client.ts";
@@ -64,8 +65,6 @@ const MAKERS: { readonly [C in DeviceClass]: Maker<C> } = {
     return { client, update: (changed) => client.update(blockProperties(changed)) };
   },
 
-  network: () => ({ client: new NetClient(), update() {} }),
-
   scsi(lanes, given) {
     const client = new ScsiClient({
       requests: laneOf(lanes, "requests"),
@@ -92,6 +91,16 @@ const MAKERS: { readonly [C in DeviceClass]: Maker<C> } = {
     client: new ConsoleClient(lanes, consoleProperties(given)),
     update() {},
   }),
+  network(lanes, given) {
+    const names = ["receive", "transmit", "control", "events"] as const;
+    const [receive, transmit, control, events] = names.map((name) => laneOf(lanes, name));
+    const all = { receive: receive!, transmit: transmit!, control: control!, events: events! };
+    const client = new NetClient(all, netProperties(given));
+    // A device that was started anew tells what has changed by an event.
+    return { client, update: (changed) => void netProperties(changed) };
+  },
+
+  console: () => ({ client: new ConsoleClient(), update() {} }),
 };
 
 /** The lane of a disk, whose slots hold whole sectors. */

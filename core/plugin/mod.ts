@@ -43,4 +43,16 @@ export {
 } from "../class/scsi.ts";
 export { ConsoleOperation, ConsoleWord, PortState } from "../class/console.ts";
 export { BlockOperation, BlockWord, UNMAP } from "../class/block.ts";
+export {
+  ControlWord,
+  EventWord,
+  NET_STATISTICS,
+  NetChecksum,
+  NetOperation,
+  NetSegmentation,
+  RECEIVE_OFFLOADS,
+  ReceiveWord,
+  TRANSMIT_OFFLOADS,
+  TransmitWord,
+} from "../class/net.ts";
 export type { QueueCounters, QueueFault, Virtqueue } from "../virtqueue/virtqueue.ts";
