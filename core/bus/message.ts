@@ -19,6 +19,7 @@ export type ToPlugin =
     readonly type: "offer";
     readonly features: string;
     readonly queues: readonly number[];
+    readonly legacy: boolean;
     readonly tunables: Readonly<Record<string, boolean | number | string>>;
   } & ConfigCopy
   | { readonly type: "grant"; readonly grant: Grant }

@@ -356,6 +356,7 @@ export class Attachment implements Device {
       type: "offer",
       features: featureText(offered.features),
       queues: offered.queues,
+      legacy: this.#transport.kind === "legacy",
       tunables: this.#options.tunables,
       config: this.#config(),
     });

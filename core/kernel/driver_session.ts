@@ -3,8 +3,14 @@ import type { Mailbox } from "../bus/mailbox.ts";
 import type { FromPlugin, Grant, QueueGrant, ToPlugin, WirePlan } from "../bus/message.ts";
 import { DriverLane } from "../class/driver_lane.ts";
 import { addressTable, type DmaRun, PAGE } from "../dma/address_table.ts";
-import { API, type Decline, type Driver, type Plan, type Plugin } from "../plugin/plugin.ts";
-import type { Tunables } from "../plugin/tunables.ts";
+import {
+  API,
+  type Decline,
+  type Driver,
+  type Offer,
+  type Plan,
+  type Plugin,
+} from "../plugin/plugin.ts";
 import { featureText } from "../virtio/features.ts";
 import { makeDriverQueue } from "../virtqueue/driver_queue.ts";
 import type { DriverQueue, QueueFault } from "../virtqueue/virtqueue.ts";
@@ -39,7 +45,7 @@ export interface SessionPort {
 export class DriverSession {
   readonly #plugin: Plugin;
   readonly #port: SessionPort;
-  #tunables: Tunables = {};
+  #offer!: Offer;
   #queues: readonly { grant: QueueGrant; queue: DriverQueue }[] = [];
   /** Of each queue: requests that came and went until it was looked at, and how often it may be kicked since. */
   #kicks: { moved: number; left: number }[] = [];
@@ -164,13 +170,15 @@ export class DriverSession {
   #answer(message: ToPlugin): void {
     switch (message.type) {
       case "offer": {
-        this.#tunables = message.tunables;
-        const plan = this.#plugin.plan({
+        const { queues, legacy, tunables } = message;
+        this.#offer = {
           features: BigInt(message.features),
           config: configView(message.config),
-          queues: message.queues,
-          tunables: message.tunables,
-        });
+          queues,
+          legacy,
+          tunables,
+        };
+        const plan = this.#plugin.plan(this.#offer);
         return this.#send(
           isDecline(plan)
             ? { type: "decline", reason: String(plan.decline) }
@@ -242,7 +250,8 @@ export class DriverSession {
         ]),
       ),
       config: configView(grant.config),
-      tunables: this.#tunables,
+      legacy: this.#offer.legacy,
+      tunables: this.#offer.tunables,
       writeConfig: (field, value) => this.#send({ type: "writeConfig", field, value }),
       setProperties: (properties) => this.#send({ type: "properties", properties }),
       frame: frames(grant.physical ?? []),

@@ -13,6 +13,8 @@ export interface Offer {
   readonly config: Config;
   /** The greatest size of each virtqueue, by its index; 0 where there is none. */
   readonly queues: readonly number[];
+  /** Whether the device is driven as before version 1 of the specification, with all that was different then (2.2.3). */
+  readonly legacy: boolean;
   /** What the user chose of what `plugin.json` lets him choose; the usual values for the rest. */
   readonly tunables: Tunables;
 }
@@ -100,6 +102,8 @@ export interface Device<Q extends string, L extends string, B extends string> {
   readonly buffers: { readonly [Name in B]: Buffer };
   /** The device-specific configuration, read after the features were agreed: some fields mean nothing before. */
   readonly config: Config;
+  /** As in the offer. */
+  readonly legacy: boolean;
   /** As in the offer. */
   readonly tunables: Tunables;
   /**

@@ -48,6 +48,7 @@ function offer(disk: Disk): Offer {
   return {
     features: disk.features ?? 0n,
     queues: disk.queues ?? [256],
+    legacy: false,
     tunables: USUAL,
     config: config((view) => {
       view.setBigUint64(wire.CONFIG_CAPACITY, capacity, true);
