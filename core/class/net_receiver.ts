@@ -1,6 +1,6 @@
 import { BusFault } from "../bus/mailbox.ts";
 import type { ClientLane } from "./client_lane.ts";
-import { Status, Word } from "./lane.ts";
+import { Status } from "./lane.ts";
 import { ReceiveWord } from "./net.ts";
 
 /**

@@ -1,0 +1,148 @@
+import {
+  type Buffer,
+  type DriverLane,
+  NetSegmentation,
+  Status,
+  TransmitWord,
+  type Virtqueue,
+  Word,
+} from "@virtio/deno/plugin";
+import { Counters } from "./counters.ts";
+import { HEADER_STRIDE } from "./plan.ts";
+import * as wire from "./wire.ts";
+
+/** What is counted of a transmit queue. */
+const NAMES = [
+  "opackets",
+  "obytes",
+  "omcasts",
+  "oerrors",
+  "csum",
+  "tso",
+  "tx_tso_without_csum",
+  "tx_tso_not_tcp",
+  "tx_csum_bad_offset",
+] as const;
+const OPACKETS = 0, OBYTES = 1, OMCASTS = 2, OERRORS = 3, CSUM = 4, TSO = 5;
+const TSO_WITHOUT_CSUM = 6, TSO_NOT_TCP = 7, CSUM_BAD_OFFSET = 8;
+
+/** What the transmit queues stand on. */
+export interface TransmitOptions {
+  /** The queues, one a pair. */
+  readonly queues: readonly Virtqueue[];
+  /** Their lane. */
+  readonly lane: DriverLane;
+  /** Headers, one a slot. */
+  readonly headers: Buffer;
+  /** Features that were agreed. */
+  readonly features: bigint;
+  /** Bytes of the header of a frame. */
+  readonly headerBytes: number;
+  /** Bytes that a frame may have that is not cut, and that one may have that is. */
+  readonly longest: { readonly whole: number; readonly cut: number };
+}
+
+/** The transmit queues. */
+export interface TransmitQueues {
+  /** Pairs that may be used; more than there are now only after the device agreed. */
+  active: number;
+  /** Puts a frame on its way. */
+  provide(slot: number): boolean;
+  /** Takes back those that were sent. */
+  collect(): void;
+  /** What was counted, a queue each. */
+  readonly counters: readonly Counters<string>[];
+}
+
+/** Makes the transmit queues. */
+export function transmitQueues(options: TransmitOptions): TransmitQueues {
+  const { queues, lane, headers, features, headerBytes, longest } = options;
+  const halves = new Uint16Array(headers.bytes.buffer);
+  const data = new Uint8Array(headers.bytes.buffer);
+  const checksums = (features & wire.F_CSUM) !== 0n;
+  const segments = segmentsOf(features);
+  const counters = queues.map(() => new Counters(NAMES));
+
+  function provide(slot: number): boolean {
+    const pair = slot % transmit.active;
+    const { counts } = counters[pair]!;
+    const length = lane.word(slot, Word.length);
+    const wantsChecksum = lane.word(slot, Word.operation) === 1;
+    const checksum = lane.word(slot, TransmitWord.checksum);
+    const segmentation = lane.word(slot, TransmitWord.segmentation);
+    const headersEnd = lane.word(slot, TransmitWord.headers);
+    const type = segmentation & 0xff;
+    const cut = type !== NetSegmentation.none;
+    if (length < wire.ETHER_HEADER || length > (cut ? longest.cut : longest.whole)) {
+      return refuse(slot, counts, OERRORS);
+    }
+    if (wantsChecksum && !(checksums && (checksum & 0xffff) + (checksum >>> 16) + 2 <= length)) {
+      return refuse(slot, counts, CSUM_BAD_OFFSET);
+    }
+    if (cut) {
+      if (!wantsChecksum) return refuse(slot, counts, TSO_WITHOUT_CSUM);
+      if (!(segments >> type & 1) && !(segments >> (type & 0x1f) & 1 && ecn(type))) {
+        return refuse(slot, counts, TSO_NOT_TCP);
+      }
+      if (segmentation >>> 16 === 0 || headersEnd > length) return refuse(slot, counts, OERRORS);
+    }
+
+    // All of the header is written each time: nothing of another frame is left in it.
+    const at = (headers.offset + slot * HEADER_STRIDE) / 2;
+    halves[at] = (wantsChecksum ? wire.HDR_F_NEEDS_CSUM : 0) | type << 8;
+    halves[at + wire.HDR_HDR_LEN / 2] = cut ? headersEnd : 0;
+    halves[at + wire.HDR_GSO_SIZE / 2] = segmentation >>> 16;
+    halves[at + wire.HDR_CSUM_START / 2] = wantsChecksum ? checksum & 0xffff : 0;
+    halves[at + wire.HDR_CSUM_OFFSET / 2] = wantsChecksum ? checksum >>> 16 : 0;
+    for (let i = wire.HDR_NUM_BUFFERS / 2; i < headerBytes / 2; i++) halves[at + i] = 0;
+
+    const queue = queues[pair]!;
+    queue.begin(slot);
+    queue.readable(headers.offset + slot * HEADER_STRIDE, headerBytes);
+    queue.readable(lane.offset(slot), length);
+    if (!queue.commit()) return false;
+    counts[OPACKETS]!++;
+    counts[OBYTES]! += length;
+    if (data[lane.offset(slot)]! & 1) counts[OMCASTS]!++;
+    if (wantsChecksum) counts[CSUM]!++;
+    if (cut) counts[TSO]!++;
+    return true;
+  }
+
+  /** Congestion bits come with TCP only, and only if that was agreed. */
+  function ecn(type: number): boolean {
+    return (features & (wire.F_HOST_ECN | wire.F_GSO)) !== 0n &&
+      (type & ~NetSegmentation.ecn) !== wire.GSO_UDP &&
+      (type & ~NetSegmentation.ecn) !== wire.GSO_UDP_L4;
+  }
+
+  function refuse(slot: number, counts: Float64Array, why: number): true {
+    counts[OERRORS]!++;
+    if (why !== OERRORS) counts[why]!++;
+    lane.complete(slot, Status.unsupported, 0);
+    return true;
+  }
+
+  function sent(slot: number): void {
+    lane.complete(slot, Status.ok, 0);
+  }
+
+  const transmit: TransmitQueues = {
+    active: 1,
+    provide,
+    counters,
+    collect() {
+      for (let i = 0; i < queues.length; i++) queues[i]!.drain(sent);
+    },
+  };
+  return transmit;
+}
+
+/** The kinds of frames that the device may cut, a bit each by their `gso_type`, without congestion bits. */
+function segmentsOf(features: bigint): number {
+  const may = (feature: bigint, type: number) =>
+    features & (feature | wire.F_GSO) && features & wire.F_CSUM ? 1 << type : 0;
+  return may(wire.F_HOST_TSO4, wire.GSO_TCPV4) | may(wire.F_HOST_TSO6, wire.GSO_TCPV6) |
+    (features & wire.F_HOST_UFO ? 1 << wire.GSO_UDP : 0) |
+    (features & wire.F_HOST_USO ? 1 << wire.GSO_UDP_L4 : 0);
+}
