@@ -103,6 +103,8 @@ export interface DeviceHandle {
   readonly counters: Readonly<DeviceCounters>;
   /** Tells the driver that the configuration has changed (4.1.4.3, 4.1.5.4). */
   configChanged(): void;
+  /** Has the driver see all at once that is answered while `act` runs: for what takes several requests. */
+  atOnce(act: () => void): void;
   /** The device cannot go on (2.1.1): it answers nothing more until it is reset. `why` is for people. */
   needsReset(why: string): void;
 }

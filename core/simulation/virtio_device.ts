@@ -71,6 +71,8 @@ export class VirtioDevice implements DeviceHandle {
   readonly #queues: VirtioQueue[];
   /** The queue that is being looked at: it shows what was answered when that is over. */
   #serving: VirtioQueue | undefined;
+  /** Queues whose answers are to be shown together. */
+  #together: Set<VirtioQueue> | undefined;
 
   /** Makes the device as it is after power-on. */
   constructor(model: DeviceModel, around: Surroundings) {
@@ -101,6 +103,17 @@ export class VirtioDevice implements DeviceHandle {
   configChanged(): void {
     this.#generation = this.#generation + 1 & 0xff;
     if (this.#status & DRIVER_OK) this.#around.interrupt("config", this.#configVector);
+  }
+
+  atOnce(act: () => void): void {
+    if (this.#together) return act();
+    const queues = this.#together = new Set<VirtioQueue>();
+    try {
+      act();
+    } finally {
+      this.#together = undefined;
+      for (const queue of queues) if (queue.device && queue !== this.#serving) this.#publish(queue);
+    }
   }
 
   needsReset(why: string): void {
@@ -226,7 +239,8 @@ export class VirtioDevice implements DeviceHandle {
     return new PieceRequest(pieces, readable, (written) => {
       if (!mayGoOn()) return;
       queue.device!.put(head, written);
-      if (this.#serving !== queue) this.#publish(queue);
+      if (this.#together) this.#together.add(queue);
+      else if (this.#serving !== queue) this.#publish(queue);
     });
   }
 

@@ -162,6 +162,7 @@ Deno.test("DiskModel can be resized, and tells the driver", () => {
     features: 0n,
     counters: { notifications: 0, wrongNotifications: 0 },
     configChanged: () => changes++,
+    atOnce: (act) => act(),
     needsReset() {},
   });
   request(disk, wire.T_OUT, 2047, pattern(512));
