@@ -19,6 +19,8 @@ import randomManifest from "@virtio/random/plugin.json" with { type: "json" };
 import scsi from "@virtio/scsi";
 import { ScsiHostModel } from "@virtio/scsi/model";
 import scsiManifest from "@virtio/scsi/plugin.json" with { type: "json" };
+import vtnet from "@virtio/vtnet";
+import vtnetManifest from "@virtio/vtnet/plugin.json" with { type: "json" };
 import type { PluginSource } from "./core/kernel/attach.ts";
 import { checkManifest } from "./core/plugin/manifest.ts";
 import type { Plugin } from "./core/plugin/plugin.ts";
@@ -28,6 +30,7 @@ import type { DeviceModel } from "./core/simulation/model.ts";
 export const DRIVERS: readonly PluginSource[] = [
   driver("@virtio/random", randomManifest, random),
   driver("@virtio/blk", blkManifest, blk),
+  driver("@virtio/vtnet", vtnetManifest, vtnet),
   driver("@virtio/console", consoleManifest, consoleDriver),
   driver("@virtio/scsi", scsiManifest, scsi),
   driver("@virtio/balloon", balloonManifest, balloon),

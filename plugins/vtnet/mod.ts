@@ -64,6 +64,10 @@ const vtnet: Plugin = definePlugin({
     /** Each slot waits in the same queue, again and again. */
     const wait = (slot: number) => receiving[slot % receiving.length]!.provide(slot);
 
+    // Frames may come as soon as the device is live.
+    receiveLane!.take(wait);
+    for (const queue of receiving) queue.publish();
+
     const tell = (slot: number) => {
       const { link, announce, speed, duplex } = state;
       if (!state.take()) return false;

@@ -47,6 +47,8 @@ export interface ReceiveOptions {
 export interface ReceiveQueue {
   /** Gives a slot to the device. */
   provide(slot: number): boolean;
+  /** Shows the device what was given to it before it is live (3.1.1). */
+  publish(): void;
   /** Takes the frames that came: to the client, or if they are none, back to the device. */
   collect(): void;
   /** What was counted. */
@@ -170,6 +172,7 @@ export function receiveQueue(options: ReceiveOptions): ReceiveQueue {
   return {
     provide,
     counters,
+    publish: () => queue.publish(),
     collect() {
       queue.drain(take);
       // A device shows all buffers of a frame at once (5.1.9.4.1).
