@@ -54,6 +54,11 @@ export function usageError(message: string): CliError {
   return new CliError(EXIT.usage, message);
 }
 
+/** Whether a command was told to end by a person, and not because its time is over. */
+export function endedByPerson({ aborted, reason }: AbortSignal): boolean {
+  return aborted && [EXIT.interrupted, EXIT.terminated].includes(exitCode(reason) as 130 | 143);
+}
+
 /** What to tell of whatever was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

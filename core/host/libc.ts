@@ -23,6 +23,7 @@ const FUNCTIONS = {
   readlink: { parameters: ["buffer", "buffer", "u32"], result: "i32" },
   getdents64: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   access: { parameters: ["buffer", "i32"], result: "i32" },
+  ioctl: { parameters: ["i32", "u32", "buffer"], result: "i32" },
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
   flock: { parameters: ["i32", "i32"], result: "i32" },
   ioctl: { parameters: ["i32", "u32", "buffer"], result: "i32" },
@@ -39,6 +40,7 @@ const FUNCTIONS = {
   },
   sched_yield: { parameters: [], result: "i32" },
 
+  socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   socketpair: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
   send: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },
   recv: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },

@@ -1,0 +1,57 @@
+import type { Command } from "../../command.ts";
+import { endedByPerson, EXIT } from "../../exit.ts";
+import { printJson } from "../../json.ts";
+import { DEVICE_OPTION, useDevice } from "../../kernel.ts";
+import { bridge as pass, type Passed } from "../../net/bridge.ts";
+import type { Card } from "../../net/card.ts";
+import { tapPort } from "../../net/tap_port.ts";
+
+/** Lets programs of this machine use the card. */
+export const bridge: Command = {
+  name: "net bridge",
+  summary: "Pass frames between the card and a tap interface of this machine",
+  usage: "",
+  words: [0, 0],
+  options: [
+    DEVICE_OPTION,
+    {
+      name: "tap",
+      value: "<name>",
+      summary: "the interface, made if it is not there (tap%d: the first free number)",
+    },
+  ],
+  examples: [
+    ["net bridge --tap card0", "then: ip address add 10.0.2.15/24 dev card0; ping 10.0.2.2"],
+    ["net bridge --tap card0 --machine qemu", "the same with the network inside QEMU"],
+  ],
+  standing: true,
+  notes: [
+    "Goes on until SIGINT, then says how much went both ways. The interface is brought up, its MTU is that",
+    "of the card; addresses and routes are yours to set. Making it needs CAP_NET_ADMIN and /dev/net/tun. It",
+    "goes away at the end, unless it was made persistent (ip tuntap add <name> mode tap).",
+    "",
+    "The card hears what is for others, since the interface has a hardware address of its own.",
+  ],
+  async run(context) {
+    const { given, options, signal } = context;
+    await using inUse = await useDevice(context, "network");
+    const { address, client } = inUse.device;
+    const card: Card = client;
+    await using tap = tapPort(String(given.tap ?? "tap%d"), card.mtu);
+    await context.until(card.setPromiscuous(true));
+    context.talk(`Passing frames between ${address} and ${tap.name}; SIGINT ends it`);
+    const { sent, received } = await pass(card, tap, signal);
+    if (options.json) {
+      printJson(context, "net bridge", { device: address, tap: tap.name, sent, received });
+    } else {
+      context.io.out(`${tap.name} to ${address}: ${line(sent)}`);
+      context.io.out(`${address} to ${tap.name}: ${line(received)}`);
+    }
+    if (!endedByPerson(signal)) signal.throwIfAborted();
+    return EXIT.done;
+  },
+};
+
+function line({ frames, bytes, dropped }: Passed): string {
+  return `${frames} frames, ${bytes} bytes, ${dropped} dropped`;
+}

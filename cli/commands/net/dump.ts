@@ -1,0 +1,117 @@
+import deno from "../../../deno.json" with { type: "json" };
+import { close, writeAll } from "../../../core/host/fd.ts";
+import { openFile } from "../../../core/host/file.ts";
+import type { Command, Context } from "../../command.ts";
+import { endedByPerson, EXIT, usageError } from "../../exit.ts";
+import { printJson } from "../../json.ts";
+import { DEVICE_OPTION, useDevice } from "../../kernel.ts";
+import {
+  capture,
+  type CaptureLimits,
+  captureSink,
+  textSink,
+  type Write,
+} from "../../net/capture.ts";
+import type { Card } from "../../net/card.ts";
+import { numberOption } from "../../number_option.ts";
+
+/** As much as tools like this keep of a frame if nobody says otherwise: all. */
+const SNAP_LENGTH = 262144;
+
+/** Keeps what comes in from the network. */
+export const dump: Command = {
+  name: "net dump",
+  summary: "Show frames as they come in, or write them to a capture file",
+  usage: "[file]",
+  words: [0, 1],
+  options: [
+    DEVICE_OPTION,
+    { name: "count", value: "<number>", summary: "how many requests or frames" },
+    { name: "seconds", value: "<seconds>", summary: "end after that" },
+    { name: "snap", value: "<bytes>", summary: "keep no more of each frame" },
+    { name: "text", summary: "lines of text, also where no terminal is" },
+    { name: "no-promiscuous", summary: "only frames that are for this card" },
+  ],
+  examples: [
+    ["net dump --machine qemu", "a line of text for each frame, until SIGINT"],
+    ["net dump capture.pcapng --count 100", "for Wireshark and its like"],
+    ["net dump --device 00:03.0 | tshark -r -", "the same as it happens"],
+  ],
+  standing: true,
+  notes: [
+    "A capture is in the pcapng format, with times in nanoseconds and, at its end, how many frames came in",
+    "and how many were dropped. Without a file it goes to the standard output, unless that is a terminal,",
+    "where a line of text stands for each frame.",
+    "",
+    "The card is told to hear what is for others, too, where the device can do that.",
+  ],
+  async run(context) {
+    const { given, options, io, words: [word], signal } = context;
+    const file = word === "-" ? undefined : word;
+    const text = word === undefined && (given.text === true || io.terminal);
+    if (word !== undefined && given.text === true) {
+      throw usageError("Cannot write text to a capture file: leave out --text or the file");
+    }
+    if (options.json && file === undefined) {
+      throw usageError(
+        "Cannot print JSON and frames to the same place: name a file for the frames",
+      );
+    }
+    const limits = readLimits(context);
+    await using inUse = await useDevice(context, "network");
+    const { address, client } = inUse.device;
+    const card: Card = client;
+    using output = file === undefined ? undefined : fileOutput(file);
+    const write: Write = output?.write ?? ((bytes) => io.write(bytes));
+    const sink = text ? textSink(write) : captureSink({
+      application: `virtio for Deno ${deno.version}`,
+      name: address,
+      description: `VirtIO network card at ${address}`,
+      mac: card.mac,
+      snapLength: limits.snapLength,
+    }, write);
+    if (given["no-promiscuous"] !== true) await hearEverything(context, card);
+    const figures = await capture(card, sink, limits, signal);
+    const { captured, dropped, bytes } = figures;
+    if (options.json) printJson(context, "net dump", { device: address, file, ...figures });
+    context.talk(`${captured} frames with ${bytes} bytes captured, ${dropped} dropped`);
+    if (signal.aborted && !endedByPerson(signal)) throw signal.reason;
+    return EXIT.done;
+  },
+};
+
+function readLimits(context: Context): CaptureLimits & { readonly snapLength: number } {
+  const { given } = context;
+  const time = { usual: 0, least: 0.001, greatest: 2_000_000, fraction: true };
+  const most = { usual: SNAP_LENGTH, least: 1, greatest: SNAP_LENGTH };
+  return {
+    count: numberOption(context, "count", { usual: Infinity, least: 1, greatest: Infinity }),
+    time: given.seconds === undefined ? undefined : 1000 * numberOption(context, "seconds", time),
+    snapLength: numberOption(context, "snap", most),
+  };
+}
+
+/** Not every card can, and what it hears anyway is worth having. */
+async function hearEverything(context: Context, card: Card): Promise<void> {
+  try {
+    await context.until(card.setPromiscuous(true));
+  } catch (error) {
+    context.signal.throwIfAborted();
+    context.talk(`Only frames that the card takes for its own: ${(error as Error).message}`);
+  }
+}
+
+interface FileOutput extends Disposable {
+  readonly write: Write;
+}
+
+function fileOutput(path: string): FileOutput {
+  const fd = openFile(path, { write: true, create: true, truncate: true });
+  return {
+    write(bytes) {
+      writeAll(fd, bytes);
+      return true;
+    },
+    [Symbol.dispose]: () => close(fd),
+  };
+}

@@ -1,0 +1,255 @@
+import type { Command, Context } from "../../command.ts";
+import { CliError, endedByPerson, EXIT, usageError } from "../../exit.ts";
+import { machineJson, printJson } from "../../json.ts";
+import { DEVICE_OPTION, useDevice } from "../../kernel.ts";
+import type { Card } from "../../net/card.ts";
+import type { EchoPath } from "../../net/echo_path.ts";
+import { formatMac } from "../../net/ethernet.ts";
+import { maskOf, parseIpv4 } from "../../net/ipv4.ts";
+import type { Ipv4Setup } from "../../net/ipv4_setup.ts";
+import { parseIpv6 } from "../../net/ipv6.ts";
+import type { Ipv6Setup } from "../../net/ipv6_setup.ts";
+import { Link } from "../../net/link.ts";
+import {
+  MOST_REQUESTS,
+  ping as send,
+  type PingAnswer,
+  type PingOptions,
+  type PingResult,
+} from "../../net/ping.ts";
+import { joinIpv4, joinIpv6, type Network } from "../../net/network.ts";
+import { roundTrip } from "../../net/round_trip.ts";
+import { numberOption } from "../../number_option.ts";
+import type { Given } from "../../options.ts";
+
+/** Milliseconds to wait for answers to the last request. */
+const WAIT = 1000;
+/** Most headers before the data: those of IPv6 and ICMPv6. */
+const PACKET_HEADERS = 48;
+/** ICMP's header. */
+const ECHO_HEADER = 8;
+
+/** Asks a host whether it is there. */
+export const ping: Command = {
+  name: "net ping",
+  summary: "Send echo requests to a host on the network",
+  usage: "<ip>",
+  words: [1, 1],
+  options: [
+    DEVICE_OPTION,
+    {
+      name: "address",
+      value: "<ip/length>",
+      summary: "our address and the length of its prefix; else DHCP or a router is asked",
+    },
+    {
+      name: "gateway",
+      value: "<ip>",
+      summary: "who passes on what is not for this network; with --address",
+    },
+    { name: "count", value: "<number>", summary: "how many requests or frames" },
+    { name: "interval", value: "<seconds>", summary: "from one request to the next (1)" },
+    { name: "size", value: "<bytes>", summary: "of data in each request (56)" },
+  ],
+  examples: [
+    ["net ping 10.0.2.2 --machine qemu", "QEMU's own network has its gateway there"],
+    ["net ping 10.0.2.2 --machine qemu --json", "the same for programs"],
+    ["net ping fec0::2 --machine qemu", "by IPv6"],
+    ["net ping 192.168.1.1 --address 192.168.1.77/24 --count 2", "without DHCP, two requests"],
+  ],
+  standing: true,
+  notes: [
+    "The card gets its address by DHCP, for IPv6 from a router, or from --address. What it was lent it gives",
+    "back at the end. Nothing of this machine's own network is touched.",
+
+    "4 requests are sent unless --count says another number. The exit status is 1 if none is answered.",
+  ],
+  async run(context) {
+    const wanted = readCommandLine(context);
+    await using inUse = await useDevice(context, "network");
+    const { kernel, device } = inUse;
+    const card: Card = device.client;
+    const { address } = device;
+    if (!card.linkUp) {
+      throw new CliError(EXIT.failed, `Cannot ping: the link of ${address} is down`);
+    }
+    if (wanted.options.size + PACKET_HEADERS > card.mtu) {
+      throw usageError(
+        `Cannot send ${wanted.options.size} bytes of data: with their headers they are longer ` +
+          `than the ${card.mtu} bytes that a packet may have on ${address}`,
+      );
+    }
+    await using link = new Link(card, context.signal);
+    await using network = await wanted.join(link);
+    const { path, gateway, lease } = network;
+    if (lease) {
+      const { server, seconds } = lease;
+      const time = seconds === undefined ? "" : ` for ${seconds} seconds`;
+      context.talk(`Address ${path.source}, lent by ${server}${time}`);
+    }
+    const { options: { json }, io } = context;
+    const { count, interval, size } = wanted.options;
+    if (!json) {
+      io.out(
+        `PING ${path.target} (${path.target}) from ${path.source} : ` +
+          `${size}(${size + path.headers}) bytes of data.`,
+      );
+    }
+    const result = await send(link, path, wanted.options, (answer) => {
+      if (!json) io.out(answerLine(answer));
+    });
+    if (json) {
+      printJson(context, "net ping", {
+        machine: machineJson(kernel.platform),
+        device: { address, mac: formatMac(card.mac) },
+        source: path.source,
+        target: path.target,
+        gateway: gateway ?? null,
+        lease: lease ? { ...lease, seconds: lease.seconds ?? null } : null,
+        count,
+        interval: interval / 1000,
+        size,
+        ...resultJson(result),
+      });
+    } else for (const line of summaryLines(path, result)) io.out(line);
+    if (link.signal.aborted && !endedByPerson(context.signal)) throw link.signal.reason;
+    return goodAnswers(result).length > 0 ? EXIT.done : EXIT.failed;
+  },
+};
+
+interface Wanted {
+  /** Finds the way to the host. */
+  readonly join: (link: Link) => Promise<Network>;
+  readonly options: PingOptions;
+}
+
+function readCommandLine(context: Context): Wanted {
+  return {
+    join: readTarget(context),
+    options: {
+      count: numberOption(context, "count", { usual: 4, least: 1, greatest: MOST_REQUESTS }),
+      interval: 1000 *
+        numberOption(context, "interval", { usual: 1, least: 0, greatest: 3600, fraction: true }),
+      size: numberOption(context, "size", { usual: 56, least: 0, greatest: 65507 }),
+      wait: WAIT,
+    },
+  };
+}
+
+function readTarget({ words: [word], given }: Context): Wanted["join"] {
+  const ipv4 = parseIpv4(word!);
+  const ipv6 = parseIpv6(word!);
+  if (ipv4) {
+    const setup = readSetup(given, parseIpv4, "10.0.2.15/24");
+    const own: Ipv4Setup | undefined = setup && { ...setup, mask: maskOf(setup.prefix) };
+    return (link) => joinIpv4(link, ipv4, own);
+  }
+  if (ipv6) {
+    const setup = readSetup(given, parseIpv6, "fd00::15/64");
+    const own: Ipv6Setup | undefined = setup && {
+      networks: [setup],
+      ...(setup.gateway ? { router: setup.gateway } : {}),
+    };
+    return (link) => joinIpv6(link, ipv6, own);
+  }
+  throw usageError(
+    `Cannot read ${JSON.stringify(word)} as an IP address: it looks like 10.0.2.2 or fec0::2`,
+  );
+}
+
+/** Our address as the user gave it. */
+interface Setup {
+  readonly address: Uint8Array;
+  /** Bits that all on the network have in common. */
+  readonly prefix: number;
+  readonly gateway?: Uint8Array;
+}
+
+function readSetup(
+  { address, gateway }: Given,
+  parse: (text: string) => Uint8Array | undefined,
+  example: string,
+): Setup | undefined {
+  const via = gateway === undefined ? undefined : parse(String(gateway));
+  if (gateway !== undefined && !via) {
+    throw usageError(
+      `Unknown value ${JSON.stringify(gateway)} for --gateway: wanted an address like ` +
+        example.split("/")[0],
+    );
+  }
+  if (address === undefined) {
+    if (!via) return undefined;
+    throw usageError("Cannot use --gateway without --address: give both or none");
+  }
+  const [own = "", length = "", ...rest] = String(address).split("/");
+  const parsed = parse(own);
+  if (!parsed || !/^\d+$/.test(length) || +length > 8 * parsed.length || rest.length > 0) {
+    throw usageError(
+      `Unknown value ${JSON.stringify(address)} for --address: wanted an address and the length ` +
+        `of its prefix, like ${example}`,
+    );
+  }
+  return { address: parsed, prefix: Number(length), ...(via ? { gateway: via } : {}) };
+}
+
+/** Answers to different requests, that say that the request got there. */
+function goodAnswers({ answers }: PingResult): readonly PingAnswer[] {
+  return answers.filter(({ error, duplicate }) => error === undefined && !duplicate);
+}
+
+function answerLine({ from, sequence, ttl, milliseconds, ...answer }: PingAnswer): string {
+  if (answer.error !== undefined) return `From ${from} icmp_seq=${sequence} ${answer.error}`;
+  const length = ECHO_HEADER + answer.data!.length;
+  const marks = (answer.duplicate ? " (DUP!)" : "") + (answer.damaged ? " (wrong data!)" : "");
+  return `${length} bytes from ${from}: icmp_seq=${sequence} ttl=${ttl} ` +
+    `time=${milliseconds.toFixed(3)} ms${marks}`;
+}
+
+function summaryLines(path: EchoPath, result: PingResult): readonly string[] {
+  const { transmitted, answers, milliseconds } = result;
+  const received = goodAnswers(result).length;
+  const duplicates = answers.filter(({ duplicate }) => duplicate).length;
+  const errors = answers.filter(({ error }) => error !== undefined).length;
+  const lost = transmitted === 0 ? 0 : 100 * (transmitted - received) / transmitted;
+  const times = roundTrip(goodAnswers(result).map((answer) => answer.milliseconds));
+  return [
+    "",
+    `--- ${path.target} ping statistics ---`,
+    [
+      `${transmitted} packets transmitted`,
+      `${received} received`,
+      ...(duplicates > 0 ? [`+${duplicates} duplicates`] : []),
+      ...(errors > 0 ? [`+${errors} errors`] : []),
+      `${Number(lost.toPrecision(6))}% packet loss`,
+      `time ${Math.round(milliseconds)}ms`,
+    ].join(", "),
+    ...(times
+      ? [
+        "rtt min/avg/max/mdev = " +
+        [times.minimum, times.average, times.maximum, times.deviation]
+          .map((time) => time.toFixed(3)).join("/") +
+        " ms",
+      ]
+      : []),
+  ];
+}
+
+function resultJson(result: PingResult): object {
+  const { transmitted, answers, milliseconds } = result;
+  const good = goodAnswers(result);
+  return {
+    transmitted,
+    received: good.length,
+    milliseconds,
+    answers: answers.map(({ from, sequence, ttl, milliseconds, duplicate, damaged, error }) => ({
+      from,
+      sequence,
+      ttl,
+      milliseconds,
+      duplicate,
+      damaged,
+      error: error ?? null,
+    })),
+    roundTrip: roundTrip(good.map(({ milliseconds }) => milliseconds)) ?? null,
+  };
+}

@@ -1,0 +1,63 @@
+import { be16, concat, read16 } from "./bytes.ts";
+
+/** What an Ethernet frame carries. */
+export const EtherType = {
+  ipv4: 0x0800,
+  arp: 0x0806,
+  vlan: 0x8100,
+  ipv6: 0x86dd,
+  /** For experiments on the local network (IEEE 802, local experimental 1): nobody answers. */
+  experimental: 0x88b5,
+} as const;
+
+/** Bytes of destination, source and type. */
+export const ETHERNET_HEADER = 14;
+/** Everybody on the network. */
+export const BROADCAST: Uint8Array = new Uint8Array(6).fill(0xff);
+
+/** A frame, taken apart. */
+export interface Ethernet {
+  readonly destination: Uint8Array;
+  readonly source: Uint8Array;
+  /** The network it is tagged for, if it is tagged (IEEE 802.1Q). */
+  readonly vlan?: number;
+  /** An {@linkcode EtherType}; a length if it is smaller than 1536. */
+  readonly type: number;
+  readonly payload: Uint8Array;
+}
+
+/** Takes a frame apart; undefined if it is too short to be one. */
+export function readEthernet(frame: Uint8Array): Ethernet | undefined {
+  if (frame.length < ETHERNET_HEADER) return undefined;
+  const addresses = { destination: frame.subarray(0, 6), source: frame.subarray(6, 12) };
+  const type = read16(frame, 12);
+  if (type !== EtherType.vlan) return { ...addresses, type, payload: frame.subarray(14) };
+  if (frame.length < 18) return undefined;
+  return {
+    ...addresses,
+    vlan: read16(frame, 14) & 0xfff,
+    type: read16(frame, 16),
+    payload: frame.subarray(18),
+  };
+}
+
+/** Makes a frame. */
+export function ethernetFrame(
+  destination: Uint8Array,
+  source: Uint8Array,
+  type: number,
+  payload: Uint8Array,
+): Uint8Array<ArrayBuffer> {
+  return concat(destination, source, be16(type), payload);
+}
+
+/** A hardware address as people write it: `52:54:00:12:34:56`. */
+export function formatMac(mac: Uint8Array): string {
+  return Array.from(mac, (byte) => byte.toString(16).padStart(2, "0")).join(":");
+}
+
+/** The hardware address in a text; undefined if there is none. */
+export function parseMac(text: string): Uint8Array<ArrayBuffer> | undefined {
+  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text)) return undefined;
+  return Uint8Array.from(text.split(":"), (byte) => parseInt(byte, 16));
+}

@@ -1,0 +1,98 @@
+import { delay } from "@std/async";
+import type { Card, CardFrames } from "./card.ts";
+import { type Ethernet, ethernetFrame, readEthernet } from "./ethernet.ts";
+
+/** Called with each frame that comes in. */
+export type Listener = (frame: Ethernet) => void;
+
+/**
+ * A card as a small network stack sees it: whoever wants to hear frames listens, and a question is asked again until
+ * somebody answers.
+ */
+export class Link implements AsyncDisposable {
+  /** Our hardware address. */
+  readonly mac: Uint8Array;
+  /** Most bytes of a packet. */
+  readonly mtu: number;
+  /** Aborted when nobody wants an answer any more, or none can come. */
+  readonly signal: AbortSignal;
+  readonly #card: Card;
+  readonly #listeners = new Set<Listener>();
+  readonly #frames: CardFrames;
+  readonly #lost = new AbortController();
+  readonly #hearing: Promise<void>;
+
+  /** @param signal Ends all waiting. */
+  constructor(card: Card, signal: AbortSignal) {
+    this.mac = card.mac;
+    this.mtu = card.mtu;
+    this.signal = AbortSignal.any([signal, this.#lost.signal]);
+    this.#card = card;
+    this.#frames = card.frames();
+    this.#hearing = this.#hear();
+  }
+
+  async #hear(): Promise<void> {
+    try {
+      for await (const { bytes } of this.#frames) {
+        const frame = readEthernet(bytes);
+        // What is tagged is for another network.
+        if (frame && !frame.vlan) { for (const listener of this.#listeners) listener(frame); }
+      }
+    } catch (error) {
+      this.#lost.abort(error);
+    }
+  }
+
+  /** Sends a packet to a neighbour. */
+  send(destination: Uint8Array, type: number, packet: Uint8Array): Promise<void> {
+    return this.#card.send(ethernetFrame(destination, this.mac, type, packet));
+  }
+
+  /** Lets `listener` hear all frames until the result is disposed. */
+  listen(listener: Listener): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  /**
+   * Asks, and asks again if nobody answers.
+   *
+   * @param say Sends the question.
+   * @param understand What a frame answers; undefined if it is no answer.
+   * @param waits Milliseconds to wait after each question.
+   * @returns The first answer; undefined if there is none.
+   * @throws The reason of {@linkcode Link.signal}.
+   */
+  async ask<T>(
+    say: () => Promise<void>,
+    understand: (frame: Ethernet) => T | undefined,
+    waits: readonly number[],
+  ): Promise<T | undefined> {
+    let answer: T | undefined;
+    const answered = new AbortController();
+    using _listening = this.listen((frame) => {
+      answer ??= understand(frame);
+      if (answer !== undefined) answered.abort();
+    });
+    for (const wait of waits) {
+      await say();
+      await this.pause(wait, answered.signal);
+      if (answer !== undefined) return answer;
+    }
+    return undefined;
+  }
+
+  /** Waits, until `enough` at most. */
+  async pause(milliseconds: number, enough?: AbortSignal): Promise<void> {
+    const signal = enough ? AbortSignal.any([this.signal, enough]) : this.signal;
+    await delay(milliseconds, { signal }).catch(() => {});
+    this.signal.throwIfAborted();
+  }
+
+  /** Stops hearing; the card goes on. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#frames[Symbol.dispose]();
+    await this.#hearing;
+  }
+}

@@ -1,0 +1,46 @@
+import { clear, close, eventfd, read, signal } from "../../core/host/fd.ts";
+import { pollAsync, POLLIN, type PollSet } from "../../core/host/poll.ts";
+import { bringUp, openTap, writeFrame } from "../../core/host/tap.ts";
+import type { FramePort } from "./bridge.ts";
+
+/** A tap of this machine as one side of a bridge. Disposing it closes the tap. */
+export interface TapPort extends FramePort, AsyncDisposable {
+  /** The interface's name. */
+  readonly name: string;
+}
+
+/**
+ * Attaches to a tap, makes it if it is not there, and brings it up.
+ *
+ * @param mtu Most bytes of a packet.
+ */
+export function tapPort(wanted: string, mtu: number): TapPort {
+  const { fd, name } = openTap(wanted);
+  const end = eventfd();
+  const set: PollSet = Int32Array.of(fd, POLLIN, end, POLLIN);
+  let waiting = Promise.resolve();
+  try {
+    bringUp(name, mtu);
+  } catch (error) {
+    close(fd);
+    close(end);
+    throw error;
+  }
+  return {
+    name,
+    read: (into) => read(fd, into),
+    write: (frame) => writeFrame(fd, frame),
+    readable() {
+      waiting = pollAsync(set, 2, -1).then(() => void clear(end));
+      return waiting;
+    },
+    wake: () => signal(end),
+    async [Symbol.asyncDispose]() {
+      // Another thread may still wait on both.
+      signal(end);
+      await waiting;
+      close(fd);
+      close(end);
+    },
+  };
+}
