@@ -13,6 +13,9 @@ import { inquiry as scsiInquiry } from "./commands/scsi/inquiry.ts";
 import { list as scsiList } from "./commands/scsi/list.ts";
 import { raw as scsiRaw } from "./commands/scsi/raw.ts";
 import { ls } from "./commands/ls.ts";
+import { bridge } from "./commands/net/bridge.ts";
+import { dump } from "./commands/net/dump.ts";
+import { ping } from "./commands/net/ping.ts";
 import { show } from "./commands/show.ts";
 import { unbind } from "./commands/unbind.ts";
 
@@ -35,6 +38,7 @@ export const COMMANDS: readonly Command[] = [
   consoleAttach,
   consolePipe,
 ];
+export const COMMANDS: readonly Command[] = [ls, show, check, drivers, explain, ping, dump, bridge];
 
 /** All options that some of them have, each once. */
 export const OWN_OPTIONS: readonly CommandOption[] = [

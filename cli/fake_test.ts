@@ -7,6 +7,7 @@ import { virtioIdentity } from "../core/pci/virtio_identity.ts";
 import { choose } from "../core/plugin/choose.ts";
 import type { BlockClient } from "../core/class/block_client.ts";
 import type { EntropyClient } from "../core/class/entropy_client.ts";
+import type { NetClient } from "../core/class/net_client.ts";
 import type { PluginSource } from "../core/kernel/attach.ts";
 import type { AnyDevice } from "../core/kernel/device.ts";
 import { parseManifest } from "../core/plugin/manifest.ts";
@@ -16,6 +17,7 @@ import type { OpenOptions } from "../mod.ts";
 import type { Disk } from "./check/block.ts";
 import type { Input } from "./io.ts";
 import { run } from "./main.ts";
+import type { Card } from "./net/card.ts";
 import type { Machine } from "./options.ts";
 import type { Kernel, System } from "./system.ts";
 
@@ -42,6 +44,7 @@ export interface World {
   readonly diagnoses?: readonly Diagnosis[];
   readonly entropy?: Entropy;
   readonly disk?: Disk;
+  readonly card?: Card;
   /** Of all functions of the host. */
   readonly refusal?: string;
   readonly attach?: () => Promise<AnyDevice>;
@@ -75,6 +78,7 @@ export async function runFake(line: string, world: World = {}): Promise<Ran> {
 
 export const RANDOM = driver("random", "entropy", "1044", "1005");
 export const BLK = driver("blk", "block", "1042", "1001");
+export const VTNET = driver("vtnet", "network", "1041", "1000");
 
 function driver(name: string, kind: string, ...devices: string[]): PluginSource {
   const match = devices.map((device) => ({ vendor: "1af4", device }));
@@ -193,15 +197,18 @@ function fakeDevice(
   calls: string[],
 ): AnyDevice {
   const pid = isolation === "process" ? 1234 : undefined;
-  const deviceClass = driver === "blk" ? "block" : "entropy";
-  const client = driver === "blk" ? world.disk ?? memoryDisk() : world.entropy ?? goodEntropy;
+  const [deviceClass, client] = driver === "vtnet"
+    ? ["network", world.card] as const
+    : driver === "blk"
+    ? ["block", world.disk ?? memoryDisk()] as const
+    : ["entropy", world.entropy ?? goodEntropy] as const;
   const facts = { address, driver, class: deviceClass, isolation } as const;
   return {
     ...facts,
     pid,
     unsafeDma: undefined,
     // The rest of the real clients is of no use to the commands.
-    client: client as unknown as BlockClient & EntropyClient,
+    client: client as unknown as BlockClient & EntropyClient & NetClient,
     gone: Promise.resolve(world.gone),
     describe: () =>
       world.describe ? Promise.reject(world.describe) : Promise.resolve({

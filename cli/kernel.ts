@@ -113,6 +113,14 @@ function nodeOf(context: Context, kernel: Kernel, classes: readonly DeviceClass[
   );
 }
 
+/** The error of a device that went out of work while it was needed. */
+export async function goneError(
+  { until }: Context,
+  { address, gone }: Pick<AnyDevice, "address" | "gone">,
+): Promise<CliError> {
+  return new CliError(EXIT.driver, `Cannot go on with ${address}: ${await until(gone)}`);
+}
+
 /** Puts the device of a node to work. */
 export async function attach(context: Context, kernel: Kernel, node: Node): Promise<AnyDevice> {
   const device = await disposeIfLate(context, kernel.attach(node.function.address));

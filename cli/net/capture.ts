@@ -1,4 +1,5 @@
-import type { Card, CardFrame } from "./card.ts";
+import type { Frame } from "../../core/class/frame.ts";
+import type { Card } from "./card.ts";
 import { describeFrame } from "./describe_frame.ts";
 import {
   type CaptureStatistics,
@@ -16,7 +17,7 @@ export interface Sink {
   /** Called before all frames. */
   begin(): void;
   /** Called with each frame and its time, in milliseconds since 1970; returns whether more are wanted. */
-  frame(frame: CardFrame, time: number): boolean;
+  frame(frame: Frame, time: number): boolean;
   /** Called after all frames. */
   end(statistics: CaptureStatistics): void;
 }
@@ -74,6 +75,8 @@ export interface CaptureFigures {
   readonly dropped: number;
   /** In the frames that were captured. */
   readonly bytes: number;
+  /** Whether it ended because the card was gone. */
+  readonly gone: boolean;
 }
 
 /** Hands frames to `sink` until there are enough, it wants no more, or `signal` is aborted. */
@@ -86,7 +89,12 @@ export async function capture(
   const now = () => performance.timeOrigin + performance.now();
   const start = now();
   using frames = card.frames();
-  const stop = () => frames[Symbol.dispose]();
+  let gone = true;
+  const stop = () => {
+    gone = false;
+    // What waits is captured, still.
+    frames.end();
+  };
   const timer = time === undefined ? undefined : setTimeout(stop, time);
   signal.addEventListener("abort", stop, { once: true });
   if (signal.aborted) stop();
@@ -97,7 +105,10 @@ export async function capture(
     for await (const frame of frames) {
       captured++;
       bytes += frame.bytes.length;
-      if (!sink.frame(frame, now()) || captured >= count) break;
+      if (!sink.frame(frame, now()) || captured >= count) {
+        gone = false;
+        break;
+      }
     }
   } finally {
     clearTimeout(timer);
@@ -105,5 +116,5 @@ export async function capture(
   }
   const { dropped } = frames;
   sink.end({ start, end: now(), received: captured + dropped, dropped });
-  return { captured, dropped, bytes };
+  return { captured, dropped, bytes, gone };
 }

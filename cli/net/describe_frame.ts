@@ -1,6 +1,7 @@
 import { ArpOperation, readArp } from "./arp.ts";
 import { read16 } from "./bytes.ts";
-import { type Ethernet, EtherType, formatMac, readEthernet } from "./ethernet.ts";
+import { formatMac } from "../../core/class/net.ts";
+import { type Ethernet, EtherType, readEthernet } from "./ethernet.ts";
 import { echoOf, icmpError, IcmpType } from "./icmp.ts";
 import { icmp6Error, Icmp6Type } from "./icmp6.ts";
 import { formatIpv4, Protocol, readIpv4 } from "./ipv4.ts";

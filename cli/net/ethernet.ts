@@ -1,3 +1,4 @@
+import { FRAME_HEADER } from "../../core/class/net.ts";
 import { be16, concat, read16 } from "./bytes.ts";
 
 /** What an Ethernet frame carries. */
@@ -10,8 +11,6 @@ export const EtherType = {
   experimental: 0x88b5,
 } as const;
 
-/** Bytes of destination, source and type. */
-export const ETHERNET_HEADER = 14;
 /** Everybody on the network. */
 export const BROADCAST: Uint8Array = new Uint8Array(6).fill(0xff);
 
@@ -28,10 +27,10 @@ export interface Ethernet {
 
 /** Takes a frame apart; undefined if it is too short to be one. */
 export function readEthernet(frame: Uint8Array): Ethernet | undefined {
-  if (frame.length < ETHERNET_HEADER) return undefined;
+  if (frame.length < FRAME_HEADER) return undefined;
   const addresses = { destination: frame.subarray(0, 6), source: frame.subarray(6, 12) };
   const type = read16(frame, 12);
-  if (type !== EtherType.vlan) return { ...addresses, type, payload: frame.subarray(14) };
+  if (type !== EtherType.vlan) return { ...addresses, type, payload: frame.subarray(FRAME_HEADER) };
   if (frame.length < 18) return undefined;
   return {
     ...addresses,
@@ -49,15 +48,4 @@ export function ethernetFrame(
   payload: Uint8Array,
 ): Uint8Array<ArrayBuffer> {
   return concat(destination, source, be16(type), payload);
-}
-
-/** A hardware address as people write it: `52:54:00:12:34:56`. */
-export function formatMac(mac: Uint8Array): string {
-  return Array.from(mac, (byte) => byte.toString(16).padStart(2, "0")).join(":");
-}
-
-/** The hardware address in a text; undefined if there is none. */
-export function parseMac(text: string): Uint8Array<ArrayBuffer> | undefined {
-  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text)) return undefined;
-  return Uint8Array.from(text.split(":"), (byte) => parseInt(byte, 16));
 }

@@ -1,8 +1,11 @@
 // No tests, but what the tests here share: a card in memory, and a network behind it.
-import type { Card, CardFrame, CardFrames } from "./card.ts";
+import { Feed } from "../../core/class/feed.ts";
+import type { Frame } from "../../core/class/frame.ts";
+import type { Card } from "./card.ts";
 import { arpMessage, ArpOperation, readArp } from "./arp.ts";
 import { be16, be32, concat, equal, read16, read32 } from "./bytes.ts";
-import { type Ethernet, ethernetFrame, EtherType, parseMac, readEthernet } from "./ethernet.ts";
+import { parseMac } from "../../core/class/net.ts";
+import { type Ethernet, ethernetFrame, EtherType, readEthernet } from "./ethernet.ts";
 import { icmpEcho, IcmpType, readIcmpEcho } from "./icmp.ts";
 import { icmp6Packet, Icmp6Type, readIcmp6 } from "./icmp6.ts";
 import { ipv4Packet, parseIpv4, Protocol, readIpv4 } from "./ipv4.ts";
@@ -16,13 +19,32 @@ export type Peer = (frame: Ethernet) => readonly Uint8Array[];
 export class FakeCard implements Card {
   readonly mac: Uint8Array<ArrayBuffer> = parseMac("52:54:00:12:34:56")!;
   readonly mtu = 1500;
-  readonly linkUp: boolean = true;
+  linkUp = true;
+  readonly offloads: Card["offloads"] = {
+    transmit: {
+      checksum: false,
+      tcp4: false,
+      tcp6: false,
+      ecn: false,
+      udpFragments: false,
+      udp: false,
+    },
+    receive: {
+      checksum: false,
+      tcp4: false,
+      tcp6: false,
+      ecn: false,
+      udpFragments: false,
+      udp4: false,
+      udp6: false,
+    },
+  };
   /** What was sent. */
   readonly sent: Uint8Array[] = [];
   /** What was asked for. */
   promiscuous: boolean | undefined;
   readonly #peer: Peer;
-  readonly #readers = new Set<FakeFrames>();
+  readonly #readers = new Set<Feed<Frame>>();
 
   constructor(peer: Peer = () => []) {
     this.#peer = peer;
@@ -30,18 +52,23 @@ export class FakeCard implements Card {
 
   /** A frame comes in. */
   put(bytes: Uint8Array): void {
-    for (const frames of this.#readers) frames.put(bytes);
+    for (const feed of this.#readers) {
+      feed.put({ bytes: bytes.slice(), checksum: "unknown", pair: 0 });
+    }
   }
 
-  /** Whoever reads is told that the device is gone. */
-  fail(error: Error): void {
-    for (const frames of this.#readers) frames.fail(error);
+  /** The device is gone. */
+  end(): void {
+    for (const feed of this.#readers) feed.end();
   }
 
-  frames(): FakeFrames {
-    const frames = new FakeFrames(() => this.#readers.delete(frames));
-    this.#readers.add(frames);
-    return frames;
+  frames(capacity = 1024): Feed<Frame> {
+    const feed = new Feed<Frame>(
+      { capacity, keep: "oldest" },
+      (closed) => this.#readers.delete(closed),
+    );
+    this.#readers.add(feed);
+    return feed;
   }
 
   send(bytes: Uint8Array): Promise<void> {
@@ -56,51 +83,13 @@ export class FakeCard implements Card {
     return true;
   }
 
+  setOffloads(): Promise<void> {
+    return Promise.reject(new TypeError("There are none"));
+  }
+
   setPromiscuous(on: boolean): Promise<void> {
     this.promiscuous = on;
     return Promise.resolve();
-  }
-}
-
-class FakeFrames implements CardFrames {
-  dropped = 0;
-  readonly #closed: () => void;
-  readonly #waiting: CardFrame[] = [];
-  #wake = Promise.withResolvers<void>();
-  #over = false;
-  #error: Error | undefined;
-
-  constructor(closed: () => void) {
-    this.#closed = closed;
-  }
-
-  put(bytes: Uint8Array): void {
-    this.#waiting.push({ bytes, checksum: "unknown" });
-    this.#wake.resolve();
-  }
-
-  fail(error: Error): void {
-    this.#error = error;
-    this.#wake.resolve();
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<CardFrame> {
-    for (;;) {
-      const frame = this.#waiting.shift();
-      if (this.#error) throw this.#error;
-      if (this.#over) return;
-      if (frame) yield frame;
-      else {
-        await this.#wake.promise;
-        this.#wake = Promise.withResolvers();
-      }
-    }
-  }
-
-  [Symbol.dispose](): void {
-    this.#over = true;
-    this.#closed();
-    this.#wake.resolve();
   }
 }
 

@@ -1,5 +1,5 @@
 import { be16, concat, read16 } from "./bytes.ts";
-import { internetChecksum } from "./checksum.ts";
+import { internetChecksum } from "../../core/class/internet_checksum.ts";
 
 /** Types of ICMP messages. */
 export const IcmpType = {

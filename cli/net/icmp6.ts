@@ -19,7 +19,7 @@ export const Icmp6Type = {
 /** Hops of messages between neighbours: what has fewer came from elsewhere (RFC 4861, 7.1). */
 export const NEIGHBOR_HOPS = 255;
 
-/** Makes a packet of a message whose checksum is still missing. */
+/** Makes a packet of a message, and fills its checksum in. */
 export function icmp6Packet(
   source: Uint8Array,
   destination: Uint8Array,
@@ -27,6 +27,7 @@ export function icmp6Packet(
   message: Uint8Array,
 ): Uint8Array<ArrayBuffer> {
   const payload = message.slice();
+  payload.set([0, 0], 2);
   const packet = { source, destination, hops, next: Protocol.icmp6, payload };
   payload.set(be16(ipv6Checksum(packet)), 2);
   return ipv6Packet(packet);

@@ -1,5 +1,5 @@
 import { be16, concat, read16 } from "./bytes.ts";
-import { internetChecksum } from "./checksum.ts";
+import { internetChecksum } from "../../core/class/internet_checksum.ts";
 
 /** What an IP packet carries. */
 export const Protocol = { icmp: 1, tcp: 6, udp: 17, icmp6: 58 } as const;
@@ -27,7 +27,7 @@ export function readIpv4(packet: Uint8Array): Ipv4 | undefined {
   const header = (packet[0]! & 0xf) * 4;
   const length = read16(packet, 2);
   if (header < 20 || length < header || length > packet.length) return undefined;
-  if (internetChecksum(packet.subarray(0, header)) !== 0) return undefined;
+  if (internetChecksum(packet, 0, header) !== 0) return undefined;
   return {
     source: packet.subarray(12, 16),
     destination: packet.subarray(16, 20),

@@ -1,5 +1,5 @@
 import { be16, be32, concat, read16 } from "./bytes.ts";
-import { internetChecksum } from "./checksum.ts";
+import { internetChecksum } from "../../core/class/internet_checksum.ts";
 
 /** Bytes of a packet's header. */
 export const IPV6_HEADER = 40;
@@ -42,7 +42,7 @@ export function ipv6Checksum(
   { source, destination, next, payload }: Omit<Ipv6, "hops">,
 ): number {
   const pseudo = concat(source, destination, be32(payload.length), [0, 0, 0, next]);
-  return internetChecksum(pseudo, payload);
+  return internetChecksum(concat(pseudo, payload));
 }
 
 /** An address as people write it (RFC 5952). */

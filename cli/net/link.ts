@@ -1,5 +1,7 @@
 import { delay } from "@std/async";
-import type { Card, CardFrames } from "./card.ts";
+import type { Feed } from "../../core/class/feed.ts";
+import type { Frame } from "../../core/class/frame.ts";
+import type { Card } from "./card.ts";
 import { type Ethernet, ethernetFrame, readEthernet } from "./ethernet.ts";
 
 /** Called with each frame that comes in. */
@@ -14,34 +16,36 @@ export class Link implements AsyncDisposable {
   readonly mac: Uint8Array;
   /** Most bytes of a packet. */
   readonly mtu: number;
-  /** Aborted when nobody wants an answer any more, or none can come. */
+  /** Aborted when nobody wants an answer any more, or none can come because the card is gone. */
   readonly signal: AbortSignal;
   readonly #card: Card;
+  readonly #hurry: number;
   readonly #listeners = new Set<Listener>();
-  readonly #frames: CardFrames;
+  readonly #frames: Feed<Frame>;
   readonly #lost = new AbortController();
   readonly #hearing: Promise<void>;
 
-  /** @param signal Ends all waiting. */
-  constructor(card: Card, signal: AbortSignal) {
+  /**
+   * @param signal Ends all waiting.
+   * @param hurry By what all waits are divided; for tests, whose networks are near.
+   */
+  constructor(card: Card, signal: AbortSignal, hurry = 1) {
     this.mac = card.mac;
     this.mtu = card.mtu;
     this.signal = AbortSignal.any([signal, this.#lost.signal]);
     this.#card = card;
+    this.#hurry = hurry;
     this.#frames = card.frames();
     this.#hearing = this.#hear();
   }
 
   async #hear(): Promise<void> {
-    try {
-      for await (const { bytes } of this.#frames) {
-        const frame = readEthernet(bytes);
-        // What is tagged is for another network.
-        if (frame && !frame.vlan) { for (const listener of this.#listeners) listener(frame); }
-      }
-    } catch (error) {
-      this.#lost.abort(error);
+    for await (const { bytes } of this.#frames) {
+      const frame = readEthernet(bytes);
+      // What is tagged is for another network.
+      if (frame && !frame.vlan) { for (const listener of this.#listeners) listener(frame); }
     }
+    this.#lost.abort(new Error("The network card is gone"));
   }
 
   /** Sends a packet to a neighbour. */
@@ -86,7 +90,7 @@ export class Link implements AsyncDisposable {
   /** Waits, until `enough` at most. */
   async pause(milliseconds: number, enough?: AbortSignal): Promise<void> {
     const signal = enough ? AbortSignal.any([this.signal, enough]) : this.signal;
-    await delay(milliseconds, { signal }).catch(() => {});
+    await delay(milliseconds / this.#hurry, { signal }).catch(() => {});
     this.signal.throwIfAborted();
   }
 

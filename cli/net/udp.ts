@@ -1,5 +1,5 @@
 import { be16, concat, read16 } from "./bytes.ts";
-import { internetChecksum } from "./checksum.ts";
+import { internetChecksum } from "../../core/class/internet_checksum.ts";
 import { type Ipv4, Protocol } from "./ipv4.ts";
 
 /** A datagram, taken apart. */
@@ -30,6 +30,6 @@ export function udpDatagram(
   const pseudo = concat(source, destination, [0, Protocol.udp], length);
   const datagram = concat(be16(from), be16(to), length, [0, 0], payload);
   // 0 would mean that there is none.
-  datagram.set(be16(internetChecksum(pseudo, datagram) || 0xffff), 6);
+  datagram.set(be16(internetChecksum(concat(pseudo, datagram)) || 0xffff), 6);
   return datagram;
 }

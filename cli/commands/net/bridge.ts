@@ -1,10 +1,11 @@
-import type { Command } from "../../command.ts";
-import { endedByPerson, EXIT } from "../../exit.ts";
+import type { Command, Context } from "../../command.ts";
+import { endedByPerson, EXIT, messageOf } from "../../exit.ts";
 import { printJson } from "../../json.ts";
-import { DEVICE_OPTION, useDevice } from "../../kernel.ts";
+import { DEVICE_OPTION, goneError, useDevice } from "../../kernel.ts";
 import { bridge as pass, type Passed } from "../../net/bridge.ts";
 import type { Card } from "../../net/card.ts";
 import { tapPort } from "../../net/tap_port.ts";
+import { hearEverything } from "./hear_everything.ts";
 
 /** Lets programs of this machine use the card. */
 export const bridge: Command = {
@@ -35,22 +36,40 @@ export const bridge: Command = {
   async run(context) {
     const { given, options, signal } = context;
     await using inUse = await useDevice(context, "network");
-    const { address, client } = inUse.device;
-    const card: Card = client;
+    const { device } = inUse;
+    const { address } = device;
+    const card: Card = device.client;
     await using tap = tapPort(String(given.tap ?? "tap%d"), card.mtu);
-    await context.until(card.setPromiscuous(true));
+    await hearEverything(context, card);
+    await keepApart(context, card);
     context.talk(`Passing frames between ${address} and ${tap.name}; SIGINT ends it`);
-    const { sent, received } = await pass(card, tap, signal);
+    const { sent, received, gone } = await pass(card, tap, signal);
     if (options.json) {
       printJson(context, "net bridge", { device: address, tap: tap.name, sent, received });
     } else {
       context.io.out(`${tap.name} to ${address}: ${line(sent)}`);
       context.io.out(`${address} to ${tap.name}: ${line(received)}`);
     }
+    if (gone) throw await goneError(context, device);
     if (!endedByPerson(signal)) signal.throwIfAborted();
     return EXIT.done;
   },
 };
+
+/** What a device makes one frame of, out of several, is too long for a tap. */
+async function keepApart(context: Context, card: Card): Promise<void> {
+  const { checksum, ...together } = card.offloads.receive;
+  if (!Object.values(together).includes(true)) return;
+  try {
+    await context.until(card.setOffloads({ checksum }));
+  } catch (error) {
+    context.signal.throwIfAborted();
+    context.talk(
+      `Frames that the device puts together are dropped: ${messageOf(error)}. ` +
+        `With --tune vtnet.lro_disable=true it puts none together`,
+    );
+  }
+}
 
 function line({ frames, bytes, dropped }: Passed): string {
   return `${frames} frames, ${bytes} bytes, ${dropped} dropped`;

@@ -4,7 +4,7 @@ import { openFile } from "../../../core/host/file.ts";
 import type { Command, Context } from "../../command.ts";
 import { endedByPerson, EXIT, usageError } from "../../exit.ts";
 import { printJson } from "../../json.ts";
-import { DEVICE_OPTION, useDevice } from "../../kernel.ts";
+import { DEVICE_OPTION, goneError, useDevice } from "../../kernel.ts";
 import {
   capture,
   type CaptureLimits,
@@ -14,6 +14,7 @@ import {
 } from "../../net/capture.ts";
 import type { Card } from "../../net/card.ts";
 import { numberOption } from "../../number_option.ts";
+import { hearEverything } from "./hear_everything.ts";
 
 /** As much as tools like this keep of a frame if nobody says otherwise: all. */
 const SNAP_LENGTH = 262144;
@@ -59,8 +60,9 @@ export const dump: Command = {
     }
     const limits = readLimits(context);
     await using inUse = await useDevice(context, "network");
-    const { address, client } = inUse.device;
-    const card: Card = client;
+    const { device } = inUse;
+    const { address } = device;
+    const card: Card = device.client;
     using output = file === undefined ? undefined : fileOutput(file);
     const write: Write = output?.write ?? ((bytes) => io.write(bytes));
     const sink = text ? textSink(write) : captureSink({
@@ -71,11 +73,12 @@ export const dump: Command = {
       snapLength: limits.snapLength,
     }, write);
     if (given["no-promiscuous"] !== true) await hearEverything(context, card);
-    const figures = await capture(card, sink, limits, signal);
+    const { gone, ...figures } = await capture(card, sink, limits, signal);
     const { captured, dropped, bytes } = figures;
     if (options.json) printJson(context, "net dump", { device: address, file, ...figures });
     context.talk(`${captured} frames with ${bytes} bytes captured, ${dropped} dropped`);
     if (signal.aborted && !endedByPerson(signal)) throw signal.reason;
+    if (gone) throw await goneError(context, device);
     return EXIT.done;
   },
 };
@@ -89,16 +92,6 @@ function readLimits(context: Context): CaptureLimits & { readonly snapLength: nu
     time: given.seconds === undefined ? undefined : 1000 * numberOption(context, "seconds", time),
     snapLength: numberOption(context, "snap", most),
   };
-}
-
-/** Not every card can, and what it hears anyway is worth having. */
-async function hearEverything(context: Context, card: Card): Promise<void> {
-  try {
-    await context.until(card.setPromiscuous(true));
-  } catch (error) {
-    context.signal.throwIfAborted();
-    context.talk(`Only frames that the card takes for its own: ${(error as Error).message}`);
-  }
 }
 
 interface FileOutput extends Disposable {

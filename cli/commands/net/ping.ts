@@ -1,10 +1,10 @@
 import type { Command, Context } from "../../command.ts";
 import { CliError, endedByPerson, EXIT, usageError } from "../../exit.ts";
 import { machineJson, printJson } from "../../json.ts";
-import { DEVICE_OPTION, useDevice } from "../../kernel.ts";
+import { DEVICE_OPTION, goneError, useDevice } from "../../kernel.ts";
 import type { Card } from "../../net/card.ts";
 import type { EchoPath } from "../../net/echo_path.ts";
-import { formatMac } from "../../net/ethernet.ts";
+import { formatMac } from "../../../core/class/net.ts";
 import { maskOf, parseIpv4 } from "../../net/ipv4.ts";
 import type { Ipv4Setup } from "../../net/ipv4_setup.ts";
 import { parseIpv6 } from "../../net/ipv6.ts";
@@ -112,7 +112,8 @@ export const ping: Command = {
         ...resultJson(result),
       });
     } else for (const line of summaryLines(path, result)) io.out(line);
-    if (link.signal.aborted && !endedByPerson(context.signal)) throw link.signal.reason;
+    if (context.signal.aborted && !endedByPerson(context.signal)) throw context.signal.reason;
+    if (link.signal.aborted && !context.signal.aborted) throw await goneError(context, device);
     return goodAnswers(result).length > 0 ? EXIT.done : EXIT.failed;
   },
 };
