@@ -23,7 +23,6 @@ const FUNCTIONS = {
   readlink: { parameters: ["buffer", "buffer", "u32"], result: "i32" },
   getdents64: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   access: { parameters: ["buffer", "i32"], result: "i32" },
-  ioctl: { parameters: ["i32", "u32", "buffer"], result: "i32" },
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
   flock: { parameters: ["i32", "i32"], result: "i32" },
   ioctl: { parameters: ["i32", "u32", "buffer"], result: "i32" },
