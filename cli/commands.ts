@@ -1,21 +1,22 @@
 import type { Command, CommandOption } from "./command.ts";
-import { bind } from "./commands/bind.ts";
 import { balloonInfo } from "./commands/balloon/info.ts";
 import { balloonWatch } from "./commands/balloon/watch.ts";
+import { bind } from "./commands/bind.ts";
 import { check } from "./commands/check.ts";
-import { doctor } from "./commands/doctor.ts";
 import { consoleAttach } from "./commands/console/attach.ts";
 import { consoleList } from "./commands/console/list.ts";
 import { consolePipe } from "./commands/console/pipe.ts";
+import { doctor } from "./commands/doctor.ts";
 import { drivers } from "./commands/drivers.ts";
 import { explain } from "./commands/explain.ts";
+import { ls } from "./commands/ls.ts";
+import { bench as netBench } from "./commands/net/bench.ts";
+import { bridge as netBridge } from "./commands/net/bridge.ts";
+import { dump as netDump } from "./commands/net/dump.ts";
+import { ping as netPing } from "./commands/net/ping.ts";
 import { inquiry as scsiInquiry } from "./commands/scsi/inquiry.ts";
 import { list as scsiList } from "./commands/scsi/list.ts";
 import { raw as scsiRaw } from "./commands/scsi/raw.ts";
-import { ls } from "./commands/ls.ts";
-import { bridge } from "./commands/net/bridge.ts";
-import { dump } from "./commands/net/dump.ts";
-import { ping } from "./commands/net/ping.ts";
 import { show } from "./commands/show.ts";
 import { unbind } from "./commands/unbind.ts";
 
@@ -29,16 +30,19 @@ export const COMMANDS: readonly Command[] = [
   doctor,
   bind,
   unbind,
-  scsiList,
-  scsiInquiry,
-  scsiRaw,
-  balloonInfo,
-  balloonWatch,
+  netPing,
+  netDump,
+  netBridge,
+  netBench,
   consoleList,
   consoleAttach,
   consolePipe,
+  balloonInfo,
+  balloonWatch,
+  scsiList,
+  scsiInquiry,
+  scsiRaw,
 ];
-export const COMMANDS: readonly Command[] = [ls, show, check, drivers, explain, ping, dump, bridge];
 
 /** All options that some of them have, each once. */
 export const OWN_OPTIONS: readonly CommandOption[] = [

@@ -5,12 +5,13 @@ import type { DeviceClass } from "../core/plugin/manifest.ts";
 import type { CommandOption, Context } from "./command.ts";
 import { CliError, EXIT } from "./exit.ts";
 import type { Machine } from "./options.ts";
+import type { QemuOptions } from "../mod.ts";
 import type { Kernel } from "./system.ts";
 
 const MIB = 2 ** 20;
 
 /** What a QEMU machine is made of if the user says nothing: a device for each of our drivers, and no file. */
-const USUAL_DEVICES = {
+const USUAL_DEVICES: QemuDevices = {
   arguments: [
     ...["-device", "virtio-rng-pci"],
     ...["-device", "virtio-balloon-pci"],
@@ -20,12 +21,23 @@ const USUAL_DEVICES = {
   disks: [64 * MIB],
 };
 
-/** Opens the machine that the user named, else `usual`. */
-export async function openKernel(context: Context, usual: Machine = "host"): Promise<Kernel> {
+/** What a QEMU machine is made of. */
+type QemuDevices = Pick<QemuOptions, "arguments" | "disks">;
+
+/**
+ * Opens the machine that the user named, else `usual`.
+ *
+ * @param usualDevices Those of a QEMU machine, if the user names none.
+ */
+export async function openKernel(
+  context: Context,
+  usual: Machine = "host",
+  usualDevices: QemuDevices = USUAL_DEVICES,
+): Promise<Kernel> {
   const { io: { system }, options } = context;
   const { machine = usual, board, qemuArguments, plugins, ...drive } = options;
   context.detail(`Opening machine ${machine}`);
-  const devices = qemuArguments.length > 0 ? { arguments: qemuArguments } : USUAL_DEVICES;
+  const devices = qemuArguments.length > 0 ? { arguments: qemuArguments } : usualDevices;
   const kernel = await disposeIfLate(
     context,
     system.openKernel({
@@ -71,13 +83,23 @@ export async function useDevice<C extends DeviceClass>(
 ): Promise<DeviceInUse<C>> {
   await using stack = new AsyncDisposableStack();
   const kernel = stack.use(await openKernel(context));
-  const device = stack.use(await attach(context, kernel, nodeOf(context, kernel, classes)));
+  const device = stack.use(await attachOne(context, kernel, ...classes));
   const kept = stack.move();
-  return {
-    kernel,
-    device: device as Device as Device<C>,
-    [Symbol.asyncDispose]: () => kept.disposeAsync(),
-  };
+  return { kernel, device, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+}
+
+/**
+ * As {@linkcode useDevice}, on a machine that is open already.
+ *
+ * @throws {CliError} As {@linkcode useDevice}.
+ */
+export async function attachOne<C extends DeviceClass>(
+  context: Context,
+  kernel: Kernel,
+  ...classes: readonly C[]
+): Promise<Device<C>> {
+  const device = await attach(context, kernel, nodeOf(context, kernel, classes));
+  return device as Device as Device<C>;
 }
 
 function nodeOf(context: Context, kernel: Kernel, classes: readonly DeviceClass[]): Node {

@@ -1,0 +1,197 @@
+import { Status } from "../../core/class/lane.ts";
+import { FRAME_HEADER } from "../../core/class/net.ts";
+import type { NetClient } from "../../core/class/net_client.ts";
+import type { NetReceiver } from "../../core/class/net_receiver.ts";
+import type { NetSlots } from "../../core/class/net_slots.ts";
+import { RequestError } from "../../core/class/request_error.ts";
+import { ethernetFrame, EtherType } from "./ethernet.ts";
+
+/** What a benchmark needs of a card. */
+export type BenchCard = Pick<NetClient, "mac" | "mtu" | "slots">;
+
+/** How frames went in one direction. */
+export interface BenchFigure {
+  /** Bytes of each frame, without what is on the wire only. */
+  readonly size: number;
+  /** Milliseconds that it took. */
+  readonly milliseconds: number;
+  /** Frames that the device took. */
+  readonly sent: number;
+  /** Frames that came to the receiver, if there was one. */
+  readonly received: number | undefined;
+}
+
+/** How long one frame at a time takes to go to the other card and back. */
+export interface EchoFigure {
+  readonly size: number;
+  readonly milliseconds: number;
+  /** Frames that came back. */
+  readonly echoes: number;
+}
+
+/** Longest wait until the time is looked at, in milliseconds. */
+const PATIENCE = 10;
+/** When none has come for so long, none is on its way any more, in milliseconds. */
+const QUIET = 50;
+/** After that what is still in flight is given up, in milliseconds. */
+const LATE = 1000;
+
+/**
+ * Sends frames of `size` bytes as fast as the card takes them, and counts those that come to `to`. Blocks this thread.
+ *
+ * @param to Where they should come; they are addressed to `from` itself if undefined.
+ * @throws RequestError If the card does not send one.
+ */
+export function benchFrames(
+  from: BenchCard,
+  to: BenchCard | undefined,
+  size: number,
+  milliseconds: number,
+): BenchFigure {
+  using sender = new Sender(from, to ?? from, size);
+  using counter = to && new Counter(to.slots, size);
+  const start = performance.now();
+  const end = start + milliseconds;
+  while (performance.now() < end) {
+    sender.fill();
+    from.slots.wait(PATIENCE);
+    counter?.count();
+    sender.check();
+  }
+  sender.finish();
+  const took = performance.now() - start;
+  for (let quiet = performance.now(); counter && performance.now() - quiet < QUIET;) {
+    if (counter.count(QUIET) > 0) quiet = performance.now();
+  }
+  return { size, milliseconds: took, sent: sender.sent, received: counter?.received };
+}
+
+/** Sends one frame at a time to `to`, which sends it back. Blocks this thread. */
+export function benchEcho(
+  from: BenchCard,
+  to: BenchCard,
+  size: number,
+  milliseconds: number,
+): EchoFigure {
+  using there = new Sender(from, to, size);
+  using back = new Sender(to, from, size);
+  using arrived = new Counter(to.slots, size);
+  using returned = new Counter(from.slots, size);
+  const start = performance.now();
+  const end = start + milliseconds;
+  // One that is lost is noticed by its absence.
+  const waitFor = (counter: Counter) => {
+    const until = performance.now() + QUIET;
+    while (counter.count(QUIET) === 0 && performance.now() < until);
+  };
+  while (performance.now() < end) {
+    there.one();
+    waitFor(arrived);
+    back.one();
+    waitFor(returned);
+    there.check();
+    back.check();
+  }
+  return { size, milliseconds: performance.now() - start, echoes: returned.received };
+}
+
+/** Sends a frame again and again. All slots of the card hold it. */
+class Sender implements Disposable {
+  sent = 0;
+  readonly #slots: NetSlots;
+  readonly #size: number;
+  readonly #attention: Disposable;
+  /** Of the last one that failed. */
+  #status: number = Status.ok;
+
+  constructor({ slots, mac }: BenchCard, to: BenchCard, size: number) {
+    this.#slots = slots;
+    this.#size = size;
+    this.#attention = slots.attend();
+    const payload = new Uint8Array(size - FRAME_HEADER);
+    const frame = ethernetFrame(to.mac, mac, EtherType.experimental, payload);
+    const taken: number[] = [];
+    for (let slot = slots.take(); slot >= 0; slot = slots.take()) {
+      slots.data(slot).set(frame);
+      taken.push(slot);
+    }
+    taken.forEach((slot) => slots.release(slot));
+  }
+
+  /** Submits as many as there are slots for. */
+  fill(): void {
+    const slots = this.#slots;
+    for (let slot = slots.take(); slot >= 0; slot = slots.take()) {
+      slots.submit(slot, this.#size, this.#done);
+    }
+    slots.publish();
+  }
+
+  /** Submits one. */
+  one(): void {
+    const slot = this.#slots.take();
+    if (slot < 0) return;
+    this.#slots.submit(slot, this.#size, this.#done);
+    this.#slots.publish();
+  }
+
+  /** Waits for those in flight, but not for ever: while this thread is blocked, the core ends none that is late. */
+  finish(): void {
+    const until = performance.now() + LATE;
+    while (this.#slots.inFlight > 0 && performance.now() < until) this.#slots.wait(PATIENCE);
+    this.check();
+  }
+
+  /** Throws if one was not sent. */
+  check(): void {
+    if (this.#status === Status.ok) return;
+    throw new RequestError(`Cannot send a frame of ${this.#size} bytes`, this.#status);
+  }
+
+  readonly #done = (slot: number, status: number): void => {
+    this.#slots.release(slot);
+    if (status === Status.ok) this.sent++;
+    else this.#status = status;
+  };
+
+  [Symbol.dispose](): void {
+    this.#attention[Symbol.dispose]();
+  }
+}
+
+/** Counts frames of one size that come to a card. */
+class Counter implements Disposable {
+  received = 0;
+  readonly #slots: NetSlots;
+  readonly #receiver: NetReceiver;
+  readonly #size: number;
+  readonly #attention: Disposable;
+
+  constructor(slots: NetSlots, size: number) {
+    this.#slots = slots;
+    this.#receiver = slots.receive();
+    this.#size = size;
+    this.#attention = slots.attend();
+    // What came before is not ours.
+    this.#receiver.drain((slot) => this.#receiver.release(slot));
+  }
+
+  /** Counts what has come since the last time; if that is nothing, what comes within so many milliseconds. */
+  count(wait = 0): number {
+    const before = this.received;
+    if (this.#receiver.waiting === 0) this.#slots.wait(wait);
+    this.#receiver.drain(this.#take);
+    return this.received - before;
+  }
+
+  readonly #take = (slot: number, _offset: number, length: number, more: number): void => {
+    this.#receiver.release(slot);
+    if (more === 0 && length === this.#size) this.received++;
+  };
+
+  [Symbol.dispose](): void {
+    this.#receiver.publish();
+    this.#attention[Symbol.dispose]();
+    this.#receiver[Symbol.dispose]();
+  }
+}
