@@ -1,0 +1,385 @@
+/**
+ * The commands about networks, as a user starts them, on a QEMU machine: `net ping`, `net dump`, `net bridge` and `net
+ * bench`, against QEMU's own network, and against other programs' idea of ping and of captures.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { findProgram } from "../core/host/file.ts";
+import { qemuTest, withoutQemu } from "./support/machine.ts";
+
+const ROOT = new URL("../", import.meta.url).pathname;
+/** QEMU's network: 10.0.2.2 and fec0::2 answer, and lend addresses. */
+const USER = ["-netdev", "user,id=net"];
+const CARD = "virtio-net-pci,netdev=net";
+const MODERN = ["-device", `${CARD},disable-legacy=on`];
+/** A program that does not end has failed. */
+const PATIENCE = 60_000;
+
+function missing(...programs: readonly string[]): string | undefined {
+  const absent = programs.filter((program) => findProgram(program) === undefined);
+  return absent.length > 0 ? `there is no ${absent.join(", no ")}` : undefined;
+}
+
+/** As {@linkcode qemuTest}, where other programs are needed, too. */
+function testWith(name: string, obstacle: string | undefined, fn: () => Promise<void>): void {
+  if (!obstacle) return qemuTest(name, fn);
+  console.log(`SKIPPED: ${name}: ${obstacle}`);
+  Deno.test({ name: `${name} (${obstacle})`, ignore: true, fn });
+}
+
+/** What starts the program. */
+function program(...args: readonly string[]): string[] {
+  return [Deno.execPath(), "run", "--no-prompt", "--allow-ffi", `${ROOT}main.ts`, ...args];
+}
+
+interface Ended {
+  readonly code: number;
+  readonly out: Uint8Array;
+  readonly text: string;
+  readonly err: string;
+}
+
+/** A program that runs; disposing it ends it. */
+class Running implements AsyncDisposable {
+  readonly #child: Deno.ChildProcess;
+  readonly #output: Promise<Deno.CommandOutput>;
+  readonly #signal = new AbortController();
+  readonly #timer: ReturnType<typeof setTimeout>;
+
+  constructor([command, ...args]: readonly string[]) {
+    this.#timer = setTimeout(() => this.#signal.abort(), PATIENCE);
+    this.#child = new Deno.Command(command!, {
+      args: [...args],
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+      env: { NO_COLOR: "1" },
+      signal: this.#signal.signal,
+    }).spawn();
+    this.#output = this.#child.output();
+  }
+
+  interrupt(): void {
+    this.#child.kill("SIGINT");
+  }
+
+  async ended(): Promise<Ended> {
+    const { code, stdout, stderr } = await this.#output;
+    clearTimeout(this.#timer);
+    const decoder = new TextDecoder();
+    return { code, out: stdout, text: decoder.decode(stdout), err: decoder.decode(stderr) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#signal.abort();
+    await this.ended();
+  }
+}
+
+async function run(...command: readonly string[]): Promise<Ended> {
+  await using running = new Running(command);
+  return await running.ended();
+}
+
+function net(line: string, ...qemu: readonly string[]): Promise<Ended> {
+  return run(...program("net", ...line.split(" "), "--machine", "qemu", "--", ...qemu));
+}
+
+/** Ways to drive the card. */
+const FORMS: readonly (readonly [name: string, options: string, device: string])[] = [
+  ["modern", "", `${CARD},disable-legacy=on`],
+  ["inline", " --isolation inline", `${CARD},disable-legacy=on`],
+  ["packed", "", `${CARD},disable-legacy=on,packed=on`],
+  ["transitional", " --legacy", CARD],
+];
+
+for (const [name, options, device] of FORMS) {
+  qemuTest(`net ping reaches QEMU's gateway by an address that it is lent: ${name}`, async () => {
+    const line = `ping 10.0.2.2 --count 3 --interval 0.01${options}`;
+    const { code, text, err } = await net(line, ...USER, "-device", device);
+    assertEquals(code, 0, text + err);
+    assertMatch(text, /^PING 10\.0\.2\.2 \(10\.0\.2\.2\) from 10\.0\.2\.15 : 56\(84\) bytes/);
+    assertEquals(text.match(/^64 bytes from 10\.0\.2\.2: icmp_seq=\d ttl=255 time=/gm)?.length, 3);
+    assertStringIncludes(text, "\n3 packets transmitted, 3 received, 0% packet loss");
+    assertStringIncludes(err, "Address 10.0.2.15, lent by 10.0.2.2 for 86400 seconds");
+  });
+}
+
+qemuTest(
+  "net ping reaches QEMU's router by IPv6, with an address of its prefix and on the link",
+  async () => {
+    for (
+      const [target, source] of [
+        ["fec0::2", "fec0::5054:ff:fe12:3456"],
+        ["fe80::2", "fe80::5054:ff:fe12:3456"],
+      ] as const
+    ) {
+      const line = `ping ${target} --count 2 --interval 0.01 --json`;
+      const { code, text, err } = await net(line, ...USER, ...MODERN);
+      assertEquals(code, 0, text + err);
+      const { received, source: from, answers } = JSON.parse(text);
+      assertEquals([received, from], [2, source]);
+      assertEquals(answers.map(({ from, ttl }: { from: string; ttl: number }) => [from, ttl]), [
+        [target, 255],
+        [target, 255],
+      ]);
+    }
+  },
+);
+
+qemuTest("net ping sends as much data as fits into a packet, and no more", async () => {
+  const address = "--address 10.0.2.77/24";
+  const fits = await net(`ping 10.0.2.2 ${address} --count 1 --size 1452`, ...USER, ...MODERN);
+  assertEquals(fits.code, 0, fits.err);
+  assertStringIncludes(fits.text, "1460 bytes from 10.0.2.2");
+  const long = await net(`ping 10.0.2.2 ${address} --size 1453`, ...USER, ...MODERN);
+  assertEquals(long.code, 2);
+});
+
+qemuTest("net ping says why nobody can be reached", async () => {
+  const silent = await net("ping 10.0.2.99 --count 1", ...USER, ...MODERN);
+  assertEquals(silent.code, 1);
+  assertStringIncludes(
+    silent.err,
+    "error: Cannot reach 10.0.2.99: it does not answer ARP requests",
+  );
+  const alone = ["-netdev", "hubport,id=net,hubid=0"];
+  const nobody = await net("ping 10.0.2.2", ...alone, ...MODERN);
+  assertEquals(nobody.code, 1);
+  assertStringIncludes(nobody.err, "error: Cannot get an address: no DHCP server answers");
+});
+
+/** The other end of a card's cable: each frame behind four bytes of length. */
+class Cable implements AsyncDisposable {
+  readonly #folder = Deno.makeTempDirSync({ prefix: "virtio-cable-" });
+  readonly #listener: Deno.UnixListener;
+  readonly qemu: readonly string[];
+
+  constructor() {
+    const path = `${this.#folder}/cable`;
+    this.#listener = Deno.listen({ transport: "unix", path });
+    this.qemu = ["-netdev", `stream,id=net,server=off,addr.type=unix,addr.path=${path}`];
+  }
+
+  /** Waits for QEMU; then frames can be sent. */
+  async plugIn(): Promise<(frame: Uint8Array) => Promise<void>> {
+    this.#connection = await this.#listener.accept();
+    const writer = this.#connection.writable.getWriter();
+    return async (frame) => {
+      const bytes = new Uint8Array(4 + frame.length);
+      new DataView(bytes.buffer).setUint32(0, frame.length);
+      bytes.set(frame, 4);
+      await writer.write(bytes);
+    };
+  }
+  #connection: Deno.UnixConn | undefined;
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#listener.close();
+    this.#connection?.close();
+    await Deno.remove(this.#folder, { recursive: true });
+  }
+}
+
+/** A frame for nobody, of some type and length. */
+function frame(seed: number, length: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(length).map((_, i) => seed + i);
+  bytes.set([0x52, 0x54, 0, 0, 0, 9, 0x52, 0x54, 0, 0, 0, 8, 0x88, 0xb5]);
+  return bytes;
+}
+
+const FRAMES = [60, 61, 1000, 1514].map((length, i) => frame(i, length));
+
+/** Sends the frames again and again until the command has ended; when it begins to listen is not known. */
+async function feed(cable: Cable, running: Running): Promise<Ended> {
+  let over = false;
+  const ended = running.ended().finally(() => over = true);
+  const send = await cable.plugIn();
+  for (let i = 0; !over; i++) {
+    try {
+      await send(FRAMES[i % FRAMES.length]!);
+    } catch {
+      break; // QEMU has ended.
+    }
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  return await ended;
+}
+
+const withoutTshark = missing("tshark", "capinfos");
+
+testWith("net dump writes what tshark reads, to a file and to a pipe", withoutTshark, async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    for (const place of ["file", "pipe"] as const) {
+      await using cable = new Cable();
+      const file = `${folder}/${place}.pcapng`;
+      const words = place === "file" ? [file] : [];
+      const line = ["net", "dump", ...words, "--count", "8", "--machine", "qemu", "--"];
+      await using running = new Running(program(...line, ...cable.qemu, ...MODERN));
+      const { code, out, err } = await feed(cable, running);
+      assertEquals(code, 0, err);
+      assertStringIncludes(err, "8 frames with");
+      if (place === "pipe") await Deno.writeFile(file, out);
+      const infos = await run("capinfos", "-M", file);
+      assertEquals(infos.code, 0, infos.err);
+      assertMatch(infos.text, /Number of packets: +8\n/);
+      assertMatch(infos.text, /File timestamp precision: +nanoseconds/);
+      assertMatch(infos.text, /Name = 0000:00:01\.0\n/);
+      assertMatch(infos.text, /Capture application: +virtio for Deno/);
+      const frames = await bytesOf(file);
+      const start = FRAMES.findIndex((wanted) => wanted.toHex() === frames[0]);
+      assert(start >= 0, "the first frame is none of ours");
+      const wanted = frames.map((_, i) => FRAMES[(start + i) % FRAMES.length]!.toHex());
+      assertEquals(frames, wanted);
+      const times =
+        (await run("tshark", "-r", file, "-T", "fields", "-e", "frame.time_epoch")).text;
+      const now = Date.now() / 1000;
+      for (const time of times.trim().split("\n")) assert(Math.abs(now - Number(time)) < 60, time);
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+/** The bytes of all frames of a capture, as tshark sees them. */
+async function bytesOf(file: string): Promise<string[]> {
+  const { text, err } = await run("tshark", "-r", file, "-x", "--hexdump", "noascii");
+  const frames = text.trim().split(/\n\n+/);
+  assert(frames[0] !== "", err);
+  return frames.map((frame) => frame.replaceAll(/^[0-9a-f]{4,} |\s/gm, ""));
+}
+
+qemuTest(
+  "net dump prints lines, keeps less of each frame, and ends when it is interrupted",
+  async () => {
+    const folder = await Deno.makeTempDir();
+    try {
+      {
+        await using cable = new Cable();
+        const line = ["net", "dump", "--text", "--count", "4", "--machine", "qemu", "--"];
+        await using running = new Running(program(...line, ...cable.qemu, ...MODERN));
+        const { code, text } = await feed(cable, running);
+        assertEquals(code, 0);
+        assertEquals(text.match(/52:54:00:00:00:08 > 52:54:00:00:00:09, length/g)?.length, 4);
+        assertStringIncludes(text, "length 1514: type 0x88b5");
+      }
+      await using cable = new Cable();
+      const file = `${folder}/short.pcapng`;
+      const line = ["net", "dump", file, "--snap", "20", "--json", "--machine", "qemu", "--"];
+      await using running = new Running(program(...line, ...cable.qemu, ...MODERN));
+      const send = await cable.plugIn();
+      while (((await Deno.stat(file).catch(() => undefined))?.size ?? 0) < 1000) {
+        await send(FRAMES[0]!);
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      running.interrupt();
+      const { code, text, err } = await running.ended();
+      assertEquals(code, 0, err);
+      const { captured, dropped, bytes } = JSON.parse(text);
+      assertEquals([bytes, dropped], [60 * captured, 0]);
+      assert(captured > 5);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+);
+
+/** Why no tap can be made in a network of our own. */
+async function withoutTap(): Promise<string | undefined> {
+  if (withoutQemu) return withoutQemu;
+  const absent = missing("unshare", "ip", "ping");
+  if (absent) return absent;
+  const probe = await run("unshare", "--net", "ip", "tuntap", "add", "probe", "mode", "tap");
+  return probe.code === 0 ? undefined : `no tap can be made: ${probe.err.trim()}`;
+}
+
+/**
+ * What a person does in a network of its own while a bridge passes frames. 10.0.2.2 leads to the programs that listen
+ * on 127.0.0.1 there, so that TCP can be tried, too.
+ */
+const SCRIPT = `
+ip link set lo up
+"$@" & bridge=$!
+for i in $(seq 300); do ip -oneline link show card0 2>&1 | grep -q LOWER_UP && break; sleep 0.1; done
+ip address add 10.0.2.15/24 dev card0
+ping -c 3 -i 0.2 10.0.2.2
+ping -c 2 -i 0.2 -s 1472 -M do 10.0.2.2
+"$DENO" eval '
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 7 });
+  const serve = async () => { const peer = await listener.accept(); await peer.readable.pipeTo(peer.writable) };
+  const serving = serve();
+  const peer = await Deno.connect({ hostname: "10.0.2.2", port: 7 });
+  const sent = new Uint8Array(1 << 20).map((_, i) => i * 7 + (i >> 8));
+  const writing = new Blob([sent]).stream().pipeTo(peer.writable);
+  const got = new Uint8Array(await new Response(peer.readable).arrayBuffer());
+  await Promise.all([writing, serving]);
+  listener.close();
+  console.log("TCP", got.length, got.every((byte, i) => byte === sent[i]));
+'
+kill -INT $bridge
+wait $bridge
+echo "bridge $?"
+ip -oneline link show card0 2>&1
+true
+`;
+
+const tapObstacle = await withoutTap();
+for (const isolation of ["process", "inline"] as const) {
+  testWith(
+    `net bridge lets ping(8) and TCP through the driver, until it is interrupted: ${isolation}`,
+    tapObstacle,
+    async () => {
+      const bridge = program(
+        ...["net", "bridge", "--tap", "card0", "--json", "--isolation", isolation],
+        ...["--machine", "qemu", "--", ...USER, ...MODERN],
+      );
+      const { text, err } = await run(
+        ...["unshare", "--net", "env", `DENO=${Deno.execPath()}`, "sh", "-c", SCRIPT, "sh"],
+        ...bridge,
+      );
+      assertStringIncludes(text, "3 packets transmitted, 3 received, 0% packet loss", err);
+      assertStringIncludes(text, "2 packets transmitted, 2 received, 0% packet loss", err);
+      assertStringIncludes(text, `TCP ${1 << 20} true`, err);
+      assertStringIncludes(text, "\nbridge 0\n", err);
+      assertStringIncludes(text, 'Device "card0" does not exist');
+      const { tap, sent, received } = JSON.parse(/^\{.*?^\}/ms.exec(text)![0]);
+      assertEquals(tap, "card0");
+      for (const { frames, bytes, dropped } of [sent, received]) {
+        assertEquals(dropped, 0);
+        assert(frames > 700 && bytes > 1 << 20, `${frames} frames, ${bytes} bytes`);
+      }
+    },
+  );
+}
+
+qemuTest("net bench counts what goes from one card to the other, and back", async () => {
+  for (const isolation of ["process", "inline"]) {
+    const line = `bench --seconds 0.1 --json --isolation ${isolation} --machine qemu`;
+    const { code, text, err } = await run(...program("net", ...line.split(" ")));
+    assertEquals(code, 0, err);
+    const { figures, echo, from, to } = JSON.parse(text);
+    assertEquals([from.isolation, from.address, to.address], [
+      isolation,
+      "0000:00:01.0",
+      "0000:00:02.0",
+    ]);
+    const sizes = figures.map(({ size }: { size: number }) => size);
+    assertEquals(sizes, [60, 64, 128, 256, 512, 1024, 1280, 1514]);
+    for (const { sent, received, lost, sentPerSecond } of figures) {
+      assert(received > 0 && received <= sent, `${received} of ${sent}`);
+      assertEquals(lost, sent - received);
+      assert(sentPerSecond > 0);
+    }
+    assert(echo.echoes > 0 && echo.microseconds > 0);
+  }
+});
+
+qemuTest("net bench counts what is sent where there is no other card", async () => {
+  const { code, text, err } = await net("bench --seconds 0.1 --size 64", ...USER, ...MODERN);
+  assertEquals(code, 0, err);
+  assertMatch(text, /^0000:00:01\.0 to nobody\n/);
+  assertMatch(text, /^ +64 +\d+ +[\d.]+ +- +- +-$/m);
+});
