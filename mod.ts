@@ -125,7 +125,6 @@ export type { EntropyClient, EntropySource, EntropyState } from "./core/class/en
 export type { EntropyTest } from "./core/class/entropy_health.ts";
 export type { ConsoleClient, PortEvent } from "./core/class/console_client.ts";
 export type { ConsolePort, ConsoleSize } from "./core/class/console_port.ts";
-export type { NetClient } from "./core/class/net_client.ts";
 export type { ScsiClient, TaskFunction } from "./core/class/scsi_client.ts";
 export type { ScsiProperties } from "./core/class/scsi.ts";
 export type { ScsiAddress } from "./core/class/scsi/address.ts";

@@ -99,8 +99,6 @@ const MAKERS: { readonly [C in DeviceClass]: Maker<C> } = {
     // A device that was started anew tells what has changed by an event.
     return { client, update: (changed) => void netProperties(changed) };
   },
-
-  console: () => ({ client: new ConsoleClient(), update() {} }),
 };
 
 /** The lane of a disk, whose slots hold whole sectors. */

@@ -519,6 +519,7 @@ Deno.test("zones are reported, appended to and managed #blk:ZONED", () => {
 function limits(fields: Readonly<Record<number, number>>, features: bigint, model = 0): Offer {
   return {
     features,
+    legacy: false,
     tunables: USUAL,
     queues: [256],
     config: config((view) => {
@@ -610,6 +611,7 @@ Deno.test("topology and geometry are told where they were agreed #blk:TOPOLOGY #
   const described = (features: bigint) => {
     const answer = blk.plan({
       features,
+      legacy: false,
       tunables: USUAL,
       queues: [256],
       config: config((view) => {
