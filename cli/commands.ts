@@ -2,6 +2,12 @@ import type { Command, CommandOption } from "./command.ts";
 import { balloonInfo } from "./commands/balloon/info.ts";
 import { balloonWatch } from "./commands/balloon/watch.ts";
 import { bind } from "./commands/bind.ts";
+import { blkCopy } from "./commands/blk/copy.ts";
+import { blkDiscard } from "./commands/blk/discard.ts";
+import { blkInfo } from "./commands/blk/info.ts";
+import { blkRead } from "./commands/blk/read.ts";
+import { blkServe } from "./commands/blk/serve.ts";
+import { blkWrite } from "./commands/blk/write.ts";
 import { check } from "./commands/check.ts";
 import { consoleAttach } from "./commands/console/attach.ts";
 import { consoleList } from "./commands/console/list.ts";
@@ -42,6 +48,12 @@ export const COMMANDS: readonly Command[] = [
   scsiList,
   scsiInquiry,
   scsiRaw,
+  blkInfo,
+  blkRead,
+  blkWrite,
+  blkCopy,
+  blkDiscard,
+  blkServe,
 ];
 
 /** All options that some of them have, each once. */

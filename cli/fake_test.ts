@@ -127,6 +127,7 @@ function fakeKernel(
   return {
     platform,
     nodes,
+    loop: { add() {}, remove() {} },
     attach(address) {
       calls.push(`attach ${address}`);
       const node = nodes.find((candidate) => candidate.function.address === address);

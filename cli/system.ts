@@ -26,4 +26,7 @@ export interface System {
 }
 
 /** A kernel, as far as the commands know it. */
-export type Kernel = Pick<CoreKernel, "nodes" | "platform" | "attach" | typeof Symbol.asyncDispose>;
+export type Kernel = Pick<
+  CoreKernel,
+  "nodes" | "platform" | "loop" | "attach" | typeof Symbol.asyncDispose
+>;

@@ -53,7 +53,8 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "core/virtio",
     "core/virtqueue",
   ],
-  "cli": ["core", "mod.ts", "deno.json"],
+  "nbd": ["core/class", "core/host", "core/irq"],
+  "cli": ["core", "nbd", "mod.ts", "deno.json"],
   // What third parties have, and no more.
   ...Object.fromEntries(PLUGINS.flatMap((plugin) => [
     [plugin, ["core/plugin/mod.ts"]],
@@ -109,7 +110,7 @@ function* sources(folder = ""): Generator<string> {
   for (const { name, isDirectory } of Deno.readDirSync(new URL(folder, ROOT))) {
     const path = `${folder}${name}`;
     if (isDirectory) {
-      if (folder !== "" || ["core", "cli", "plugins"].includes(name)) yield* sources(`${path}/`);
+      if (folder !== "" || ["core", "cli", "nbd", "plugins"].includes(name)) yield* sources(`${path}/`);
     } else if (/(?<!_test|_bench|\.d)\.ts$/.test(name)) yield path;
   }
 }

@@ -142,6 +142,11 @@ export class BlockClient implements BlockDevice {
     return this.#properties.eraseSectors > 0;
   }
 
+  /** Whether it knows {@linkcode lifetime}. */
+  get tellsLifetime(): boolean {
+    return this.#properties.lifetime;
+  }
+
   /** How it is best used. */
   get topology(): Topology {
     const { blockSize, physicalBlockSize, alignmentOffset, minimumTransfer, bestTransfer } =

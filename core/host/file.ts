@@ -173,6 +173,11 @@ export function readFolder(path: string): string[] {
   return names.filter((name) => name !== "." && name !== "..").sort();
 }
 
+/** Takes a name of a file, or of a socket, away. Whether there was one does not matter. */
+export function unlink(path: string): void {
+  libc().unlink(cString(path));
+}
+
 /** Whether a path exists, as far as this user can see. */
 export function exists(path: string): boolean {
   return libc().access(cString(path), 0) === 0;

@@ -1,10 +1,14 @@
 import { check, errno } from "./os_error.ts";
-import { EAGAIN, EINTR } from "./fd.ts";
-import { libc } from "./libc.ts";
+import { close, EAGAIN, EINTR } from "./fd.ts";
+import { cString, libc } from "./libc.ts";
 
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
 const SOCK_CLOEXEC = 0o2000000;
+const SOCK_NONBLOCK = 0o4000;
+/** Bytes of a Unix socket's path, its NUL included: what struct sockaddr_un has room for. */
+const PATH_BYTES = 108;
+const BACKLOG = 16;
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
 const MSG_DONTWAIT = 0x40;
@@ -18,6 +22,45 @@ export function socketPair(): [number, number] {
     "Cannot create a socket pair",
   );
   return [ends[0]!, ends[1]!];
+}
+
+/**
+ * A socket that listens at a path of the file system, closed on exec. The path must be free; the caller unlinks it
+ * when it is closed.
+ */
+export function listenUnix(path: string): number {
+  const name = cString(path);
+  if (name.length > PATH_BYTES) {
+    throw new RangeError(
+      `Cannot listen at ${path}: a socket's path has at most ${PATH_BYTES - 1} bytes`,
+    );
+  }
+  // struct sockaddr_un: family 2, path.
+  const address = new Uint8Array(2 + name.length);
+  new DataView(address.buffer).setUint16(0, AF_UNIX, true);
+  address.set(name, 2);
+  const kind = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+  const fd = check(libc().socket(AF_UNIX, kind, 0), "Cannot create a socket");
+  try {
+    check(libc().bind(fd, address, address.length), `Cannot listen at ${path}`);
+    check(libc().listen(fd, BACKLOG), `Cannot listen at ${path}`);
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
+  return fd;
+}
+
+/** Takes a connection that waits at a listening socket; -1 if there is none now. */
+export function accept(fd: number): number {
+  for (;;) {
+    const connection = libc().accept4(fd, null, null, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (connection >= 0) return connection;
+    const error = errno();
+    // ECONNABORTED: it was gone before we came.
+    if (error === EAGAIN || error === 103) return -1;
+    if (error !== EINTR) check(connection, "Cannot accept a connection");
+  }
 }
 
 /** Sends all of `bytes`, waiting while the other side's buffer is full. */

@@ -4,8 +4,13 @@ import { pollAsync, poller, POLLIN } from "../host/poll.ts";
 
 /** What waits for descriptors on behalf of others. */
 export interface Loop {
-  /** Calls `handler` whenever `fd` is readable or its other side is gone, until it is removed. */
-  add(fd: number, handler: () => unknown): void;
+  /**
+   * Calls `handler` whenever `fd` is readable or its other side is gone, until it is removed. Adding it again changes
+   * what it waits for.
+   *
+   * @param events What to wait for instead: `POLLIN`, `POLLOUT` or both.
+   */
+  add(fd: number, handler: () => unknown, events?: number): void;
   /** Forgets a descriptor. The owner closes it afterwards. */
   remove(fd: number): void;
 }

@@ -1,4 +1,4 @@
-import type { InterruptLoop } from "../irq/interrupt_loop.ts";
+import type { InterruptLoop, Loop } from "../irq/interrupt_loop.ts";
 import { type PciIdentity, readIdentity } from "../pci/identity.ts";
 import type { PciFunction, Platform } from "../platform/platform.ts";
 import { type Choice, choose } from "../plugin/choose.ts";
@@ -117,6 +117,11 @@ export class Kernel implements AsyncDisposable {
   /** The machine. */
   get platform(): Platform {
     return this.#parts.platform;
+  }
+
+  /** What waits for the interrupts of its devices; it can wait for descriptors of the application's as well. */
+  get loop(): Loop {
+    return this.#parts.loop;
   }
 
   /** Devices at work, and those that are on their way there. */

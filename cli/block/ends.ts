@@ -1,0 +1,128 @@
+import type { BlockDevice } from "../../core/class/block.ts";
+import { SECTOR } from "../../core/class/block.ts";
+import { close } from "../../core/host/fd.ts";
+import { openFile, readAt, sizeOf, sync, writeAt } from "../../core/host/file.ts";
+import { CliError, EXIT } from "../exit.ts";
+import type { Io } from "../io.ts";
+
+/** Where bytes come from: read from front to back. */
+export interface Source {
+  /** How many there are; undefined if that shows at the end. */
+  readonly length: number | undefined;
+  /** Fills `into` with the bytes from `at` on. Returns how many: fewer only at the end. */
+  read(at: number, into: Uint8Array<ArrayBuffer>): Promise<number>;
+}
+
+/** Where bytes go: written from front to back, but for the last pieces in any order. */
+export interface Target {
+  /** Writes bytes from `at` on. */
+  write(at: number, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+  /** Makes them durable. */
+  finish(): Promise<void>;
+}
+
+/** A part of a disk. */
+export class DiskEnd implements Source, Target {
+  readonly length: number;
+  readonly #disk: BlockDevice;
+  readonly #offset: number;
+
+  /** A part whose place and length are multiples of 512; to the end of the disk if no length is given. */
+  constructor(disk: BlockDevice, offset: number, length: number = disk.capacity - offset) {
+    this.#disk = disk;
+    this.#offset = offset;
+    this.length = length;
+  }
+
+  async read(at: number, into: Uint8Array<ArrayBuffer>): Promise<number> {
+    const bytes = into.subarray(0, Math.max(0, Math.min(into.length, this.length - at)));
+    // The part may end within a sector.
+    const whole = bytes.length - bytes.length % SECTOR;
+    await this.#disk.readInto(this.#offset + at, bytes.subarray(0, whole));
+    if (whole < bytes.length) {
+      const last = await this.#disk.read(this.#offset + at + whole, SECTOR);
+      bytes.set(last.subarray(0, bytes.length - whole), whole);
+    }
+    return bytes.length;
+  }
+
+  async write(at: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    const whole = bytes.length - bytes.length % SECTOR;
+    await this.#disk.write(this.#offset + at, bytes.subarray(0, whole));
+    if (whole === bytes.length) return;
+    // The rest of the last sector stays what it is.
+    const last = await this.#disk.read(this.#offset + at + whole, SECTOR);
+    last.set(bytes.subarray(whole));
+    await this.#disk.write(this.#offset + at + whole, last);
+  }
+
+  async finish(): Promise<void> {
+    await this.#disk.flush();
+  }
+}
+
+/** A file. */
+export class FileEnd implements Source, Target, Disposable {
+  readonly length: number;
+  readonly #fd: number;
+
+  /** Opens it to be read, or makes it anew to be written. */
+  constructor(path: string, use: "read" | "write") {
+    this.#fd = openFile(
+      path,
+      use === "read" ? { read: true } : { read: true, write: true, create: true, truncate: true },
+    );
+    this.length = sizeOf(this.#fd);
+  }
+
+  read(at: number, into: Uint8Array<ArrayBuffer>): Promise<number> {
+    return Promise.resolve(readAt(this.#fd, into, at));
+  }
+
+  write(at: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    writeAt(this.#fd, bytes, at);
+    return Promise.resolve();
+  }
+
+  finish(): Promise<void> {
+    sync(this.#fd);
+    return Promise.resolve();
+  }
+
+  [Symbol.dispose](): void {
+    close(this.#fd);
+  }
+}
+
+/** The standard input. */
+export function inputEnd({ input }: Pick<Io, "input">): Source {
+  return {
+    length: undefined,
+    async read(_at, into) {
+      let done = 0;
+      while (done < into.length) {
+        const got = await input.read(into.subarray(done));
+        if (got === null) break;
+        done += got;
+      }
+      return done;
+    },
+  };
+}
+
+/** The standard output. */
+export function outputEnd(io: Io): Target {
+  if (io.terminal) {
+    throw new CliError(
+      EXIT.usage,
+      "Cannot write the bytes of a disk to a terminal: name a file, or pipe them to a program",
+    );
+  }
+  return {
+    // deno-lint-ignore require-await -- so that errors are rejections
+    async write(_at, bytes) {
+      if (!io.write(bytes)) throw new CliError(EXIT.done, "Nobody reads the standard output");
+    },
+    finish: () => Promise.resolve(),
+  };
+}

@@ -1,0 +1,26 @@
+import type { Context } from "../command.ts";
+import { printJson } from "../json.ts";
+import { megabytesPerSecond } from "../check/result.ts";
+import { formatSize } from "./size.ts";
+import type { Transferred } from "./transfer.ts";
+
+/**
+ * Tells what was moved.
+ *
+ * @param options Whether the standard output is taken by the bytes themselves; and facts to add to the JSON.
+ */
+export function tellTransfer(
+  context: Context,
+  command: string,
+  { bytes, sha256, milliseconds }: Transferred,
+  { quiet = false, ...facts }: { readonly quiet?: boolean; readonly verified?: boolean } = {},
+): void {
+  const rate = megabytesPerSecond(bytes, milliseconds);
+  if (context.options.json && !quiet) {
+    return printJson(context, command, { bytes, sha256, megabytesPerSecond: rate, ...facts });
+  }
+  const verified = facts.verified ? ", read back and compared" : "";
+  context.talk(
+    `${bytes} bytes (${formatSize(bytes)}) at ${rate} MB/s, sha256 ${sha256}${verified}`,
+  );
+}

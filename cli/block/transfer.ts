@@ -1,0 +1,70 @@
+import type { Context } from "../command.ts";
+import type { Source, Target } from "./ends.ts";
+import { Progress } from "./progress.ts";
+import { Sha256 } from "./sha256.ts";
+
+/** Bytes that are moved at a time. */
+const PIECE = 1 << 20;
+/** Pieces that are written at the same time. */
+const DEPTH = 4;
+
+/** What was moved. */
+export interface Transferred {
+  /** Bytes. */
+  readonly bytes: number;
+  /** Their SHA-256. */
+  readonly sha256: string;
+  /** How long it took. */
+  readonly milliseconds: number;
+}
+
+/**
+ * Moves bytes, reading ahead and writing behind.
+ *
+ * @param target Undefined to only look at them.
+ * @throws The reason of `context.signal`, when it aborts; what was begun has ended then.
+ */
+export async function transfer(
+  context: Pick<Context, "io" | "options" | "signal">,
+  what: string,
+  source: Source,
+  target?: Target,
+): Promise<Transferred> {
+  const { signal } = context;
+  const start = performance.now();
+  const sum = new Sha256();
+  const progress = new Progress(context, what, source.length);
+  const writing: Promise<void>[] = [];
+  const read = async (at: number) => {
+    const piece = new Uint8Array(PIECE);
+    return piece.subarray(0, await source.read(at, piece));
+  };
+  let bytes = 0;
+  let next = read(0);
+  try {
+    for (;;) {
+      const piece = await next;
+      signal.throwIfAborted();
+      const last = piece.length < PIECE;
+      if (!last) next = read(bytes + PIECE);
+      // Whoever waits for it first is told; until then it is nobody's.
+      next.catch(() => {});
+      sum.update(piece);
+      if (target && piece.length > 0) {
+        const write = target.write(bytes, piece);
+        write.catch(() => {});
+        writing.push(write);
+        if (writing.length > DEPTH) await writing.shift();
+      }
+      bytes += piece.length;
+      progress.show(bytes);
+      if (last) break;
+    }
+    for (const write of writing) await write;
+    await target?.finish();
+  } finally {
+    await Promise.allSettled([next, ...writing]);
+    progress.end();
+  }
+  return { bytes, sha256: sum.digest(), milliseconds: performance.now() - start };
+}

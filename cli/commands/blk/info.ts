@@ -1,0 +1,73 @@
+import type { BlockDevice } from "../../../core/class/block.ts";
+import { BlockClient } from "../../../core/class/block_client.ts";
+import { formatSize } from "../../block/size.ts";
+import type { Command } from "../../command.ts";
+import { DISK_OPTIONS, useDisk } from "../../disk.ts";
+import { EXIT } from "../../exit.ts";
+import { printJson } from "../../json.ts";
+import { printable } from "../../printable.ts";
+
+/** Tells what a disk is. */
+export const blkInfo: Command = {
+  name: "blk info",
+  summary: "Tell what a disk is, and what it can do",
+  usage: "",
+  words: [0, 0],
+  options: DISK_OPTIONS,
+  examples: [
+    ["blk info --machine simulated", "the disk of the simulated machine"],
+    ["blk info --machine qemu --json", "that of a QEMU machine, for programs"],
+  ],
+  notes: [],
+  async run(context) {
+    await using use = await useDisk(context);
+    const { disk, device } = use;
+    const facts = { ...await common(disk), ...await more(disk) };
+    if (context.options.json) {
+      printJson(context, "blk info", { address: device.address, ...facts });
+      return EXIT.done;
+    }
+    const width = Math.max(...Object.keys(facts).map(({ length }) => length));
+    for (const [name, fact] of Object.entries(facts)) {
+      const value = name === "capacity" ? `${fact} (${formatSize(Number(fact))})` : plain(fact);
+      context.io.out(printable(`${name.padEnd(width)}  ${value}`));
+    }
+    return EXIT.done;
+  },
+};
+
+async function common(disk: BlockDevice): Promise<object> {
+  const { capacity, blockSize, readOnly, writeCache, canDiscard, canWriteZeroes } = disk;
+  const id = await disk.id();
+  return { id, capacity, blockSize, readOnly, writeCache, canDiscard, canWriteZeroes };
+}
+
+/** What only a block device tells. */
+async function more(disk: BlockDevice): Promise<object> {
+  if (!(disk instanceof BlockClient)) return {};
+  const { canSecureErase, canSwitchCache, topology, geometry, zones } = disk;
+  const { blockSize: _, ...blocks } = topology;
+  return {
+    canSecureErase,
+    canSwitchCache,
+    ...blocks,
+    geometry: geometry ?? null,
+    lifetime: disk.tellsLifetime ? await disk.lifetime() : null,
+    zones: zones
+      ? {
+        size: zones.zoneSize,
+        hostManaged: zones.hostManaged,
+        mostOpen: zones.mostOpen,
+        mostActive: zones.mostActive,
+      }
+      : null,
+  };
+}
+
+/** A fact for people. */
+function plain(fact: unknown): string {
+  if (fact === null || fact === "") return "none";
+  if (typeof fact === "boolean") return fact ? "yes" : "no";
+  if (typeof fact !== "object") return String(fact);
+  return Object.entries(fact).map(([name, value]) => `${name} ${plain(value)}`).join(", ");
+}

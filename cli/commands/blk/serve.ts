@@ -1,0 +1,59 @@
+import { NbdServer } from "../../../nbd/server.ts";
+import type { Command } from "../../command.ts";
+import { DISK_OPTIONS, useDisk, WRITE_OPTION } from "../../disk.ts";
+import { EXIT, usageError } from "../../exit.ts";
+import { printJson } from "../../json.ts";
+
+/** Serves a disk to other programs. */
+export const blkServe: Command = {
+  name: "blk serve",
+  summary: "Serve a disk to other programs by NBD",
+  usage: "",
+  words: [0, 0],
+  standing: true,
+  options: [
+    ...DISK_OPTIONS,
+    { name: "nbd", value: "<socket>", summary: "the path of the Unix socket to listen at" },
+    { name: "name", value: "<name>", summary: 'the name of the export, besides "" (disk)' },
+    { name: "read-only", summary: "clients must not write" },
+    WRITE_OPTION,
+  ],
+  examples: [
+    ["blk serve --nbd /tmp/disk.sock --machine qemu", "until Ctrl-C; meanwhile, elsewhere:"],
+    ["nbdinfo nbd+unix:///?socket=/tmp/disk.sock", "(these are no commands of this program)"],
+  ],
+  notes: [
+    "Whoever may open the socket may use the disk. Many clients may at once: a flush of one makes durable what",
+    "all have written. On this machine (host) clients may only read, unless --write.",
+  ],
+  async run(context) {
+    const { given, signal, options } = context;
+    const { nbd, name = "disk" } = given;
+    if (typeof nbd !== "string") throw usageError("Cannot serve without --nbd <socket>");
+    await using use = await useDisk(context);
+    const { kernel, device, disk } = use;
+    const held = kernel.platform.kind === "host" && given.write !== true;
+    const readOnly = given["read-only"] === true || held;
+    if (held && !disk.readOnly) {
+      context.talk("Clients may only read: add --write to let them write");
+    }
+    using _server = new NbdServer(disk, {
+      socket: nbd,
+      loop: kernel.loop,
+      name: String(name),
+      readOnly,
+      log: context.detail,
+    });
+    const uri = `nbd+unix:///${encodeURIComponent(String(name))}?socket=${nbd}`;
+    if (options.json) printJson(context, "blk serve", { uri, readOnly: readOnly || disk.readOnly });
+    else context.talk(`Serving ${device.address} at ${uri} until Ctrl-C`);
+    const ended = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+    const gone = await Promise.race([ended, device.gone]);
+    if (typeof gone === "string") throw new Error(`The disk is gone: ${gone}`);
+    if ((signal.reason as { exit?: number } | undefined)?.exit === EXIT.timeout) {
+      throw signal.reason;
+    }
+    if (!disk.readOnly && !readOnly) await disk.flush();
+    return EXIT.done;
+  },
+};

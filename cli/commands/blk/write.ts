@@ -1,0 +1,47 @@
+import { DiskEnd, FileEnd, inputEnd } from "../../block/ends.ts";
+import { parseSize } from "../../block/size.ts";
+import { tellTransfer } from "../../block/tell.ts";
+import { transfer } from "../../block/transfer.ts";
+import type { Command } from "../../command.ts";
+import { checkMayWrite, DISK_OPTIONS, PART_OPTIONS, useDisk, WRITE_OPTION } from "../../disk.ts";
+import { CliError, EXIT, usageError } from "../../exit.ts";
+import { SECTOR } from "../../../core/class/block.ts";
+
+/** Writes to a disk. */
+export const blkWrite: Command = {
+  name: "blk write",
+  summary: "Write a file, or the standard input, to a disk",
+  usage: "[file]",
+  words: [0, 1],
+  options: [...DISK_OPTIONS, PART_OPTIONS[0]!, WRITE_OPTION],
+  examples: [
+    ["blk write boot.img --machine qemu -- -blockdev ... -device virtio-blk-pci,...", "an image"],
+    ["printf hello | blk write --offset 4K --machine simulated", "a few bytes"],
+  ],
+  notes: [
+    "Without a file, or with -, the bytes come from the standard input. What ends within a sector leaves the",
+    "rest of it as it is. On this machine (host) disks are only written with --write.",
+  ],
+  async run(context) {
+    const [path = "-"] = context.words;
+    const offset = parseSize("offset", String(context.given.offset ?? 0));
+    if (offset % SECTOR !== 0) {
+      throw usageError(`Cannot write at ${offset}: it is no multiple of ${SECTOR}`);
+    }
+    using stack = new DisposableStack();
+    const source = path === "-" ? inputEnd(context.io) : stack.use(new FileEnd(path, "read"));
+    await using use = await useDisk(context);
+    checkMayWrite(context, use);
+    const { capacity } = use.disk;
+    const { length = 0 } = source;
+    if (offset + length > capacity) {
+      throw new CliError(
+        EXIT.failed,
+        `Cannot write ${length} bytes at ${offset}: the disk ends at ${capacity}. Nothing was written`,
+      );
+    }
+    const target = new DiskEnd(use.disk, offset);
+    tellTransfer(context, "blk write", await transfer(context, "Writing", source, target));
+    return EXIT.done;
+  },
+};

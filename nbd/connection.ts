@@ -1,0 +1,98 @@
+import { Buffers } from "./buffers.ts";
+import type { Export } from "./export.ts";
+import { Input } from "./input.ts";
+import { Negotiation } from "./negotiation.ts";
+import { Transmission } from "./transmission.ts";
+
+/** Requests that one client may have under way. */
+const MOST_REQUESTS = 256;
+/** Bytes that they may hold; at least one may always. */
+const MOST_BYTES = 64 << 20;
+
+/** What a connection needs of the world. */
+export interface ConnectionPort {
+  /** Sends bytes in order; `sent` is called when nobody needs them any more. */
+  readonly send: (bytes: Uint8Array<ArrayBuffer>, sent: () => void) => void;
+  /** It may receive again. */
+  readonly resume: () => void;
+  /** Ends it when all is sent. */
+  readonly close: () => void;
+}
+
+/** One client: what it sends goes in, what it is answered comes out. Knows nothing of sockets. */
+export class Connection {
+  readonly #port: ConnectionPort;
+  readonly #input: Input;
+  #requests = 0;
+  #bytes = 0;
+  #closing = false;
+
+  constructor(served: Export, port: ConnectionPort) {
+    this.#port = port;
+    this.#input = new Input(() => this.#closing || this.#busy);
+    const input = this.#input;
+    const buffers = new Buffers(MOST_BYTES);
+    const close = () => this.#close();
+    new Negotiation(served, {
+      input,
+      send: (bytes) => port.send(bytes, () => {}),
+      close,
+      done: (agreement) =>
+        void new Transmission(served, agreement, {
+          input,
+          buffers,
+          close,
+          begin: (held) => {
+            this.#requests++;
+            this.#bytes += held;
+          },
+          answer: (bytes, held) =>
+            port.send(bytes, () => {
+              buffers.give(bytes);
+              this.#ended(held);
+            }),
+        }),
+    });
+  }
+
+  /** Whether nothing can be received now. */
+  get full(): boolean {
+    return this.#closing || this.#busy;
+  }
+
+  /** Where to put what is received; only unless it is {@linkcode full}. */
+  room(): Uint8Array<ArrayBuffer> {
+    return this.#input.room();
+  }
+
+  /** So many bytes were put there. */
+  received(count: number): void {
+    this.#input.received(count);
+  }
+
+  /** The client is gone: what it has asked for ends, and nothing more begins. */
+  stop(): void {
+    this.#closing = true;
+  }
+
+  get #busy(): boolean {
+    return this.#requests >= MOST_REQUESTS || this.#bytes >= MOST_BYTES;
+  }
+
+  #ended(bytes: number): void {
+    const wasBusy = this.#busy;
+    this.#requests--;
+    this.#bytes -= bytes;
+    if (this.#closing) {
+      if (this.#requests === 0) this.#port.close();
+    } else if (wasBusy && !this.#busy) {
+      this.#input.go();
+      this.#port.resume();
+    }
+  }
+
+  #close(): void {
+    this.#closing = true;
+    if (this.#requests === 0) this.#port.close();
+  }
+}

@@ -1,0 +1,36 @@
+import type { BlockDevice } from "../core/class/block.ts";
+import { Transmission } from "./protocol.ts";
+
+/** Bytes that requests are multiples of: those of a sector. */
+export const UNIT = 512;
+/** The most bytes of one request that moves data. */
+export const MOST_DATA = 32 << 20;
+
+/** A disk that is served. */
+export interface Export {
+  /** The disk. */
+  readonly disk: BlockDevice;
+  /** The name that clients may ask for, besides the empty one. */
+  readonly name: string;
+  /** Whether clients must not write, even if the disk could be written. */
+  readonly readOnly: boolean;
+}
+
+/** Whether clients must not write. */
+export function isReadOnly({ disk, readOnly }: Export): boolean {
+  return readOnly || disk.readOnly;
+}
+
+/** What clients are told that they can do. */
+export function transmissionFlags(served: Export): number {
+  const { disk } = served;
+  let flags = Transmission.HAS_FLAGS | Transmission.SEND_FLUSH | Transmission.SEND_FUA |
+    Transmission.SEND_DF | Transmission.SEND_CACHE;
+  // A flush makes durable what any connection has written.
+  flags |= Transmission.CAN_MULTI_CONN;
+  if (isReadOnly(served)) return flags | Transmission.READ_ONLY;
+  flags |= Transmission.SEND_WRITE_ZEROES;
+  if (disk.canWriteZeroes) flags |= Transmission.SEND_FAST_ZERO;
+  if (disk.canDiscard) flags |= Transmission.SEND_TRIM;
+  return flags;
+}

@@ -1,0 +1,199 @@
+import type { BlockDevice } from "../core/class/block.ts";
+import { close } from "../core/host/fd.ts";
+import { unlink } from "../core/host/file.ts";
+import { POLLIN, POLLOUT } from "../core/host/poll.ts";
+import { accept, listenUnix, receive, sendNow } from "../core/host/socket.ts";
+import type { Loop } from "../core/irq/interrupt_loop.ts";
+import { Connection } from "./connection.ts";
+import type { Export } from "./export.ts";
+
+/** Clients that may be connected at a time; more have to wait. */
+const MOST_CLIENTS = 64;
+/** How long to rest when no client can be taken, in milliseconds. */
+const AGAIN_MS = 1000;
+/** Receptions from one client before the others get their turn. */
+const RECEPTIONS = 32;
+
+/** How a disk is served. */
+export interface ServeOptions {
+  /** Path of the Unix socket; nothing may be there. */
+  readonly socket: string;
+  /** What waits for the socket: that of the kernel. */
+  readonly loop: Loop;
+  /** The name that clients may ask for, besides the empty one; `"disk"` if left out. */
+  readonly name?: string;
+  /** Whether clients must not write; false if left out. */
+  readonly readOnly?: boolean;
+  /** Takes lines for people. */
+  readonly log?: (line: string) => void;
+}
+
+/**
+ * Serves a disk by NBD at a Unix socket, to many clients at once. Nobody is asked who he is: who may open the socket
+ * may use the disk.
+ */
+export class NbdServer implements Disposable {
+  readonly #export: Export;
+  readonly #options: ServeOptions;
+  readonly #fd: number;
+  readonly #clients = new Set<Client>();
+  #again: ReturnType<typeof setTimeout> | undefined;
+
+  /**
+   * Listens.
+   *
+   * @throws OsError If that is not possible at this path.
+   */
+  constructor(disk: BlockDevice, options: ServeOptions) {
+    const { name = "disk", readOnly = false, socket } = options;
+    this.#export = { disk, name, readOnly };
+    this.#options = options;
+    this.#fd = listenUnix(socket);
+    this.#listen();
+  }
+
+  /** Clients that are connected. */
+  get clients(): number {
+    return this.#clients.size;
+  }
+
+  #listen(): void {
+    this.#options.loop.add(this.#fd, () => {
+      try {
+        for (let fd; this.#clients.size < MOST_CLIENTS && (fd = accept(this.#fd)) >= 0;) {
+          this.#connect(fd);
+        }
+        if (this.#clients.size >= MOST_CLIENTS) this.#options.loop.remove(this.#fd);
+      } catch (error) {
+        // No descriptors are left, for example. They may be later.
+        this.#options.log?.((error as Error).message);
+        this.#options.loop.remove(this.#fd);
+        this.#again = setTimeout(() => this.#listen(), AGAIN_MS);
+      }
+    });
+  }
+
+  #connect(fd: number): void {
+    const { loop, log = () => {} } = this.#options;
+    const client = new Client(fd, loop, this.#export, (reason) => {
+      const full = this.#clients.size >= MOST_CLIENTS;
+      this.#clients.delete(client);
+      log(`client ${fd} left${reason === undefined ? "" : `: ${reason}`}`);
+      if (full) this.#listen();
+    });
+    this.#clients.add(client);
+    log(`client ${fd} came`);
+  }
+
+  /** Ends all connections, and takes the socket away. */
+  [Symbol.dispose](): void {
+    clearTimeout(this.#again);
+    this.#options.loop.remove(this.#fd);
+    close(this.#fd);
+    unlink(this.#options.socket);
+    for (const client of this.#clients) client[Symbol.dispose]();
+    this.#clients.clear();
+  }
+}
+
+interface Outgoing {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly sent: () => void;
+}
+
+/** The socket of one connection. */
+class Client implements Disposable {
+  readonly #fd: number;
+  readonly #loop: Loop;
+  readonly #left: (reason?: string) => void;
+  readonly #connection: Connection;
+  /** What could not be sent yet; of the first, so many bytes are. */
+  readonly #outgoing: Outgoing[] = [];
+  #sent = 0;
+  /** What is waited for. */
+  #events = 0;
+  #closing = false;
+  #closed = false;
+
+  constructor(fd: number, loop: Loop, served: Export, left: (reason?: string) => void) {
+    this.#fd = fd;
+    this.#loop = loop;
+    this.#left = left;
+    this.#connection = new Connection(served, {
+      send: (bytes, sent) => this.#send({ bytes, sent }),
+      resume: () => this.#wait(),
+      close: () => {
+        this.#closing = true;
+        if (this.#outgoing.length === 0) this.#end();
+      },
+    });
+    this.#wait();
+  }
+
+  #work(): void {
+    try {
+      this.#flush();
+      for (let i = 0; i < RECEPTIONS && !this.#closed && !this.#connection.full; i++) {
+        const got = receive(this.#fd, this.#connection.room(), false);
+        if (got < 0) break;
+        if (got === 0) return this.#end();
+        this.#connection.received(got);
+      }
+    } catch (error) {
+      return this.#end((error as Error).message);
+    }
+    this.#wait();
+  }
+
+  #send(outgoing: Outgoing): void {
+    if (this.#closed) return outgoing.sent();
+    this.#outgoing.push(outgoing);
+    if (this.#outgoing.length > 1) return;
+    try {
+      this.#flush();
+    } catch (error) {
+      return this.#end((error as Error).message);
+    }
+    this.#wait();
+  }
+
+  /** Sends what there is room for. */
+  #flush(): void {
+    for (let next = this.#outgoing[0]; next; next = this.#outgoing[0]) {
+      const { bytes, sent } = next;
+      const put = sendNow(this.#fd, this.#sent === 0 ? bytes : bytes.subarray(this.#sent));
+      if (put < 0) return this.#end();
+      this.#sent += put;
+      if (this.#sent < bytes.length) return;
+      this.#outgoing.shift();
+      this.#sent = 0;
+      sent();
+    }
+    if (this.#closing) this.#end();
+  }
+
+  /** Waits for what can be done next; for nothing, if the disk is to move first. */
+  #wait(): void {
+    if (this.#closed) return;
+    const events = (this.#connection.full ? 0 : POLLIN) | (this.#outgoing.length > 0 ? POLLOUT : 0);
+    if (events === this.#events) return;
+    this.#events = events;
+    if (events === 0) this.#loop.remove(this.#fd);
+    else this.#loop.add(this.#fd, () => this.#work(), events);
+  }
+
+  #end(reason?: string): void {
+    if (this.#closed) return;
+    this[Symbol.dispose]();
+    this.#left(reason);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#connection.stop();
+    this.#loop.remove(this.#fd);
+    close(this.#fd);
+    for (const { sent } of this.#outgoing.splice(0)) sent();
+  }
+}

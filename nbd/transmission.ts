@@ -1,0 +1,249 @@
+import { Status } from "../core/class/lane.ts";
+import { RequestError } from "../core/class/request_error.ts";
+import type { Buffers } from "./buffers.ts";
+import { Bytes } from "./bytes.ts";
+import { type Export, isReadOnly, MOST_DATA, UNIT } from "./export.ts";
+import type { Input } from "./input.ts";
+import type { Agreement } from "./negotiation.ts";
+import {
+  BASE_ALLOCATION_ID,
+  Chunk,
+  CHUNK_BYTES,
+  Cmd,
+  CmdFlag,
+  DONE,
+  Errno,
+  REQUEST_BYTES,
+  REQUEST_MAGIC,
+  SIMPLE_REPLY_BYTES,
+  SIMPLE_REPLY_MAGIC,
+  STRUCTURED_REPLY_MAGIC,
+} from "./protocol.ts";
+
+/** What serving needs of its connection. */
+export interface TransmissionPort {
+  /** What the client sends. */
+  readonly input: Input;
+  /** Where data is kept. */
+  readonly buffers: Buffers;
+  /** A request begins that holds so many bytes until its answer is sent. */
+  readonly begin: (held: number) => void;
+  /** Sends the answer to it, whose bytes are given to `buffers` then. */
+  readonly answer: (bytes: Uint8Array<ArrayBuffer>, held: number) => void;
+  /** Ends the connection, when all requests are answered and all is sent. */
+  readonly close: () => void;
+}
+
+interface Request {
+  readonly flags: number;
+  readonly type: number;
+  /** As it came: the client's own. */
+  readonly cookie: Uint8Array;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** The flags that each command may have. */
+const FLAGS: Readonly<Record<number, number>> = {
+  [Cmd.READ]: CmdFlag.DF,
+  [Cmd.WRITE]: CmdFlag.FUA,
+  [Cmd.FLUSH]: 0,
+  [Cmd.TRIM]: CmdFlag.FUA,
+  [Cmd.CACHE]: 0,
+  [Cmd.WRITE_ZEROES]: CmdFlag.FUA | CmdFlag.NO_HOLE | CmdFlag.FAST_ZERO,
+  [Cmd.BLOCK_STATUS]: CmdFlag.REQ_ONE,
+};
+const WRITES: readonly number[] = [Cmd.WRITE, Cmd.TRIM, Cmd.WRITE_ZEROES];
+
+/** Zeroes for a disk that cannot make them itself. */
+const ZEROES = new Uint8Array(1 << 20);
+
+/** What the client gets instead of what it asked for. */
+class Refusal extends Error {
+  readonly errno: number;
+
+  constructor(errno: number, message: string) {
+    super(message);
+    this.errno = errno;
+  }
+}
+
+/** Serves the requests of one client, many at a time. Each gets one answer, and none harms another. */
+export class Transmission {
+  readonly #export: Export;
+  readonly #agreement: Agreement;
+  readonly #port: TransmissionPort;
+
+  constructor(served: Export, agreement: Agreement, port: TransmissionPort) {
+    this.#export = served;
+    this.#agreement = agreement;
+    this.#port = port;
+    this.#next();
+  }
+
+  #next(): void {
+    this.#port.input.expect(REQUEST_BYTES, (bytes) => this.#request(bytes));
+  }
+
+  #request(bytes: Uint8Array<ArrayBuffer>): void {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    const request = {
+      flags: view.getUint16(4),
+      type: view.getUint16(6),
+      cookie: bytes.slice(8, 16),
+      offset: view.getUint32(16) * 2 ** 32 + view.getUint32(20),
+      length: view.getUint32(24),
+    };
+    // Whoever loses count of bytes cannot be understood any more.
+    if (view.getUint32(0) !== REQUEST_MAGIC || request.type === Cmd.DISC) return this.#port.close();
+    this.#next();
+    if (request.type !== Cmd.WRITE) return void this.#serve(request);
+    const { length } = request;
+    if (length > MOST_DATA) {
+      this.#port.input.skip(length);
+      return void this.#serve(request);
+    }
+    const { input, buffers } = this.#port;
+    const data = buffers.take(length);
+    input.fill(data, () => {
+      this.#next();
+      this.#serve(request, data);
+    });
+  }
+
+  async #serve(request: Request, data?: Uint8Array<ArrayBuffer>): Promise<void> {
+    const { begin, answer, buffers } = this.#port;
+    const held = REQUEST_BYTES + (request.type === Cmd.READ || data ? request.length : 0);
+    begin(held);
+    let bytes: Uint8Array<ArrayBuffer>;
+    try {
+      this.#check(request);
+      bytes = await this.#do(request, data);
+    } catch (error) {
+      bytes = this.#error(request, error);
+    }
+    if (data) buffers.give(data);
+    answer(bytes, held);
+  }
+
+  #check({ type, flags, offset, length }: Request): void {
+    const allowed = FLAGS[type];
+    if (allowed === undefined || type === Cmd.BLOCK_STATUS && !this.#agreement.allocation) {
+      throw new Refusal(Errno.EINVAL, `command ${type} is not served`);
+    }
+    if ((flags & ~allowed) !== 0) {
+      throw new Refusal(Errno.EINVAL, `command ${type} has no flags ${flags}`);
+    }
+    if (WRITES.includes(type) && isReadOnly(this.#export)) {
+      throw new Refusal(Errno.EPERM, "the export is read-only");
+    }
+    if ((type === Cmd.READ || type === Cmd.WRITE) && length > MOST_DATA) {
+      throw new Refusal(Errno.EINVAL, `a request moves at most ${MOST_DATA} bytes`);
+    }
+    if (type === Cmd.FLUSH) return;
+    if (offset + length > this.#agreement.size) {
+      throw new Refusal(
+        type === Cmd.WRITE || type === Cmd.WRITE_ZEROES ? Errno.ENOSPC : Errno.EINVAL,
+        `the export ends at ${this.#agreement.size}`,
+      );
+    }
+    if (offset % UNIT !== 0 || length % UNIT !== 0) {
+      throw new Refusal(Errno.EINVAL, `requests are in multiples of ${UNIT} bytes`);
+    }
+  }
+
+  async #do(request: Request, data?: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+    const { disk } = this.#export;
+    const { type, flags, offset, length } = request;
+    switch (type) {
+      case Cmd.READ:
+        return length === 0 ? this.#done(request) : await this.#read(request);
+      case Cmd.WRITE:
+        await disk.write(offset, data!);
+        break;
+      case Cmd.FLUSH:
+        await disk.flush();
+        break;
+      case Cmd.TRIM:
+        await disk.discard(offset, length);
+        break;
+      case Cmd.WRITE_ZEROES:
+        await this.#writeZeroes(request);
+        break;
+      case Cmd.BLOCK_STATUS:
+        return this.#allBytesAreThere(request);
+    }
+    if (flags & CmdFlag.FUA) await disk.flush();
+    return this.#done(request);
+  }
+
+  async #read(request: Request): Promise<Uint8Array<ArrayBuffer>> {
+    const { offset, length, cookie } = request;
+    const { structured } = this.#agreement;
+    const head = structured ? CHUNK_BYTES + 8 : SIMPLE_REPLY_BYTES;
+    const { buffers } = this.#port;
+    const reply = buffers.take(head + length);
+    try {
+      await this.#export.disk.readInto(offset, reply.subarray(head));
+    } catch (error) {
+      buffers.give(reply);
+      throw error;
+    }
+    const bytes = new Bytes(reply);
+    if (structured) {
+      bytes.u32(STRUCTURED_REPLY_MAGIC).u16(DONE).u16(Chunk.OFFSET_DATA).put(cookie)
+        .u32(8 + length).u64(BigInt(offset));
+    } else bytes.u32(SIMPLE_REPLY_MAGIC).u32(0).put(cookie);
+    return reply;
+  }
+
+  async #writeZeroes({ offset, length, flags }: Request): Promise<void> {
+    const { disk } = this.#export;
+    if (disk.canWriteZeroes) {
+      return await disk.writeZeroes(offset, length, { unmap: !(flags & CmdFlag.NO_HOLE) });
+    }
+    if (flags & CmdFlag.FAST_ZERO) {
+      throw new Refusal(Errno.ENOTSUP, "the disk makes no zeroes by itself");
+    }
+    for (let at = 0; at < length; at += ZEROES.length) {
+      await disk.write(offset + at, ZEROES.subarray(0, length - at));
+    }
+  }
+
+  /** VirtIO has no way to ask what is allocated; it is always right to say that all is. */
+  #allBytesAreThere({ cookie, length }: Request): Uint8Array<ArrayBuffer> {
+    return this.#chunk(Chunk.BLOCK_STATUS, cookie, 12)
+      .u32(BASE_ALLOCATION_ID).u32(length).u32(0).bytes;
+  }
+
+  #done({ cookie }: Request): Uint8Array<ArrayBuffer> {
+    if (this.#agreement.structured) return this.#chunk(Chunk.NONE, cookie, 0).bytes;
+    return new Bytes(SIMPLE_REPLY_BYTES).u32(SIMPLE_REPLY_MAGIC).u32(0).put(cookie).bytes;
+  }
+
+  #error({ cookie }: Request, error: unknown): Uint8Array<ArrayBuffer> {
+    const errno = errnoOf(error);
+    if (!this.#agreement.structured) {
+      return new Bytes(SIMPLE_REPLY_BYTES).u32(SIMPLE_REPLY_MAGIC).u32(errno).put(cookie).bytes;
+    }
+    const text = new TextEncoder().encode((error as Error).message).subarray(0, 1024);
+    return this.#chunk(Chunk.ERROR, cookie, 6 + text.length)
+      .u32(errno).u16(text.length).put(text).bytes;
+  }
+
+  #chunk(type: number, cookie: Uint8Array, length: number): Bytes {
+    return new Bytes(CHUNK_BYTES + length).u32(STRUCTURED_REPLY_MAGIC).u16(DONE).u16(type)
+      .put(cookie).u32(length);
+  }
+}
+
+/** The number that tells a client best what went wrong. */
+function errnoOf(error: unknown): number {
+  if (error instanceof Refusal) return error.errno;
+  if (error instanceof RequestError) {
+    return error.status === Status.unsupported ? Errno.ENOTSUP : Errno.EIO;
+  }
+  // The disk has become smaller, or read-only, since the client asked.
+  if (error instanceof RangeError) return Errno.ENOSPC;
+  return error instanceof TypeError ? Errno.EPERM : Errno.EIO;
+}
