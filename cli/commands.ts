@@ -2,6 +2,7 @@ import type { Command, CommandOption } from "./command.ts";
 import { balloonInfo } from "./commands/balloon/info.ts";
 import { balloonWatch } from "./commands/balloon/watch.ts";
 import { bind } from "./commands/bind.ts";
+import { blkBench } from "./commands/blk/bench.ts";
 import { blkCopy } from "./commands/blk/copy.ts";
 import { blkDiscard } from "./commands/blk/discard.ts";
 import { blkInfo } from "./commands/blk/info.ts";
@@ -54,6 +55,7 @@ export const COMMANDS: readonly Command[] = [
   blkCopy,
   blkDiscard,
   blkServe,
+  blkBench,
 ];
 
 /** All options that some of them have, each once. */

@@ -21,6 +21,7 @@ export interface ConnectionPort {
 
 /** One client: what it sends goes in, what it is answered comes out. Knows nothing of sockets. */
 export class Connection {
+  readonly #export: Export;
   readonly #port: ConnectionPort;
   readonly #input: Input;
   #requests = 0;
@@ -28,8 +29,15 @@ export class Connection {
   #closing = false;
 
   constructor(served: Export, port: ConnectionPort) {
+    this.#export = served;
     this.#port = port;
     this.#input = new Input(() => this.#closing || this.#busy);
+  }
+
+  /** Greets the client. */
+  start(): void {
+    const port = this.#port;
+    const served = this.#export;
     const input = this.#input;
     const buffers = new Buffers(MOST_BYTES);
     const close = () => this.#close();

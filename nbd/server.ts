@@ -127,6 +127,7 @@ class Client implements Disposable {
         if (this.#outgoing.length === 0) this.#end();
       },
     });
+    this.#connection.start();
     this.#wait();
   }
 
