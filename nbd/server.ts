@@ -83,6 +83,7 @@ export class NbdServer implements Disposable {
     });
     this.#clients.add(client);
     log(`client ${fd} came`);
+    client.start();
   }
 
   /** Ends all connections, and takes the socket away. */
@@ -127,6 +128,10 @@ class Client implements Disposable {
         if (this.#outgoing.length === 0) this.#end();
       },
     });
+  }
+
+  /** Greets the client, and listens to it. It may be gone already. */
+  start(): void {
     this.#connection.start();
     this.#wait();
   }

@@ -110,7 +110,9 @@ function* sources(folder = ""): Generator<string> {
   for (const { name, isDirectory } of Deno.readDirSync(new URL(folder, ROOT))) {
     const path = `${folder}${name}`;
     if (isDirectory) {
-      if (folder !== "" || ["core", "cli", "nbd", "plugins"].includes(name)) yield* sources(`${path}/`);
+      if (folder !== "" || ["core", "cli", "nbd", "plugins"].includes(name)) {
+        yield* sources(`${path}/`);
+      }
     } else if (/(?<!_test|_bench|\.d)\.ts$/.test(name)) yield path;
   }
 }

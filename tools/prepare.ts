@@ -22,6 +22,18 @@ const NEEDS: Need[] = [
     package: "libc6-dev",
     tests: "tests and benchmarks against C",
   },
+  {
+    command: "nbdinfo",
+    package: "libnbd-bin",
+    tests: "tests of the NBD server with libnbd's tools",
+  },
+  {
+    command: "qemu-img",
+    package: "qemu-utils",
+    tests: "tests of the NBD server with QEMU's tools",
+  },
+  { command: "fio", package: "fio", tests: "tests of the NBD server with fio" },
+  { command: "mke2fs", package: "e2fsprogs", tests: "tests of file systems on served disks" },
 ];
 
 const TIME_LIMIT_MINUTES = 10;

@@ -1,0 +1,198 @@
+/**
+ * The NBD server before programs that others wrote: libnbd's, QEMU's and fio.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { DiskModel } from "@virtio/blk/model";
+import { DRIVERS } from "../drivers.ts";
+import { type BlockClient, openKernel, type OpenOptions } from "../mod.ts";
+import { NbdServer } from "../nbd/mod.ts";
+import { soon } from "./support/leaks.ts";
+import "./support/libc.ts";
+import { pattern, qemuTest } from "./support/machine.ts";
+import { differsAt, FileDisk } from "./support/qemu.ts";
+
+const CAPACITY = 16 << 20;
+
+/** A test that needs a program, and says so where it is not there. */
+function toolTest(tool: string, name: string, fn: () => Promise<void>): void {
+  const there = has(tool);
+  if (!there) console.log(`skipped: there is no ${tool}`);
+  Deno.test({ name: there ? name : `${name} (there is no ${tool})`, ignore: !there, fn });
+}
+
+function has(tool: string): boolean {
+  const folders = (Deno.env.get("PATH") ?? "").split(":");
+  return folders.some((folder) => {
+    try {
+      return Deno.statSync(`${folder}/${tool}`).isFile;
+    } catch {
+      return false;
+    }
+  });
+}
+
+async function run(program: string, ...args: string[]): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(program, { args }).output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  assert(success, `${program} ${args.join(" ")}: ${text(stderr)}${text(stdout)}`);
+  return text(stdout);
+}
+
+interface Bench {
+  readonly uri: string;
+  readonly client: BlockClient;
+  readonly server: NbdServer;
+  readonly folder: string;
+}
+
+/** Serves the disk of a machine while `use` runs. */
+async function serving(
+  use: (bench: Bench) => Promise<void>,
+  options: OpenOptions & { readonly readOnly?: boolean } = {},
+): Promise<void> {
+  const folder = Deno.makeTempDirSync({ prefix: "virtio-nbd-" });
+  try {
+    const socket = `${folder}/socket`;
+    await using kernel = await openKernel({
+      machine: "simulated",
+      devices: [new DiskModel({ capacity: CAPACITY, serial: "NBD" })],
+      isolation: "inline",
+      drivers: DRIVERS,
+      ...options,
+    });
+    const { client } = await kernel.attachFirst("block");
+    const { readOnly = false } = options;
+    using server = new NbdServer(client, { socket, loop: kernel.loop, readOnly });
+    await use({ uri: `nbd+unix:///?socket=${socket}`, client, server, folder });
+    assert(await soon(() => server.clients === 0), `${server.clients} clients stay`);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+toolTest("nbdinfo", "nbd: nbdinfo finds size, abilities and one extent", async () => {
+  await serving(async ({ uri }) => {
+    const [info] = (JSON.parse(await run("nbdinfo", "--json", uri)) as {
+      exports: Record<string, unknown>[];
+    }).exports;
+    const { "export-size": size, is_read_only, can_trim, can_zero, can_fua, can_multi_conn } =
+      info!;
+    assertEquals([size, is_read_only], [CAPACITY, false]);
+    assertEquals([can_trim, can_zero, can_fua, can_multi_conn], [true, true, true, true]);
+    assertEquals(info!.block_size_minimum, 512);
+    const map = JSON.parse(await run("nbdinfo", "--json", "--map", uri));
+    assertEquals(map, [{ offset: 0, length: CAPACITY, type: 0, description: "data" }]);
+    assertStringIncludes(await run("nbdinfo", "--list", uri), 'export="disk"');
+  });
+  await serving(async ({ uri }) => {
+    assertStringIncludes(await run("nbdinfo", uri), "is_read_only: true");
+  }, { readOnly: true });
+});
+
+toolTest(
+  "nbdcopy",
+  "nbd: nbdcopy brings an image there and back, over many connections",
+  async () => {
+    await serving(async ({ uri, client, folder }) => {
+      const image = pattern(CAPACITY, 1);
+      image.fill(0, 1 << 20, 3 << 20);
+      const [there, back] = [`${folder}/there`, `${folder}/back`];
+      Deno.writeFileSync(there, image);
+      await run("nbdcopy", "--connections=4", "--flush", there, uri);
+      assertEquals(differsAt(await client.read(0, CAPACITY), image), -1);
+      await run("nbdcopy", "--connections=4", uri, back);
+      assertEquals(differsAt(Deno.readFileSync(back), image), -1);
+    });
+  },
+);
+
+toolTest("qemu-img", "nbd: qemu-img compares, converts and maps", async () => {
+  await serving(async ({ uri, client, folder }) => {
+    const image = `${folder}/image`;
+    Deno.writeFileSync(image, pattern(CAPACITY, 2));
+    await run("qemu-img", "convert", "-n", "-f", "raw", "-O", "raw", image, uri);
+    assertStringIncludes(
+      await run("qemu-img", "compare", "-f", "raw", "-F", "raw", image, uri),
+      "identical",
+    );
+    await client.write(4096, pattern(512, 3));
+    const { code } = await new Deno.Command("qemu-img", {
+      args: ["compare", "-f", "raw", "-F", "raw", image, uri],
+    }).output();
+    assertEquals(code, 1);
+  });
+});
+
+toolTest("fio", "nbd: fio finds no wrong byte", async () => {
+  await serving(async ({ uri, folder }) => {
+    const output = `${folder}/fio.json`;
+    await run(
+      "fio",
+      "--name=job",
+      "--ioengine=nbd",
+      `--uri=${uri}`,
+      "--rw=randrw",
+      "--bsrange=512-128k",
+      "--bs_unaligned=0",
+      "--iodepth=16",
+      "--size=8M",
+      "--verify=crc32c",
+      "--output-format=json",
+      `--output=${output}`,
+    );
+    const [job] = JSON.parse(Deno.readTextFileSync(output)).jobs;
+    assertEquals(job.error, 0);
+    assert(job.read.total_ios > 0 && job.write.total_ios > 0);
+  });
+});
+
+toolTest("mke2fs", "nbd: a file system goes through it whole", async () => {
+  await serving(async ({ uri, folder }) => {
+    const [image, back] = [`${folder}/image`, `${folder}/back`];
+    Deno.writeFileSync(image, new Uint8Array(0));
+    Deno.truncateSync(image, CAPACITY);
+    const file = `${folder}/file`;
+    Deno.writeFileSync(file, pattern(100_000, 5));
+    await run("mke2fs", "-q", "-t", "ext4", image);
+    await run("debugfs", "-w", "-R", `write ${file} file`, image);
+    await run("nbdcopy", image, uri);
+    await run("nbdcopy", uri, back);
+    await run("e2fsck", "-fn", back);
+    await run("debugfs", "-R", `dump file ${folder}/out`, back);
+    assertEquals(differsAt(Deno.readFileSync(`${folder}/out`), pattern(100_000, 5)), -1);
+  });
+});
+
+Deno.test("nbd: clients that break off leave nothing behind", async () => {
+  await serving(async ({ uri, server }) => {
+    const path = uri.split("socket=")[1]!;
+    for (const bytes of [0, 4, 20]) {
+      const client = await Deno.connect({ transport: "unix", path });
+      await client.write(new Uint8Array(bytes).fill(3));
+      client.close();
+    }
+    assert(await soon(() => server.clients === 0));
+    const garbage = await Deno.connect({ transport: "unix", path });
+    await garbage.write(new Uint8Array(1000).fill(255));
+    const into = new Uint8Array(64);
+    // It is greeted, and shown the door.
+    while (await garbage.read(into).catch(() => null) !== null);
+    garbage.close();
+  });
+});
+
+qemuTest("nbd: QEMU's disk is served, and its file has what clients wrote", async () => {
+  if (!has("nbdcopy")) return console.log("skipped: there is no nbdcopy");
+  for (const isolation of ["inline", "process"] as const) {
+    using file = new FileDisk("disk", CAPACITY, ",num-queues=2");
+    await serving(async ({ uri, folder }) => {
+      Deno.writeFileSync(`${folder}/image`, pattern(CAPACITY, 7));
+      await run("nbdcopy", "--flush", `${folder}/image`, uri);
+      file.wanted.set(pattern(CAPACITY, 7));
+      assertEquals(file.differsAt(), -1);
+    }, { machine: "qemu", qemu: { arguments: file.arguments }, isolation });
+  }
+});
