@@ -55,7 +55,7 @@ const WRONG: readonly [string, string][] = [
   ["ls --timeout soon", 'Unknown value "soon" for --timeout: wanted seconds'],
   ["ls --timeout 0", `Unknown value "0" for --timeout: wanted seconds, more than 0`],
   ["ls --quiet --verbose", "Cannot be quiet and verbose at once"],
-  ["ls --write", "Cannot use --write here: it is for the command check"],
+  ["ls --write", "Cannot use --write here: it is for the command"],
   ["ls 00:03.0", "Cannot run ls with 1 arguments: it takes no arguments"],
   ["show", "Cannot run show with 0 arguments: it takes <address>. Run show --help"],
   ["explain 00:01.0 00:02.0", "Cannot run explain with 2 arguments"],

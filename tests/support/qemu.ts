@@ -81,7 +81,7 @@ export function differsAt(found: Uint8Array, wanted: Uint8Array): number {
 
 /** Writes to a disk in several sizes, many at once, and reads it back; `wanted` follows. */
 export async function useDisk(
-  client: BlockClient,
+  client: Pick<BlockClient, "read" | "write" | "flush">,
   wanted: Uint8Array,
   seed = 0,
   many = 200,
@@ -145,6 +145,10 @@ const FEATURES: Readonly<Record<string, number>> = {
   VIRTIO_BLK_F_MQ: 12,
   VIRTIO_BLK_F_DISCARD: 13,
   VIRTIO_BLK_F_WRITE_ZEROES: 14,
+  VIRTIO_SCSI_F_INOUT: 0,
+  VIRTIO_SCSI_F_HOTPLUG: 1,
+  VIRTIO_SCSI_F_CHANGE: 2,
+  VIRTIO_SCSI_F_T10_PI: 3,
   VIRTIO_F_ANY_LAYOUT: 27,
   VIRTIO_RING_F_INDIRECT_DESC: 28,
   VIRTIO_RING_F_EVENT_IDX: 29,
