@@ -409,7 +409,7 @@ async function soonBusy(
 }
 
 qemuTest(
-  "scsi: a driver that is killed comes back, and what must not be done twice is not",
+  "scsi: a driver that is killed comes back, and what must not be done twice is not #scsi:REPLAY",
   async () => {
     using file = new ScsiFileDisk("disk", MIB, { target: 0, lun: 0 });
     using slow = new ScsiFileDisk("slow", MIB, { target: 1, lun: 0 });

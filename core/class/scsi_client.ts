@@ -49,6 +49,8 @@ export class ScsiClient {
   /** Targets to look at again. */
   readonly #stale = new Set<number>();
   #rescanning = false;
+  /** Ends the pause between two scans. */
+  #hasten: (() => void) | undefined;
   #gone = false;
   #properties: ScsiProperties;
 
@@ -291,6 +293,7 @@ export class ScsiClient {
   #end(): void {
     if (this.#gone) return;
     this.#gone = true;
+    this.#hasten?.();
     for (const stream of this.#streams) stream.end();
     this.#streams.clear();
   }
@@ -382,8 +385,19 @@ export class ScsiClient {
       for (const unit of found.flat()) now.set(formatScsiAddress(unit.address), unit);
       this.#units = now;
       this.#compare(known, now);
-      await new Promise((resolve) => setTimeout(resolve, RESCAN_PAUSE));
+      await this.#rest();
     }
+  }
+
+  /** A pause between two scans, which ends with the device. */
+  #rest(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, RESCAN_PAUSE);
+      this.#hasten = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   async #look(target: number, known: ReadonlyMap<string, ScsiUnit>): Promise<ScsiUnit[]> {

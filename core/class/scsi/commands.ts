@@ -151,11 +151,11 @@ export class ScsiCommands {
       fail(`its CDB has ${cdb.length} bytes; 1 to ${ScsiTail.cdbBytes} are possible`);
     }
     if (!Number.isInteger(inBytes) || inBytes < 0) fail(`it wants ${inBytes} bytes of data`);
-    if (dataInOffset(out.length) + inBytes > this.dataBytes) {
-      fail(`it has ${out.length + inBytes} bytes of data; ${this.dataBytes} are possible`);
-    }
     if (out.length > 0 && inBytes > 0 && !this.#properties.bidirectional) {
       fail("it has data in both directions, and the device does not offer VIRTIO_SCSI_F_INOUT");
+    }
+    if (dataInOffset(out.length) + inBytes > this.dataBytes) {
+      fail(`it has ${out.length + inBytes} bytes of data; ${this.dataBytes} are possible`);
     }
     const protection = Math.max(outProtection.length, inProtection);
     if (protection > ScsiTail.protectionBytes) {

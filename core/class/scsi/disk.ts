@@ -80,6 +80,7 @@ export class ScsiDisk implements BlockDevice {
   #limits: BlockLimits = NO_LIMITS;
   #provisioning: Provisioning = NOT_THIN;
   #sameRefused = false;
+  #stale = false;
   #refreshing: Promise<void> | undefined;
 
   /** Made by the client; {@linkcode open} first. */
@@ -107,7 +108,16 @@ export class ScsiDisk implements BlockDevice {
 
   /** Asks the unit anew how large it is and whether it may be written. */
   refresh(): Promise<void> {
-    return this.#refreshing ??= this.#refresh().finally(() => this.#refreshing = undefined);
+    this.#stale = true;
+    return this.#refreshing ??= this.#refreshAll().finally(() => this.#refreshing = undefined);
+  }
+
+  /** What changes while the unit is asked is asked for again. */
+  async #refreshAll(): Promise<void> {
+    while (this.#stale) {
+      this.#stale = false;
+      await this.#refresh();
+    }
   }
 
   async #refresh(): Promise<void> {
