@@ -1,0 +1,36 @@
+/**
+ * Finds the disks of a SCSI host, watches one grow, and reads what was written. Run it with `--allow-ffi`.
+ *
+ * @module
+ */
+
+import { formatScsiAddress, openKernel } from "@virtio/deno";
+import { ScsiHostModel } from "@virtio/scsi/model";
+
+const MIB = 2 ** 20;
+const host = new ScsiHostModel({
+  units: [
+    { capacity: 8 * MIB, serial: "EXAMPLE-1" },
+    { target: 1, lun: 4, type: "cdrom", capacity: 2 * MIB },
+  ],
+});
+
+await using kernel = await openKernel({ machine: "simulated", devices: [host] });
+const { client } = await kernel.attachFirst("scsi");
+const events = client.events();
+for (const { address, inquiry } of await client.scan()) {
+  const disk = await client.disk(address);
+  console.log(formatScsiAddress(address), inquiry.product, disk.capacity / MIB, "MiB");
+}
+
+const disk = await client.disk({ target: 0, lun: 0 });
+host.resize(0, 0, 16 * MIB);
+for await (const event of events) if (event.kind === "changed") break;
+await disk.refresh();
+await disk.write(12 * MIB, new Uint8Array(4096).fill(42));
+await disk.flush();
+console.log(await disk.id(), disk.capacity / MIB, (await disk.read(12 * MIB, 512))[0]);
+
+// prints: 0:0 Simulated disk 8 MiB
+// prints: 1:4 Simulated CD-ROM 2 MiB
+// prints: EXAMPLE-1 16 42
