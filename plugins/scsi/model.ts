@@ -43,7 +43,7 @@ export interface ScsiHostOptions {
   readonly maxTarget?: number;
   /** Features that it does not have. */
   readonly lacks?: bigint;
-  /** For tests: which commands and task management functions it leaves unanswered until they are aborted. */
+  /** For tests: which commands it leaves unanswered until a task management function ends them. */
   readonly hold?: (cdb: Uint8Array) => boolean;
   /** For tests: what is wrong in the response to a command; undefined to answer it well. */
   readonly spoil?: (cdb: Uint8Array) => Partial<RawResponse> | undefined;
