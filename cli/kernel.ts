@@ -19,10 +19,11 @@ const USUAL_DEVICES: QemuDevices = {
     ...["-device", "virtserialport,chardev=port,name=org.virtio.null"],
   ],
   disks: [64 * MIB],
+  units: [64 * MIB],
 };
 
 /** What a QEMU machine is made of. */
-type QemuDevices = Pick<QemuOptions, "arguments" | "disks">;
+type QemuDevices = Pick<QemuOptions, "arguments" | "disks" | "units">;
 
 /**
  * Opens the machine that the user named, else `usual`.

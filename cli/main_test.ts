@@ -116,7 +116,7 @@ Deno.test("drivers lists what may be chosen", async () => {
 Deno.test("run gives QEMU an entropy source and a disk in memory if the user names no device", async () => {
   const { calls } = await runFake("ls --machine qemu --board pc");
   const devices = '"-device","virtio-rng-pci","-device","virtio-balloon-pci"';
-  const qemu = `{"machine":"pc","arguments":[${devices}],"disks":[67108864]}`;
+  const qemu = `{"machine":"pc","arguments":[${devices}],"disks":[67108864],"units":[67108864]}`;
   assertEquals(calls[0], `open qemu ${qemu}`);
 });
 

@@ -73,6 +73,7 @@ export class ScsiCommands {
   readonly #flights = new Set<Flight>();
   readonly #attention: (address: ScsiAddress, sense: ScsiSense) => void;
   #properties: ScsiProperties;
+  #publishing = false;
   #watch: ReturnType<typeof setInterval> | undefined;
 
   /** @param attention Hears of the unit attentions that commands met. */
@@ -203,7 +204,17 @@ export class ScsiCommands {
         if (signal?.aborted && answer.response !== ScsiResponse.ok) reject(signal.reason);
         else resolve(answer);
       }, !repeatable);
-      lane.publish();
+      this.#publishSoon();
+    });
+  }
+
+  /** Shows all that is submitted in one go to the driver at once. */
+  #publishSoon(): void {
+    if (this.#publishing) return;
+    this.#publishing = true;
+    queueMicrotask(() => {
+      this.#publishing = false;
+      this.#lane.publish();
     });
   }
 

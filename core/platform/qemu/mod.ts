@@ -40,6 +40,8 @@ export interface QemuOptions {
   readonly arguments: readonly string[];
   /** More disks, each of so many bytes, that live in memory: zero at first, and gone with the machine. */
   readonly disks?: readonly number[];
+  /** Likewise, behind a SCSI host. */
+  readonly units?: readonly number[];
   /** The program; `qemu-system-x86_64` if not given. */
   readonly program?: string;
 }
@@ -99,7 +101,8 @@ export async function openQemu(options: QemuOptions, loop?: Loop): Promise<QemuP
   const [qmpSocket, qmpEnd] = socketPair();
   starting.defer(() => close(qmpSocket));
   const firmware = parkedFirmware();
-  const disks = (options.disks ?? []).map((bytes) => memoryFile("virtio-disk", bytes));
+  const { disks: sizes = [], units = [] } = options;
+  const disks = [...sizes, ...units].map((bytes) => memoryFile("virtio-disk", bytes));
 
   const inherited = [qtestEnd, qmpEnd, vectors.socket, memory.fd, firmware, ...disks];
   const [qtestFd, qmpFd, ivshmemFd, memoryFd, firmwareFd, ...diskFds] = inherited.map((_, i) =>
@@ -119,7 +122,10 @@ export async function openQemu(options: QemuOptions, loop?: Loop): Promise<QemuP
       ...["-chardev", `socket,id=virtio-qmp,fd=${qmpFd}`],
       ...["-mon", "chardev=virtio-qmp,mode=control"],
       ...options.arguments,
-      ...diskFds.flatMap(memoryDisk),
+      ...(units.length > 0 ? ["-device", "virtio-scsi-pci,id=virtio-scsi"] : []),
+      ...diskFds.flatMap((fd, i) =>
+        memoryDisk(fd, i, i < sizes.length ? "virtio-blk-pci" : "scsi-hd,bus=virtio-scsi.0")
+      ),
       // Last, so that the caller's devices get the first slots.
       ...["-chardev", `socket,id=virtio-ivshmem,fd=${ivshmemFd}`],
       ...["-device", `ivshmem-doorbell,chardev=virtio-ivshmem,vectors=${VECTORS}`],
@@ -209,12 +215,12 @@ function parkedFirmware(): number {
 }
 
 /** A disk in the file that QEMU has as descriptor `fd`. Nobody else can open it, so there is nothing to lock. */
-function memoryDisk(fd: number, i: number): string[] {
+function memoryDisk(fd: number, i: number, device: string): string[] {
   const id = `virtio-disk${i}`;
   return [
     "-blockdev",
     `driver=file,filename=/proc/self/fd/${fd},locking=off,node-name=${id}`,
-    ...["-device", `virtio-blk-pci,drive=${id},serial=MEMORY-${i + 1}`],
+    ...["-device", `${device},drive=${id},serial=MEMORY-${i + 1}`],
   ];
 }
 
