@@ -59,6 +59,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries(PLUGINS.flatMap((plugin) => [
     [plugin, ["core/plugin/mod.ts"]],
     [`${plugin}/model.ts`, [plugin, "core/simulation/mod.ts"]],
+    [`${plugin}/model`, ["core/simulation/mod.ts"]],
   ])),
   // Wiring.
   "mod.ts": ["core", "drivers.ts"],

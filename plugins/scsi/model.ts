@@ -10,14 +10,14 @@ import {
   type Request,
 } from "@virtio/deno/simulation";
 import { addressOf, readLun, writeLun } from "./lun.ts";
-import { CHECK_CONDITION, fixedSense, GOOD, Op, Sense } from "./scsi_commands.ts";
+import { CHECK_CONDITION, fixedSense, GOOD, Op, Sense } from "./model/commands.ts";
 import {
   reportLuns,
   type UnitAnswer,
   type UnitCommand,
   UnitModel,
   type UnitOptions,
-} from "./unit_model.ts";
+} from "./model/unit.ts";
 import * as wire from "./wire.ts";
 
 export { UnitModel };

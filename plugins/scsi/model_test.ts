@@ -2,7 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { ask, DriverFault } from "@virtio/deno/simulation";
 import { addressOf, writeLun } from "./lun.ts";
 import { ScsiHostModel, type ScsiHostOptions } from "./model.ts";
-import { guard } from "./unit_model.ts";
+import { guard } from "./model/unit.ts";
 import * as wire from "./wire.ts";
 
 const MIB = 2 ** 20;

@@ -7,7 +7,7 @@ import {
   READ_CAPACITY_16,
   Sense,
   type SenseCode,
-} from "./scsi_commands.ts";
+} from "./commands.ts";
 
 /** What a logical unit is like. */
 export interface UnitOptions {
