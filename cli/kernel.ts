@@ -15,8 +15,8 @@ const USUAL_DEVICES: QemuDevices = {
   arguments: [
     ...["-device", "virtio-rng-pci"],
     ...["-device", "virtio-balloon-pci"],
-    ...["-device", "virtio-serial-pci", "-chardev", "null,id=port"],
-    ...["-device", "virtserialport,chardev=port,name=org.virtio.null"],
+    ...["-device", "virtio-serial-pci", "-chardev", "ringbuf,id=port,size=65536"],
+    ...["-device", "virtserialport,chardev=port,name=org.virtio.ring"],
   ],
   disks: [64 * MIB],
   units: [64 * MIB],

@@ -192,8 +192,8 @@ export class ConsoleClient extends EventTarget {
   ): void {
     let entry = this.#entries[id];
     const present = (state & PortState.present) !== 0;
-    // A driver that begins anew counts anew, and its ports are those of before.
-    if (entry && (!present || entry.announced && generation !== entry.generation)) {
+    // A driver that begins anew counts anew, and its ports are those of before as they come.
+    if (entry?.announced && (!present || generation !== entry.generation)) {
       this.#remove(id, Status.failed);
       entry = undefined;
     }

@@ -60,6 +60,7 @@ export class ConsolePort extends EventTarget {
   #name = "";
   #size: ConsoleSize | undefined;
   #state = 0;
+  #isConsole = false;
   /** Whether the application wants it open. */
   #wanted = false;
   /** Whether the other side has closed it and the reader does not know yet. */
@@ -81,7 +82,7 @@ export class ConsolePort extends EventTarget {
 
   /** Whether it is a console: open on both sides from the start. */
   get isConsole(): boolean {
-    return (this.#state & PortState.console) !== 0;
+    return this.#isConsole;
   }
 
   /** Whether it is open on this side. */
@@ -267,8 +268,10 @@ export class ConsolePort extends EventTarget {
     this.#state = state;
     this.#name = name;
     this.#size = size;
-    // The driver opens a console by itself.
-    if (state & ~before & PortState.console && state & PortState.open) this.#wanted = true;
+    if (state & PortState.console && !this.#isConsole) {
+      // The driver opens a console by itself.
+      this.#isConsole = this.#wanted = true;
+    }
     if (before & ~state & PortState.hostOpen) {
       this.#closedThere = true;
       this.#wakeReaders();

@@ -121,15 +121,6 @@ export class Control {
     }
   }
 
-  /** A queue was reset and is empty. */
-  restart(queue: Virtqueue, cookies: readonly number[]): void {
-    if (queue === this.#parts.receiveq) return cookies.forEach((buffer) => this.#listen(buffer));
-    // Whether the last message was heard is not known. That a port is open may be said twice.
-    if (this.#opening) this.#opening.due |= DUE_OPEN;
-    this.#opening = undefined;
-    this.#saying = false;
-  }
-
   #listen(buffer: number): void {
     const { receiveq, heard } = this.#parts;
     receiveq.begin(buffer);

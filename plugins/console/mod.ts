@@ -145,7 +145,7 @@ const consoleDriver: Plugin = definePlugin({
       // One that is not there yet is told when it comes.
       if (control && port.is(PortState.present)) control.open(port, slot);
       else lane.complete(slot, Status.ok, 0);
-      changed(port);
+      if (port.is(PortState.present)) changed(port);
     }
 
     function tell(slot: number): boolean {
@@ -206,9 +206,10 @@ const consoleDriver: Plugin = definePlugin({
       },
 
       queueReset(name, cookies) {
-        const queue = queues[name]!;
-        if (queue === controlReceive || queue === controlTransmit) control!.restart(queue, cookies);
-        else if (name.startsWith("receive")) cookies.forEach(lend);
+        if (name.startsWith("control")) {
+          throw new Error("Cannot go on: what was said about ports was lost, to be said anew");
+        }
+        if (name.startsWith("receive")) cookies.forEach(lend);
         else cookies.forEach((slot) => transmit.complete(slot, Status.unknown, 0));
       },
 

@@ -167,6 +167,16 @@ export class ConsoleModel implements DeviceModel {
     this.#say(id, wire.DEVICE_REMOVE, 1);
   }
 
+  /** Takes a port away without a word, as if the device had been off meanwhile. */
+  vanish(id: number): void {
+    this.#ports.delete(id);
+  }
+
+  /** Calls for a reset of the device. */
+  fail(why: string): void {
+    this.#device?.needsReset(why);
+  }
+
   /** Changes the size of a port. */
   resize(columns: number, rows: number, id = 0): void {
     if (this.#several) return this.#say(id, wire.RESIZE, 0, this.#size(columns, rows));
