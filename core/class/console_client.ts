@@ -201,6 +201,7 @@ export class ConsoleClient extends EventTarget {
     const known = entry !== undefined;
     const port = entry?.port ?? this.#makePort(id);
     this.#entries[id] = { port, generation, announced: true };
+    if (this.#entries.every((each) => !each || each.announced)) clearTimeout(this.#missing);
     port.update(state, name, sizeOf(size));
     if (!known) this.dispatchEvent(new PortEvent("added", port));
     // A console is opened without being asked; if we did not want that, it is closed again.
