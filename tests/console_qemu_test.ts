@@ -11,6 +11,7 @@ import { RequestError } from "../core/class/request_error.ts";
 import type { Device } from "../core/kernel/device.ts";
 import { type InterruptKind, INTERRUPTS } from "../core/kernel/interrupt_kind.ts";
 import type { Kernel, OpenOptions } from "../mod.ts";
+import { readAll } from "./support/console.ts";
 import { soon } from "./support/leaks.ts";
 import "./support/libc.ts";
 import { pattern, qemuTest } from "./support/machine.ts";
@@ -124,18 +125,6 @@ async function bench(
     await kernel[Symbol.asyncDispose]();
     throw error;
   }
-}
-
-/** Reads so many bytes. */
-async function readAll(port: ConsolePort, length: number): Promise<Uint8Array> {
-  const all = new Uint8Array(length);
-  for (let at = 0; at < length;) {
-    const piece = await port.read();
-    assert(piece, "the port is open");
-    all.set(piece, at);
-    at += piece.length;
-  }
-  return all;
 }
 
 /** Bytes both ways at once, compared. */

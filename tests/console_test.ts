@@ -15,6 +15,7 @@ import type { Device } from "../core/kernel/device.ts";
 import { fitted, lie, lying, RING_PACKED, used } from "../core/simulation/mod.ts";
 import { DRIVERS } from "../drivers.ts";
 import { type Kernel, openKernel, type OpenOptions } from "../mod.ts";
+import { readAll } from "./support/console.ts";
 import { leftovers, soon } from "./support/leaks.ts";
 import "./support/libc.ts";
 import { pattern } from "./support/machine.ts";
@@ -82,18 +83,6 @@ async function bench(
 
 const text = (bytes: Uint8Array | null) => bytes && new TextDecoder().decode(bytes);
 const bytes = (text: string) => new TextEncoder().encode(text);
-
-/** Reads so many bytes. */
-async function readAll(port: ConsolePort, length: number): Promise<Uint8Array> {
-  const all = new Uint8Array(length);
-  for (let at = 0; at < length;) {
-    const piece = await port.read();
-    assert(piece, "the port is open");
-    all.set(piece, at);
-    at += piece.length;
-  }
-  return all;
-}
 
 /** Whether a promise has settled by now, and a little later. */
 async function settled(promise: Promise<unknown>): Promise<boolean> {

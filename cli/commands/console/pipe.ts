@@ -1,6 +1,6 @@
 import type { ConsolePort } from "../../../core/class/console_port.ts";
 import type { Command, Context } from "../../command.ts";
-import { CliError, EXIT, usageError } from "../../exit.ts";
+import { EXIT, usageError } from "../../exit.ts";
 import { DEVICE_OPTION, useDevice } from "../../kernel.ts";
 import { openPort, takenAway } from "./port.ts";
 
