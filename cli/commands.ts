@@ -24,6 +24,7 @@ import { ping as netPing } from "./commands/net/ping.ts";
 import { inquiry as scsiInquiry } from "./commands/scsi/inquiry.ts";
 import { list as scsiList } from "./commands/scsi/list.ts";
 import { raw as scsiRaw } from "./commands/scsi/raw.ts";
+import { random } from "./commands/random.ts";
 import { show } from "./commands/show.ts";
 import { unbind } from "./commands/unbind.ts";
 
@@ -56,6 +57,7 @@ export const COMMANDS: readonly Command[] = [
   blkDiscard,
   blkServe,
   blkBench,
+  random,
 ];
 
 /** All options that some of them have, each once. */

@@ -1,4 +1,4 @@
-import { CliError, EXIT } from "../../exit.ts";
+import { CliError, endedByPerson, EXIT } from "../../exit.ts";
 import type { Command } from "../../command.ts";
 import { SCHEMA } from "../../json.ts";
 import { DEVICE_OPTION, useDevice } from "../../kernel.ts";
@@ -31,16 +31,9 @@ export const balloonWatch: Command = {
         : `host wants ${requested} pages, target ${target}, in balloon ${actual}`;
       open = io.write(new TextEncoder().encode(`${line}\n`));
     }
-    // Somebody who ends it in order gets what was wanted.
-    if (signal.aborted && wasEnded(signal.reason)) return EXIT.done;
+    if (endedByPerson(signal)) return EXIT.done;
     signal.throwIfAborted();
     if (open) throw new CliError(EXIT.driver, `The balloon is gone: ${await gone}`);
     return EXIT.done;
   },
 };
-
-/** Whether a person or another program ended this one; otherwise its time was over. */
-function wasEnded(reason: unknown): boolean {
-  const ends: readonly number[] = [EXIT.interrupted, EXIT.terminated];
-  return reason instanceof CliError && ends.includes(reason.exit);
-}
