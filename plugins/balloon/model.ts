@@ -192,7 +192,10 @@ export class BalloonModel implements DeviceModel {
     return 0;
   }
 
-  /** What is in a page that was reported is lost, unless the driver said what that is (5.5.6.7.2). */
+  /**
+   * What is in a page that was reported is lost, unless the driver said what that is: then it must be so before, and
+   * is so afterwards (5.5.6.7).
+   */
   #report(request: Request): number {
     if (request.readable > 0) throw new DriverFault("It reports something to read");
     this.reported += request.writable;
@@ -200,16 +203,26 @@ export class BalloonModel implements DeviceModel {
     while (request.writable > 0) {
       const piece = request.nextWritable();
       if (!keep) piece.fill(0xa5);
+      // The first word of each page must do.
+      for (let at = 0; keep && at < piece.length; at += wire.PAGE_BYTES) {
+        this.#word.set(piece.subarray(at, at + 4));
+        if (wordOf(this.#word) !== this.poison) {
+          throw new DriverFault(`It reports a page with ${wordOf(this.#word)} in it, not poison`);
+        }
+      }
     }
     return 0;
   }
 
   #next(request: Request): number | undefined {
-    if (request.read(this.#word) < 4) return undefined;
-    return new DataView(this.#word.buffer).getUint32(0, true);
+    return request.read(this.#word) < 4 ? undefined : wordOf(this.#word);
   }
 
   #set(offset: number, value: number): void {
     this.#view.setUint32(offset, value, true);
   }
+}
+
+function wordOf({ buffer }: Uint8Array): number {
+  return new DataView(buffer).getUint32(0, true);
 }
