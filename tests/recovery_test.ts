@@ -584,7 +584,7 @@ Deno.test("driver in a process that throws once in rung goes on", async () => {
     },
   });
   const random = await kernel.attachFirst("entropy");
-  const all = await Promise.all(Array.from({ length: 100 }, () => random.client.read(64)));
+  const all = await Promise.all(Array.from({ length: 100 }, () => random.client.read(4096)));
   assertEquals(new Set(all.map((bytes) => bytes.toHex())).size, all.length);
   assertEquals((await random.describe()).restarts, 1, lines.join("\n"));
   assert(lines.some((line) => /starting anew: .*Error: once/.test(line)));

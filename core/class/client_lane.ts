@@ -87,6 +87,11 @@ export class ClientLane {
     return this.#inFlight;
   }
 
+  /** Whether the driver is no more, so that all requests end as `Status.gone`. */
+  get gone(): boolean {
+    return this.#gone;
+  }
+
   /** Requests that have ended so far. */
   get ended(): number {
     return this.#ended;

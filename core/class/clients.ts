@@ -54,7 +54,10 @@ type Maker<C extends DeviceClass> = (
 ) => ClientHandle<C>;
 
 const MAKERS: { readonly [C in DeviceClass]: Maker<C> } = {
-  entropy: (lanes) => ({ client: new EntropyClient(laneOf(lanes, "requests")), update() {} }),
+  entropy(lanes) {
+    const client = new EntropyClient(laneOf(lanes, "requests"));
+    return { client, update() {}, close: () => client.close() };
+  },
 
   block(lanes, given) {
     const client = new BlockClient(

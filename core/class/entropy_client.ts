@@ -65,6 +65,7 @@ export class EntropyClient implements EntropySource {
   /** Bad answers in a row. */
   #bad = 0;
   #pause: ReturnType<typeof setTimeout> | undefined;
+  #closed = false;
   #state: EntropyState["state"] = "untested";
   #answers = 0;
   #empty = 0;
@@ -124,8 +125,22 @@ export class EntropyClient implements EntropySource {
     };
   }
 
+  /** Wipes what nobody read, and tells those who wait; for the kernel. */
+  close(): Promise<void> {
+    this.#closed = true;
+    this.#feed();
+    return Promise.resolve();
+  }
+
   /** Hands out what there is, and asks for more. */
   #feed(): void {
+    if (this.#closed || this.#lane.gone) {
+      for (const { slot, bytes } of this.#stock.splice(0)) {
+        bytes.fill(0);
+        this.#lane.release(slot);
+      }
+      return this.#give(new RequestError("Cannot read random bytes", Status.gone));
+    }
     this.#serve();
     if (this.#pause !== undefined) return;
     while (this.#lane.inFlight + this.#stock.length < this.#depth && this.#request());

@@ -215,3 +215,16 @@ Deno.test("when the driver is gone, all who wait learn of it, now and later", as
   reads.push(client.read(4));
   for (const read of reads) await assertRejects(() => read, RequestError, "driver is gone");
 });
+
+Deno.test("close() wipes what nobody read, and ends all reading #random:DETACH #random:wiped", async () => {
+  const { client, finish, pair, work } = source({ slots: 2 });
+  await finish(client.read(1));
+  work();
+  assert(client.health.ahead > 0);
+  const read = client.read(1000);
+  await client.close();
+  assertEquals(client.health.ahead, 0);
+  for (const each of [read, client.read(1)]) await assertRejects(() => each, RequestError, "gone");
+  work();
+  assertEquals(pair.client.inFlight, 0);
+});

@@ -216,11 +216,14 @@ export interface Expectation {
   readonly descriptors?: number;
 }
 
-/** The device as it is once nothing is under way: an entropy source is asked ahead of who reads. */
+/** The device as it is once nothing happens any more: an entropy source is asked ahead of who reads. */
 async function idle(device: Device): Promise<DeviceDescription> {
-  for (let tries = 0;; tries++) {
+  for (let before = -1, tries = 0;; tries++) {
     const view = await device.describe();
-    if (tries === 100 || view.queues.every(({ inFlight }) => !inFlight)) return view;
+    const requests = view.queues.reduce((sum, { published = 0 }) => sum + published, 0);
+    const quiet = requests === before && view.queues.every(({ inFlight }) => !inFlight);
+    if (quiet || tries === 100) return view;
+    before = requests;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
