@@ -93,7 +93,7 @@ for (const isolation of ISOLATIONS) {
   for (const { name, options, ...form } of FORMS) {
     qemuTest(
       `balloon: pages go and come back as QEMU wants (${name}, ${isolation}) ` +
-        "#balloon:INFLATE #balloon:DEFLATE #balloon:num_pages #balloon:actual #balloon:BATCH",
+        "#balloon:INFLATE #balloon:DEFLATE #balloon:num_pages #balloon:actual #balloon:BATCH #balloon:sysctl",
       async () => {
         await using balloon = await open(options, { isolation, ...form });
         const { device, kernel } = balloon;
