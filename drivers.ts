@@ -20,6 +20,7 @@ import scsi from "@virtio/scsi";
 import { ScsiHostModel } from "@virtio/scsi/model";
 import scsiManifest from "@virtio/scsi/plugin.json" with { type: "json" };
 import vtnet from "@virtio/vtnet";
+import { NetModel } from "@virtio/vtnet/model";
 import vtnetManifest from "@virtio/vtnet/plugin.json" with { type: "json" };
 import type { PluginSource } from "./core/kernel/attach.ts";
 import { checkManifest } from "./core/plugin/manifest.ts";
@@ -62,5 +63,6 @@ export function simulatedDevices(): readonly DeviceModel[] {
       ports: { 0: { console: true }, 1: { name: "org.virtio.echo", echo: true } },
       size: [80, 25],
     }),
+    new NetModel().meet(),
   ];
 }

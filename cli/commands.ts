@@ -38,6 +38,7 @@ export const COMMANDS: readonly Command[] = [
   doctor,
   bind,
   unbind,
+  netInfo,
   netPing,
   netDump,
   netBridge,

@@ -17,6 +17,8 @@ const USUAL_DEVICES: QemuDevices = {
     ...["-device", "virtio-balloon-pci"],
     ...["-device", "virtio-serial-pci", "-chardev", "ringbuf,id=port,size=65536"],
     ...["-device", "virtserialport,chardev=port,name=org.virtio.ring"],
+    // QEMU's own network, with no way out of it.
+    ...["-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net,romfile="],
   ],
   disks: [64 * MIB],
   units: [64 * MIB],

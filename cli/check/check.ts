@@ -5,18 +5,17 @@ import { checkBalloon } from "./balloon.ts";
 import { checkBlock } from "./block.ts";
 import { checkConsole } from "./console.ts";
 import { checkEntropy } from "./entropy.ts";
+import { checkNetwork } from "./network.ts";
 import type { CheckOptions, Result } from "./result.ts";
 import { checkScsi } from "./scsi.ts";
 
 type Check<C extends DeviceClass> = (client: Clients[C], options: CheckOptions) => Promise<Result>;
 
-const notYet = () => Promise.reject(new Error("There is no check of this class yet"));
-
 /** The one place that knows all classes. */
 const CHECKS: { readonly [C in DeviceClass]: Check<C> } = {
   entropy: checkEntropy,
   block: checkBlock,
-  network: notYet,
+  network: checkNetwork,
   scsi: checkScsi,
   balloon: checkBalloon,
   console: checkConsole,

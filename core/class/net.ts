@@ -20,7 +20,7 @@ export const MAC_BYTES = 6;
 export const LONGEST_FRAME = 65593;
 
 /** The words of a record in the lane `receive`, when its request has ended. */
-export const ReceiveWord = {
+export const NetReceiveWord = {
   ...Word,
   /** Slots that the frame takes, in the first of them; 0 in the others. Above 16 bits: where its data begin. */
   place: Word.first,
@@ -61,7 +61,7 @@ export const NetSegmentation = {
 } as const;
 
 /** The words of a record in the lane `transmit`. Its operation is 1 if the device is to fill in a checksum. */
-export const TransmitWord = {
+export const NetTransmitWord = {
   ...Word,
   /** First byte to be summed up. Above 16 bits: where the sum goes, from there. */
   checksum: Word.first,
@@ -72,7 +72,7 @@ export const TransmitWord = {
 } as const;
 
 /** The words of a record in the lane `control`. */
-export const ControlWord = {
+export const NetControlWord = {
   ...Word,
   /** Up to four numbers, as {@linkcode NetOperation} says. */
   arguments: Word.first,
@@ -80,7 +80,7 @@ export const ControlWord = {
 
 /**
  * What a request in the lane `control` asks for. Numbers are in the record, from
- * {@linkcode ControlWord.arguments} on; what has no place there is in the slot's data.
+ * {@linkcode NetControlWord.arguments} on; what has no place there is in the slot's data.
  */
 export const NetOperation = {
   /** Receive everything: 1 or 0. */
@@ -131,7 +131,7 @@ export const NetOperation = {
 } as const;
 
 /** The words of a record in the lane `events`, when its request has ended. */
-export const EventWord = {
+export const NetEventWord = {
   ...Word,
   /** 1 while the link is up. */
   link: Word.first,

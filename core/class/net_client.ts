@@ -4,19 +4,19 @@ import { type Frame, segmentationOf } from "./frame.ts";
 import { fillChecksum } from "./internet_checksum.ts";
 import { Status } from "./lane.ts";
 import {
-  EventWord,
   FRAME_HEADER,
   isStation,
   LONGEST_FRAME,
   MAC_BYTES,
   NET_STATISTICS,
   NetChecksum,
+  NetEventWord,
   NetOperation,
   type NetProperties,
+  NetReceiveWord,
   parseMac,
   RECEIVE_OFFLOADS,
   type ReceiveOffload,
-  ReceiveWord,
   TRANSMIT_OFFLOADS,
   type TransmitOffloadName,
 } from "./net.ts";
@@ -610,12 +610,12 @@ export class NetClient {
   /** What the driver says of a frame, by its first slot. */
   #aboutFrame(slot: number): About {
     const word = (which: number) => this.#receiver.word(slot, which);
-    const kind = word(ReceiveWord.kind);
-    const segmentation = segmentationOf(word(ReceiveWord.segmentation));
-    const hash = { value: word(ReceiveWord.hash), type: kind >>> 8 & 0xff };
+    const kind = word(NetReceiveWord.kind);
+    const segmentation = segmentationOf(word(NetReceiveWord.segmentation));
+    const hash = { value: word(NetReceiveWord.hash), type: kind >>> 8 & 0xff };
     return {
       checksum: kind & 0xff,
-      place: word(ReceiveWord.checksum),
+      place: word(NetReceiveWord.checksum),
       more: {
         pair: kind >>> 16,
         ...(hash.type !== 0 && { hash }),
@@ -641,14 +641,14 @@ export class NetClient {
 
   #event(slot: number): void {
     const word = (which: number) => this.#lanes.events.word(slot, which);
-    const up = word(EventWord.link) === 1;
-    this.#speed = word(EventWord.speed);
-    this.#duplex = word(EventWord.duplex);
+    const up = word(NetEventWord.link) === 1;
+    this.#speed = word(NetEventWord.speed);
+    this.#duplex = word(NetEventWord.duplex);
     if (up !== this.#link) {
       this.#link = up;
       this.#tell({ type: "link", up });
     }
-    if (word(EventWord.announce) === 1) this.#announceSoon();
+    if (word(NetEventWord.announce) === 1) this.#announceSoon();
   }
 
   #restarted(): void {

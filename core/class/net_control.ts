@@ -1,6 +1,6 @@
 import type { ClientLane } from "./client_lane.ts";
 import { Status, Word } from "./lane.ts";
-import { ControlWord } from "./net.ts";
+import { NetControlWord } from "./net.ts";
 import { RequestError } from "./request_error.ts";
 
 /** A control operation. */
@@ -128,7 +128,7 @@ export class NetControl {
     const slot = lane.take();
     lane.setWord(slot, Word.operation, operation);
     lane.setWord(slot, Word.length, data.length);
-    numbers.forEach((number, i) => lane.setWord(slot, ControlWord.arguments + i, number));
+    numbers.forEach((number, i) => lane.setWord(slot, NetControlWord.arguments + i, number));
     lane.data(slot).set(data);
     return new Promise((resolve) => {
       lane.submit(slot, (_, status, length) => {

@@ -1,7 +1,7 @@
 import { BusFault } from "../bus/mailbox.ts";
 import type { ClientLane } from "./client_lane.ts";
 import { Status } from "./lane.ts";
-import { ReceiveWord } from "./net.ts";
+import { NetReceiveWord } from "./net.ts";
 
 /**
  * Called for each slot of a frame, in their order.
@@ -75,7 +75,7 @@ export class NetReceiver implements Disposable {
     return this.#lane.data(slot);
   }
 
-  /** A word of what the driver says of the frame whose first slot this is: a `ReceiveWord`. */
+  /** A word of what the driver says of the frame whose first slot this is: a `NetReceiveWord`. */
   word(slot: number, word: number): number {
     return this.#lane.word(slot, word);
   }
@@ -151,7 +151,7 @@ export class NetReceiver implements Disposable {
       this.#isOver = true;
       return;
     }
-    const place = this.#lane.word(slot, ReceiveWord.place);
+    const place = this.#lane.word(slot, NetReceiveWord.place);
     const parts = place & 0xffff;
     if ((parts === 0) !== this.#missing > 0 || parts > this.#lane.slots) {
       throw new BusFault(

@@ -1,6 +1,6 @@
 import type { ClientLane, Done } from "./client_lane.ts";
 import { Word } from "./lane.ts";
-import { NetSegmentation, TransmitWord } from "./net.ts";
+import { NetSegmentation, NetTransmitWord } from "./net.ts";
 import type { NetReceiver } from "./net_receiver.ts";
 import type { Segmentation } from "./frame.ts";
 
@@ -80,18 +80,18 @@ export class NetSlots {
     lane.setWord(slot, Word.length, length);
     lane.setWord(
       slot,
-      TransmitWord.checksum,
+      NetTransmitWord.checksum,
       checksum ? checksum.start | checksum.offset << 16 : 0,
     );
     lane.setWord(
       slot,
-      TransmitWord.segmentation,
+      NetTransmitWord.segmentation,
       segments
         ? NetSegmentation[segments.type] | (segments.ecn ? NetSegmentation.ecn : 0) |
           segments.size << 16
         : 0,
     );
-    lane.setWord(slot, TransmitWord.headers, segments ? segments.headers : 0);
+    lane.setWord(slot, NetTransmitWord.headers, segments ? segments.headers : 0);
     lane.submit(slot, done);
   }
 

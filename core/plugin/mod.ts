@@ -44,15 +44,15 @@ export {
 export { ConsoleOperation, ConsoleWord, PortState } from "../class/console.ts";
 export { BlockOperation, BlockWord, UNMAP } from "../class/block.ts";
 export {
-  ControlWord,
-  EventWord,
   NET_STATISTICS,
   NetChecksum,
+  NetControlWord,
+  NetEventWord,
   NetOperation,
+  NetReceiveWord,
   NetSegmentation,
+  NetTransmitWord,
   RECEIVE_OFFLOADS,
-  ReceiveWord,
   TRANSMIT_OFFLOADS,
-  TransmitWord,
 } from "../class/net.ts";
 export type { QueueCounters, QueueFault, Virtqueue } from "../virtqueue/virtqueue.ts";

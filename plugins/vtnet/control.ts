@@ -1,8 +1,8 @@
 import {
   type Buffer,
-  ControlWord,
   type Device,
   type DriverLane,
+  NetControlWord,
   NetOperation,
   Status,
   type Virtqueue,
@@ -63,7 +63,7 @@ export function controlQueue(options: ControlOptions): Control {
   const stats = statsGet(index, features, RESULT_BYTES - 8);
 
   const numbersOf = (slot: number) =>
-    [0, 1, 2, 3].map((i) => lane.word(slot, ControlWord.arguments + i));
+    [0, 1, 2, 3].map((i) => lane.word(slot, NetControlWord.arguments + i));
   const resultOf = (slot: number) => results.offset + slot * RESULT_BYTES;
 
   function provide(slot: number): boolean {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { definePlugin, EventWord, type Plugin, Status } from "@virtio/deno/plugin";
+import { definePlugin, NetEventWord, type Plugin, Status } from "@virtio/deno/plugin";
 import { controlQueue } from "./control.ts";
 import { makePlan, shapeOf } from "./plan.ts";
 import { receiveQueue } from "./receive.ts";
@@ -71,10 +71,10 @@ const vtnet: Plugin = definePlugin({
     const tell = (slot: number) => {
       const { link, announce, speed, duplex } = state;
       if (!state.take()) return false;
-      events!.setWord(slot, EventWord.link, Number(link));
-      events!.setWord(slot, EventWord.announce, Number(announce));
-      events!.setWord(slot, EventWord.speed, speed);
-      events!.setWord(slot, EventWord.duplex, duplex);
+      events!.setWord(slot, NetEventWord.link, Number(link));
+      events!.setWord(slot, NetEventWord.announce, Number(announce));
+      events!.setWord(slot, NetEventWord.speed, speed);
+      events!.setWord(slot, NetEventWord.duplex, duplex);
       events!.complete(slot, Status.ok, 0);
       return true;
     };

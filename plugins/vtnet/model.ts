@@ -14,6 +14,7 @@ import {
 import { Filter } from "./filter.ts";
 import { finish, type Work } from "./segments.ts";
 import { Statistics } from "./model_statistics.ts";
+import { Station, type StationOptions } from "./station.ts";
 import { hashFrame } from "./toeplitz.ts";
 import * as wire from "./wire.ts";
 
@@ -139,6 +140,16 @@ export class NetModel implements DeviceModel {
   static connect(a: NetModel, b: NetModel): void {
     a.peer = (frame) => void b.receive(frame);
     b.peer = (frame) => void a.receive(frame);
+  }
+
+  /** Puts a station at the other end of the wire: it answers ARP, pings and DHCP. */
+  meet(options?: StationOptions): this {
+    const station = new Station(options);
+    this.peer = (frame) => {
+      const answer = station.answer(frame);
+      if (answer) this.receive(answer);
+    };
+    return this;
   }
 
   attach(device: DeviceHandle): void {

@@ -1,7 +1,7 @@
 import {
   type DriverLane,
   NetChecksum,
-  ReceiveWord,
+  NetReceiveWord,
   Status,
   type Virtqueue,
 } from "@virtio/deno/plugin";
@@ -151,14 +151,14 @@ export function receiveQueue(options: ReceiveOptions): ReceiveQueue {
     if (checksum !== NetChecksum.unknown) counts[CSUM]!++;
     if (segmented) counts[HOST_LRO]!++;
     const head = slots[0]!;
-    lane.setWord(head, ReceiveWord.place, parts | headerBytes << 16);
-    lane.setWord(head, ReceiveWord.checksum, start | offset << 16);
-    lane.setWord(head, ReceiveWord.segmentation, segmented ? gsoType | gsoSize << 16 : 0);
-    lane.setWord(head, ReceiveWord.hash, hash);
-    lane.setWord(head, ReceiveWord.kind, checksum | hashType << 8 | pair << 16);
+    lane.setWord(head, NetReceiveWord.place, parts | headerBytes << 16);
+    lane.setWord(head, NetReceiveWord.checksum, start | offset << 16);
+    lane.setWord(head, NetReceiveWord.segmentation, segmented ? gsoType | gsoSize << 16 : 0);
+    lane.setWord(head, NetReceiveWord.hash, hash);
+    lane.setWord(head, NetReceiveWord.kind, checksum | hashType << 8 | pair << 16);
     lane.complete(head, Status.ok, lengths[0]! - headerBytes);
     for (let i = 1; i < parts; i++) {
-      lane.setWord(slots[i]!, ReceiveWord.place, 0);
+      lane.setWord(slots[i]!, NetReceiveWord.place, 0);
       lane.complete(slots[i]!, Status.ok, lengths[i]!);
     }
   }

@@ -2,8 +2,8 @@ import {
   type Buffer,
   type DriverLane,
   NetSegmentation,
+  NetTransmitWord,
   Status,
-  TransmitWord,
   type Virtqueue,
   Word,
 } from "@virtio/deno/plugin";
@@ -68,9 +68,9 @@ export function transmitQueues(options: TransmitOptions): TransmitQueues {
     const { counts } = counters[pair]!;
     const length = lane.word(slot, Word.length);
     const wantsChecksum = lane.word(slot, Word.operation) === 1;
-    const checksum = lane.word(slot, TransmitWord.checksum);
-    const segmentation = lane.word(slot, TransmitWord.segmentation);
-    const headersEnd = lane.word(slot, TransmitWord.headers);
+    const checksum = lane.word(slot, NetTransmitWord.checksum);
+    const segmentation = lane.word(slot, NetTransmitWord.segmentation);
+    const headersEnd = lane.word(slot, NetTransmitWord.headers);
     const type = segmentation & 0xff;
     const cut = type !== NetSegmentation.none;
     if (length < wire.ETHER_HEADER || length > (cut ? longest.cut : longest.whole)) {
