@@ -20,6 +20,7 @@ import { ls } from "./commands/ls.ts";
 import { bench as netBench } from "./commands/net/bench.ts";
 import { bridge as netBridge } from "./commands/net/bridge.ts";
 import { dump as netDump } from "./commands/net/dump.ts";
+import { netInfo } from "./commands/net/info.ts";
 import { ping as netPing } from "./commands/net/ping.ts";
 import { inquiry as scsiInquiry } from "./commands/scsi/inquiry.ts";
 import { list as scsiList } from "./commands/scsi/list.ts";
