@@ -4,46 +4,15 @@
  * @module
  */
 
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { parseMac } from "../core/class/net.ts";
-import type { NetClient } from "../core/class/net_client.ts";
-import { bit, type Device, Feature, type Kernel, type OpenOptions } from "../mod.ts";
-import { CARD, frameOf, PEER, StreamPeer, within } from "./support/net.ts";
+import { bit, Feature, type OpenOptions } from "../mod.ts";
+import { CARD, frameOf, PEER, within } from "./support/net.ts";
+import { type Rig, rig } from "./support/net_rig.ts";
 import { qemuTest } from "./support/machine.ts";
-import { openQemuKernel, qmpOf } from "./support/qemu.ts";
 import "./support/libc.ts";
 
 const MAC = parseMac(CARD)!;
-
-/** A card, its kernel, and the other end of its wire. */
-interface Rig extends AsyncDisposable {
-  readonly kernel: Kernel;
-  readonly device: Device<"network">;
-  readonly client: NetClient;
-  readonly peer: StreamPeer;
-}
-
-async function rig(card = "", options: OpenOptions = {}): Promise<Rig> {
-  await using stack = new AsyncDisposableStack();
-  const peer = stack.use(new StreamPeer());
-  const accepting = peer.accept();
-  const kernel = stack.use(
-    await openQemuKernel([
-      ...peer.netdev,
-      ...["-device", `virtio-net-pci,id=card,netdev=wire,mac=${CARD},romfile=${card}`],
-    ], options),
-  );
-  await accepting;
-  const device = await kernel.attachFirst("network");
-  const kept = stack.move();
-  return {
-    kernel,
-    device,
-    client: device.client,
-    peer,
-    [Symbol.asyncDispose]: () => kept.disposeAsync(),
-  };
-}
 
 /** Frames of many sizes both ways, one by one and in a burst. */
 async function exchange({ client, peer }: Rig, longest = 1514): Promise<void> {
@@ -84,7 +53,7 @@ const FORMS: readonly (readonly [name: string, card: string, OpenOptions])[] = [
 for (const isolation of ["process", "inline"] as const) {
   for (const [name, card, options] of FORMS) {
     qemuTest(
-      `vtnet sends and receives: ${name}, ${isolation} #vtnet:MRG_RXBUF #vtnet:MAC`,
+      `vtnet sends and receives: ${name}, ${isolation} #vtnet:MRG_RXBUF #vtnet:MAC #vtnet:legacy #vtnet:packed`,
       async () => {
         await using net = await rig(card, { isolation, ...options });
         assertEquals(net.client.mac, MAC);
