@@ -16,6 +16,9 @@ const NEEDS: Need[] = [
   { command: "qemu-system-x86_64", package: "qemu-system-x86", tests: "tests on a QEMU machine" },
   { command: "lspci", package: "pciutils", tests: "tests that compare with lspci" },
   { command: "gcc", package: "gcc", tests: "tests and benchmarks against C" },
+  { command: "ip", package: "iproute2", tests: "tests with a network interface of this machine" },
+  { command: "ping", package: "iputils-ping", tests: "tests with ping(8) through net bridge" },
+  { command: "tshark", package: "tshark", tests: "tests of what net dump writes" },
   // gcc alone brings no headers without its recommendations.
   {
     command: "/usr/include/stdio.h",

@@ -60,10 +60,10 @@ export async function requestLease(link: Link): Promise<Lease | undefined> {
 }
 
 /** Gives an address back. Nobody answers. */
-export function releaseLease(link: Link, { address, server }: Lease): Promise<void> {
+export function releaseLease(link: Link, { address, server }: Lease): void {
   const transaction = crypto.getRandomValues(new Uint32Array(1))[0]!;
   const options = optionsOf(DhcpType.release, [[DhcpOption.server, server]]);
-  return sendToAll(link, { transaction, client: address, mac: link.mac, options }, address, server);
+  sendToAll(link, { transaction, client: address, mac: link.mac, options }, address, server);
 }
 
 function optionsOf(
@@ -82,7 +82,7 @@ function sendToAll(
   message: Omit<Dhcp, "yours">,
   source: Uint8Array = ANY,
   destination: Uint8Array = ALL,
-): Promise<void> {
+): void {
   const payload = dhcpRequest(message);
   const datagram = udpDatagram(source, destination, {
     from: DHCP_CLIENT,
@@ -90,7 +90,7 @@ function sendToAll(
     payload,
   });
   const packet = ipv4Packet({ source, destination, protocol: Protocol.udp, payload: datagram });
-  return link.send(BROADCAST, EtherType.ipv4, packet);
+  link.send(BROADCAST, EtherType.ipv4, packet);
 }
 
 /** What a server says to us, if the frame is one of these replies in our conversation. */

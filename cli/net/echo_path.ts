@@ -26,7 +26,7 @@ export interface EchoPath {
   /** Bytes of a packet before the data. */
   readonly headers: number;
   /** Sends a request. */
-  send(echo: Echo): Promise<void>;
+  send(echo: Echo): void;
   /** What a frame answers; undefined if it is no answer. */
   read(frame: Ethernet): Answer | undefined;
 }

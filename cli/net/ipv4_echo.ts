@@ -19,7 +19,7 @@ export function ipv4EchoPath(
     send(echo) {
       const payload = icmpEcho(IcmpType.echoRequest, echo);
       const packet = ipv4Packet({ source, destination: target, protocol: Protocol.icmp, payload });
-      return link.send(mac, EtherType.ipv4, packet);
+      link.send(mac, EtherType.ipv4, packet);
     },
     read({ type, payload }) {
       const packet = type === EtherType.ipv4 ? readIpv4(payload) : undefined;

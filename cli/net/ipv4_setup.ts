@@ -61,7 +61,6 @@ export function answerArp(link: Link, address: Uint8Array): Disposable {
       targetMac: arp.senderMac,
       target: arp.sender,
     };
-    // If it cannot be sent, he asks again.
-    link.send(arp.senderMac, EtherType.arp, arpMessage(reply)).catch(() => {});
+    link.send(arp.senderMac, EtherType.arp, arpMessage(reply));
   });
 }

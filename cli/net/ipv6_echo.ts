@@ -22,7 +22,7 @@ export function ipv6EchoPath(
     headers: IPV6_HEADER + 8,
     send(echo) {
       const message = icmpEcho(Icmp6Type.echoRequest, echo);
-      return link.send(mac, EtherType.ipv6, icmp6Packet(source, target, HOPS, message));
+      link.send(mac, EtherType.ipv6, icmp6Packet(source, target, HOPS, message));
     },
     read(frame) {
       const packet = readIcmp6(frame);

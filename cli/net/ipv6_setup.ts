@@ -126,8 +126,7 @@ export function answerNeighbors(link: Link, addresses: readonly Uint8Array[]): D
     // Who has no address yet is told with everybody.
     const destination = found.source.some((byte) => byte !== 0) ? found.source : ALL_NODES;
     const packet = icmp6Packet(target, destination, NEIGHBOR_HOPS, advertisement);
-    // If it cannot be sent, he asks again.
-    link.send(frame.source, EtherType.ipv6, packet).catch(() => {});
+    link.send(frame.source, EtherType.ipv6, packet);
   });
 }
 

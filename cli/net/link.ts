@@ -1,8 +1,11 @@
-import { delay } from "@std/async";
+import { deadline, delay } from "@std/async";
 import type { Feed } from "../../core/class/feed.ts";
 import type { Frame } from "../../core/class/frame.ts";
 import type { Card } from "./card.ts";
 import { type Ethernet, ethernetFrame, readEthernet } from "./ethernet.ts";
+
+/** How long what was sent last may take to be on its way, in milliseconds. */
+const LAST_WAIT = 100;
 
 /** Called with each frame that comes in. */
 export type Listener = (frame: Ethernet) => void;
@@ -20,6 +23,8 @@ export class Link implements AsyncDisposable {
   readonly signal: AbortSignal;
   readonly #card: Card;
   readonly #hurry: number;
+  /** Settles when all that was sent is on its way. */
+  #last: Promise<void> = Promise.resolve();
   readonly #listeners = new Set<Listener>();
   readonly #frames: Feed<Frame>;
   readonly #lost = new AbortController();
@@ -48,9 +53,10 @@ export class Link implements AsyncDisposable {
     this.#lost.abort(new Error("The network card is gone"));
   }
 
-  /** Sends a packet to a neighbour. */
-  send(destination: Uint8Array, type: number, packet: Uint8Array): Promise<void> {
-    return this.#card.send(ethernetFrame(destination, this.mac, type, packet));
+  /** Sends a packet to a neighbour. Whether it gets there is not known before he answers, as always on a network. */
+  send(destination: Uint8Array, type: number, packet: Uint8Array): void {
+    const frame = ethernetFrame(destination, this.mac, type, packet);
+    this.#last = this.#card.send(frame).catch(() => {});
   }
 
   /** Lets `listener` hear all frames until the result is disposed. */
@@ -69,7 +75,7 @@ export class Link implements AsyncDisposable {
    * @throws The reason of {@linkcode Link.signal}.
    */
   async ask<T>(
-    say: () => Promise<void>,
+    say: () => void,
     understand: (frame: Ethernet) => T | undefined,
     waits: readonly number[],
   ): Promise<T | undefined> {
@@ -80,7 +86,7 @@ export class Link implements AsyncDisposable {
       if (answer !== undefined) answered.abort();
     });
     for (const wait of waits) {
-      await say();
+      say();
       await this.pause(wait, answered.signal);
       if (answer !== undefined) return answer;
     }
@@ -94,8 +100,10 @@ export class Link implements AsyncDisposable {
     this.signal.throwIfAborted();
   }
 
-  /** Stops hearing; the card goes on. */
+  /** Stops hearing, when what was sent is on its way; the card goes on. */
   async [Symbol.asyncDispose](): Promise<void> {
+    // A card without a network may never take it.
+    await deadline(this.#last, LAST_WAIT).catch(() => {});
     this.#frames[Symbol.dispose]();
     await this.#hearing;
   }

@@ -51,7 +51,7 @@ export async function joinIpv4(
     );
   }
   // A server that does not hear it takes the address back when the time is over.
-  if (lease) stack.defer(() => releaseLease(link, lease).catch(() => {}));
+  if (lease) stack.defer(() => releaseLease(link, lease));
   const { address, gateway } = setup;
   stack.use(answerArp(link, address));
   const hop = nextHop(setup, target);

@@ -72,7 +72,7 @@ export async function ping(
   try {
     for (let sequence = 1; sequence <= count; sequence++) {
       sent.set(sequence, performance.now());
-      await path.send({ identifier, sequence, data });
+      path.send({ identifier, sequence, data });
       if (sequence < count) await link.pause(interval);
       else if (answered.size < count) await link.pause(wait, all.signal);
     }
