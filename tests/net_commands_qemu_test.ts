@@ -8,14 +8,12 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { findProgram } from "../core/host/file.ts";
 import { qemuTest, withoutQemu } from "./support/machine.ts";
+import { type Ended, program, run, Running } from "./support/program.ts";
 
-const ROOT = new URL("../", import.meta.url).pathname;
 /** QEMU's network: 10.0.2.2 and fec0::2 answer, and lend addresses. */
 const USER = ["-netdev", "user,id=net"];
 const CARD = "virtio-net-pci,netdev=net";
 const MODERN = ["-device", `${CARD},disable-legacy=on`];
-/** A program that does not end has failed. */
-const PATIENCE = 60_000;
 
 function missing(...programs: readonly string[]): string | undefined {
   const absent = programs.filter((program) => findProgram(program) === undefined);
@@ -27,60 +25,6 @@ function testWith(name: string, obstacle: string | undefined, fn: () => Promise<
   if (!obstacle) return qemuTest(name, fn);
   console.log(`SKIPPED: ${name}: ${obstacle}`);
   Deno.test({ name: `${name} (${obstacle})`, ignore: true, fn });
-}
-
-/** What starts the program. */
-function program(...args: readonly string[]): string[] {
-  return [Deno.execPath(), "run", "--no-prompt", "--allow-ffi", `${ROOT}main.ts`, ...args];
-}
-
-interface Ended {
-  readonly code: number;
-  readonly out: Uint8Array;
-  readonly text: string;
-  readonly err: string;
-}
-
-/** A program that runs; disposing it ends it. */
-class Running implements AsyncDisposable {
-  readonly #child: Deno.ChildProcess;
-  readonly #output: Promise<Deno.CommandOutput>;
-  readonly #signal = new AbortController();
-  readonly #timer: ReturnType<typeof setTimeout>;
-
-  constructor([command, ...args]: readonly string[]) {
-    this.#timer = setTimeout(() => this.#signal.abort(), PATIENCE);
-    this.#child = new Deno.Command(command!, {
-      args: [...args],
-      stdin: "null",
-      stdout: "piped",
-      stderr: "piped",
-      env: { NO_COLOR: "1" },
-      signal: this.#signal.signal,
-    }).spawn();
-    this.#output = this.#child.output();
-  }
-
-  interrupt(): void {
-    this.#child.kill("SIGINT");
-  }
-
-  async ended(): Promise<Ended> {
-    const { code, stdout, stderr } = await this.#output;
-    clearTimeout(this.#timer);
-    const decoder = new TextDecoder();
-    return { code, out: stdout, text: decoder.decode(stdout), err: decoder.decode(stderr) };
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#signal.abort();
-    await this.ended();
-  }
-}
-
-async function run(...command: readonly string[]): Promise<Ended> {
-  await using running = new Running(command);
-  return await running.ended();
 }
 
 function net(line: string, ...qemu: readonly string[]): Promise<Ended> {

@@ -1,0 +1,70 @@
+/**
+ * Programs that tests start: our own, as a user starts it, and others.
+ *
+ * @module
+ */
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+/** A program that does not end has failed. */
+const PATIENCE = 60_000;
+
+/** What starts the program with these arguments, as a user does. */
+export function program(...args: readonly string[]): string[] {
+  return [Deno.execPath(), "run", "--no-prompt", "--allow-ffi", `${ROOT}main.ts`, ...args];
+}
+
+/** What a program left behind. */
+export interface Ended {
+  /** Its exit status. */
+  readonly code: number;
+  /** Its standard output, as bytes and as text. */
+  readonly out: Uint8Array;
+  readonly text: string;
+  /** Its standard error. */
+  readonly err: string;
+}
+
+/** A program that runs; disposing it ends it. */
+export class Running implements AsyncDisposable {
+  readonly #child: Deno.ChildProcess;
+  readonly #output: Promise<Deno.CommandOutput>;
+  readonly #signal = new AbortController();
+  readonly #timer: ReturnType<typeof setTimeout>;
+
+  constructor([command, ...args]: readonly string[]) {
+    this.#timer = setTimeout(() => this.#signal.abort(), PATIENCE);
+    this.#child = new Deno.Command(command!, {
+      args: [...args],
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+      env: { NO_COLOR: "1" },
+      signal: this.#signal.signal,
+    }).spawn();
+    this.#output = this.#child.output();
+  }
+
+  /** As a person who has enough of it. */
+  interrupt(): void {
+    this.#child.kill("SIGINT");
+  }
+
+  /** Waits for its end. */
+  async ended(): Promise<Ended> {
+    const { code, stdout, stderr } = await this.#output;
+    clearTimeout(this.#timer);
+    const decoder = new TextDecoder();
+    return { code, out: stdout, text: decoder.decode(stdout), err: decoder.decode(stderr) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#signal.abort();
+    await this.ended();
+  }
+}
+
+/** Runs a program until it ends. */
+export async function run(...command: readonly string[]): Promise<Ended> {
+  await using running = new Running(command);
+  return await running.ended();
+}
