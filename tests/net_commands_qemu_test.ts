@@ -12,7 +12,7 @@ import { type Ended, program, run, Running } from "./support/program.ts";
 
 /** QEMU's network: 10.0.2.2 and fec0::2 answer, and lend addresses. */
 const USER = ["-netdev", "user,id=net"];
-const CARD = "virtio-net-pci,netdev=net";
+const CARD = "virtio-net-pci,netdev=net,romfile=";
 const MODERN = ["-device", `${CARD},disable-legacy=on`];
 
 function missing(...programs: readonly string[]): string | undefined {
@@ -238,52 +238,110 @@ qemuTest(
 /** Why no tap can be made in a network of our own. */
 async function withoutTap(): Promise<string | undefined> {
   if (withoutQemu) return withoutQemu;
-  const absent = missing("unshare", "ip", "ping");
+  const absent = missing("unshare", "nsenter", "ip", "ping");
   if (absent) return absent;
   const probe = await run("unshare", "--net", "ip", "tuntap", "add", "probe", "mode", "tap");
   return probe.code === 0 ? undefined : `no tap can be made: ${probe.err.trim()}`;
 }
 
-/**
- * What a person does in a network of its own while a bridge passes frames. 10.0.2.2 leads to the programs that listen
- * on 127.0.0.1 there, so that TCP can be tried, too.
- */
-const SCRIPT = `
-ip link set lo up
-"$@" & bridge=$!
-for i in $(seq 300); do ip -oneline link show card0 2>&1 | grep -q LOWER_UP && break; sleep 0.1; done
-ip address add 10.0.2.15/24 dev card0
-ping -c 3 -i 0.2 10.0.2.2
-ping -c 2 -i 0.2 -s 1472 -M do 10.0.2.2
-"$DENO" eval '
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 7 });
+/** An echo over TCP: who listens and who connects, on one machine or two. */
+const ECHO = `
+  const [address, role] = Deno.args;
   const writeAll = async (peer, bytes) => {
     for (let done = 0; done < bytes.length;) done += await peer.write(bytes.subarray(done));
   };
   const serve = async () => {
+    using listener = Deno.listen({ hostname: "0.0.0.0", port: 7 });
     using peer = await listener.accept();
     const buffer = new Uint8Array(65536);
     for (let got; (got = await peer.read(buffer)) !== null;) {
       await writeAll(peer, buffer.subarray(0, got));
     }
   };
-  const serving = serve();
-  using peer = await Deno.connect({ hostname: "10.0.2.2", port: 7 });
-  const sent = new Uint8Array(1 << 20).map((_, i) => i * 7 + (i >> 8));
-  const writing = writeAll(peer, sent).then(() => peer.closeWrite());
-  const got = new Uint8Array(sent.length + 1);
-  let length = 0;
-  for (let more; (more = await peer.read(got.subarray(length))) !== null;) length += more;
-  await Promise.all([writing, serving]);
-  listener.close();
-  console.log("TCP", length, sent.every((byte, i) => byte === got[i]));
-'
+  const connect = async () => {
+    using peer = await Deno.connect({ hostname: address, port: 7 });
+    const sent = new Uint8Array(1 << 20).map((_, i) => i * 7 + (i >> 8));
+    const writing = writeAll(peer, sent).then(() => peer.closeWrite());
+    const got = new Uint8Array(sent.length + 1);
+    let length = 0;
+    for (let more; (more = await peer.read(got.subarray(length))) !== null;) length += more;
+    await writing;
+    console.log("TCP", length, sent.every((byte, i) => byte === got[i]));
+  };
+  if (role === "serve") await serve();
+  else {
+    for (let tries = 50;; tries--) {
+      try { await connect(); break } catch (error) { if (tries === 0) throw error }
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+`;
+
+/** Begins and ends a person's work in a network of its own while a bridge passes frames. */
+const BEGIN = `
+ip link set lo up
+"$@" & bridge=$!
+for i in $(seq 300); do ip -oneline link show card0 2>&1 | grep -q LOWER_UP && break; sleep 0.1; done
+`;
+const END = `
 kill -INT $bridge
 wait $bridge
 echo "bridge $?"
+`;
+
+/** 10.0.2.2 leads to the programs that listen on 127.0.0.1, so that TCP can be tried, too. */
+const AT_QEMUS_NETWORK = `${BEGIN}
+ip address add 10.0.2.15/24 dev card0
+ping -c 3 -i 0.2 10.0.2.2
+ping -c 2 -i 0.2 -s 1472 -M do 10.0.2.2
+"$DENO" run --allow-net "$ECHO" 10.0.2.2 serve & server=$!
+"$DENO" run --allow-net "$ECHO" 10.0.2.2 connect
+wait $server
+${END}
 ip -oneline link show card0 2>&1
 true
 `;
+
+/** The card's cable ends in a tap of the machine, which leaves checksums and segments to whoever says that he can. */
+const AT_A_TAP = `
+unshare --net sleep 60 & person=$!
+ip tuntap add cable0 mode tap
+ip address add 10.7.0.1/24 dev cable0
+ip link set cable0 up
+${BEGIN}
+ip link set card0 netns $person
+in_network="nsenter --net --target $person"
+$in_network ip address add 10.7.0.2/24 dev card0
+$in_network ip link set card0 up
+$in_network ping -c 3 -i 0.2 10.7.0.1
+"$DENO" run --allow-net "$ECHO" 10.7.0.1 serve & server=$!
+$in_network "$DENO" run --allow-net "$ECHO" 10.7.0.1 connect
+wait $server
+$in_network "$DENO" run --allow-net "$ECHO" 10.7.0.2 serve & server=$!
+"$DENO" run --allow-net "$ECHO" 10.7.0.2 connect
+wait $server
+${END}
+kill $person
+true
+`;
+
+/** Runs a script in a network of its own, with the bridge as its arguments. */
+async function inNetwork(script: string, ...bridge: readonly string[]): Promise<Ended> {
+  const echo = await Deno.makeTempFile({ suffix: ".mjs" });
+  try {
+    await Deno.writeTextFile(echo, ECHO);
+    const variables = [`DENO=${Deno.execPath()}`, `ECHO=${echo}`];
+    const shell = ["unshare", "--net", "env", ...variables, "sh", "-c", script, "sh"];
+    return await run(...shell, ...program("net", "bridge", "--tap", "card0", "--json", ...bridge));
+  } finally {
+    await Deno.remove(echo);
+  }
+}
+
+/** What the bridge has counted, as it says itself. */
+function counted(text: string): Record<"sent" | "received", Record<string, number>> {
+  return JSON.parse(/^\{.*?^\}/ms.exec(text)![0]);
+}
 
 const tapObstacle = await withoutTap();
 for (const isolation of ["process", "inline"] as const) {
@@ -291,28 +349,35 @@ for (const isolation of ["process", "inline"] as const) {
     `net bridge lets ping(8) and TCP through the driver, until it is interrupted: ${isolation}`,
     tapObstacle,
     async () => {
-      const bridge = program(
-        ...["net", "bridge", "--tap", "card0", "--json", "--isolation", isolation],
-        ...["--machine", "qemu", "--", ...USER, ...MODERN],
-      );
-      const { text, err } = await run(
-        ...["unshare", "--net", "env", `DENO=${Deno.execPath()}`, "sh", "-c", SCRIPT, "sh"],
-        ...bridge,
+      const { text, err } = await inNetwork(
+        AT_QEMUS_NETWORK,
+        ...["--isolation", isolation, "--machine", "qemu", "--", ...USER, ...MODERN],
       );
       assertStringIncludes(text, "3 packets transmitted, 3 received, 0% packet loss", err);
       assertStringIncludes(text, "2 packets transmitted, 2 received, 0% packet loss", err);
       assertStringIncludes(text, `TCP ${1 << 20} true`, err);
       assertStringIncludes(text, "\nbridge 0\n", err);
       assertStringIncludes(text, 'Device "card0" does not exist');
-      const { tap, sent, received } = JSON.parse(/^\{.*?^\}/ms.exec(text)![0]);
-      assertEquals(tap, "card0");
+      const { sent, received } = counted(text);
       for (const { frames, bytes, dropped } of [sent, received]) {
         assertEquals(dropped, 0);
-        assert(frames > 700 && bytes > 1 << 20, `${frames} frames, ${bytes} bytes`);
+        assert(frames! > 700 && bytes! > 1 << 20, `${frames} frames, ${bytes} bytes`);
       }
     },
   );
 }
+
+testWith("net bridge leaves no checksum out, and puts nothing together", tapObstacle, async () => {
+  const tap = ["-netdev", "tap,id=net,ifname=cable0,script=no,downscript=no"];
+  const { text, err } = await inNetwork(AT_A_TAP, "--machine", "qemu", "--", ...tap, ...MODERN);
+  assertStringIncludes(text, "3 packets transmitted, 3 received, 0% packet loss", err);
+  assertEquals(text.match(new RegExp(`^TCP ${1 << 20} true$`, "gm"))?.length, 2, text + err);
+  assertStringIncludes(text, "\nbridge 0\n", err);
+  const { received } = counted(text);
+  assertEquals(received.dropped, 0);
+  // What was put together would have been dropped, or would be far fewer frames.
+  assert(received.frames! > 1400, JSON.stringify(received));
+});
 
 qemuTest("net bench counts what goes from one card to the other, and back", async () => {
   for (const isolation of ["process", "inline"]) {

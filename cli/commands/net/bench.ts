@@ -27,8 +27,8 @@ const WARM_UP = 200;
 const TWO_CARDS = {
   arguments: [
     ...["-netdev", "hubport,id=port0,hubid=0", "-netdev", "hubport,id=port1,hubid=0"],
-    ...["-device", "virtio-net-pci,netdev=port0,mac=52:54:00:00:00:01"],
-    ...["-device", "virtio-net-pci,netdev=port1,mac=52:54:00:00:00:02"],
+    ...["-device", "virtio-net-pci,netdev=port0,mac=52:54:00:00:00:01,romfile="],
+    ...["-device", "virtio-net-pci,netdev=port1,mac=52:54:00:00:00:02,romfile="],
   ],
 };
 
