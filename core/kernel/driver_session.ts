@@ -57,6 +57,8 @@ export class DriverSession {
   /** Queues that are being reset, with what they held once that is known. The driver rests meanwhile. */
   readonly #resetting = new Map<string, readonly number[]>();
   #ended = false;
+  /** Sleeps at whose end there were completions that nothing had told of. */
+  #missed = 0;
   /** Queues that were published before the device was live; it must not be notified then (3.1.1). */
   readonly #early = new Set<string>();
 
@@ -159,6 +161,12 @@ export class DriverSession {
     }
   }
 
+  /** A whole sleep went by without any interrupt: counts those that should have come, and goes on without. */
+  overslept(): void {
+    if (!this.idle()) this.#missed++;
+    this.kick();
+  }
+
   /** Whether the device has requests, so that completions may come soon. */
   get busy(): boolean {
     for (let i = 0; i < this.#queues.length; i++) {
@@ -206,7 +214,10 @@ export class DriverSession {
       case "inspect":
         return this.#send({
           type: "report",
-          statistics: this.#driver?.statistics?.() ?? {},
+          statistics: {
+            ...this.#driver?.statistics?.(),
+            ...(this.#missed > 0 && { missedInterrupts: this.#missed }),
+          },
           queues: this.#queues.map(({ grant, queue }) => ({
             name: grant.name,
             inFlight: queue.inFlight,

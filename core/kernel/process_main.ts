@@ -103,7 +103,7 @@ function serve(plugin: Plugin): never {
     const happened = loop.turn(!idle ? 0 : session.busy ? session.period : -1);
     // Requests that wait for the world do not keep a processor busy: where nothing happens, one look is enough.
     spins = !idle || worked || happened ? SPINS : 1;
-    if (!happened && idle && !session.polled) session.kick();
+    if (!happened && idle && !session.polled) session.overslept();
   }
   Deno.exit(0);
 }

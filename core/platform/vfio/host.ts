@@ -34,10 +34,12 @@ interface Machine {
   hold(place: GroupPlace): [VfioGroup, () => void];
 }
 
+/** Of all devices of this process, whichever kernel drives them. */
+const addresses = new DeviceAddresses();
+
 class HostPlatform implements Platform {
   readonly kind = "host";
   readonly #machine: Machine;
-  readonly #addresses = new DeviceAddresses();
   /** The groups that are held, by their device files, and for how many functions. */
   readonly #groups = new Map<string, { readonly group: VfioGroup; users: number }>();
   #found: readonly SysfsFunction[] | undefined;
@@ -67,7 +69,7 @@ class HostPlatform implements Platform {
     const path = groupPath(place);
     let entry = this.#groups.get(path);
     if (!entry) {
-      entry = { group: new VfioGroup(place, this.#addresses), users: 0 };
+      entry = { group: new VfioGroup(place, addresses), users: 0 };
       this.#groups.set(path, entry);
     }
     const { group } = entry;
