@@ -268,7 +268,7 @@ export class Attachment implements Device {
     this.#incarnation.defer(() => {
       // Whatever reset the machine may have closed its registers too.
       this.#device.restore?.();
-      return transport.reset();
+      return this.#reset();
     });
     this.#greeted(await this.#conversation.expect(HELLO_MS, "hello"));
     const plan = await this.#negotiate({
@@ -300,7 +300,7 @@ export class Attachment implements Device {
   /** Resets the device and says that somebody has noticed it, and can drive it (3.1.1, steps 1 to 3). */
   async #greet(): Promise<void> {
     const transport = this.#transport;
-    await transport.reset();
+    await this.#reset();
     const quiet = transport.status();
     if (quiet !== 0) {
       throw new DeviceFault("D-25", `The device raised its status to ${quiet} after its reset`);
@@ -316,6 +316,20 @@ export class Attachment implements Device {
         "D-19",
         `The device does not keep its status: it is ${now} after ACKNOWLEDGE and DRIVER were set`,
       );
+    }
+  }
+
+  /** Resets the device; one that does not come to the end of it is reset from outside, where that can be. */
+  async #reset(): Promise<void> {
+    try {
+      await this.#transport.reset();
+    } catch (error) {
+      const device = this.#device;
+      if (!device.reset || !(error instanceof DeviceFault) || error.rule !== "D-24") throw error;
+      this.#options.log(`${this.address} ${this.driver}: resetting the function: ${error.message}`);
+      device.reset();
+      device.restore?.();
+      await this.#transport.reset();
     }
   }
 
