@@ -69,6 +69,8 @@ export interface AttachOptions {
   readonly tunables: Tunables;
   /** Milliseconds that a request may take, where its lane says nothing else: a device that needs more hangs. */
   readonly requestDeadline: number;
+  /** Milliseconds after which a device that should interrupt is looked at all the same. */
+  readonly watch: number;
   /** How often in a minute device and driver are started anew after a failure. */
   readonly restarts: number;
   /** Takes lines for people. */
@@ -343,6 +345,7 @@ export class Attachment implements Device {
       entry: source.entry,
       arena: this.#arena,
       vectors: this.#interrupts.queueFds,
+      watch: this.#options.watch,
       doorbells: Array.from(
         { length: transport.queues },
         (_, i) => transport.doorbell(i, features),
@@ -507,9 +510,7 @@ export class Attachment implements Device {
   /** Looks whether requests end in time; a device that does not finish one hangs. */
   #watchProgress(): void {
     const timer = setInterval(() => {
-      // A device that does not interrupt tells of changed configuration to nobody who does not ask.
-      const ask = this.#running && this.#isWell() && this.#interrupts.kind === "polling";
-      if (ask) this.#compareConfig();
+      if (this.#running && this.#isWell() && !this.#interrupts.tellsOfConfig) this.#compareConfig();
       if (!this.#running) return;
       const now = performance.now();
       const late = this.#deadlines.filter((deadline) => deadline.passed(now))[0];

@@ -34,6 +34,8 @@ export interface Boot {
   readonly vectors: number;
   /** How the doorbell of each queue is rung; descriptors are those of the driver's process. */
   readonly doorbells: readonly WireDoorbell[];
+  /** Milliseconds after which a device that should interrupt is looked at all the same. */
+  readonly watch: number;
   /** Most bytes of data memory. */
   readonly memory: number;
 }

@@ -23,6 +23,8 @@ export interface DriverHostOptions {
   readonly doorbells: readonly Doorbell[];
   /** Eventfds by which the device's queues interrupt; none if it must be polled. */
   readonly vectors: readonly number[];
+  /** Milliseconds after which a device that should interrupt is looked at all the same. */
+  readonly watch: number;
   /** A line that the driver printed. */
   readonly print: (line: string) => void;
   /** The driver is no more, or hangs; called at most once. A sentence says why. */

@@ -17,7 +17,6 @@ import type { DriverQueue, QueueFault } from "../virtqueue/virtqueue.ts";
 import { configView } from "./config_view.ts";
 
 const POLL_MS = 1;
-const WATCH_MS = 100;
 
 /** How often a device is notified again of what it does not finish: it may have missed it, but not for ever. */
 const KICKS = 3;
@@ -36,6 +35,8 @@ export interface SessionPort {
   readonly core: Bell;
   /** The function that rings the doorbell of the queue with that index. */
   readonly doorbell: (index: number) => (data: number) => void;
+  /** Milliseconds after which a device that should interrupt is looked at all the same. */
+  readonly watch: number;
 }
 
 /**
@@ -57,8 +58,6 @@ export class DriverSession {
   /** Queues that are being reset, with what they held once that is known. The driver rests meanwhile. */
   readonly #resetting = new Map<string, readonly number[]>();
   #ended = false;
-  /** Sleeps at whose end there were completions that nothing had told of. */
-  #missed = 0;
   /** Queues that were published before the device was live; it must not be notified then (3.1.1). */
   readonly #early = new Set<string>();
 
@@ -139,7 +138,7 @@ export class DriverSession {
    * that they ended, with them those are found whose interrupt was lost.
    */
   get period(): number {
-    return this.#polled ? POLL_MS : WATCH_MS;
+    return this.#polled ? POLL_MS : this.#port.watch;
   }
 
   /**
@@ -159,12 +158,6 @@ export class DriverSession {
       }
       if (queue.inFlight > 0 && kicks.left-- > 0) queue.kick();
     }
-  }
-
-  /** A whole sleep went by without any interrupt: counts those that should have come, and goes on without. */
-  overslept(): void {
-    if (!this.idle()) this.#missed++;
-    this.kick();
   }
 
   /** Whether the device has requests, so that completions may come soon. */
@@ -214,10 +207,7 @@ export class DriverSession {
       case "inspect":
         return this.#send({
           type: "report",
-          statistics: {
-            ...this.#driver?.statistics?.(),
-            ...(this.#missed > 0 && { missedInterrupts: this.#missed }),
-          },
+          statistics: this.#driver?.statistics?.() ?? {},
           queues: this.#queues.map(({ grant, queue }) => ({
             name: grant.name,
             inFlight: queue.inFlight,

@@ -23,6 +23,7 @@ export function inlineHost(plugin: Plugin, options: DriverHostOptions): DriverHo
     outbox: link.inbox(),
     core: link.core,
     doorbell: (index) => bells.rings[index]!,
+    watch: options.watch,
   });
 
   let working = false;

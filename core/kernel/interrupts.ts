@@ -60,6 +60,14 @@ export class Interrupts implements Disposable {
   }
 
   /**
+   * Whether changed configuration is told of. One vector for all does not say what it is about, and looking each time
+   * would cost more than the request that has ended.
+   */
+  get tellsOfConfig(): boolean {
+    return this.#kind === "msix" || this.#kind === "intx";
+  }
+
+  /**
    * Finds the best kind that the device takes, and uses it (4.1.5.1.2). The device has forgotten all of it whenever it
    * was reset.
    *
@@ -92,10 +100,7 @@ export class Interrupts implements Disposable {
         if (count === 0) return undefined;
         const vectors = queues.map(() => 0);
         if (!this.#assign(0, queues, vectors)) return undefined;
-        this.#watch(this.#vectors[0]!, () => {
-          this.#pass();
-          this.#events.config();
-        });
+        this.#watch(this.#vectors[0]!, () => this.#pass());
         return vectors;
       }
       case "intx": {

@@ -41,6 +41,11 @@ export interface DriveOptions {
    * nothing else; 30 000 if left out.
    */
   readonly requestDeadline?: number;
+  /**
+   * Milliseconds after which a driver looks at a device that should interrupt all the same, in case it did not; 100 if
+   * left out.
+   */
+  readonly watch?: number;
   /** How often in a minute device and driver are started anew after a failure; 3 if left out. */
   readonly restarts?: number;
   /** Takes lines for people, for example what drivers print. */
@@ -152,6 +157,7 @@ export class Kernel implements AsyncDisposable {
       without = 0n,
       tunables = {},
       requestDeadline = 30_000,
+      watch = 100,
       restarts = 3,
     } = this.#options;
     const device = new Attachment({
@@ -164,6 +170,7 @@ export class Kernel implements AsyncDisposable {
       without,
       tunables: tunablesFor(source.manifest, tunables),
       requestDeadline,
+      watch,
       restarts,
       log: this.#options.log ?? (() => {}),
     });

@@ -42,6 +42,7 @@ export function processHost(options: DriverHostOptions): DriverHost {
     doorbells: doorbells.map((each) =>
       wireDoorbell(each, Descriptor.vectors + vectors.length + doorbellFds.indexOf(each.fd))
     ),
+    watch: options.watch,
     memory: (heapMiB + RUNTIME_MIB) * 2 ** 20,
   };
   const nothing = open("/dev/null", 0);

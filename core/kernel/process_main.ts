@@ -87,6 +87,7 @@ function serve(plugin: Plugin): never {
     outbox: new Mailbox(control, TO_CORE, MAILBOX_CAPACITY),
     core: coreBell,
     doorbell: (index) => rings[index]!,
+    watch: boot.watch,
   });
   loop.addBell(driverBell, Descriptor.driverBell, (causes) => {
     if (causes & Cause.mail) session.mail();
@@ -103,7 +104,7 @@ function serve(plugin: Plugin): never {
     const happened = loop.turn(!idle ? 0 : session.busy ? session.period : -1);
     // Requests that wait for the world do not keep a processor busy: where nothing happens, one look is enough.
     spins = !idle || worked || happened ? SPINS : 1;
-    if (!happened && idle && !session.polled) session.overslept();
+    if (!happened && idle && !session.polled) session.kick();
   }
   Deno.exit(0);
 }

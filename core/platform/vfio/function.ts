@@ -72,14 +72,19 @@ export class VfioFunction implements OpenFunction {
   constructor(parts: VfioParts) {
     this.#parts = parts;
     this.#device = parts.group.device(parts.address);
-    const { offset, size } = regionInfo(this.#device, CONFIG_REGION);
-    this.#configCalls = positioned(this.#device, offset);
-    this.config = deviceRegisters(size, this.#configCalls);
-    const wanted = this.#listen(Irq.request);
-    if (wanted !== undefined) this.wanted = wanted;
-    const failed = this.#listen(Irq.error);
-    if (failed !== undefined) this.failed = failed;
-    this.#turnOn();
+    try {
+      const { offset, size } = regionInfo(this.#device, CONFIG_REGION);
+      this.#configCalls = positioned(this.#device, offset);
+      this.config = deviceRegisters(size, this.#configCalls);
+      const wanted = this.#listen(Irq.request);
+      if (wanted !== undefined) this.wanted = wanted;
+      const failed = this.#listen(Irq.error);
+      if (failed !== undefined) this.failed = failed;
+      this.#turnOn();
+    } catch (error) {
+      [this.#device, ...this.#descriptors].forEach(close);
+      throw error;
+    }
   }
 
   #listen(index: number): number | undefined {
