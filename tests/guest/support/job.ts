@@ -1,0 +1,92 @@
+/**
+ * What jobs share: how they tell the host what they found, and how they run the program.
+ *
+ * @module
+ */
+
+import { addressOf } from "../../../tools/guest/machine.ts";
+import { MACHINES } from "../machines.ts";
+
+const machine = MACHINES.find(({ name }) => name === Deno.env.get("machine"));
+
+/** The address of a device of the machine that this job runs in. */
+export function address(name: string): string {
+  if (!machine) throw new Error("This is no guest: its environment names no machine");
+  return addressOf(machine, name);
+}
+
+/** One line, so that it stays one report. */
+function oneLine(text: string): string {
+  return text.replace(/\s+/g, " ").trim();
+}
+
+/** Tells the host of something that was checked. */
+export function report(name: string, passed: boolean, detail = ""): void {
+  console.log(`@@CHECK ${oneLine(name)} ${passed ? "ok" : "FAIL"} ${oneLine(detail)}`);
+}
+
+/** Checks something: it passes with what `body` returns, or fails with what it throws. The job goes on. */
+export async function check(
+  name: string,
+  body: () => string | void | Promise<string | void>,
+): Promise<void> {
+  try {
+    report(name, true, await body() ?? "");
+  } catch (error) {
+    report(name, false, error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** Has the host look into the image of a disk, after the end. */
+export function diskHolds(id: string, offset: number, length: number, sha256: string): void {
+  console.log(`@@DISK ${id} ${offset} ${length} ${sha256}`);
+}
+
+/** Gives QEMU a command. What comes of it has to be seen from within; if QEMU refuses it, the test fails. */
+export function monitor(execute: string, args: Readonly<Record<string, unknown>>): void {
+  console.log(`@@QMP ${JSON.stringify({ execute, arguments: args })}`);
+}
+
+/** Says that the IOMMU will have to stop a device in this job. */
+export function provokeFaults(): void {
+  console.log("@@PROVOKE");
+}
+
+/** How a run of the program ended. */
+export interface Run {
+  /** Exit status. */
+  readonly code: number;
+  /** What it printed. */
+  readonly stdout: string;
+  /** What it said. */
+  readonly stderr: string;
+}
+
+/** Runs the program as people do, with its only permission. */
+export function program(...args: readonly string[]): Promise<Run> {
+  return programAs(0, ...args);
+}
+
+/** Runs the program as another user. */
+export async function programAs(uid: number, ...args: readonly string[]): Promise<Run> {
+  const { code, stdout, stderr } = await new Deno.Command("deno", {
+    args: ["run", "--quiet", "--no-check", "--no-prompt", "--allow-ffi", "main.ts", ...args],
+    ...(uid === 0 ? {} : { uid, gid: uid }),
+    stdin: "null",
+  }).output();
+  const decoder = new TextDecoder();
+  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+}
+
+/** Waits until something is so. */
+export async function until(
+  what: string,
+  condition: () => boolean,
+  milliseconds = 20_000,
+): Promise<void> {
+  const deadline = performance.now() + milliseconds;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`${what}: not within ${milliseconds} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}

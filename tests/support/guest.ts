@@ -1,0 +1,97 @@
+/**
+ * Declares tests that run in a Linux guest.
+ *
+ * @module
+ */
+
+import { assertEquals } from "@std/assert";
+import { GuestHost } from "../../tools/guest/boot.ts";
+import { Unavailable } from "../../tools/guest/packages.ts";
+import type { Said } from "../../tools/guest/report.ts";
+import type { TestMachine } from "../guest/machines.ts";
+import { withoutQemu } from "./machine.ts";
+
+/** How long a guest may take, in milliseconds: several times what it takes on a slow machine. */
+const DEADLINE = 300_000;
+/** How many of a guest's last lines a failure shows. */
+const LAST_LINES = 60;
+
+/** The host of all guests, or why there can be none. */
+const found = withoutQemu ?? await GuestHost.open().catch((error) => {
+  if (error instanceof Unavailable) return error.message;
+  throw error;
+});
+const host = typeof found === "string" ? undefined : found;
+const without = typeof found === "string" ? found : undefined;
+if (without) console.log(`skipped: all tests in a guest: ${without}`);
+
+Deno.test.afterAll(() => host?.[Symbol.asyncDispose]());
+
+/** Declares a test of all jobs of a machine; ignored, and its name says why, where no guest can be had. */
+export function guestTest(machine: TestMachine): void {
+  const name = `guest ${machine.name}`;
+  Deno.test({
+    name: without ? `${name} (${without})` : name,
+    ignore: !host,
+    fn: (t) => runJobs(t, host!, machine),
+  });
+}
+
+/** Makes a step of each check that a job reports, and some for each job as a whole. */
+async function runJobs(t: Deno.TestContext, host: GuestHost, machine: TestMachine): Promise<void> {
+  const last: string[] = [];
+  const ended: string[] = [];
+  const disks: Extract<Said, { kind: "disk" }>[] = [];
+  let job = "no job", checks = 0, provoked = false, kernel: string[] = [];
+  try {
+    for await (const [line, said] of host.boot(machine, machine.jobs, DEADLINE)) {
+      last.push(line);
+      if (last.length > LAST_LINES) last.shift();
+      switch (said.kind) {
+        case "job":
+          job = said.name;
+          checks = 0;
+          provoked = false;
+          kernel = [];
+          break;
+        case "check":
+          checks++;
+          await t.step(`${job}: ${said.name}`, () => {
+            if (!said.passed) throw new Error(said.detail);
+          });
+          break;
+        case "disk":
+          disks.push(said);
+          break;
+        case "provoke":
+          provoked = true;
+          break;
+        case "kernel":
+          kernel.push(said.text);
+          break;
+        case "end":
+          ended.push(job);
+          await t.step(`${job}: ends, and the guest's kernel has nothing to complain about`, () => {
+            const isFault = (text: string) => /DMAR:.*fault/.test(text);
+            assertEquals(kernel.filter((text) => !(provoked && isFault(text))), []);
+            assertEquals(kernel.some(isFault), provoked, "the IOMMU stopped something");
+            if (said.status !== 0) {
+              throw new Error(`exit status ${said.status}\n${last.join("\n")}`);
+            }
+            if (checks === 0) throw new Error("it checked nothing");
+          });
+      }
+    }
+  } catch (error) {
+    throw new Error(`${job}: ${(error as Error).message}\n${last.join("\n")}`, { cause: error });
+  }
+  assertEquals(ended, machine.jobs, last.join("\n"));
+  for (const { id, offset, length, sha256 } of disks) {
+    await t.step(`disk ${id} holds what was written, seen from outside`, async () => {
+      const image = await Deno.readFile(host.disk(id));
+      const part = image.slice(offset, offset + length);
+      const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", part)).toHex();
+      assertEquals(hash, sha256, `${length} bytes at ${offset}`);
+    });
+  }
+}

@@ -1,0 +1,21 @@
+/**
+ * Runs jobs in a guest and prints what it says: `deno task guest <machine> [job...]`. Without a job there is a shell.
+ *
+ * @module
+ */
+
+import { MACHINES } from "../../tests/guest/machines.ts";
+import { GuestHost } from "./boot.ts";
+
+const MINUTES = 10;
+
+const [name, ...jobs] = Deno.args;
+const machine = MACHINES.find((each) => each.name === name);
+if (!machine) {
+  console.error(`wanted one of these machines: ${MACHINES.map((each) => each.name).join(", ")}`);
+  Deno.exit(2);
+}
+await using host = await GuestHost.open();
+if (jobs.length > 0) {
+  for await (const [line] of host.boot(machine, jobs, MINUTES * 60_000)) console.log(line);
+} else await host.shell(machine);

@@ -1,0 +1,64 @@
+/**
+ * Debian packages, fetched and unpacked without installing them, and without root.
+ *
+ * @module
+ */
+
+/** What the guest is made of cannot be had on this machine. */
+export class Unavailable extends Error {
+  /** Tells the error apart. */
+  override readonly name = "Unavailable";
+}
+
+/** A package in a version. */
+export interface Package {
+  /** Its name. */
+  readonly name: string;
+  /** Its version. */
+  readonly version: string;
+}
+
+const TIME_LIMIT_MINUTES = 5;
+
+/** Runs a program; what it printed. */
+export async function run(command: string, args: readonly string[], cwd?: string): Promise<string> {
+  const signal = AbortSignal.timeout(TIME_LIMIT_MINUTES * 60_000);
+  let output;
+  try {
+    output = await new Deno.Command(command, {
+      args: [...args],
+      ...(cwd === undefined ? {} : { cwd }),
+      env: { LC_ALL: "C" },
+      stdin: "null",
+      signal,
+    }).output();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) throw new Unavailable(`there is no ${command}`);
+    throw error;
+  }
+  if (output.success) return new TextDecoder().decode(output.stdout);
+  const said = new TextDecoder().decode(output.stderr).trim().split("\n").at(-1);
+  const why = signal.aborted ? `it took longer than ${TIME_LIMIT_MINUTES} minutes` : said;
+  throw new Unavailable(`${command} ${args.join(" ")} failed: ${why}`);
+}
+
+/** The package that a package without content stands for at present. */
+export async function resolve(name: string): Promise<Package> {
+  const text = await run("apt-cache", ["show", "--no-all-versions", name]);
+  const [, dependency, version] = /^Depends:.*?(\S+) \(= ([^)]+)\)/m.exec(text) ?? [];
+  if (dependency && version) return { name: dependency, version };
+  throw new Unavailable(`apt-cache says nothing of what ${name} depends on`);
+}
+
+/** Fetches packages and unpacks them into a folder. */
+export async function unpack(names: readonly string[], into: string): Promise<void> {
+  const debs = await Deno.makeTempDir({ prefix: "virtio-packages-" });
+  try {
+    await run("apt-get", ["-q", "download", ...names], debs);
+    for (const { name } of Deno.readDirSync(debs)) {
+      await run("dpkg-deb", ["-x", `${debs}/${name}`, into]);
+    }
+  } finally {
+    await Deno.remove(debs, { recursive: true });
+  }
+}
