@@ -1,19 +1,27 @@
 /**
- * The part of the guest that is the same for all runs: a Linux kernel of Debian's and a first file system with Deno, busybox, the C
- * library and some kernel modules. It is built once for each version of them, and kept outside the tree.
+ * The part of the guest that is the same for all runs: a Linux kernel of Debian's, and a first file system with Deno,
+ * busybox, the C library and some kernel modules. It is built once for each version, and kept outside the tree.
  *
  * @module
  */
 
 import { cpio, type Entry, file, folder, link, program } from "./cpio.ts";
 import { closure, dependencies } from "./modules.ts";
-import { resolve, run, Unavailable, unpack } from "./packages.ts";
+import {
+  freshLists,
+  type Lists,
+  resolve,
+  run,
+  SYSTEM_LISTS,
+  Unavailable,
+  unpack,
+} from "./packages.ts";
 
-/** A kernel and its first file system, to which {@linkcode appEntries} are added. */
+/** A kernel and the begin of its first file system. */
 export interface Image {
   /** Path of the kernel. */
   readonly kernel: string;
-  /** Path of an archive for {@linkcode cpio}'s to be put behind. */
+  /** Path of an archive; another one may be put behind it. */
   readonly base: string;
 }
 
@@ -50,7 +58,21 @@ export async function openImage(): Promise<Image> {
   if (Deno.build.target !== "x86_64-unknown-linux-gnu") {
     throw new Unavailable(`the guest is for x86_64-unknown-linux-gnu, not ${Deno.build.target}`);
   }
-  const kernel = await resolve(KERNEL);
+  try {
+    return await imageOf(SYSTEM_LISTS);
+  } catch (error) {
+    if (!(error instanceof Unavailable)) throw error;
+    const folder = await Deno.makeTempDir({ prefix: "virtio-lists-" });
+    try {
+      return await imageOf(await freshLists(folder));
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  }
+}
+
+async function imageOf(lists: Lists): Promise<Image> {
+  const kernel = await resolve(lists, KERNEL);
   const cache = cacheFolder();
   const kept = `${cache}/guest-${await key(kernel.version)}`;
   const image = { kernel: `${kept}/vmlinuz`, base: `${kept}/base.cpio` };
@@ -58,7 +80,7 @@ export async function openImage(): Promise<Image> {
   await Deno.mkdir(cache, { recursive: true });
   const folder = await Deno.makeTempDir({ dir: cache, prefix: "building-" });
   try {
-    await build(kernel.name, folder);
+    await build(lists, kernel.name, folder);
     // Another test run may have been faster.
     if (!exists(kept)) await Deno.rename(folder, kept);
   } finally {
@@ -67,10 +89,10 @@ export async function openImage(): Promise<Image> {
   return image;
 }
 
-async function build(kernel: string, into: string): Promise<void> {
+async function build(lists: Lists, kernel: string, into: string): Promise<void> {
   const root = `${into}/root`;
   await Deno.mkdir(root);
-  await unpack([kernel, "busybox-static", "libc6", "libgcc-s1"], root);
+  await unpack(lists, [kernel, "busybox-static", "libc6", "libgcc-s1"], root);
   const release = kernel.replace("linux-image-", "");
   await run(`${root}/bin/busybox`, ["depmod", "-b", root, release]);
   await Deno.rename(`${root}/boot/vmlinuz-${release}`, `${into}/vmlinuz`);

@@ -42,19 +42,35 @@ export async function run(command: string, args: readonly string[], cwd?: string
   throw new Unavailable(`${command} ${args.join(" ")} failed: ${why}`);
 }
 
+/** Lists of packages: options for apt that say where they are. */
+export type Lists = readonly string[];
+
+/** Those that the system has. They may be old, or none. */
+export const SYSTEM_LISTS: Lists = [];
+
+/** Fetches lists into an empty folder; nothing of the system changes. */
+export async function freshLists(folder: string): Promise<Lists> {
+  const options = [`Dir::State::Lists=${folder}/lists`, `Dir::Cache=${folder}/cache`];
+  const lists = options.flatMap((option) => ["-o", option]);
+  await Deno.mkdir(`${folder}/lists/partial`, { recursive: true });
+  await Deno.mkdir(`${folder}/cache/archives/partial`, { recursive: true });
+  await run("apt-get", [...lists, "-q", "update"]);
+  return lists;
+}
+
 /** The package that a package without content stands for at present. */
-export async function resolve(name: string): Promise<Package> {
-  const text = await run("apt-cache", ["show", "--no-all-versions", name]);
+export async function resolve(lists: Lists, name: string): Promise<Package> {
+  const text = await run("apt-cache", [...lists, "show", "--no-all-versions", name]);
   const [, dependency, version] = /^Depends:.*?(\S+) \(= ([^)]+)\)/m.exec(text) ?? [];
   if (dependency && version) return { name: dependency, version };
-  throw new Unavailable(`apt-cache says nothing of what ${name} depends on`);
+  throw new Unavailable(`apt-cache does not say what ${name} depends on`);
 }
 
 /** Fetches packages and unpacks them into a folder. */
-export async function unpack(names: readonly string[], into: string): Promise<void> {
+export async function unpack(lists: Lists, names: readonly string[], into: string): Promise<void> {
   const debs = await Deno.makeTempDir({ prefix: "virtio-packages-" });
   try {
-    await run("apt-get", ["-q", "download", ...names], debs);
+    await run("apt-get", [...lists, "-q", "download", ...names], debs);
     for (const { name } of Deno.readDirSync(debs)) {
       await run("dpkg-deb", ["-x", `${debs}/${name}`, into]);
     }
