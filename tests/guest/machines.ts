@@ -11,6 +11,7 @@ export interface TestMachine extends GuestMachine {
   readonly jobs: readonly string[];
 }
 
+/** Every machine. */
 export const MACHINES: readonly TestMachine[] = [
   {
     name: "iommu",
@@ -24,9 +25,30 @@ export const MACHINES: readonly TestMachine[] = [
       { name: "blk intx", device: "virtio-blk-pci,drive=intx,iommu_platform=on,vectors=0" },
       { name: "rng that bypasses the IOMMU", device: "virtio-rng-pci" },
       { name: "hot blk", device: "virtio-blk-pci,id=hot,drive=hot,iommu_platform=on" },
+      { name: "blk in use", device: "virtio-blk-pci,drive=used,iommu_platform=on" },
+      {
+        name: "net in use",
+        device: "virtio-net-pci,netdev=used,iommu_platform=on",
+        backend: ["-netdev", "user,id=used,restrict=on"],
+      },
     ],
     integrated: [{ name: "transitional rng", device: "virtio-rng-pci" }],
-    disks: ["blk", "packed", "intx", "hot"],
-    jobs: ["hello"],
+    disks: ["blk", "packed", "intx", "hot", "used"],
+    jobs: ["first_run"],
+  },
+  {
+    name: "bare",
+    iommu: false,
+    ports: [
+      { name: "rng", device: "virtio-rng-pci" },
+      { name: "blk", device: "virtio-blk-pci,drive=blk" },
+    ],
+    integrated: [
+      { name: "transitional rng", device: "virtio-rng-pci" },
+      { name: "transitional blk", device: "virtio-blk-pci,drive=transitional" },
+      { name: "legacy blk", device: "virtio-blk-pci,drive=legacy,disable-modern=on" },
+    ],
+    disks: ["blk", "transitional", "legacy"],
+    jobs: ["first_run"],
   },
 ];

@@ -62,17 +62,41 @@ export interface Run {
   readonly stderr: string;
 }
 
+const DENO = ["run", "--quiet", "--no-check", "--no-prompt", "--allow-ffi", "main.ts"];
+
 /** Runs the program as people do, with its only permission. */
 export function program(...args: readonly string[]): Promise<Run> {
-  return programAs(0, ...args);
+  return run("deno", [...DENO, ...args]);
 }
 
-/** Runs the program as another user. */
-export async function programAs(uid: number, ...args: readonly string[]): Promise<Run> {
-  const { code, stdout, stderr } = await new Deno.Command("deno", {
-    args: ["run", "--quiet", "--no-check", "--no-prompt", "--allow-ffi", "main.ts", ...args],
-    ...(uid === 0 ? {} : { uid, gid: uid }),
+/**
+ * Runs the program as a user who is not root.
+ *
+ * @param memlock How much memory that user may lock, in KiB.
+ */
+export function programOfUser(memlock: number, ...args: readonly string[]): Promise<Run> {
+  const script = 'ulimit -l "$0" && exec deno "$@"';
+  return run("sh", ["-c", script, `${memlock}`, ...DENO, ...args], { uid: USER, gid: USER });
+}
+
+/** Runs a line of shell. */
+export async function sh(line: string): Promise<void> {
+  const { code, stdout, stderr } = await run("sh", ["-c", line]);
+  if (code !== 0) throw new Error(`${line}: exit status ${code}: ${stdout}${stderr}`);
+}
+
+/** The user id of that user. */
+export const USER = 1000;
+
+async function run(
+  command: string,
+  args: readonly string[],
+  options: Deno.CommandOptions = {},
+): Promise<Run> {
+  const { code, stdout, stderr } = await new Deno.Command(command, {
+    args: [...args],
     stdin: "null",
+    ...options,
   }).output();
   const decoder = new TextDecoder();
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
