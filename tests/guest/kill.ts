@@ -5,8 +5,9 @@
  */
 
 import { assert, assertNotEquals } from "@std/assert";
+import { sha256 } from "../../cli/check/pattern.ts";
 import { openKernel } from "../../mod.ts";
-import { address, check } from "./support/job.ts";
+import { address, check, diskHolds } from "./support/job.ts";
 
 const KIB = 1024;
 const BLOCK = 16 * KIB;
@@ -19,7 +20,7 @@ function block(index: number, round: number): Uint8Array<ArrayBuffer> {
 }
 
 await using kernel = await openKernel({ machine: "host" });
-for (const name of ["blk", "blk intx"]) {
+for (const [name, disk] of [["blk", "blk"], ["blk intx", "intx"]] as const) {
   await check(`${name}: all requests are served in spite of kill -9 of the driver`, async () => {
     await using device = await kernel.attach(address(name));
     if (device.class !== "block") throw new Error("it is no disk");
@@ -38,6 +39,10 @@ for (const name of ["blk", "blk intx"]) {
       }
       assertNotEquals(device.pid, pid);
     }
+    const written = new Uint8Array(BLOCK * BLOCKS);
+    for (let i = 0; i < BLOCKS; i++) written.set(block(i, KILLS - 1), i * BLOCK);
+    await client.flush();
+    diskHolds(disk, 0, written.length, await sha256(written));
     return `${KILLS * BLOCKS} writes and as many reads, ${KILLS} kills`;
   });
 }

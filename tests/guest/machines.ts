@@ -23,7 +23,25 @@ export const MACHINES: readonly TestMachine[] = [
       { name: "blk packed", device: "virtio-blk-pci,drive=packed,iommu_platform=on,packed=on" },
       { name: "rng intx", device: "virtio-rng-pci,iommu_platform=on,vectors=0" },
       { name: "blk intx", device: "virtio-blk-pci,drive=intx,iommu_platform=on,vectors=0" },
-      { name: "rng that bypasses the IOMMU", device: "virtio-rng-pci" },
+      {
+        name: "net",
+        device: "virtio-net-pci,netdev=net,iommu_platform=on",
+        backend: ["-netdev", "user,id=net,restrict=on"],
+      },
+      {
+        name: "console",
+        device: "virtio-serial-pci,id=serial,iommu_platform=on",
+        backend: ["-chardev", "null,id=console"],
+        child: "virtconsole,bus=serial.0,chardev=console,name=console",
+      },
+      {
+        name: "scsi",
+        device: "virtio-scsi-pci,id=scsi,iommu_platform=on",
+        child: "scsi-hd,bus=scsi.0,drive=scsi",
+      },
+      // Of QEMU 7.2 it has no MSI-X.
+      { name: "balloon intx", device: "virtio-balloon-pci,iommu_platform=on" },
+      { name: "rng that bypasses", device: "virtio-rng-pci" },
       { name: "hot blk", device: "virtio-blk-pci,id=hot,drive=hot,iommu_platform=on" },
       { name: "blk in use", device: "virtio-blk-pci,drive=used,iommu_platform=on" },
       {
@@ -33,8 +51,8 @@ export const MACHINES: readonly TestMachine[] = [
       },
     ],
     integrated: [{ name: "transitional rng", device: "virtio-rng-pci" }],
-    disks: ["blk", "packed", "intx", "hot", "used"],
-    jobs: ["first_run"],
+    disks: ["blk", "packed", "intx", "hot", "used", "scsi"],
+    jobs: ["bind", "drive", "bypass", "user", "kill"],
   },
   {
     name: "bare",
@@ -49,6 +67,6 @@ export const MACHINES: readonly TestMachine[] = [
       { name: "legacy blk", device: "virtio-blk-pci,drive=legacy,disable-modern=on" },
     ],
     disks: ["blk", "transitional", "legacy"],
-    jobs: ["first_run"],
+    jobs: ["first_run", "unsafe"],
   },
 ];

@@ -6,6 +6,8 @@ export interface GuestDevice {
   readonly device: string;
   /** Arguments that come before it: what is behind the device. */
   readonly backend?: readonly string[];
+  /** For QEMU's `-device`, too: what is on the device. */
+  readonly child?: string;
 }
 
 /** A machine for a guest. */
@@ -30,8 +32,11 @@ const PORTS = 0x01, INTEGRATED = 0x18;
 
 /** QEMU's arguments for the devices. */
 export function deviceArguments({ ports, integrated }: GuestMachine): string[] {
-  const at = ({ device, backend = [] }: GuestDevice, bus: string) =>
-    device === "" ? [] : [...backend, "-device", `${device},bus=${bus}`];
+  const at = ({ device, backend = [], child }: GuestDevice, bus: string) => [
+    ...backend,
+    ...(device === "" ? [] : ["-device", `${device},bus=${bus}`]),
+    ...(child === undefined ? [] : ["-device", child]),
+  ];
   return [
     ...ports.flatMap((each, i) => [
       ...["-device", `pcie-root-port,id=port${i},chassis=${i},slot=${i},addr=${hex(PORTS + i)}`],

@@ -1,29 +1,43 @@
 /**
- * Puts devices to work by the program's own `check`, and reports everything that it looked at.
+ * Puts devices to work, and reports everything that was looked at.
  *
  * @module
  */
 
+import type { Finding } from "../../../cli/check/result.ts";
 import { address, diskHolds, program, report, type Run } from "./job.ts";
-
-interface Checked {
-  readonly address: string;
-  readonly outcome: string;
-  readonly findings: readonly { name: string; passed: boolean; detail: string }[];
-  readonly figures: Readonly<Record<string, string | number | boolean>>;
-  readonly error: { readonly message: string } | null;
-}
 
 /** A device by its name on the machine, and the disk behind it, if there is one. */
 export type Target = readonly [name: string, disk?: string];
 
+/** What `check` has to say of a device. */
+interface Checked {
+  readonly address: string;
+  readonly outcome: string;
+  readonly findings: readonly Finding[];
+  readonly figures: Readonly<Record<string, string | number | boolean>>;
+  readonly error: { readonly message: string } | null;
+}
+
+/** Reports what was found. What was written to a disk will be looked for in its image. */
+export function reportFindings(
+  [name, disk]: Target,
+  { findings, figures }: Pick<Checked, "findings" | "figures">,
+): void {
+  for (const finding of findings) {
+    report(`${name}: ${finding.name}`, finding.passed, finding.detail);
+  }
+  const { offset, length, sha256 } = figures;
+  if (disk && sha256) diskHolds(disk, Number(offset), Number(length), String(sha256));
+}
+
 /**
- * Runs `check` for these devices, and reports each finding. What was written to disks will be looked for in their images.
+ * Runs `check` for some devices.
  *
  * @param options More for the command line.
  * @param run How the program is run.
  */
-export async function drive(
+export async function runCheck(
   targets: readonly Target[],
   options: readonly string[] = [],
   run: (...args: string[]) => Promise<Run> = program,
@@ -37,15 +51,13 @@ export async function drive(
     ...addresses,
   );
   const devices: readonly Checked[] = stdout === "" ? [] : JSON.parse(stdout).devices;
-  for (const [name, disk] of targets) {
+  for (const target of targets) {
+    const [name] = target;
     const device = devices.find((each) => each.address === address(name));
     const detail = device?.error?.message ?? (device ? JSON.stringify(device.figures) : stderr);
     report(`${name}: check`, device?.outcome === "passed", detail);
-    for (const finding of device?.findings ?? []) {
-      report(`${name}: ${finding.name}`, finding.passed, finding.detail);
-    }
-    const { offset, length, sha256 } = device?.figures ?? {};
-    if (disk && sha256) diskHolds(disk, Number(offset), Number(length), String(sha256));
+    if (device) reportFindings(target, device);
   }
-  report("check: exit status", code === 0, `${code} ${stderr}`);
+  const names = targets.map(([name]) => name).join(", ");
+  report(`${names}: exit status of check`, code === 0, `${code} ${stderr}`);
 }
