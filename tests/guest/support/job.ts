@@ -4,15 +4,25 @@
  * @module
  */
 
-import { addressOf } from "../../../tools/guest/machine.ts";
+import { addressOf, type GuestMachine } from "../../../tools/guest/machine.ts";
 import { MACHINES } from "../machines.ts";
 
 const machine = MACHINES.find(({ name }) => name === Deno.env.get("machine"));
 
-/** The address of a device of the machine that this job runs in. */
-export function address(name: string): string {
+/** The machine that this job runs in. */
+function here(): GuestMachine {
   if (!machine) throw new Error("This is no guest: its environment names no machine");
-  return addressOf(machine, name);
+  return machine;
+}
+
+/** The address of a device. */
+export function address(name: string): string {
+  return addressOf(here(), name);
+}
+
+/** QEMU's name of the port that a device is on. */
+export function portOf(name: string): string {
+  return `port${here().ports.findIndex((each) => each.name === name)}`;
 }
 
 /** One line, so that it stays one report. */
