@@ -1,0 +1,60 @@
+/**
+ * No wake-up is lost in 100 000 requests by each kind of interrupt: each request ends once, and no sleep of the driver
+ * goes by at whose end there was something that no interrupt had told of.
+ *
+ * @module
+ */
+
+import { assertEquals } from "@std/assert";
+import { type BlockClient, BlockOperation, type InterruptKind, openKernel } from "../../mod.ts";
+import { attachDisk } from "./support/disk.ts";
+import { check } from "./support/job.ts";
+
+const REQUESTS = 100_000;
+/** Requests in flight, in turn: the fewer there are, the more often everybody sleeps. */
+const DEPTHS = [64, 8, 1];
+const BYTES = 512;
+
+const KINDS: readonly (readonly [disk: string, interrupts: InterruptKind])[] = [
+  ["blk", "msix"],
+  ["blk", "shared"],
+  ["blk intx", "intx"],
+];
+
+for (const [name, interrupts] of KINDS) {
+  await check(`${name}, ${interrupts}: no wake-up is lost in ${REQUESTS} requests`, async () => {
+    await using kernel = await openKernel({ machine: "host", interrupts });
+    await using device = await attachDisk(kernel, name);
+    const begin = performance.now();
+    const ends = read(device.client);
+    const seconds = (performance.now() - begin) / 1000;
+    assertEquals(ends, { ok: REQUESTS, others: 0 });
+    const { interrupts: found, statistics, restarts } = await device.describe();
+    assertEquals([found, statistics.missedInterrupts ?? 0, restarts], [interrupts, 0, 0]);
+    return `${(REQUESTS / seconds).toFixed(0)} requests a second`;
+  });
+}
+
+/** Reads so often, in bursts of changing depth, each one awaited in full. */
+function read({ slots, capacity }: BlockClient): { readonly ok: number; readonly others: number } {
+  const ends = { ok: 0, others: 0 };
+  const done = (slot: number, status: number) => {
+    if (status === 0) ends.ok++;
+    else ends.others++;
+    slots.release(slot);
+  };
+  using _attention = slots.attend();
+  const sectors = capacity / BYTES;
+  for (let submitted = 0, burst = 0; submitted < REQUESTS; burst++) {
+    const depth = Math.min(DEPTHS[burst % DEPTHS.length]!, REQUESTS - submitted);
+    for (let i = 0; i < depth; i++) {
+      const sector = submitted++ % sectors;
+      slots.submit(slots.take(), BlockOperation.read, sector, BYTES, done);
+    }
+    slots.publish();
+    while (slots.inFlight > 0) {
+      if (slots.wait(10_000) === 0) throw new Error(`a request did not end: ${submitted}`);
+    }
+  }
+  return ends;
+}
