@@ -116,7 +116,7 @@ export type { BalloonClient, BalloonState } from "./core/class/balloon_client.ts
 export type { BalloonProperties, MemoryStatistic, MemoryStatistics } from "./core/class/balloon.ts";
 export type { BlockClient, Geometry, Lifetime, Topology } from "./core/class/block_client.ts";
 export type { BlockSlots } from "./core/class/block_slots.ts";
-export type { BlockZones, Zone, ZonedDisk } from "./core/class/block_zones.ts";
+export type { BlockZones, Zone, ZonedDisk, ZoneState } from "./core/class/block_zones.ts";
 export type { JobRequest, JobResult } from "./core/class/block_jobs.ts";
 export type { Done } from "./core/class/client_lane.ts";
 export type { Clients } from "./core/class/clients.ts";
@@ -137,7 +137,7 @@ export type { ScsiUnit } from "./core/class/scsi/scan.ts";
 export type { ScsiSense } from "./core/class/scsi/sense.ts";
 export type { Feed } from "./core/class/feed.ts";
 export type { Frame, Segmentation, SegmentationType } from "./core/class/frame.ts";
-export type { ReceiveOffload, TransmitOffloadName } from "./core/class/net.ts";
+export type { NetProperties, ReceiveOffload, TransmitOffloadName } from "./core/class/net.ts";
 export type {
   Coalescing,
   HashSupport,

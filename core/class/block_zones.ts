@@ -14,21 +14,31 @@ export interface Zone {
   /** How it is written: as any disk, at its write pointer only, or preferably there. */
   readonly type: "conventional" | "sequential" | "preferred";
   /** Its state. */
-  readonly state: typeof STATES[number];
+  readonly state: ZoneState;
 }
 
-/** The states, by their number in the specification. */
-const STATES = [
-  "not write pointer",
-  "empty",
-  "implicitly open",
-  "explicitly open",
-  "closed",
-  ...Array.from({ length: 8 }, (_, i) => `reserved ${5 + i}` as const),
-  "read-only",
-  "full",
-  "offline",
-] as const;
+/** What a zone may be in. */
+export type ZoneState =
+  | "not write pointer"
+  | "empty"
+  | "implicitly open"
+  | "explicitly open"
+  | "closed"
+  | "read-only"
+  | "full"
+  | "offline";
+
+/** The states by their number in the specification, which reserves those between. */
+const STATES: Readonly<Record<number, ZoneState>> = {
+  0: "not write pointer",
+  1: "empty",
+  2: "implicitly open",
+  3: "explicitly open",
+  4: "closed",
+  13: "read-only",
+  14: "full",
+  15: "offline",
+};
 const TYPES = [undefined, "conventional", "sequential", "preferred"] as const;
 
 /** Layout of a report: a head with the number of zones, and the zones, of so many bytes each. */
@@ -94,11 +104,12 @@ export class BlockZones {
    * @param length Bytes; to the end of the disk if left out.
    * @throws RequestError If the device fails, or if what it tells cannot be.
    */
-  async report(offset = 0, length?: number): Promise<readonly Zone[]> {
+  async report(offset?: number, length?: number): Promise<readonly Zone[]> {
     const { sectors } = this.#disk.properties();
-    const end = Math.min(sectors * SECTOR, offset + (length ?? Infinity));
+    const from = offset ?? 0;
+    const end = Math.min(sectors * SECTOR, from + (length ?? Infinity));
     const zones: Zone[] = [];
-    for (let at = offset - offset % this.zoneSize; at < end;) {
+    for (let at = from - from % this.zoneSize; at < end;) {
       const more = await this.#reportFrom(at, Math.ceil((end - at) / this.zoneSize));
       zones.push(...more);
       at += more.length * this.zoneSize;
