@@ -5,6 +5,7 @@ import {
   exists,
   findProgram,
   open,
+  openAlone,
   openFile,
   readAt,
   readFile,
@@ -14,6 +15,7 @@ import {
   sizeOf,
   sync,
   writeAt,
+  writeText,
 } from "./file.ts";
 import { libc } from "./libc.ts";
 import { OsError } from "./os_error.ts";
@@ -166,4 +168,29 @@ Deno.test("sizeOf() leaves the place of the next read alone, and a pipe has no s
   assertEquals(assertThrows(() => sizeOf(from), OsError, `descriptor ${from}`).code, "ESPIPE");
   close(from);
   close(into);
+});
+
+Deno.test("openAlone: a file is had by one at a time", () => {
+  withFolder((folder) => {
+    const path = `${folder}/device`;
+    Deno.writeTextFileSync(path, "");
+    const first = openAlone(path);
+    assertEquals(
+      assertThrows(() => openAlone(path), OsError, `Cannot have ${path}`).code,
+      "EAGAIN",
+    );
+    close(first);
+    close(openAlone(path));
+  });
+});
+
+Deno.test("writeText writes into what is there, and names what cannot be written", () => {
+  withFolder((folder) => {
+    const path = `${folder}/attribute`;
+    Deno.writeTextFileSync(path, "before");
+    writeText(path, "vfio-pci\n");
+    assertEquals(Deno.readTextFileSync(path), "vfio-pci\n");
+    assertThrows(() => writeText(`${folder}/other`, ""), OsError, "ENOENT");
+    assertThrows(() => writeText("/dev/full", "text"), OsError, 'Cannot write "text" to /dev/full');
+  });
 });

@@ -1,7 +1,15 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { close } from "./fd.ts";
 import { libc } from "./libc.ts";
-import { discard, disconnect, GRANULE, mapShared, memoryFile } from "./memory.ts";
+import {
+  discard,
+  disconnect,
+  GRANULE,
+  HUGE_PAGE,
+  hugeMemoryFile,
+  mapShared,
+  memoryFile,
+} from "./memory.ts";
 import { OsError } from "./os_error.ts";
 
 // Opened once for the whole process, so not by a test.
@@ -98,4 +106,25 @@ Deno.test("a file that is none cannot be mapped", () => {
 Deno.test("memory that cannot be had is an error", () => {
   assertThrows(() => memoryFile("x".repeat(300), GRANULE), OsError, "Cannot create shared memory");
   assertThrows(() => memoryFile("test", -1), OsError, "Cannot size shared memory");
+});
+
+Deno.test("mapShared gives an address with the alignment that is wanted", () => {
+  const ALIGNMENT = 2 ** 21;
+  const fd = memoryFile("aligned", ALIGNMENT);
+  for (let i = 0; i < 5; i++) {
+    const bytes = new Uint8Array(mapShared(fd, 0, ALIGNMENT, ALIGNMENT));
+    const pointer = Deno.UnsafePointer.of(bytes as unknown as BufferSource);
+    assertEquals(Number(BigInt(Deno.UnsafePointer.value(pointer)) % BigInt(ALIGNMENT)), 0);
+    bytes[ALIGNMENT - 1]!++;
+    assertEquals(bytes[ALIGNMENT - 1], i + 1);
+  }
+  close(fd);
+});
+
+Deno.test("hugeMemoryFile gives pages that are there, or says that there are none", () => {
+  try {
+    close(hugeMemoryFile("huge", HUGE_PAGE));
+  } catch (error) {
+    assertMatch((error as Error).message, /^Cannot have 1 huge pages: (ENOMEM|ENOSPC)/);
+  }
 });

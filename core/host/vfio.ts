@@ -35,6 +35,7 @@ const DEVICE_IOEVENTFD = request(16);
 const API_VERSION = 0;
 const GROUP_VIABLE = 1;
 const DEVICE_CAN_RESET = 1;
+const REGION_CAN_MAP = 1 << 2;
 const HAS_CAPABILITIES = { region: 1 << 3, iommu: 1 << 1 } as const;
 const CAPABILITY_IOVA_RANGES = 1;
 const CAPABILITY_SPARSE_MMAP = 1;
@@ -133,6 +134,11 @@ export function iovaRanges(container: number): readonly AddressRange[] | undefin
   const info = grow(24, (info) => {
     ioctl(container, IOMMU_GET_INFO, bytes(info), "Cannot ask what the IOMMU can do");
   });
+  return rangesOf(info);
+}
+
+/** Takes `struct vfio_iommu_type1_info` apart. */
+export function rangesOf(info: DataView): readonly AddressRange[] | undefined {
   const flags = info.getUint32(4, true);
   const first = (flags & HAS_CAPABILITIES.iommu) !== 0 ? info.getUint32(16, true) : 0;
   const at = findCapability(info, first, CAPABILITY_IOVA_RANGES);
@@ -175,15 +181,19 @@ export function resetDevice(device: number): void {
 
 /** What a region is like. */
 export function regionInfo(device: number, index: number): VfioRegion {
-  const CAN_MAP = 1 << 2;
   const info = grow(32, (info) => {
     info.setUint32(8, index, true);
     ioctl(device, DEVICE_GET_REGION_INFO, bytes(info), `Cannot ask for region ${index}`);
   });
+  return regionOf(info);
+}
+
+/** Takes `struct vfio_region_info` apart. */
+export function regionOf(info: DataView): VfioRegion {
   const flags = info.getUint32(4, true);
   const size = safe(info.getBigUint64(16, true));
   const offset = safe(info.getBigUint64(24, true));
-  if ((flags & CAN_MAP) === 0) return { offset, size, areas: [] };
+  if ((flags & REGION_CAN_MAP) === 0) return { offset, size, areas: [] };
   const first = (flags & HAS_CAPABILITIES.region) !== 0 ? info.getUint32(12, true) : 0;
   const at = findCapability(info, first, CAPABILITY_SPARSE_MMAP);
   const areas = at === undefined

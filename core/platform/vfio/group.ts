@@ -46,6 +46,8 @@ export class VfioGroup implements Disposable {
   readonly #group: number;
   readonly #ranges: readonly AddressRange[];
   readonly #addresses: DeviceAddresses;
+  /** The descriptors, to be closed. */
+  readonly #kept: DisposableStack;
 
   /** @throws OsError If the group cannot be had; it says what to do. */
   constructor(place: GroupPlace, addresses: DeviceAddresses) {
@@ -89,8 +91,6 @@ export class VfioGroup implements Disposable {
     this.#ranges = (place.noIommu ? undefined : iovaRanges(this.#container)) ?? USUAL_RANGES;
     this.#kept = stack.move();
   }
-
-  readonly #kept: DisposableStack;
 
   /** Takes a device: a descriptor of it, which the caller closes. */
   device(address: string): number {
