@@ -47,6 +47,8 @@ export interface World {
   readonly card?: Card;
   /** Of all functions of the host. */
   readonly refusal?: string;
+  /** What else the platform knows of each function, in their order. */
+  readonly facts?: readonly Partial<PciFunction>[];
   readonly attach?: () => Promise<AnyDevice>;
   readonly openKernel?: () => Promise<Kernel>;
   readonly drivers?: readonly PluginSource[];
@@ -168,6 +170,7 @@ function fakePlatform(machine: Machine, world: World): Platform {
     config: EMPTY,
     ...(machine === "host" && index > 0 ? { kernelDriver: "virtio-pci" } : {}),
     ...(refusal === "" ? {} : { refusal }),
+    ...world.facts?.[index],
     open() {
       throw new Error("the commands never open a function themselves");
     },

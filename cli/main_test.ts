@@ -180,6 +180,7 @@ Deno.test("run maps errors of the core to exit statuses", async () => {
     [new Deno.errors.NotCapable("x"), 5],
     [Object.assign(new Error("x"), { code: "EACCES" }), 5],
     [Object.assign(new Error("x"), { code: "ENOENT" }), 3],
+    [named("Refusal"), 4],
     [named("DeviceFault"), 6],
     [named("PluginGone"), 7],
     [new RequestError("Cannot", Status.failed), 1],
@@ -221,6 +222,27 @@ Deno.test("ls prints lspci's line, who holds the function, and our driver", asyn
       "00:03.0 Ethernet controller [0200]: Red Hat, Inc. Virtio 1.0 network device [1af4:1041] (rev 01)     kernel: virtio-pci  driver: -",
     ].join("\n"),
   );
+});
+
+Deno.test("ls shows IOMMU groups where there are any, and says what is unsafe", async () => {
+  const { out } = await runFake("ls", {
+    refusal: "",
+    facts: [{}, { iommuGroup: 12, unsafeDma: "it has no IOMMU" }, { iommuGroup: 3 }],
+  });
+  assertEquals(out.split("\n").map((line) => line.replace(/.*kernel: /, "")), [
+    "-           group: -   driver: -",
+    "virtio-pci  group: 12  driver: random  UNSAFE DMA",
+    "virtio-pci  group: 3   driver: blk",
+    "virtio-pci  group: -   driver: -",
+  ]);
+});
+
+Deno.test("show tells group, NUMA node, and why DMA is unsafe", async () => {
+  const facts = [{ iommuGroup: 12, numaNode: 1, unsafeDma: "it has no IOMMU" }];
+  const { out } = await runFake("show 00:00.0", { facts });
+  assertMatch(out, /^IOMMU group +12$/m);
+  assertMatch(out, /^NUMA node +1$/m);
+  assertMatch(out, /^UNSAFE DMA +it has no IOMMU$/m);
 });
 
 const DEVICE_KEYS = [

@@ -27,7 +27,7 @@ export const bind: Command = {
     "Needs root. Refused if the machine uses the device: a mounted disk, an interface that is up, a console.",
     "Functions of one IOMMU group are taken together. What is done is verified, and undone if it fails.",
   ],
-  run: (context) => rebind(context, "bind", driverOf(context.given.driver)),
+  run: async (context) => await rebind(context, "bind", driverOf(context.given.driver)),
 };
 
 function driverOf(word: string | true | undefined): HandingDriver {
