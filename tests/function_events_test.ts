@@ -5,7 +5,7 @@
  * @module
  */
 
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { DiskModel } from "@virtio/blk/model";
 import { close, eventfd, signal } from "../core/host/fd.ts";
 import { InterruptLoop } from "../core/irq/interrupt_loop.ts";
@@ -15,7 +15,7 @@ import type { OpenFunction, PciFunction, Platform } from "../core/platform/platf
 import { openSimulated } from "../core/platform/simulated/simulated.ts";
 import type { Registers } from "../core/pci/registers.ts";
 import { DRIVERS } from "../drivers.ts";
-import { type Device, RequestError, Status } from "../mod.ts";
+import { type Device, PluginGone, RequestError, Status } from "../mod.ts";
 import "./support/libc.ts";
 
 /** A machine with one disk, whose function has more to say than that of a simulated machine. */
@@ -72,6 +72,24 @@ for (const isolation of ["inline", "process"] as const) {
     assertEquals([given, kernel.devices], [true, []]);
     close(wanted);
     close(silence);
+  });
+
+  Deno.test(`a function that is wanted back while it is attached is given back, and the attach says why (${isolation})`, async () => {
+    await using loop = new InterruptLoop();
+    const wanted = eventfd();
+    let given = false;
+    const platform = diskThat(loop, (device) => ({
+      wanted,
+      [Symbol.dispose]() {
+        given = true;
+        device[Symbol.dispose]();
+      },
+    }));
+    await using kernel = new Kernel({ loop, platform, drivers: DRIVERS }, { isolation });
+    signal(wanted);
+    await assertRejects(() => kernel.attachFirst("block"), PluginGone, "unplugged");
+    assertEquals([given, kernel.devices], [true, []]);
+    close(wanted);
   });
 
   Deno.test(`a function of which the bus reports an error is started anew, and loses nothing (${isolation})`, async () => {
