@@ -1,7 +1,6 @@
 import { withPages } from "./device_memory.ts";
 import { close } from "./fd.ts";
-import { open } from "./file.ts";
-import { libc } from "./libc.ts";
+import { open, readAt } from "./file.ts";
 
 /** A contiguous stretch of the machine's memory. */
 export interface PhysicalRun {
@@ -28,9 +27,7 @@ export function physicalRuns(fd: number, offset: number, size: number): Physical
   withPages(fd, offset, size, (address) => {
     const pagemap = open("/proc/self/pagemap", 0);
     try {
-      const bytes = new Uint8Array(entries.buffer);
-      const got = libc().pread(pagemap, bytes, bytes.length, address / BigInt(PAGE) * 8n);
-      if (got !== bytes.length) throw new Error("Cannot read /proc/self/pagemap to its end");
+      readAt(pagemap, new Uint8Array(entries.buffer), Number(address / BigInt(PAGE)) * 8);
     } finally {
       close(pagemap);
     }
