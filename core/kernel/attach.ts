@@ -260,6 +260,8 @@ export class Attachment implements Device {
     const usable = dropUnmet(offered, source.manifest.features);
     const legacyOnly = transport.kind === "modern" ? bit(Feature.ANY_LAYOUT) : 0n;
     const own = usable & CORE_FEATURES & ~this.#without & ~legacyOnly;
+    // Some devices have some of their queues only while the features that need them are chosen, as QEMU's network card.
+    transport.acceptFeatures(own | driverFeatures(usable));
     this.#arena ??= this.#allocate(own);
     const host = this.#host = this.#startHost(own);
     this.#pid = host.pid;

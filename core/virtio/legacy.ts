@@ -48,7 +48,7 @@ export function legacyTransport(device: OpenFunction): Transport {
 
   const select = (index: number) => registers.write16(QUEUE_SELECT, index);
   const hasVectors = () => isMsixEnabled(device.config);
-  const queues = countQueues();
+  let queues = countQueues();
   if (queues === 0) throw new DeviceFault("D-31", "The device has no virtqueue 0");
 
   /** No register tells how many there are, only that the selected one is not there (4.1.5.1.3). */
@@ -81,7 +81,9 @@ export function legacyTransport(device: OpenFunction): Transport {
 
   return {
     kind: "legacy",
-    queues,
+    get queues() {
+      return queues;
+    },
     resizable: false,
     ...statusField(registers, DEVICE_STATUS),
 
@@ -95,6 +97,7 @@ export function legacyTransport(device: OpenFunction): Transport {
         );
       }
       registers.write32(DRIVER_FEATURES, Number(features));
+      queues = countQueues();
     },
 
     config(widths) {

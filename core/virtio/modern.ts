@@ -51,9 +51,12 @@ export function modernTransport(device: OpenFunction): Transport {
   });
 
   const isr = window(structures.isr);
-  const queues = common.read16(NUM_QUEUES);
-  if (queues === 0 || queues > MOST_QUEUES) {
-    throw new DeviceFault("D-31", `The device says that it has ${queues} virtqueues`);
+  let queues = countQueues();
+
+  function countQueues(): number {
+    const count = common.read16(NUM_QUEUES);
+    if (count > 0 && count <= MOST_QUEUES) return count;
+    throw new DeviceFault("D-31", `The device says that it has ${count} virtqueues`);
   }
 
   const select = (index: number) => {
@@ -69,7 +72,9 @@ export function modernTransport(device: OpenFunction): Transport {
 
   return {
     kind: "modern",
-    queues,
+    get queues() {
+      return queues;
+    },
     resizable: true,
     ...statusField(common, DEVICE_STATUS),
 
@@ -87,6 +92,7 @@ export function modernTransport(device: OpenFunction): Transport {
         common.write32(DRIVER_FEATURE_SELECT, word);
         common.write32(DRIVER_FEATURE, Number(features >> BigInt(32 * word) & 0xffffffffn));
       }
+      queues = countQueues();
     },
 
     config(widths) {

@@ -4,7 +4,7 @@ import type { Doorbell } from "../platform/platform.ts";
 export interface Transport {
   /** Version 1 and later, or the register layout before it. */
   readonly kind: "modern" | "legacy";
-  /** Number of virtqueues. */
+  /** Number of virtqueues. It may change with the features that are accepted. */
   readonly queues: number;
   /** The device status field (virtio 1.4, 2.1). */
   status(): number;

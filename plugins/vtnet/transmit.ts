@@ -26,6 +26,9 @@ const NAMES = [
 const OPACKETS = 0, OBYTES = 1, OMCASTS = 2, OERRORS = 3, CSUM = 4, TSO = 5;
 const TSO_WITHOUT_CSUM = 6, TSO_NOT_TCP = 7, CSUM_BAD_OFFSET = 8;
 
+/** Where the addresses of an IPv4 header and the ports behind it are in a frame. */
+const FLOW = 26, FLOW_BYTES = 12;
+
 /** What the transmit queues stand on. */
 export interface TransmitOptions {
   /** The queues, one a pair. */
@@ -64,7 +67,7 @@ export function transmitQueues(options: TransmitOptions): TransmitQueues {
   const counters = queues.map(() => new Counters(NAMES));
 
   function provide(slot: number): boolean {
-    const pair = slot % transmit.active;
+    const pair = transmit.active === 1 ? 0 : flowOf(slot) % transmit.active;
     const { counts } = counters[pair]!;
     const length = lane.word(slot, Word.length);
     const wantsChecksum = lane.word(slot, Word.operation) === 1;
@@ -107,6 +110,14 @@ export function transmitQueues(options: TransmitOptions): TransmitQueues {
     if (wantsChecksum) counts[CSUM]!++;
     if (cut) counts[TSO]!++;
     return true;
+  }
+
+  /** A number that is the same for all frames of a flow, by IPv4 addresses and ports: its frames keep their order. */
+  function flowOf(slot: number): number {
+    const first = (lane.offset(slot) + FLOW) / 2;
+    let flow = 0;
+    for (let i = 0; i < FLOW_BYTES / 2; i++) flow ^= halves[first + i]!;
+    return flow ^ flow >>> 8;
   }
 
   /** Congestion bits come with TCP only, and only if that was agreed. */
