@@ -44,6 +44,8 @@ export interface NetOptions {
   readonly speed?: number;
   /** 0 half duplex, 1 full; full if left out. */
   readonly duplex?: number;
+  /** Fields of its configuration that are not true, 16 bits each, by their offsets. */
+  readonly claims?: Readonly<Record<number, number>>;
   /** The rules that it breaks. */
   readonly lies?: NetLies;
 }
@@ -104,6 +106,8 @@ export class NetModel implements DeviceModel {
   pairs = 1;
   /** Tunnels that hashes look into. */
   tunnels = 0;
+  /** Whether it asks for an announcement again as soon as one was made (D-84). */
+  announceAlways = false;
   readonly #lies: NetLies;
   readonly #most: number;
   readonly #mtu: number;
@@ -115,7 +119,7 @@ export class NetModel implements DeviceModel {
   /** Makes the device; an honest one if there are no lies. Its link is up. */
   constructor(options: NetOptions = {}) {
     const { mac = MAC, mtu = 1500, pairs = 1, queueSize = 256, features = FEATURES } = options;
-    const { speed = 10_000, duplex = 1, lies = {} } = options;
+    const { speed = 10_000, duplex = 1, claims = {}, lies = {} } = options;
     this.#lies = lies;
     this.#most = pairs;
     this.#mtu = mtu;
@@ -134,6 +138,17 @@ export class NetModel implements DeviceModel {
     view.setUint16(wire.CONFIG_RSS_MAX_INDIRECTION_TABLE_LENGTH, TABLE_ENTRIES, true);
     view.setUint32(wire.CONFIG_SUPPORTED_HASH_TYPES, HASH_TYPES, true);
     view.setUint32(wire.CONFIG_SUPPORTED_TUNNEL_TYPES, TUNNEL_TYPES, true);
+    for (const [at, value] of Object.entries(claims)) view.setUint16(Number(at), value, true);
+  }
+
+  /** Buffers that wait for frames. */
+  get waiting(): number {
+    return this.#free.reduce((sum, { length }) => sum + length, 0);
+  }
+
+  /** The device cannot go on until it is reset. */
+  needReset(why: string): void {
+    this.#device!.needsReset(why);
   }
 
   /** Puts a wire between two devices. */
@@ -366,9 +381,11 @@ export class NetModel implements DeviceModel {
     const data = new Uint8Array(request.readable);
     request.read(data);
     this.commands.push(command);
+    // What it counts includes the command that asks for it.
+    this.statistics.command();
     const answer = this.#answer(command, new DataView(data.buffer), request.writable);
     const right = answer === undefined ? wire.ERR : wire.OK;
-    this.statistics.command(right === wire.OK);
+    if (right === wire.ERR) this.statistics.failed();
     const { before, behind } = answer ?? {};
     const ack = this.#lies.ack ? this.#lies.ack(command, right) : right;
     if (ack === undefined) return undefined;
@@ -415,7 +432,7 @@ export class NetModel implements DeviceModel {
         return this.filter.setVlan(data.getUint16(0, true), false) ? {} : undefined;
       case wire.CTRL_ANNOUNCE_ACK:
         if (!this.announcing) return undefined;
-        this.#setStatus(wire.S_ANNOUNCE, false, true);
+        this.#setStatus(wire.S_ANNOUNCE, this.announceAlways, !this.announceAlways);
         return {};
       case wire.CTRL_MQ_VQ_PAIRS_SET:
         return this.#usePairs(data.getUint16(0, true), { table: [] });

@@ -25,11 +25,16 @@ export class Statistics {
     return new Uint8Array(BigUint64Array.of(bits).buffer);
   }
 
-  /** A command came. */
-  command(right: boolean): void {
+  /** A command came that is going to be done. */
+  command(): void {
     const counts = this.#of(this.#counts.length - 1, 32);
     counts[0]!++;
-    if (right) counts[1]!++;
+    counts[1]!++;
+  }
+
+  /** It could not be done. */
+  failed(): void {
+    this.#of(this.#counts.length - 1, 32)[1]!--;
   }
 
   /** A frame went to the driver. */
