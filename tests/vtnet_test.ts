@@ -151,13 +151,13 @@ function segment(six: boolean, tcp: boolean, bytes: number): Uint8Array<ArrayBuf
 
 for (
   const [name, type, six, tcp, ecn] of [
-    ["HOST_TSO4", "tcp4", false, true, false],
-    ["HOST_ECN", "tcp4", false, true, true],
-    ["HOST_TSO6", "tcp6", true, true, false],
-    ["HOST_USO", "udp", false, false, false],
+    ["TCP over IPv4 #vtnet:HOST_TSO4 #vtnet:GUEST_HDRLEN", "tcp4", false, true, false],
+    ["TCP with congestion bits #vtnet:HOST_ECN", "tcp4", false, true, true],
+    ["TCP over IPv6 #vtnet:HOST_TSO6", "tcp6", true, true, false],
+    ["UDP #vtnet:HOST_USO", "udp", false, false, false],
   ] as const
 ) {
-  Deno.test(`vtnet has ${name} cut #vtnet:${name} #vtnet:GUEST_HDRLEN`, async () => {
+  Deno.test(`vtnet has segments cut: ${name}`, async () => {
     await using net = await rig();
     const start = six ? 54 : 34;
     const headers = start + (tcp ? 20 : 8);

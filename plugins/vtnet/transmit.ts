@@ -64,6 +64,7 @@ export function transmitQueues(options: TransmitOptions): TransmitQueues {
   const data = new Uint8Array(headers.bytes.buffer);
   const checksums = (features & wire.F_CSUM) !== 0n;
   const segments = segmentsOf(features);
+  const ecn = (features & (wire.F_HOST_ECN | wire.F_GSO)) !== 0n;
   const counters = queues.map(() => new Counters(NAMES));
 
   function provide(slot: number): boolean {
@@ -84,9 +85,7 @@ export function transmitQueues(options: TransmitOptions): TransmitQueues {
     }
     if (cut) {
       if (!wantsChecksum) return refuse(slot, counts, TSO_WITHOUT_CSUM);
-      if (!(segments >> type & 1) && !(segments >> (type & 0x1f) & 1 && ecn(type))) {
-        return refuse(slot, counts, TSO_NOT_TCP);
-      }
+      if (!mayBe(type)) return refuse(slot, counts, TSO_NOT_TCP);
       if (segmentation >>> 16 === 0 || headersEnd > length) return refuse(slot, counts, OERRORS);
     }
 
@@ -120,11 +119,12 @@ export function transmitQueues(options: TransmitOptions): TransmitQueues {
     return flow ^ flow >>> 8;
   }
 
-  /** Congestion bits come with TCP only, and only if that was agreed. */
-  function ecn(type: number): boolean {
-    return (features & (wire.F_HOST_ECN | wire.F_GSO)) !== 0n &&
-      (type & ~NetSegmentation.ecn) !== wire.GSO_UDP &&
-      (type & ~NetSegmentation.ecn) !== wire.GSO_UDP_L4;
+  /** Whether device and driver agreed on frames to be cut in this way. Congestion bits come with TCP only. */
+  function mayBe(type: number): boolean {
+    const plain = type & ~NetSegmentation.ecn;
+    if (plain >= 32 || (segments >> plain & 1) === 0) return false;
+    if (plain === type) return true;
+    return ecn && (plain === wire.GSO_TCPV4 || plain === wire.GSO_TCPV6);
   }
 
   function refuse(slot: number, counts: Float64Array, why: number): true {

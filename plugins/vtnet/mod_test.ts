@@ -1,0 +1,305 @@
+import { assert, assertEquals } from "@std/assert";
+import {
+  type Config,
+  type Device,
+  type Offer,
+  type Plan,
+  Status,
+  type Virtqueue,
+} from "@virtio/deno/plugin";
+import { NetOperation, NetTransmitWord } from "@virtio/deno/plugin";
+import fc from "fast-check";
+import manifest from "./plugin.json" with { type: "json" };
+import vtnet from "./mod.ts";
+import { FEATURES } from "./model.ts";
+import { readStatistics } from "./statistics.ts";
+import * as wire from "./wire.ts";
+
+type AnyPlan = Plan<string, string, string>;
+
+const USUAL = {
+  csum_disable: false,
+  tso_disable: false,
+  lro_disable: true,
+  mq_disable: false,
+  mq_max_pairs: 0,
+  mrg_disable: false,
+};
+
+function config(fields: (view: DataView) => void = () => {}): Config {
+  const view = new DataView(new ArrayBuffer(wire.CONFIG_BYTES));
+  view.setUint16(wire.CONFIG_MTU, 1500, true);
+  view.setUint16(wire.CONFIG_MAX_VIRTQUEUE_PAIRS, 2, true);
+  view.setUint8(wire.CONFIG_RSS_MAX_KEY_SIZE, 40);
+  view.setUint16(wire.CONFIG_RSS_MAX_INDIRECTION_TABLE_LENGTH, 128, true);
+  fields(view);
+  return {
+    length: view.byteLength,
+    u8: (offset) => view.getUint8(offset),
+    u16: (offset) => view.getUint16(offset, true),
+    u32: (offset) => view.getUint32(offset, true),
+    u64: (offset) => view.getBigUint64(offset, true),
+  };
+}
+
+function plan(offer: Partial<Offer>): AnyPlan {
+  const answer = vtnet.plan({
+    features: FEATURES,
+    config: config(),
+    queues: [256, 256, 256, 256, 64],
+    legacy: false,
+    tunables: USUAL,
+    ...offer,
+  });
+  assert("queues" in answer);
+  return answer;
+}
+
+Deno.test("the tunables in plugin.json are as usual there and here", () => {
+  const usual = Object.entries(manifest.tunables).map(([name, value]) => [
+    name,
+    typeof value === "object" ? value.usual : value,
+  ]);
+  assertEquals(Object.fromEntries(usual), USUAL);
+});
+
+Deno.test("the plan takes nothing that was not offered, and nothing that the driver does not know", () => {
+  for (let i = 0n; i < 128n; i++) {
+    const taken = plan({ features: 1n << i }).features ?? 0n;
+    assert(taken === 0n || taken === 1n << i, `${i}`);
+  }
+  const unknown = wire.F_RSC_EXT | wire.F_STANDBY | 1n << 64n | 1n << 65n | 1n << 70n;
+  assertEquals(plan({ features: unknown | wire.F_MAC }).features, wire.F_MAC);
+});
+
+Deno.test("the one bit for segmentation counts only before version 1 #vtnet:GSO", () => {
+  const features = wire.F_CSUM | wire.F_GSO;
+  const sends = (legacy: boolean) => {
+    const { features: taken, lanes, properties } = plan({ features, legacy });
+    return [taken, lanes.transmit!.slotBytes > 65_000, properties!.transmitOffloads];
+  };
+  assertEquals(sends(false), [wire.F_CSUM, false, 1]);
+  assertEquals(sends(true), [features, true, 0b1111]);
+});
+
+Deno.test("the control queue follows all pairs that there could be, used or not", () => {
+  const index = (offer: Partial<Offer>) => plan(offer).queues.control?.index;
+  assertEquals(index({}), 4);
+  assertEquals(index({ tunables: { ...USUAL, mq_disable: true }, queues: [256, 256, 64] }), 2);
+  assertEquals(index({ tunables: { ...USUAL, mq_max_pairs: 1 } }), 4);
+  assertEquals(index({ queues: [256, 256, 64] }), 2);
+  assertEquals(index({ queues: [256, 256] }), undefined);
+  assertEquals(plan({ queues: [256, 256] }).features! & wire.F_CTRL_VQ, 0n);
+});
+
+for (
+  const [name, tunables, features, most, least] of [
+    ["merged", { lro_disable: false }, FEATURES, 2048, 2048],
+    ["plain", { mrg_disable: true }, FEATURES & ~wire.F_HASH_REPORT, 1600, 1526],
+    ["plain with a hash", { mrg_disable: true }, FEATURES, 1600, 1534],
+    ["long", { mrg_disable: true, lro_disable: false }, FEATURES, 66_000, 65_609],
+  ] as const
+) {
+  Deno.test(`receive buffers are as long as they must be: ${name} (5.1.9.3.1)`, () => {
+    const planned = plan({ features, tunables: { ...USUAL, ...tunables } });
+    const { slots, slotBytes } = planned.lanes.receive!;
+    assert(slotBytes >= least && slotBytes <= most, `${slotBytes}`);
+    assert(slots >= 2 * 8 && slots * slotBytes <= 20 * 2 ** 20);
+    assertEquals([planned.lanes.receive!.deadline, planned.lanes.events!.deadline], [0, 0]);
+  });
+}
+
+/** A driver whose queues only remember what they were given. */
+class Bench {
+  readonly memory = new Uint8Array(new SharedArrayBuffer(1 << 20));
+  readonly words = new Map<number, number[]>();
+  readonly completed: number[][] = [];
+  readonly given: { queue: string; cookie: number; parts: number[][] }[] = [];
+  readonly driver;
+  readonly #submitted = new Map<string, number[]>();
+
+  constructor(features: bigint, legacy = false) {
+    const { queues, lanes, buffers } = plan({ features, legacy });
+    let end = 0;
+    const place = (bytes: number) => {
+      const offset = end;
+      end += Math.ceil(bytes / 64) * 64;
+      return offset;
+    };
+    const named = <T>(names: readonly string[], make: (name: string) => T) =>
+      Object.fromEntries(names.map((name) => [name, make(name)]));
+    this.driver = vtnet.start({
+      features,
+      legacy,
+      config: config(),
+      tunables: USUAL,
+      queues: named(Object.keys(queues), (name) => this.#queue(name)),
+      lanes: named(Object.keys(lanes), (name) => {
+        const slotBytes = Math.min(lanes[name]!.slotBytes, 2048);
+        const data = place(4 * slotBytes);
+        return {
+          slots: 4,
+          slotBytes,
+          offset: (slot: number) => data + slot * slotBytes,
+          word: (slot: number, word: number) => this.words.get(slot)?.[word] ?? 0,
+          setWord() {},
+          take: (start: (slot: number) => boolean) => {
+            const slots = this.#submitted.get(name) ?? [];
+            while (slots.length > 0 && start(slots[0]!)) slots.shift();
+          },
+          complete: (...end: number[]) => void this.completed.push(end),
+        };
+      }),
+      buffers: named(Object.keys(buffers!), (name) => {
+        const offset = place(buffers![name]!);
+        return { offset, bytes: this.memory.subarray(offset, offset + buffers![name]!) };
+      }),
+    } as unknown as Device<string, string, string>);
+  }
+
+  #queue(queue: string): Virtqueue {
+    let cookie = 0;
+    let parts: number[][] = [];
+    return {
+      inFlight: 0,
+      begin: (given: number) => {
+        cookie = given;
+        parts = [];
+      },
+      readable: (...part: number[]) => void parts.push(part),
+      writable: (...part: number[]) => void parts.push(part),
+      commit: () => this.given.push({ queue, cookie, parts }) > 0,
+      publish() {},
+      drain: () => 0,
+    } as unknown as Virtqueue;
+  }
+
+  submit(lane: string, words: Readonly<Record<number, number>>): void {
+    this.words.set(0, Object.assign([], words));
+    this.#submitted.set(lane, [0]);
+    this.driver.rung();
+  }
+
+  /** The header of the frame that was given last. */
+  header(): number[] {
+    const [offset, length] = this.given.at(-1)!.parts[0]!;
+    return [...this.memory.subarray(offset!, offset! + length!)];
+  }
+}
+
+const { operation, length, checksum, segmentation, headers } = NetTransmitWord;
+const SENDS = wire.F_CSUM | wire.F_HOST_TSO4;
+
+Deno.test("the header of a frame is written anew each time, and has the length that was agreed #vtnet:tx.header #vtnet:legacy", () => {
+  for (
+    const [features, legacy, bytes] of [
+      [SENDS, false, 12],
+      [SENDS, true, 10],
+      [SENDS | wire.F_MRG_RXBUF, true, 12],
+      [SENDS | wire.F_CTRL_VQ | wire.F_HASH_REPORT, false, 20],
+    ] as const
+  ) {
+    const bench = new Bench(features, legacy);
+    const rest = Array(bytes - 10).fill(0);
+    bench.memory.fill(0xee);
+    bench.submit("transmit", { [length]: 100 });
+    assertEquals(bench.header(), [...Array(10).fill(0), ...rest]);
+    bench.submit("transmit", {
+      [operation]: 1,
+      [length]: 1400,
+      [checksum]: 34 | 16 << 16,
+      [segmentation]: wire.GSO_TCPV4 | 500 << 16,
+      [headers]: 54,
+    });
+    assertEquals(bench.header(), [1, 1, 54, 0, 244, 1, 34, 0, 16, 0, ...rest]);
+    bench.submit("transmit", { [length]: 100 });
+    assertEquals(bench.header(), [...Array(10).fill(0), ...rest]);
+    assertEquals(bench.completed, []);
+  }
+});
+
+Deno.test("a client that asks for what was not agreed gets an error, and nothing goes to the device", () => {
+  const wrong: [bigint, Record<number, number>][] = [
+    [SENDS, { [length]: 13 }],
+    [SENDS, { [length]: 0xffffffff }],
+    [0n, { [length]: 100, [operation]: 1, [checksum]: 34 | 16 << 16 }],
+    [SENDS, { [length]: 100, [operation]: 1, [checksum]: 90 | 9 << 16 }],
+    [SENDS, { [length]: 100, [operation]: 1, [checksum]: 0xffffffff }],
+    [SENDS, { [length]: 100, [segmentation]: 1 | 50 << 16, [headers]: 54 }],
+    ...[3, 4, 5, 2, 0x81, 0xff, 0x21].map((type): [bigint, Record<number, number>] => [
+      SENDS,
+      {
+        [length]: 100,
+        [operation]: 1,
+        [checksum]: 34,
+        [segmentation]: type | 50 << 16,
+        [headers]: 54,
+      },
+    ]),
+    [SENDS, {
+      [length]: 100,
+      [operation]: 1,
+      [checksum]: 34,
+      [segmentation]: 1,
+      [headers]: 54,
+    }],
+    [SENDS, {
+      [length]: 100,
+      [operation]: 1,
+      [checksum]: 34,
+      [segmentation]: 1 | 50 << 16,
+      [headers]: 101,
+    }],
+  ];
+  for (const [features, words] of wrong) {
+    const bench = new Bench(features);
+    const before = bench.given.length;
+    bench.submit("transmit", words);
+    assertEquals(bench.completed, [[0, Status.unsupported, 0]], JSON.stringify(words));
+    assertEquals(bench.given.length, before);
+  }
+});
+
+Deno.test("control operations that were not agreed are unsupported, whatever they bring along", () => {
+  const all = Object.values(NetOperation);
+  for (const features of [0n, wire.F_CTRL_VQ]) {
+    for (const operation of [...all, 21, 0xffffffff]) {
+      const bench = new Bench(features);
+      bench.submit("control", { [NetTransmitWord.operation]: operation });
+      assertEquals(bench.completed, [[0, Status.unsupported, 0]], `${operation}`);
+    }
+  }
+  fc.assert(
+    fc.property(fc.constantFrom(...all), fc.array(fc.nat(0xffffffff), { maxLength: 8 }), (
+      operation,
+      words,
+    ) => {
+      const bench = new Bench(FEATURES & ~wire.F_MRG_RXBUF);
+      bench.submit("control", { ...words, [NetTransmitWord.operation]: operation });
+      assert(bench.completed.length === 1 || bench.given.at(-1)?.queue === "control");
+    }),
+    { numRuns: 200 },
+  );
+});
+
+Deno.test("counters have FreeBSD's names #vtnet:statistics", () => {
+  const names = Object.keys(new Bench(FEATURES & ~wire.F_RSS & ~wire.F_MQ).driver.statistics!());
+  for (
+    const name of [
+      ...["rxq0.ipackets", "rxq0.ibytes", "rxq0.ierrors", "rxq0.csum", "rxq0.csum_failed"],
+      ...["rxq0.host_lro", "rxq0.rx_mergeable_failed", "rxq0.rx_csum_bad_offset"],
+      ...["txq0.opackets", "txq0.obytes", "txq0.omcasts", "txq0.csum", "txq0.tso"],
+      ...["txq0.tx_tso_without_csum", "txq0.tx_tso_not_tcp"],
+    ]
+  ) assert(names.includes(name), name);
+});
+
+Deno.test("readStatistics takes whatever a device writes, and ends", () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 400 }), fc.nat(40), (bytes, most) => {
+      const found = readStatistics(Uint8Array.from(bytes), most);
+      assert(found.length % 4 === 0 && found.length <= 4 * most);
+    }),
+    { numRuns: 500 },
+  );
+});
