@@ -108,16 +108,16 @@ export class Control {
     if (this.#refusals > 0) {
       return this.#say(this.#refused[--this.#refusals]!, wire.PORT_READY, 0);
     }
-    for (const port of ports) {
+    for (let id = 0; id < ports.length; id++) {
+      const port = ports[id]!;
+      if (port.due === 0) continue;
       if (port.due & DUE_READY) {
         port.due &= ~DUE_READY;
-        return this.#say(port.id, wire.PORT_READY, 1);
+        return this.#say(id, wire.PORT_READY, 1);
       }
-      if (port.due & DUE_OPEN) {
-        port.due &= ~DUE_OPEN;
-        this.#opening = port;
-        return this.#say(port.id, wire.PORT_OPEN, Number(port.is(PortState.open)));
-      }
+      port.due &= ~DUE_OPEN;
+      this.#opening = port;
+      return this.#say(id, wire.PORT_OPEN, Number(port.is(PortState.open)));
     }
   }
 
