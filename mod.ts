@@ -123,7 +123,7 @@ export type { Clients } from "./core/class/clients.ts";
 export { mixEntropy, type MixOptions } from "./core/class/mix_entropy.ts";
 export type { EntropyClient, EntropySource, EntropyState } from "./core/class/entropy_client.ts";
 export type { EntropyTest } from "./core/class/entropy_health.ts";
-export type { ConsoleClient, PortEvent } from "./core/class/console_client.ts";
+export type { ConsoleClient, PortChange } from "./core/class/console_client.ts";
 export type { ConsolePort, ConsoleSize } from "./core/class/console_port.ts";
 export type { ScsiClient, TaskFunction } from "./core/class/scsi_client.ts";
 export type { ScsiProperties } from "./core/class/scsi.ts";

@@ -35,8 +35,9 @@ if (import.meta.main) {
   const lines = late.readable.pipeThrough(new TextDecoderStream());
   console.log("late:", JSON.stringify((await Array.fromAsync(lines)).join("")));
 
+  const changes = client.changes();
   host.remove(2);
-  await new Promise((resolve) => client.addEventListener("removed", resolve, { once: true }));
+  for await (const { type } of changes) if (type === "removed") break;
   console.log("ports:", client.ports.length);
 }
 

@@ -7,7 +7,7 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { ConsoleModel, type ConsoleOptions, controlMessage } from "@virtio/console/model";
 import * as wire from "../plugins/console/wire.ts";
-import type { ConsoleClient, PortEvent } from "../core/class/console_client.ts";
+import type { ConsoleClient } from "../core/class/console_client.ts";
 import { type ConsolePort, PORT_BYTES } from "../core/class/console_port.ts";
 import { Status } from "../core/class/lane.ts";
 import { RequestError } from "../core/class/request_error.ts";
@@ -216,11 +216,9 @@ Deno.test("the size of the only port follows the configuration #console:SIZE", a
   await using it = await bench({ size: [80, 25] });
   const [port] = await it.client.announced();
   assertEquals(port!.size, { columns: 80, rows: 25 });
-  const changed = new Promise((resolve) =>
-    port!.addEventListener("change", resolve, { once: true })
-  );
+  const changes = it.client.changes();
   it.model.resize(132, 50);
-  await changed;
+  assertEquals((await changes.next()).value, { type: "changed", port: port! });
   assertEquals(port!.size, { columns: 132, rows: 50 });
 });
 
@@ -273,13 +271,7 @@ Deno.test("the emergency write goes past everything, at any time #console:EMERG_
 
 Deno.test("ports come and go while others work #console:HOTPLUG #console:DEVICE_REMOVE #console:PORT_NAME", async () => {
   await using it = await bench();
-  const events: string[] = [];
-  for (const type of ["added", "removed"]) {
-    it.client.addEventListener(
-      type,
-      (event) => events.push(`${type} ${(event as PortEvent).port.id}`),
-    );
-  }
+  const changes = it.client.changes();
   await it.client.announced();
   const one = await it.open(1);
   const echo = await it.open(2);
@@ -315,7 +307,13 @@ Deno.test("ports come and go while others work #console:HOTPLUG #console:DEVICE_
   await second.open();
   it.model.send(1, "new");
   assertEquals(text(await second.read()), "new");
-  assertEquals(events, ["added 0", "added 1", "added 2", "added 3", "removed 1", "added 1"]);
+  await it[Symbol.asyncDispose]();
+  const seen = await Array.fromAsync(changes, ({ type, port }) => `${type} ${port.id}`);
+  assertEquals(
+    seen.filter((change) => !change.startsWith("changed")),
+    ["added 0", "added 1", "added 2", "added 3", "removed 1", "added 1"]
+      .concat(["removed 0", "removed 1", "removed 2", "removed 3"]),
+  );
 });
 
 Deno.test("a port that goes and comes at once is another port #console:HOTPLUG", async () => {

@@ -1,6 +1,7 @@
 import type { ClientLane } from "./client_lane.ts";
 import { ConsoleOperation, type ConsoleProperties, ConsoleWord, PortState } from "./console.ts";
 import { ConsolePort } from "./console_port.ts";
+import { Feed } from "./feed.ts";
 import { laneOf, type Lanes } from "./lanes.ts";
 import { Status } from "./lane.ts";
 import { RequestError } from "./request_error.ts";
@@ -8,17 +9,16 @@ import { RequestError } from "./request_error.ts";
 /** A device that was started anew announces its ports at once; one that has not come back after so long is gone. */
 const COME_BACK_MS = 2000;
 
-/** A port came or went: the type is `"added"` or `"removed"`. */
-export class PortEvent extends Event {
+/** What happened to a port: it came, it went, or its name, its size or its other side changed. */
+export interface PortChange {
+  /** What. */
+  readonly type: "added" | "removed" | "changed";
   /** Which. */
   readonly port: ConsolePort;
-
-  /** Made by the client. */
-  constructor(type: "added" | "removed", port: ConsolePort) {
-    super(type);
-    this.port = port;
-  }
 }
+
+/** Changes that wait for a reader; with more, it has missed the oldest. */
+const CHANGES = 256;
 
 /** What the client keeps of a port. */
 interface Entry {
@@ -29,12 +29,10 @@ interface Entry {
 }
 
 /**
- * An application's view of a console device: its ports, which come and go.
- *
- * Events of the type `"added"` and `"removed"` are {@linkcode PortEvent}s. A device may announce its ports a little
- * after it was attached; {@linkcode find} and {@linkcode announced} wait for that.
+ * An application's view of a console device: its ports, which come and go. A device may announce them a little after it
+ * was attached; {@linkcode find} and {@linkcode announced} wait for that.
  */
-export class ConsoleClient extends EventTarget {
+export class ConsoleClient {
   readonly #receive: ClientLane;
   readonly #transmit: ClientLane;
   readonly #control: ClientLane;
@@ -52,6 +50,7 @@ export class ConsoleClient extends EventTarget {
   /** Who waits for a free slot of `control`, and who for anything that the device says. */
   readonly #waiting: (() => void)[] = [];
   readonly #curious = new Set<() => void>();
+  readonly #feeds = new Set<Feed<PortChange>>();
   #missing: ReturnType<typeof setTimeout> | undefined;
   /** Whether the device has said all that it has to say at first. */
   #settled = false;
@@ -59,7 +58,6 @@ export class ConsoleClient extends EventTarget {
 
   /** Made by the kernel. */
   constructor(lanes: Lanes, properties: ConsoleProperties) {
-    super();
     this.#receive = laneOf(lanes, "receive");
     this.#transmit = laneOf(lanes, "transmit");
     this.#control = laneOf(lanes, "control");
@@ -122,6 +120,15 @@ export class ConsoleClient extends EventTarget {
       if (this.#settled && ports.length > 0 || left <= 0 || this.#gone) return ports;
       await this.#news(left);
     }
+  }
+
+  /** What happens to ports from now on. Each call has its own feed; it ends when the device is gone. */
+  changes(): Feed<PortChange> {
+    const options = { capacity: CHANGES, keep: "newest" } as const;
+    const feed = new Feed<PortChange>(options, (closed) => this.#feeds.delete(closed));
+    if (this.#gone) feed.end();
+    else this.#feeds.add(feed);
+    return feed;
   }
 
   /** Whether the device knows {@linkcode emergencyWrite}. */
@@ -202,8 +209,9 @@ export class ConsoleClient extends EventTarget {
     const port = entry?.port ?? this.#makePort(id);
     this.#entries[id] = { port, generation, announced: true };
     if (this.#entries.every((each) => !each || each.announced)) clearTimeout(this.#missing);
-    port.update(state, name, sizeOf(size));
-    if (!known) this.dispatchEvent(new PortEvent("added", port));
+    const changed = port.update(state, name, sizeOf(size));
+    if (!known) this.#tell({ type: "added", port });
+    else if (changed) this.#tell({ type: "changed", port });
     // A console is opened without being asked; if we did not want that, it is closed again.
     if (state & PortState.open && !port.wanted && this.#using[id] === 0) {
       this.#use(id, false).catch(() => {});
@@ -219,7 +227,11 @@ export class ConsoleClient extends EventTarget {
     }
     entry.port.end(status);
     this.#returnHeld(id);
-    this.dispatchEvent(new PortEvent("removed", entry.port));
+    this.#tell({ type: "removed", port: entry.port });
+  }
+
+  #tell(change: PortChange): void {
+    for (const feed of this.#feeds) feed.put(change);
   }
 
   /** The driver begins, perhaps not for the first time: all ports will be announced, and are opened again. */
@@ -250,6 +262,7 @@ export class ConsoleClient extends EventTarget {
     clearTimeout(this.#missing);
     for (const wake of this.#waiting.splice(0)) wake();
     for (const id of this.#entries.keys()) this.#remove(id, Status.gone);
+    for (const feed of this.#feeds) feed.end();
     for (const wake of this.#curious) wake();
   }
 

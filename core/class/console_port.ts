@@ -45,10 +45,8 @@ export interface PortWork {
  * Bytes from the device are kept up to 1 MiB; then the device gets no more room until they are read, so its other
  * side waits. Bytes for the device wait until somebody listens there; at most 1 MiB may wait. Nothing is dropped but what
  * is unread when the port is closed.
- *
- * A `"change"` event comes whenever one of its properties has changed.
  */
-export class ConsolePort extends EventTarget {
+export class ConsolePort {
   /** Its number. */
   readonly id: number;
   readonly #work: PortWork;
@@ -70,7 +68,6 @@ export class ConsolePort extends EventTarget {
 
   /** Made by its client. */
   constructor(id: number, work: PortWork) {
-    super();
     this.id = id;
     this.#work = work;
   }
@@ -259,10 +256,9 @@ export class ConsolePort extends EventTarget {
     return this.#wanted;
   }
 
-  /** Takes a new state over. */
-  update(state: number, name: string, size: ConsoleSize | undefined): void {
+  /** Takes a new state over. Returns whether it differs from the old one. */
+  update(state: number, name: string, size: ConsoleSize | undefined): boolean {
     const before = this.#state;
-    const known = before !== 0;
     const same = state === before && name === this.#name &&
       size?.columns === this.#size?.columns && size?.rows === this.#size?.rows;
     this.#state = state;
@@ -277,7 +273,7 @@ export class ConsolePort extends EventTarget {
       this.#wakeReaders();
     }
     this.#feed();
-    if (known && !same) this.dispatchEvent(new Event("change"));
+    return !same;
   }
 
   /** The driver begins anew: what the other side does is not known for a while. */
@@ -305,7 +301,6 @@ export class ConsolePort extends EventTarget {
     this.#over = status;
     this.#refuse(status);
     this.#wakeReaders();
-    this.dispatchEvent(new Event("change"));
   }
 
   /** Submits what there are slots for. */
