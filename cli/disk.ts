@@ -1,15 +1,10 @@
 import type { BlockDevice } from "../core/class/block.ts";
+import type { ScsiClient } from "../core/class/scsi_client.ts";
 import { parseSize } from "./block/size.ts";
 import type { CommandOption, Context } from "./command.ts";
 import { CliError, EXIT, usageError } from "./exit.ts";
 import { DEVICE_OPTION, type DeviceInUse, useDevice } from "./kernel.ts";
-
-/** The option that says which unit of a SCSI host is meant. */
-export const LUN_OPTION: CommandOption = {
-  name: "lun",
-  value: "<target:lun>",
-  summary: "which unit of a SCSI host (0:0)",
-};
+import { LUN_OPTION, lunOf } from "./lun.ts";
 
 /** The option without which disks of this machine are not written. */
 export const WRITE_OPTION: CommandOption = {
@@ -26,11 +21,6 @@ export interface DiskInUse extends DeviceInUse<"block" | "scsi"> {
   readonly disk: BlockDevice;
 }
 
-/** What a client of SCSI hosts has for us. */
-interface Units {
-  disk(unit: { readonly target: number; readonly lun: number }): Promise<BlockDevice>;
-}
-
 /**
  * Puts the disk to work that the user named: a block device, or a unit of a SCSI host.
  *
@@ -40,26 +30,14 @@ export async function useDisk(context: Context): Promise<DiskInUse> {
   await using stack = new AsyncDisposableStack();
   const inUse = stack.use(await useDevice(context, "block", "scsi"));
   const { device, kernel } = inUse;
-  const word = context.given.lun;
-  if (device.class === "block" && word !== undefined) {
+  if (device.class === "block" && context.given.lun !== undefined) {
     throw usageError(`Cannot use --lun with ${device.address}: it is one disk, not a SCSI host`);
   }
   const disk = device.class === "block"
     ? device.client as BlockDevice
-    : await context.until((device.client as unknown as Units).disk(unitOf(word)));
+    : await context.until((device.client as ScsiClient).disk(lunOf(context)));
   const kept = stack.move();
   return { kernel, device, disk, [Symbol.asyncDispose]: () => kept.disposeAsync() };
-}
-
-function unitOf(word: string | true | undefined): { target: number; lun: number } {
-  if (word === undefined) return { target: 0, lun: 0 };
-  const [, target, lun] = /^(\d{1,3}):(\d{1,5})$/.exec(String(word)) ?? [];
-  if (target !== undefined && lun !== undefined) {
-    return { target: Number(target), lun: Number(lun) };
-  }
-  throw usageError(
-    `Unknown value ${JSON.stringify(word)} for --lun: wanted target and LUN, like 0:1`,
-  );
 }
 
 /**

@@ -11,6 +11,7 @@ import type { Command, Context } from "../../command.ts";
 import { CliError, EXIT, type ExitCode, exitCode, usageError } from "../../exit.ts";
 import { hexDump } from "../../hex_dump.ts";
 import { printJson } from "../../json.ts";
+import { WRITE_OPTION } from "../../disk.ts";
 import { DEVICE_OPTION, useDevice } from "../../kernel.ts";
 import { hex } from "../../lspci.ts";
 import { LUN_OPTION, lunOf } from "../../lun.ts";
@@ -35,7 +36,7 @@ export const raw: Command = {
     LUN_OPTION,
     { name: "in", value: "<bytes>", summary: "room for data from the unit" },
     { name: "out", value: "<file>", summary: "data for the unit" },
-    { name: "write", summary: "may overwrite disks of this machine, too" },
+    WRITE_OPTION,
   ],
   examples: [
     ["scsi raw 12 00 00 00 24 00 --in 36 --machine simulated", "INQUIRY, as a dump"],
