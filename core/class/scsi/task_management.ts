@@ -1,5 +1,5 @@
 import type { ClientLane } from "../client_lane.ts";
-import { ScsiControlWord } from "../scsi.ts";
+import { ScsiControl, ScsiControlWord } from "../scsi.ts";
 import { SlotQueue } from "./slot_queue.ts";
 
 /** What came of a request of the control queue. */
@@ -37,13 +37,14 @@ export class TaskManagement {
     lane.setWord(slot, ScsiControlWord.task, about);
     lane.setWord(slot, ScsiControlWord.notifications, about);
     return await new Promise((resolve) => {
-      // What it was about is gone if the device was started anew.
+      // A command that it was about is not what it was, if the device was started anew meanwhile.
+      const once = control === ScsiControl.abortTask || control === ScsiControl.queryTask;
       lane.submit(slot, (_, ended) => {
         const response = lane.word(slot, ScsiControlWord.response);
         const notifications = lane.word(slot, ScsiControlWord.notifications);
         this.#slots.release(slot);
         resolve({ ended, response, notifications });
-      }, true);
+      }, once);
       lane.publish();
     });
   }
