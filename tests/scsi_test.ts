@@ -438,6 +438,18 @@ Deno.test("scsi: more commands than there is room for wait their turn #scsi:FULL
   assertEquals(differsAt(await disk.read(0, MIB), bytes), -1);
 });
 
+Deno.test("scsi: a flush after a restart says that writes may be lost, once #scsi:REPLAY", async () => {
+  await using use = await open({}, { isolation: "process" });
+  const { client, device } = use;
+  const disk = await client.disk(UNIT);
+  await disk.write(0, pattern(512, 1));
+  Deno.kill(device.pid!, "SIGKILL");
+  assertEquals(await disk.read(0, 512), pattern(512, 1));
+  assertEquals((await device.describe()).restarts, 1);
+  await assertRejects(() => disk.flush(), RequestError, "may have lost what was written before");
+  await disk.flush();
+});
+
 Deno.test("scsi: notifications are asked for again after a restart #scsi:REPLAY", async () => {
   const cdrom: UnitOptions = { type: "cdrom", capacity: MIB };
   await using use = await open({ units: [cdrom] }, { isolation: "process" });

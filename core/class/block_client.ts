@@ -12,7 +12,7 @@ import { BlockZones } from "./block_zones.ts";
 import type { ClientLane } from "./client_lane.ts";
 import { Status } from "./lane.ts";
 import { RequestError } from "./request_error.ts";
-import { Unflushed } from "./unflushed.ts";
+import { MAY_BE_LOST, Unflushed } from "./unflushed.ts";
 
 /** How a disk is best used; lengths are bytes, and 0 where the device says nothing. */
 export interface Topology {
@@ -253,11 +253,7 @@ export class BlockClient implements BlockDevice {
       throw error;
     }
     if (this.#unflushed.flushed(since, this.#lane.restarts)) return;
-    throw new RequestError(
-      action,
-      Status.failed,
-      "the device was started anew since the last flush, and may have lost what was written before; write it again",
-    );
+    throw new RequestError(action, Status.failed, MAY_BE_LOST);
   }
 
   /**

@@ -1,3 +1,7 @@
+/** Why a flush cannot keep its promise. */
+export const MAY_BE_LOST =
+  "the device was started anew since the last flush, and may have lost what was written before; write it again";
+
 /** Nothing waits to be made durable. */
 const NONE = -1;
 

@@ -91,6 +91,11 @@ export class ScsiCommands {
     this.dataBytes = lane.slotBytes - ScsiTail.bytes;
   }
 
+  /** How often device and driver were started anew. */
+  get restarts(): number {
+    return this.#lane.restarts;
+  }
+
   /** Takes new properties over: device and driver were started anew, and all commands get their time again. */
   update(properties: ScsiProperties): void {
     this.#properties = properties;

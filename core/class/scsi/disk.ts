@@ -1,7 +1,10 @@
 import type { BlockDevice } from "../block.ts";
 import { SECTOR } from "../block.ts";
 import { Status } from "../lane.ts";
-import type { ScsiAddress } from "./address.ts";
+import { RequestError } from "../request_error.ts";
+import { MAY_BE_LOST, Unflushed } from "../unflushed.ts";
+import { formatScsiAddress, type ScsiAddress } from "./address.ts";
+import type { ScsiAnswer } from "./answer.ts";
 import { asciiText } from "./big_endian.ts";
 import {
   CAPACITY_10_BYTES,
@@ -21,7 +24,7 @@ import {
   unmapRanges,
   writeSame16,
 } from "./cdb.ts";
-import type { ScsiCommands } from "./commands.ts";
+import type { CommandOptions, ScsiCommands } from "./commands.ts";
 import { ScsiError } from "./error.ts";
 import type { ScsiInquiry } from "./inquiry.ts";
 import { CACHING_PAGE, MODE_BYTES, parseModes, type ScsiModes } from "./mode.ts";
@@ -80,6 +83,7 @@ export class ScsiDisk implements BlockDevice {
   #limits: BlockLimits = NO_LIMITS;
   #provisioning: Provisioning = NOT_THIN;
   #sameRefused = false;
+  readonly #unflushed = new Unflushed();
   #stale = false;
   #refreshing: Promise<void> | undefined;
 
@@ -201,12 +205,29 @@ export class ScsiDisk implements BlockDevice {
     await this.#move(true, offset, bytes);
   }
 
-  /** Makes all writes that have finished durable. */
+  /**
+   * Makes all writes that have finished durable.
+   *
+   * If the device was reset since one of them, by a failure of device or driver, it may have lost its cache: then this
+   * fails, once, and what is needed must be written again.
+   */
   async flush(): Promise<void> {
     if (!this.writeCache) return;
-    await this.#port.commands.perform("Cannot flush", this.address, synchronizeCache(), {
-      repeatable: true,
-    });
+    const { commands } = this.#port;
+    const action = "Cannot flush";
+    const since = this.#unflushed.flush();
+    try {
+      await commands.perform(action, this.address, synchronizeCache(), { repeatable: true });
+    } catch (error) {
+      this.#unflushed.failed(since);
+      throw error;
+    }
+    if (this.#unflushed.flushed(since, commands.restarts)) return;
+    throw new RequestError(
+      `${action} unit ${formatScsiAddress(this.address)}`,
+      Status.failed,
+      MAY_BE_LOST,
+    );
   }
 
   /** Says that nobody needs what stands there any more. What is read there afterwards, nobody knows. */
@@ -219,7 +240,7 @@ export class ScsiDisk implements BlockDevice {
     await this.#each(offset, length, most * this.blockSize, async (at, bytes) => {
       const out = unmapRanges([[at / this.blockSize, bytes / this.blockSize]]);
       const options = { out, repeatable: true };
-      await this.#port.commands.perform(action, this.address, unmap(out.length), options);
+      await this.#change(action, unmap(out.length), options);
     });
   }
 
@@ -275,8 +296,7 @@ export class ScsiDisk implements BlockDevice {
     const first = offset / this.blockSize;
     const cdb = readOrWrite(true, first, bytes.length / this.blockSize, 1);
     const outProtection = protect(bytes, this.blockSize, first);
-    const options = { out: bytes, outProtection, repeatable: true };
-    await this.#port.commands.perform(action, this.address, cdb, options);
+    await this.#change(action, cdb, { out: bytes, outProtection, repeatable: true });
   }
 
   /** Puts the medium in, or takes it out. */
@@ -343,9 +363,23 @@ export class ScsiDisk implements BlockDevice {
     const action = `Cannot ${verb} ${bytes.length} bytes at ${offset}`;
     const cdb = readOrWrite(write, offset / blockSize, bytes.length / blockSize);
     const options = { ...(write ? { out: bytes } : { into: bytes }), repeatable: true };
-    const answer = await this.#port.commands.perform(action, this.address, cdb, options);
+    const answer =
+      await (write
+        ? this.#change(action, cdb, options)
+        : this.#port.commands.perform(action, this.address, cdb, options));
     // What moved less than it should is nothing, whatever the unit says.
     if (answer.residual > 0) throw new ScsiError(action, this.address, Status.invalid);
+  }
+
+  /** Has a command carried out that changes what stands there. */
+  async #change(action: string, cdb: Uint8Array, options: CommandOptions): Promise<ScsiAnswer> {
+    const { commands } = this.#port;
+    try {
+      return await commands.perform(action, this.address, cdb, options);
+    } finally {
+      // What failed may have been written in part.
+      if (this.writeCache) this.#unflushed.written(commands.restarts);
+    }
   }
 
   async #writeSame(action: string, offset: number, length: number, unmap: boolean): Promise<void> {
@@ -354,7 +388,7 @@ export class ScsiDisk implements BlockDevice {
     const most = Math.min(this.#limits.mostSame || MOST_SAME, MOST_UNMAP);
     await this.#each(offset, length, most * blockSize, async (at, bytes) => {
       const cdb = writeSame16(at / blockSize, bytes / blockSize, unmap);
-      await this.#port.commands.perform(action, this.address, cdb, { out, repeatable: true });
+      await this.#change(action, cdb, { out, repeatable: true });
     });
   }
 
