@@ -36,6 +36,8 @@ export interface BalloonState {
 const FLOOR = 1 / 4;
 /** A host that changes its mind faster than this, in milliseconds, is followed no faster. */
 const ORDER_MS = 100;
+/** Pages that the balloon grows or shrinks by in one request: 16 MiB take no host longer than its deadline. */
+const STEP_PAGES = 4096;
 /** Statistics are made no more often than this, in milliseconds, however often the host asks. */
 const STATISTICS_MS = 200;
 /** How long the balloon may take to be empty when the device is given back, in milliseconds. */
@@ -58,8 +60,9 @@ export class BalloonClient {
   #floor: number;
   /** Pages that the balloon is smaller by than the host wants, because they were reclaimed. */
   #spared = 0;
-  /** The size that was ordered last. */
+  /** The size that was ordered last, when, and how many orders there were. */
   #ordered = 0;
+  #orders = 0;
   #orderedAt = -Infinity;
   #orderTimer: ReturnType<typeof setTimeout> | undefined;
   #statisticsTimer: ReturnType<typeof setTimeout> | undefined;
@@ -246,21 +249,31 @@ export class BalloonClient {
     this.#order(this.#target(), "Cannot resize the balloon").catch(() => {});
   }
 
-  /** Orders a size. Resolves when it is reached, or another one was ordered. */
+  /** Orders a size, in steps that each have their deadline. Resolves when it is reached, or another one was ordered. */
   async #order(pages: number, action: string): Promise<void> {
-    const { control } = this.#lanes;
-    const slot = control.take();
-    if (slot < 0) {
-      // As many orders are under way as there can be; the next one to end leads back to the target.
-      await this.#changed.promise;
-      if (this.#state === "gone") throw new RequestError(action, Status.gone);
-      return await this.#order(pages, action);
-    }
+    const order = ++this.#orders;
     this.#ordered = pages;
     this.#orderedAt = performance.now();
+    do {
+      const step = Math.max(-STEP_PAGES, Math.min(pages - this.#actual, STEP_PAGES));
+      const status = await this.#resize(this.#actual + step);
+      if (status !== Status.ok) throw new RequestError(action, status);
+    } while (order === this.#orders && this.#actual !== pages);
+    this.#adopt();
+  }
+
+  /** Has the driver make the balloon so large. Returns how that ended. */
+  async #resize(pages: number): Promise<number> {
+    const { control } = this.#lanes;
+    let slot = control.take();
+    while (slot < 0) {
+      // As many orders are under way as there can be: the next one that ends makes room.
+      await this.#changed.promise;
+      slot = control.take();
+    }
     control.setWord(slot, Word.operation, BalloonOperation.resize);
     control.setWord(slot, BalloonWord.pages, pages);
-    const status = await new Promise<number>((resolve) => {
+    return await new Promise((resolve) => {
       control.submit(slot, (_, status) => {
         const actual = control.word(slot, BalloonWord.actual);
         control.release(slot);
@@ -269,8 +282,6 @@ export class BalloonClient {
       });
       control.publish();
     });
-    if (status !== Status.ok) throw new RequestError(action, status);
-    this.#adopt();
   }
 
   /** Lets the driver tell something by a slot. */

@@ -66,6 +66,8 @@ export class BalloonModel implements DeviceModel {
   readonly #roles: readonly number[];
   #device: DeviceHandle | undefined;
   #figures: Request | undefined;
+  /** Queues that were reset: the driver cannot know what became of its latest batch, and may send it again. */
+  readonly #again = new Set<number>();
   readonly #word = new Uint8Array(4);
   readonly #entry = new Uint8Array(wire.STAT_BYTES);
 
@@ -131,18 +133,25 @@ export class BalloonModel implements DeviceModel {
   reset(): void {
     this.inflated.clear();
     this.#figures = undefined;
+    this.#again.clear();
+  }
+
+  /** The driver takes back what is in a queue. */
+  queueReset(queue: number): void {
+    this.#again.add(queue);
+    if (this.#roles[queue] === wire.QUEUE_STATS) this.#figures = undefined;
   }
 
   /** Answers a request. */
   handle(queue: number, request: Request): number | undefined {
     switch (this.#roles[queue]) {
       case wire.QUEUE_INFLATE:
-        return this.#move(request, "inflates", (frame) => {
+        return this.#move(queue, request, "inflates", (frame) => {
           const before = this.inflated.size;
           return this.inflated.add(frame).size > before;
         });
       case wire.QUEUE_DEFLATE:
-        return this.#move(request, "deflates", (frame) => this.inflated.delete(frame));
+        return this.#move(queue, request, "deflates", (frame) => this.inflated.delete(frame));
       case wire.QUEUE_STATS:
         return this.#take(request);
       case wire.QUEUE_FREE_PAGE:
@@ -152,13 +161,19 @@ export class BalloonModel implements DeviceModel {
     }
   }
 
-  #move(request: Request, verb: string, legal: (frame: number) => boolean): number {
+  #move(
+    queue: number,
+    request: Request,
+    verb: string,
+    isNew: (frame: number) => boolean,
+  ): number {
+    const again = this.#again.delete(queue);
     if (request.readable % 4 !== 0 || request.readable === 0 || request.writable > 0) {
       throw new DriverFault(`It ${verb} by a request that is no list of page frames`);
     }
     this.batches.push(request.readable / 4);
     for (let frame = this.#next(request); frame !== undefined; frame = this.#next(request)) {
-      if (!legal(frame)) throw new DriverFault(`It ${verb} page frame ${frame} twice`);
+      if (!isNew(frame) && !again) throw new DriverFault(`It ${verb} page frame ${frame} twice`);
     }
     return 0;
   }

@@ -117,6 +117,7 @@ class OpenSimulated implements OpenFunction {
   readonly #again = eventfd();
   readonly #descriptors: number[];
   #vectors: readonly InterruptLine[] = [];
+  #msix = false;
   #pin: InterruptLine | undefined;
   #pinMasked = false;
   #memories = 0;
@@ -189,15 +190,22 @@ class OpenSimulated implements OpenFunction {
     const count = Math.min(wanted, msix?.vectors ?? 0);
     const line = this.#device.storms ? stormLine : eventLine;
     this.#vectors = Array.from({ length: count }, line);
-    if (count > 0) this.#device.enableMsix(true);
+    if (count > 0) this.#setMsix(true);
     return this.#vectors.map(({ fd }) => fd);
   }
 
   intx(): number | undefined {
     if (this.config.read8(INTERRUPT_PIN) === 0) return undefined;
+    // With MSI-X turned on, it never asserts its pin (PCI 3.0, 6.8.3.3).
+    if (this.#msix) this.#setMsix(false);
     this.#pin ??= eventLine();
     if (this.#device.asserted) this.pin(true);
     return this.#pin.fd;
+  }
+
+  #setMsix(on: boolean): void {
+    this.#msix = on;
+    this.#device.enableMsix(on);
   }
 
   unmaskIntx(): void {
@@ -218,7 +226,7 @@ class OpenSimulated implements OpenFunction {
 
   restore(): void {
     this.#setCommand();
-    if (this.#vectors.length > 0) this.#device.enableMsix(true);
+    if (this.#msix) this.#setMsix(true);
   }
 
   [Symbol.dispose](): void {
