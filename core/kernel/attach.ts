@@ -77,8 +77,8 @@ export interface AttachOptions {
   readonly log: (line: string) => void;
 }
 
-/** A driver's first start may have to compile it. */
-const HELLO_MS = 15_000;
+/** A driver's first start may have to compile it, and in a guest on a busy machine any start takes long. */
+const HELLO_MS = 45_000;
 const ANSWER_MS = 5_000;
 const STOP_MS = 1_000;
 const PROGRESS_MS = 250;

@@ -1,6 +1,6 @@
 /**
- * No wake-up is lost in 100 000 requests by each kind of interrupt: each request ends once, and no sleep of the driver
- * goes by at whose end there was something that no interrupt had told of.
+ * No wake-up is lost in 100 000 requests by each kind of interrupt: nobody looks without being told, so that a request
+ * whose wake-up is lost would not end.
  *
  * @module
  */
@@ -12,8 +12,12 @@ import { check } from "./support/job.ts";
 
 const REQUESTS = 100_000;
 /** Requests in flight, in turn: the fewer there are, the more often everybody sleeps. */
-const DEPTHS = [64, 8, 1];
+const DEPTHS = [128, 16, 1];
 const BYTES = 512;
+/** Milliseconds: longer than any test, as long as a timer can be. */
+const NEVER = 2 ** 31 - 1;
+/** Milliseconds that one request may take. */
+const LONG = 30_000;
 
 const KINDS: readonly (readonly [disk: string, interrupts: InterruptKind])[] = [
   ["blk", "msix"],
@@ -23,14 +27,18 @@ const KINDS: readonly (readonly [disk: string, interrupts: InterruptKind])[] = [
 
 for (const [name, interrupts] of KINDS) {
   await check(`${name}, ${interrupts}: no wake-up is lost in ${REQUESTS} requests`, async () => {
-    await using kernel = await openKernel({ machine: "host", interrupts });
+    await using kernel = await openKernel({
+      machine: "host",
+      interrupts,
+      watch: NEVER,
+      restarts: 0,
+    });
     await using device = await attachDisk(kernel, name);
     const begin = performance.now();
     const ends = read(device.client);
     const seconds = (performance.now() - begin) / 1000;
     assertEquals(ends, { ok: REQUESTS, others: 0 });
-    const { interrupts: found, statistics, restarts } = await device.describe();
-    assertEquals([found, statistics.missedInterrupts ?? 0, restarts], [interrupts, 0, 0]);
+    assertEquals((await device.describe()).interrupts, interrupts);
     return `${(REQUESTS / seconds).toFixed(0)} requests a second`;
   });
 }
@@ -53,7 +61,7 @@ function read({ slots, capacity }: BlockClient): { readonly ok: number; readonly
     }
     slots.publish();
     while (slots.inFlight > 0) {
-      if (slots.wait(10_000) === 0) throw new Error(`a request did not end: ${submitted}`);
+      if (slots.wait(LONG) === 0) throw new Error(`a wake-up was lost before ${submitted}`);
     }
   }
   return ends;
