@@ -1,5 +1,6 @@
-import type { Card } from "./card.ts";
+import { abortable } from "@std/async";
 import { FRAME_HEADER } from "../../core/class/net.ts";
+import type { Card } from "./card.ts";
 
 /** One side of a bridge: frames without an end, one at a time. */
 export interface FramePort {
@@ -79,11 +80,19 @@ export async function bridge(
         }
         const frame = buffer.subarray(0, length);
         // Where there is no room the port's own queue is what fills up, and drops.
-        if (!card.trySend(frame)) await card.send(frame);
+        if (!card.trySend(frame)) {
+          await abortable(card.send(frame), ended).catch(unlessEnded);
+          if (ended.aborted) return;
+        }
         count(sent!, length);
       }
       await port.readable();
     }
+  }
+
+  /** A card that sends nothing must not keep a bridge from its end. */
+  function unlessEnded(error: unknown): void {
+    if (!ended.aborted) throw error;
   }
 
   async function toPort(): Promise<void> {

@@ -107,6 +107,24 @@ Deno.test("bridge() waits for room on the card", async () => {
   assertEquals(card.sent.map(([first]) => first), [0, 1, 2]);
 });
 
+Deno.test("bridge() ends also while it waits for a card that sends nothing", async () => {
+  class Stuck extends FakeCard {
+    override trySend(): boolean {
+      return false;
+    }
+    override send(): Promise<void> {
+      return new Promise(() => {});
+    }
+  }
+  const port = new FakePort();
+  const controller = new AbortController();
+  const running = bridge(new Stuck(), port, controller.signal);
+  port.put(frame(1));
+  await settled();
+  controller.abort();
+  assertEquals((await running).gone, false);
+});
+
 Deno.test("bridge() ends as a whole when one side fails", async () => {
   const gone = new FakeCard();
   const ending = bridge(gone, new FakePort(), new AbortController().signal);

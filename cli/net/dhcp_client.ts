@@ -1,6 +1,7 @@
 import { read32 } from "./bytes.ts";
 import { BROADCAST, type Ethernet, EtherType } from "./ethernet.ts";
 import {
+  type Dhcp,
   DHCP_CLIENT,
   DHCP_SERVER,
   DhcpOption,
@@ -8,7 +9,6 @@ import {
   DhcpType,
   readDhcpReply,
 } from "./dhcp.ts";
-import type { Dhcp } from "./dhcp.ts";
 import { ALL, ANY, ipv4Packet, Protocol, readIpv4 } from "./ipv4.ts";
 import type { Ipv4Setup } from "./ipv4_setup.ts";
 import type { Link } from "./link.ts";

@@ -1,4 +1,4 @@
-import { concat, equal } from "./bytes.ts";
+import { concat, equal, read16 } from "./bytes.ts";
 import { EtherType } from "./ethernet.ts";
 import { icmp6Packet, Icmp6Type, NEIGHBOR_HOPS, readIcmp6 } from "./icmp6.ts";
 import { parseIpv6 } from "./ipv6.ts";
@@ -73,7 +73,9 @@ export async function solicitRouter(link: Link): Promise<Ipv6Setup> {
           address: autonomousAddress(option.subarray(16), link.mac),
           prefix: 64,
         }));
-      return { networks: [local, ...networks], router: found.source.slice() };
+      // A router without a lifetime passes nothing on.
+      const router = read16(found.payload, 6) > 0 ? { router: found.source.slice() } : {};
+      return { networks: [local, ...networks], ...router };
     },
     WAITS,
   );

@@ -48,9 +48,15 @@ export class Link implements AsyncDisposable {
     for await (const { bytes } of this.#frames) {
       const frame = readEthernet(bytes);
       // What is tagged is for another network.
-      if (frame && !frame.vlan) { for (const listener of this.#listeners) listener(frame); }
+      if (!frame || frame.vlan) continue;
+      for (const listener of this.#listeners) listener(frame);
     }
     this.#lost.abort(new Error("The network card is gone"));
+  }
+
+  /** Whether the card is gone. */
+  get lost(): boolean {
+    return this.#lost.signal.aborted;
   }
 
   /** Sends a packet to a neighbour. Whether it gets there is not known before he answers, as always on a network. */

@@ -1,15 +1,17 @@
+import { formatMac } from "../../../core/class/net.ts";
+import type { Device } from "../../../core/kernel/device.ts";
 import type { Command, Context } from "../../command.ts";
 import { CliError, endedByPerson, EXIT, usageError } from "../../exit.ts";
 import { machineJson, printJson } from "../../json.ts";
 import { DEVICE_OPTION, goneError, useDevice } from "../../kernel.ts";
 import type { Card } from "../../net/card.ts";
 import type { EchoPath } from "../../net/echo_path.ts";
-import { formatMac } from "../../../core/class/net.ts";
 import { maskOf, parseIpv4 } from "../../net/ipv4.ts";
 import type { Ipv4Setup } from "../../net/ipv4_setup.ts";
 import { parseIpv6 } from "../../net/ipv6.ts";
 import type { Ipv6Setup } from "../../net/ipv6_setup.ts";
 import { Link } from "../../net/link.ts";
+import { joinIpv4, joinIpv6, type Network } from "../../net/network.ts";
 import {
   MOST_REQUESTS,
   ping as send,
@@ -17,7 +19,6 @@ import {
   type PingOptions,
   type PingResult,
 } from "../../net/ping.ts";
-import { joinIpv4, joinIpv6, type Network } from "../../net/network.ts";
 import { roundTrip } from "../../net/round_trip.ts";
 import { numberOption } from "../../number_option.ts";
 import type { Given } from "../../options.ts";
@@ -52,6 +53,7 @@ export const ping: Command = {
     { name: "size", value: "<bytes>", summary: "of data in each request (56)" },
   ],
   examples: [
+    ["net ping 10.0.2.2 --machine simulated", "a station on a simulated wire; needs nothing"],
     ["net ping 10.0.2.2 --machine qemu", "QEMU's own network has its gateway there"],
     ["net ping 10.0.2.2 --machine qemu --json", "the same for programs"],
     ["net ping fec0::2 --machine qemu", "by IPv6"],
@@ -61,7 +63,7 @@ export const ping: Command = {
   notes: [
     "The card gets its address by DHCP, for IPv6 from a router, or from --address. What it was lent it gives",
     "back at the end. Nothing of this machine's own network is touched.",
-
+    "",
     "4 requests are sent unless --count says another number. The exit status is 1 if none is answered.",
   ],
   async run(context) {
@@ -80,7 +82,7 @@ export const ping: Command = {
       );
     }
     await using link = new Link(card, context.signal);
-    await using network = await wanted.join(link);
+    await using network = await orGone(context, device, link, wanted.join(link));
     const { path, gateway, lease } = network;
     if (lease) {
       const { server, seconds } = lease;
@@ -113,10 +115,24 @@ export const ping: Command = {
       });
     } else for (const line of summaryLines(path, result)) io.out(line);
     if (context.signal.aborted && !endedByPerson(context.signal)) throw context.signal.reason;
-    if (link.signal.aborted && !context.signal.aborted) throw await goneError(context, device);
+    if (link.lost) throw await goneError(context, device);
     return goodAnswers(result).length > 0 ? EXIT.done : EXIT.failed;
   },
 };
+
+/** Waits; if the card goes away meanwhile, says why. */
+async function orGone<T>(
+  context: Context,
+  device: Device<"network">,
+  link: Link,
+  promise: Promise<T>,
+): Promise<T> {
+  try {
+    return await promise;
+  } catch (error) {
+    throw link.lost ? await goneError(context, device) : error;
+  }
+}
 
 interface Wanted {
   /** Finds the way to the host. */

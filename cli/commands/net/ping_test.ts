@@ -101,6 +101,14 @@ for (const [line, message] of WRONG) {
   });
 }
 
+Deno.test("net ping says why the card is gone, also before the first request", async () => {
+  const card = new FakeCard(() => []);
+  setTimeout(() => card.end(), 10);
+  const { exit, out, err } = await run("10.0.2.2", gateway, { card, gone: "it fell" });
+  assertEquals([exit, out], [7, ""]);
+  assertStringIncludes(err, "error: Cannot go on with 0000:00:03.0: it fell");
+});
+
 Deno.test("net ping refuses what cannot be sent", async () => {
   const long = await run("10.0.2.2 --size 1453");
   assertEquals(long.exit, 2);
