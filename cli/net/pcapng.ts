@@ -15,6 +15,9 @@ const LINK_ETHERNET = 1;
 /** Times are in nanoseconds: ten to the power of minus this. */
 const RESOLUTION = 9;
 const INBOUND = 1;
+/** Where a packet's data begin in its block, and what follows them: an option, the end of the options, the length. */
+const PACKET_DATA = 28;
+const PACKET_END = 16;
 
 /** The interface that frames come from. */
 export interface CapturedInterface {
@@ -75,12 +78,23 @@ export function enhancedPacket(
   snapLength: number,
 ): Uint8Array<ArrayBuffer> {
   const kept = frame.length > snapLength ? frame.subarray(0, snapLength) : frame;
-  return block(
-    ENHANCED_PACKET,
-    [...le32(0), ...timestamp(time), ...le32(kept.length), ...le32(frame.length)],
-    padded(kept),
-    options([2, le32(INBOUND)]),
-  );
+  const end = PACKET_DATA + wholeWords(kept.length);
+  // In one piece: there may be many of these.
+  const bytes = new Uint8Array(end + PACKET_END);
+  const view = new DataView(bytes.buffer);
+  const word = (at: number, value: number) => view.setUint32(at, value, true);
+  const nanoseconds = time * 1e6;
+  word(0, ENHANCED_PACKET);
+  word(4, bytes.length);
+  word(12, Math.floor(nanoseconds / 2 ** 32));
+  word(16, nanoseconds % 2 ** 32);
+  word(20, kept.length);
+  word(24, frame.length);
+  bytes.set(kept, PACKET_DATA);
+  word(end, 2 | 4 << 16); // an option of four bytes: flags
+  word(end + 4, INBOUND);
+  word(end + 12, bytes.length);
+  return bytes;
 }
 
 /** Ends a capture: how many frames it has, and how many it should have. */
@@ -116,7 +130,11 @@ function options(...list: readonly (readonly [code: number, value: Bytes])[]): B
 
 /** Bytes and as many zeros as make them whole words. */
 function padded(bytes: Bytes): Bytes {
-  return bytes.length % 4 === 0 ? bytes : concat(bytes, new Uint8Array(4 - bytes.length % 4));
+  return concat(bytes, new Uint8Array(wholeWords(bytes.length) - bytes.length));
+}
+
+function wholeWords(bytes: number): number {
+  return bytes + 3 & ~3;
 }
 
 function text(value: string): Bytes {
