@@ -5,6 +5,7 @@ import { BUILT_IN_NAMES } from "../core/pci/names_built_in.ts";
 import type { Registers } from "../core/pci/registers.ts";
 import { virtioIdentity } from "../core/pci/virtio_identity.ts";
 import { choose } from "../core/plugin/choose.ts";
+import type { BlockDevice } from "../core/class/block.ts";
 import type { BlockClient } from "../core/class/block_client.ts";
 import type { EntropyClient } from "../core/class/entropy_client.ts";
 import type { NetClient } from "../core/class/net_client.ts";
@@ -252,7 +253,7 @@ export const goodEntropy: Entropy = {
 export function memoryDisk(
   capacity = 8 << 20,
   blockSize = 512,
-): Disk & { readonly bytes: Uint8Array<ArrayBuffer>; writes: number; flushes: number } {
+): BlockDevice & { readonly bytes: Uint8Array<ArrayBuffer>; writes: number; flushes: number } {
   const bytes = new Uint8Array(capacity);
   const check = (offset: number, length: number) => {
     if (
@@ -269,11 +270,29 @@ export function memoryDisk(
     capacity,
     blockSize,
     readOnly: false,
+    writeCache: true,
+    canDiscard: true,
+    canWriteZeroes: true,
     id: () => Promise.resolve("disk-1"),
     // deno-lint-ignore require-await -- so that errors are rejections
     async read(offset, length) {
       check(offset, length);
       return bytes.slice(offset, offset + length);
+    },
+    // deno-lint-ignore require-await -- so that errors are rejections
+    async readInto(offset, into) {
+      check(offset, into.length);
+      into.set(bytes.subarray(offset, offset + into.length));
+    },
+    // deno-lint-ignore require-await -- so that errors are rejections
+    async discard(offset, length) {
+      check(offset, length);
+      bytes.fill(0xdd, offset, offset + length);
+    },
+    // deno-lint-ignore require-await -- so that errors are rejections
+    async writeZeroes(offset, length) {
+      check(offset, length);
+      bytes.fill(0, offset, offset + length);
     },
     // deno-lint-ignore require-await -- so that errors are rejections
     async write(offset, data) {

@@ -38,7 +38,7 @@ export class DiskEnd implements Source, Target {
     const bytes = into.subarray(0, Math.max(0, Math.min(into.length, this.length - at)));
     // The part may end within a sector.
     const whole = bytes.length - bytes.length % SECTOR;
-    await this.#disk.readInto(this.#offset + at, bytes.subarray(0, whole));
+    if (whole > 0) await this.#disk.readInto(this.#offset + at, bytes.subarray(0, whole));
     if (whole < bytes.length) {
       const last = await this.#disk.read(this.#offset + at + whole, SECTOR);
       bytes.set(last.subarray(0, bytes.length - whole), whole);
@@ -48,7 +48,7 @@ export class DiskEnd implements Source, Target {
 
   async write(at: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
     const whole = bytes.length - bytes.length % SECTOR;
-    await this.#disk.write(this.#offset + at, bytes.subarray(0, whole));
+    if (whole > 0) await this.#disk.write(this.#offset + at, bytes.subarray(0, whole));
     if (whole === bytes.length) return;
     // The rest of the last sector stays what it is.
     const last = await this.#disk.read(this.#offset + at + whole, SECTOR);

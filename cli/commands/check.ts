@@ -4,6 +4,7 @@ import type { Node } from "../../core/kernel/kernel.ts";
 import { checkDevice } from "../check/check.ts";
 import type { Finding, Result } from "../check/result.ts";
 import type { Command, Context } from "../command.ts";
+import { WRITE_OPTION } from "../disk.ts";
 import { CliError, EXIT, type ExitCode, exitCode, messageOf } from "../exit.ts";
 import { machineJson, nodeJson, printJson } from "../json.ts";
 import { firstLine, printable } from "../printable.ts";
@@ -29,7 +30,7 @@ export const check: Command = {
   summary: "Put devices to work, and check what they do",
   usage: "[address...]",
   words: [0, Infinity],
-  options: [{ name: "write", summary: "may overwrite disks of this machine, too" }],
+  options: [WRITE_OPTION],
   examples: [
     ["check", "all devices of this machine that may be driven"],
     ["check --machine simulated", "those of a machine made of device models; needs nothing"],
