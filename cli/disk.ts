@@ -1,4 +1,5 @@
 import type { BlockDevice } from "../core/class/block.ts";
+import type { BlockClient } from "../core/class/block_client.ts";
 import type { ScsiClient } from "../core/class/scsi_client.ts";
 import { parseSize } from "./block/size.ts";
 import type { CommandOption, Context } from "./command.ts";
@@ -27,15 +28,15 @@ export interface DiskInUse extends DeviceInUse<"block" | "scsi"> {
  * @throws {CliError} With status 3 if there is none, 4 if it must not be taken.
  */
 export async function useDisk(context: Context): Promise<DiskInUse> {
+  const { lun } = context.given;
+  const unit = lunOf(context);
   await using stack = new AsyncDisposableStack();
-  const inUse = stack.use(await useDevice(context, "block", "scsi"));
-  const { device, kernel } = inUse;
-  if (device.class === "block" && context.given.lun !== undefined) {
-    throw usageError(`Cannot use --lun with ${device.address}: it is one disk, not a SCSI host`);
-  }
-  const disk = device.class === "block"
-    ? device.client as BlockDevice
-    : await context.until((device.client as ScsiClient).disk(lunOf(context)));
+  // Who names a unit means a SCSI host.
+  const classes = lun === undefined ? ["block", "scsi"] as const : ["scsi"] as const;
+  const { kernel, device } = stack.use(await useDevice(context, ...classes));
+  const disk: BlockDevice = device.class === "block"
+    ? device.client as BlockClient
+    : await context.until((device.client as ScsiClient).disk(unit));
   const kept = stack.move();
   return { kernel, device, disk, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }

@@ -208,7 +208,9 @@ Deno.test("blk serve needs a socket, and there must be room for it", async () =>
 });
 
 Deno.test("--lun is for SCSI hosts", async () => {
+  const wrong = await runFake(`blk info --lun x ${SIMULATED}`);
+  assertEquals(wrong.exit, 2);
   const { exit, err } = await runFake(`blk info --lun 0:1 ${SIMULATED}`);
-  assertEquals(exit, 2);
-  assertStringIncludes(err, "it is one disk");
+  assertEquals(exit, 3);
+  assertStringIncludes(err, "Cannot find a device of class scsi");
 });
