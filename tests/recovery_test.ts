@@ -531,7 +531,7 @@ class WritesDisk extends DiskModel {
   }
 }
 
-Deno.test("writes that overlap keep their order when they are submitted again", async () => {
+Deno.test("writes that overlap keep their order when they are submitted again #blk:replay", async () => {
   for (const isolation of ["process", "inline"] as const) {
     for (const packed of [false, true]) {
       const model = new WritesDisk([50, 120]);

@@ -17,7 +17,7 @@ export interface Zone {
   readonly state: ZoneState;
 }
 
-/** What a zone may be in. */
+/** What may be done to a zone, and was. */
 export type ZoneState =
   | "not write pointer"
   | "empty"
@@ -28,7 +28,7 @@ export type ZoneState =
   | "full"
   | "offline";
 
-/** The states by their number in the specification, which reserves those between. */
+/** The states, by their number in the specification. */
 const STATES: Readonly<Record<number, ZoneState>> = {
   0: "not write pointer",
   1: "empty",
@@ -100,16 +100,15 @@ export class BlockZones {
   /**
    * All zones, or those of a part of the disk.
    *
-   * @param offset The first byte to tell about.
+   * @param offset The first byte to tell about; that of the disk if left out.
    * @param length Bytes; to the end of the disk if left out.
    * @throws RequestError If the device fails, or if what it tells cannot be.
    */
-  async report(offset?: number, length?: number): Promise<readonly Zone[]> {
+  async report(offset: number = 0, length: number = Infinity): Promise<readonly Zone[]> {
     const { sectors } = this.#disk.properties();
-    const from = offset ?? 0;
-    const end = Math.min(sectors * SECTOR, from + (length ?? Infinity));
+    const end = Math.min(sectors * SECTOR, offset + length);
     const zones: Zone[] = [];
-    for (let at = from - from % this.zoneSize; at < end;) {
+    for (let at = offset - offset % this.zoneSize; at < end;) {
       const more = await this.#reportFrom(at, Math.ceil((end - at) / this.zoneSize));
       zones.push(...more);
       at += more.length * this.zoneSize;

@@ -128,7 +128,7 @@ for (const capacity of [2n ** 44n, 2n ** 53n, 2n ** 63n, 2n ** 64n - 1n]) {
   });
 }
 
-Deno.test("size_max bounds a slot, in whole sectors, if it was offered (D-38)", () => {
+Deno.test("size_max bounds a slot, in whole sectors, if it was offered (D-38) #blk:SIZE_MAX", () => {
   const slotBytes = (sizeMax: number, features = wire.F_SIZE_MAX) =>
     plan({ sizeMax, features }).lanes.requests?.slotBytes;
   for (const [sizeMax, bytes] of [[512, 512], [1023, 512], [65535, 65024], [2 ** 32 - 1, 65536]]) {
@@ -372,7 +372,7 @@ for (
     [0xff, Status.invalid],
   ] as const
 ) {
-  Deno.test(`status ${status} of the device ends a request as ${outcome} (D-85)`, () => {
+  Deno.test(`status ${status} of the device ends a request as ${outcome} (D-85) #blk:D-85 #blk:UNSUPP`, () => {
     for (const operation of [read, write, flush, identify]) {
       const bench = new Bench();
       bench.lie = (_, written) => [status, written];

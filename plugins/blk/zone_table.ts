@@ -82,7 +82,8 @@ export class ZoneTable {
     const zone = this.#at(start);
     const { mostAppend = Infinity } = this.#options;
     const fits = sectors > 0 && sectors * wire.SECTOR_BYTES <= mostAppend;
-    return zone?.sequential && fits ? zone.pointer : undefined;
+    if (!zone?.sequential || !fits) return undefined;
+    return zone.pointer + sectors <= start + this.sectors ? zone.pointer : undefined;
   }
 
   /** Does what a request of this type says to the zone that begins at `start`. Returns a status. */
