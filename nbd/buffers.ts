@@ -1,5 +1,5 @@
-/** The smallest buffer; the others are twice as large, and so on. */
-const LEAST = 4096;
+/** Room for the head of a message before its data, whose length is a power of two most of the time. */
+const HEAD = 4096;
 
 /** Buffers for data, used again and again: new ones cost a page fault for each page. */
 export class Buffers {
@@ -31,8 +31,9 @@ export class Buffers {
   }
 }
 
+/** Sizes are powers of two, and the room for a head. */
 function sizeFor(length: number): number {
-  let size = LEAST;
-  while (size < length) size *= 2;
-  return size;
+  let size = HEAD;
+  while (HEAD + size < length) size *= 2;
+  return HEAD + size;
 }

@@ -1,4 +1,3 @@
-import { Buffers } from "./buffers.ts";
 import type { Export } from "./export.ts";
 import { Input } from "./input.ts";
 import { Negotiation } from "./negotiation.ts";
@@ -39,7 +38,7 @@ export class Connection {
     const port = this.#port;
     const served = this.#export;
     const input = this.#input;
-    const buffers = new Buffers(MOST_BYTES);
+    const { buffers } = served;
     const close = () => this.#close();
     new Negotiation(served, {
       input,
@@ -48,7 +47,6 @@ export class Connection {
       done: (agreement) =>
         void new Transmission(served, agreement, {
           input,
-          buffers,
           close,
           begin: (held) => {
             this.#requests++;

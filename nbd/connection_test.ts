@@ -3,6 +3,7 @@ import fc from "fast-check";
 import type { BlockDevice } from "../core/class/block.ts";
 import { Status } from "../core/class/lane.ts";
 import { RequestError } from "../core/class/request_error.ts";
+import { Buffers } from "./buffers.ts";
 import { Bytes } from "./bytes.ts";
 import { Connection } from "./connection.ts";
 import { MOST_DATA } from "./export.ts";
@@ -70,7 +71,12 @@ class Peer {
 
   constructor({ readOnly = false, holds = false } = {}) {
     if (holds) this.#held = [];
-    this.connection = new Connection({ disk: this.disk, name: "disk", readOnly }, {
+    this.connection = new Connection({
+      disk: this.disk,
+      name: "disk",
+      readOnly,
+      buffers: new Buffers(1 << 20),
+    }, {
       send: (bytes, sent) => {
         // What is held back is too much to be kept.
         if (this.#held && bytes.length > 1024) return void this.#held.push(sent);

@@ -1,4 +1,5 @@
 import type { BlockDevice } from "../core/class/block.ts";
+import type { Buffers } from "./buffers.ts";
 import { Transmission } from "./protocol.ts";
 
 /** Bytes that requests are multiples of: those of a sector. */
@@ -14,6 +15,8 @@ export interface Export {
   readonly name: string;
   /** Whether clients must not write, even if the disk could be written. */
   readonly readOnly: boolean;
+  /** Where the data of all clients is kept meanwhile. */
+  readonly buffers: Buffers;
 }
 
 /** Whether clients must not write. */

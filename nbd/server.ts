@@ -4,11 +4,14 @@ import { unlink } from "../core/host/file.ts";
 import { POLLIN, POLLOUT } from "../core/host/poll.ts";
 import { accept, listenUnix, receive, sendNow } from "../core/host/socket.ts";
 import type { Loop } from "../core/irq/interrupt_loop.ts";
+import { Buffers } from "./buffers.ts";
 import { Connection } from "./connection.ts";
 import type { Export } from "./export.ts";
 
 /** Clients that may be connected at a time; more have to wait. */
 const MOST_CLIENTS = 64;
+/** Buffers that are kept while nobody needs them. */
+const KEPT_BYTES = 64 << 20;
 /** How long to rest when no client can be taken, in milliseconds. */
 const AGAIN_MS = 1000;
 /** Receptions from one client before the others get their turn. */
@@ -46,7 +49,7 @@ export class NbdServer implements Disposable {
    */
   constructor(disk: BlockDevice, options: ServeOptions) {
     const { name = "disk", readOnly = false, socket } = options;
-    this.#export = { disk, name, readOnly };
+    this.#export = { disk, name, readOnly, buffers: new Buffers(KEPT_BYTES) };
     this.#options = options;
     this.#fd = listenUnix(socket);
     this.#listen();

@@ -1,6 +1,5 @@
 import { Status } from "../core/class/lane.ts";
 import { RequestError } from "../core/class/request_error.ts";
-import type { Buffers } from "./buffers.ts";
 import { Bytes } from "./bytes.ts";
 import { type Export, isReadOnly, MOST_DATA, UNIT } from "./export.ts";
 import type { Input } from "./input.ts";
@@ -24,11 +23,9 @@ import {
 export interface TransmissionPort {
   /** What the client sends. */
   readonly input: Input;
-  /** Where data is kept. */
-  readonly buffers: Buffers;
   /** A request begins that holds so many bytes until its answer is sent. */
   readonly begin: (held: number) => void;
-  /** Sends the answer to it, whose bytes are given to `buffers` then. */
+  /** Sends the answer to it, whose bytes are given to the export's buffers then. */
   readonly answer: (bytes: Uint8Array<ArrayBuffer>, held: number) => void;
   /** Ends the connection, when all requests are answered and all is sent. */
   readonly close: () => void;
@@ -103,8 +100,8 @@ export class Transmission {
       this.#port.input.skip(length);
       return void this.#serve(request);
     }
-    const { input, buffers } = this.#port;
-    const data = buffers.take(length);
+    const { input } = this.#port;
+    const data = this.#export.buffers.take(length);
     input.fill(data, () => {
       this.#next();
       this.#serve(request, data);
@@ -112,7 +109,7 @@ export class Transmission {
   }
 
   async #serve(request: Request, data?: Uint8Array<ArrayBuffer>): Promise<void> {
-    const { begin, answer, buffers } = this.#port;
+    const { begin, answer } = this.#port;
     const held = REQUEST_BYTES + (request.type === Cmd.READ || data ? request.length : 0);
     begin(held);
     let bytes: Uint8Array<ArrayBuffer>;
@@ -122,7 +119,7 @@ export class Transmission {
     } catch (error) {
       bytes = this.#error(request, error);
     }
-    if (data) buffers.give(data);
+    if (data) this.#export.buffers.give(data);
     answer(bytes, held);
   }
 
@@ -181,7 +178,7 @@ export class Transmission {
     const { offset, length, cookie } = request;
     const { structured } = this.#agreement;
     const head = structured ? CHUNK_BYTES + 8 : SIMPLE_REPLY_BYTES;
-    const { buffers } = this.#port;
+    const { buffers } = this.#export;
     const reply = buffers.take(head + length);
     try {
       await this.#export.disk.readInto(offset, reply.subarray(head));
