@@ -277,7 +277,10 @@ const ECHO = `
   }
 `;
 
-/** Begins and ends a person's work in a network of its own while a bridge passes frames. */
+/**
+ * Begins and ends a person's work in a network of its own while a bridge passes frames. Pings that are given a time
+ * (-w) wait for as many answers as they were told, also where these are slow.
+ */
 const BEGIN = `
 ip link set lo up
 "$@" & bridge=$!
@@ -292,13 +295,27 @@ echo "bridge $?"
 /** 10.0.2.2 leads to the programs that listen on 127.0.0.1, so that TCP can be tried, too. */
 const AT_QEMUS_NETWORK = `${BEGIN}
 ip address add 10.0.2.15/24 dev card0
-ping -c 3 -i 0.2 10.0.2.2
-ping -c 2 -i 0.2 -s 1472 -M do 10.0.2.2
+ping -c 3 -i 0.2 -w 20 10.0.2.2
+ping -c 2 -i 0.2 -w 20 -s 1472 -M do 10.0.2.2
 "$DENO" run --allow-net "$ECHO" 10.0.2.2 serve & server=$!
 "$DENO" run --allow-net "$ECHO" 10.0.2.2 connect
 wait $server
 ${END}
 ip -oneline link show card0 2>&1
+true
+`;
+
+/** Somebody kills the driver while a person works: the process that the program started and that is not QEMU. */
+const WITHOUT_A_DRIVER = `${BEGIN}
+ip address add 10.0.2.15/24 dev card0
+ping -c 2 -i 0.2 -w 20 10.0.2.2
+for child in $(cat /proc/$bridge/task/*/children); do
+  grep -q qemu /proc/$child/cmdline && continue
+  kill -KILL $child && echo "killed $child"
+done
+for i in $(seq 20); do ping -c 1 -W 1 10.0.2.2 > /dev/null && break; done
+ping -c 3 -i 0.2 -w 20 10.0.2.2
+${END}
 true
 `;
 
@@ -313,7 +330,7 @@ ip link set card0 netns $person
 in_network="nsenter --net --target $person"
 $in_network ip address add 10.7.0.2/24 dev card0
 $in_network ip link set card0 up
-$in_network ping -c 3 -i 0.2 10.7.0.1
+$in_network ping -c 3 -i 0.2 -w 20 10.7.0.1
 "$DENO" run --allow-net "$ECHO" 10.7.0.1 serve & server=$!
 $in_network "$DENO" run --allow-net "$ECHO" 10.7.0.1 connect
 wait $server
@@ -353,8 +370,8 @@ for (const isolation of ["process", "inline"] as const) {
         AT_QEMUS_NETWORK,
         ...["--isolation", isolation, "--machine", "qemu", "--", ...USER, ...MODERN],
       );
-      assertStringIncludes(text, "3 packets transmitted, 3 received, 0% packet loss", err);
-      assertStringIncludes(text, "2 packets transmitted, 2 received, 0% packet loss", err);
+      assertMatch(text, /, 3 received,/, err);
+      assertMatch(text, /, 2 received,/, err);
       assertStringIncludes(text, `TCP ${1 << 20} true`, err);
       assertStringIncludes(text, "\nbridge 0\n", err);
       assertStringIncludes(text, 'Device "card0" does not exist');
@@ -367,6 +384,17 @@ for (const isolation of ["process", "inline"] as const) {
   );
 }
 
+testWith("net bridge goes on when its driver is killed", tapObstacle, async () => {
+  const { text, err } = await inNetwork(
+    WITHOUT_A_DRIVER,
+    ...["--machine", "qemu", "--", ...USER, ...MODERN],
+  );
+  assertMatch(text, /^killed \d+$/m);
+  assertMatch(text, /, 2 received,/, err);
+  assertMatch(text, /, 3 received,/, err);
+  assertStringIncludes(text, "\nbridge 0\n", err);
+});
+
 testWith("net bridge leaves no checksum out, and puts nothing together", tapObstacle, async () => {
   const tap = ["-netdev", "tap,id=net,ifname=cable0,script=no,downscript=no"];
   // Agreed on, so that the bridge has to switch it off.
@@ -375,11 +403,12 @@ testWith("net bridge leaves no checksum out, and puts nothing together", tapObst
     AT_A_TAP,
     ...[...together, "--machine", "qemu", "--", ...tap, ...MODERN],
   );
-  assertStringIncludes(text, "3 packets transmitted, 3 received, 0% packet loss", err);
+  assertMatch(text, /, 3 received,/, err);
   assertEquals(text.match(new RegExp(`^TCP ${1 << 20} true$`, "gm"))?.length, 2, text + err);
   assertStringIncludes(text, "\nbridge 0\n", err);
   const { received } = counted(text);
-  assertEquals(received.dropped, 0);
+  // While card0 was on its way into the person's network it took none.
+  assert(received.dropped! < 20, JSON.stringify(received));
   // What was put together would have been dropped, or would be far fewer frames.
   assert(received.frames! > 1400, JSON.stringify(received));
 });

@@ -44,6 +44,8 @@ export interface CaptureOrigin {
   readonly name: string;
   readonly description: string;
   readonly mac: Uint8Array;
+  /** Bits a second, if known. */
+  readonly speed?: number;
   /** Most bytes to keep of a frame. */
   readonly snapLength: number;
 }

@@ -5,6 +5,7 @@ export type Card = Pick<
   NetClient,
   | "mac"
   | "mtu"
+  | "speed"
   | "linkUp"
   | "offloads"
   | "frames"

@@ -19,6 +19,7 @@ export type Peer = (frame: Ethernet) => readonly Uint8Array[];
 export class FakeCard implements Card {
   readonly mac: Uint8Array<ArrayBuffer> = parseMac("52:54:00:12:34:56")!;
   readonly mtu = 1500;
+  readonly speed = 10_000;
   linkUp = true;
   readonly offloads: Card["offloads"] = {
     transmit: {

@@ -70,6 +70,7 @@ export const dump: Command = {
       name: address,
       description: `VirtIO network card at ${address}`,
       mac: card.mac,
+      ...(card.speed === undefined ? {} : { speed: card.speed * 1e6 }),
       snapLength: limits.snapLength,
     }, write);
     if (given["no-promiscuous"] !== true) await hearEverything(context, card);
