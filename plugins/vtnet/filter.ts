@@ -5,11 +5,11 @@ const VLAN_TYPE = 0x8100;
 /** Which frames a device lets in (virtio 1.4, 5.1.9.5.1 to 5.1.9.5.3). */
 export class Filter {
   /** The modes that are on, by their commands. */
-  readonly modes = new Set<number>();
+  readonly modes: Set<number> = new Set<number>();
   /** Addresses that are let in besides the device's own, as text. */
-  readonly table = new Set<string>();
+  readonly table: Set<string> = new Set<string>();
   /** VLANs that are let in. */
-  readonly vlans = new Set<number>();
+  readonly vlans: Set<number> = new Set<number>();
 
   /** As after a reset: only what is the device's own. */
   reset(): void {

@@ -89,11 +89,11 @@ export class NetModel implements DeviceModel {
   readonly classCode = 0x020000;
   readonly queues: readonly number[];
   readonly features: bigint;
-  readonly config = new Uint8Array(wire.CONFIG_BYTES);
+  readonly config: Uint8Array<ArrayBuffer> = new Uint8Array(wire.CONFIG_BYTES);
   /** What it counts. */
   readonly statistics: Statistics;
   /** Which frames it lets in. */
-  readonly filter = new Filter();
+  readonly filter: Filter = new Filter();
   /** Where the frames go that it sends: the other end of the wire. */
   peer: ((frame: Uint8Array<ArrayBuffer>) => void) | undefined;
   /** Commands that it was given, in their order. */
@@ -101,7 +101,7 @@ export class NetModel implements DeviceModel {
   /** Receive offloads that are on: all that were agreed, until the driver says otherwise. */
   offloads: bigint | undefined;
   /** When each queue interrupts: frames and microseconds. */
-  readonly coalescing = new Map<number, readonly [frames: number, microseconds: number]>();
+  readonly coalescing: Map<number, readonly [frames: number, microseconds: number]> = new Map();
   /** Pairs in use. */
   pairs = 1;
   /** Tunnels that hashes look into. */
