@@ -115,13 +115,122 @@ function laneScript(requests: number) {
   `;
 }
 
+/** The network driver between its lanes and two queues, and the client as slots: frames come and go. */
+function netScript(frames: number) {
+  const vtnet = (path: string) => JSON.stringify(import.meta.resolve(`../plugins/vtnet/${path}`));
+  return `${MARKS}
+    import { addressTable } from ${core("dma/address_table.ts")};
+    import { layoutSplit } from ${core("virtqueue/layout.ts")};
+    import { SplitDriver } from ${core("virtqueue/split_driver.ts")};
+    import { ClientLane } from ${core("class/client_lane.ts")};
+    import { DriverLane } from ${core("class/driver_lane.ts")};
+    import { lanePlaces } from ${core("class/lane.ts")};
+    import { NetReceiver } from ${core("class/net_receiver.ts")};
+    import { NetSlots } from ${core("class/net_slots.ts")};
+    import { receiveQueue } from ${vtnet("receive.ts")};
+    import { transmitQueues } from ${vtnet("transmit.ts")};
+    const SLOTS = 64, BYTES = 2048, MRG = 1n << 15n;
+    const arena = new SharedArrayBuffer(1 << 20);
+    const halves = new Uint16Array(arena), words = new Uint32Array(arena);
+    const control = new SharedArrayBuffer(1 << 16);
+    let end = 0;
+    const place = (bytes) => (end += Math.ceil(bytes / 4096) * 4096) - Math.ceil(bytes / 4096) * 4096;
+    const attention = { [Symbol.dispose]() {} };
+    function pair(name, at) {
+      const layout = { name, slots: SLOTS, slotBytes: BYTES, control: at, data: place(SLOTS * BYTES) };
+      const port = {
+        control, arena, spins: 10, ring() {}, pump() {}, turn() {}, attend: () => attention,
+      };
+      return [new DriverLane(control, layout), new ClientLane(layout, port)];
+    }
+    function queue(segments) {
+      const layout = layoutSplit(0, 256, segments);
+      const shifted = layoutSplit(place(layout.end), 256, segments);
+      const addresses = addressTable([{ address: 0, length: arena.byteLength }]);
+      const driver = new SplitDriver({
+        memory: arena, layout: shifted, addresses, eventIndex: false, notify() {},
+      });
+      let seen = 0;
+      const ring = shifted.driver / 2, used = shifted.device / 2, elements = shifted.device / 4 + 1;
+      return [driver, (written) => {
+        const last = Atomics.load(halves, ring + 1);
+        for (; seen !== last; seen = seen + 1 & 0xffff) {
+          const at = elements + (seen & 255) * 2;
+          words[at] = halves[ring + 2 + (seen & 255)];
+          words[at + 1] = written;
+        }
+        Atomics.store(halves, used + 1, seen);
+      }];
+    }
+    const [receiveLane, receiveClient] = pair("receive", 0);
+    const [transmitLane, transmitClient] = pair("transmit", lanePlaces(0, SLOTS).end * 4 + 64 & ~63);
+    const [receiveRing, fill] = queue(0);
+    const [transmitRing, send] = queue(2);
+    const headers = place(4096);
+    const shape = { features: MRG, headerBytes: 12 };
+    const receiving = receiveQueue({
+      ...shape, pair: 0, queue: receiveRing, lane: receiveLane, arena, apart: false, longest: 1518,
+    });
+    const transmit = transmitQueues({
+      ...shape,
+      queues: [transmitRing],
+      lane: transmitLane,
+      headers: { offset: headers, bytes: new Uint8Array(arena, headers, 4096) },
+      longest: { whole: 1518, cut: 1518 },
+    });
+    const receiver = new NetReceiver(receiveClient, () => {}, () => {});
+    const slots = new NetSlots(transmitClient, receiveClient, receiver);
+    slots.receive();
+    for (let i = 0; i < SLOTS; i++) halves[receiveLane.offset(i) / 2 + 5] = 1;
+    let came = 0, went = 0;
+    const taken = (slot, _offset, length) => {
+      if (length !== 60) throw new Error("another frame");
+      came = came + 1 | 0;
+      receiver.release(slot);
+    };
+    const done = (slot, status) => {
+      if (status !== 0) throw new Error("another answer");
+      went = went + 1 | 0;
+      slots.release(slot);
+    };
+    function run(count) {
+      const goal = went + count;
+      while (went < goal) {
+        for (let slot = slots.take(); slot >= 0; slot = slots.take()) slots.submit(slot, 60, done);
+        slots.publish();
+        transmitLane.take(transmit.provide);
+        receiveLane.take(receiving.provide);
+        transmitRing.publish();
+        receiveRing.publish();
+        send(0);
+        fill(72);
+        transmit.collect();
+        receiving.collect();
+        transmitLane.publish();
+        receiveLane.publish();
+        transmitClient.drain();
+        receiveClient.drain();
+        receiver.drain(taken);
+        receiver.publish();
+      }
+    }
+    run(400_000);
+    measured(run, ${frames});
+    if (came < went / 2) throw new Error("frames were lost");
+    console.log("requests", went);
+  `;
+}
+
 /** Lines that the garbage collector printed in the measured part, and the number of requests. */
-async function collections(script: string): Promise<{ lines: string[]; requests: number }> {
+async function collections(
+  script: string,
+  config = "--no-config",
+): Promise<{ lines: string[]; requests: number }> {
   const file = await Deno.makeTempFile({ suffix: ".js" });
   try {
     await Deno.writeTextFile(file, script);
     const { stdout, stderr, success } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "--quiet", "--no-check", "--no-config", "--v8-flags=--trace-gc", file],
+      args: ["run", "--quiet", "--no-check", config, "--v8-flags=--trace-gc", file],
       env: { NO_COLOR: "1" },
     }).output();
     const text = new TextDecoder().decode(stdout);
@@ -158,6 +267,13 @@ for (const { descriptors, segments, eventIndex } of rings) {
 
 Deno.test("a million requests through a lane leave no garbage", async () => {
   const { lines, requests } = await collections(laneScript(1_000_000));
+  assertEquals(lines, []);
+  assert(requests >= 1_400_000);
+});
+
+Deno.test("a million frames each way through the network driver leave no garbage #vtnet:no-allocation", async () => {
+  const config = new URL("../deno.json", import.meta.url).pathname;
+  const { lines, requests } = await collections(netScript(1_000_000), `--config=${config}`);
   assertEquals(lines, []);
   assert(requests >= 1_400_000);
 });
