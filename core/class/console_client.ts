@@ -56,7 +56,11 @@ export class ConsoleClient {
   #settled = false;
   #gone = false;
 
-  /** Made by the kernel. */
+  /**
+   * Made by the kernel.
+   *
+   * @throws TypeError If the lanes are not those of the class.
+   */
   constructor(lanes: Lanes, properties: ConsoleProperties) {
     this.#receive = laneOf(lanes, "receive");
     this.#transmit = laneOf(lanes, "transmit");
@@ -64,6 +68,11 @@ export class ConsoleClient {
     this.#events = laneOf(lanes, "events");
     this.#properties = properties;
     const { ports } = properties;
+    if (Math.min(this.#receive.slots, this.#transmit.slots) < ports) {
+      throw new TypeError(
+        `The lanes of a console driver must have a slot for each of its ${ports} ports`,
+      );
+    }
     this.#lentTo = new Uint8Array(this.#receive.slots);
     this.#held = Array.from({ length: ports }, () => []);
     this.#heldBytes = new Uint32Array(this.#receive.slots);

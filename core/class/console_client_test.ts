@@ -106,6 +106,14 @@ Deno.test("consoleProperties() refuses what is not a console's", () => {
   );
 });
 
+Deno.test("a driver must plan slots for each of its ports", () => {
+  assertThrows(
+    () => new Bench({ ports: 9, emergencyWrite: true }),
+    TypeError,
+    "each of its 9 ports",
+  );
+});
+
 Deno.test("all slots are lent, to each port as many as to each other", () => {
   const bench = new Bench();
   assertEquals([0, 1, 2, 3].map((id) => bench.lent(id).length), [2, 2, 2, 2]);

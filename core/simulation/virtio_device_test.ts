@@ -325,6 +325,38 @@ Deno.test("nothing is consumed before DRIVER_OK", () => {
   assertEquals(asked, 1);
 });
 
+Deno.test("a request of one queue that is answered while another is looked at is shown at once", () => {
+  let waiting: Request | undefined;
+  const machine = new TestMachine({
+    ...echo,
+    handle(queue, request) {
+      if (queue === 0) {
+        waiting = request;
+        return undefined;
+      }
+      waiting!.write(Uint8Array.of(42));
+      waiting!.complete(1);
+      return 0;
+    },
+  });
+  const first = machine.prepare(8);
+  const second = machine.enable(4, VERSION_1, 1);
+  machine.write("device_status", machine.read("device_status") | DRIVER_OK);
+  first.begin(7);
+  first.writable(0x4000, 16);
+  first.commit();
+  first.publish();
+  machine.look();
+  second.begin(9);
+  second.readable(0x4100, 16);
+  second.commit();
+  second.publish();
+  machine.device.process();
+  const done: number[][] = [];
+  first.drain((cookie, written) => done.push([cookie, written]));
+  assertEquals(done, [[7, 1]]);
+});
+
 Deno.test("a model answers later, in another order, and not after a reset", () => {
   const held: Request[] = [];
   const machine = new TestMachine({
