@@ -1,3 +1,4 @@
+import { PAGE } from "../dma/address_table.ts";
 import { mailboxBytes } from "./mailbox.ts";
 
 /**
@@ -30,3 +31,16 @@ export const TO_PLUGIN = 4096;
 export const TO_CORE = TO_PLUGIN + Math.ceil(mailboxBytes(MAILBOX_CAPACITY) / 4096) * 4096;
 /** First byte that lanes may use. */
 export const LANES = TO_CORE + Math.ceil(mailboxBytes(MAILBOX_CAPACITY) / 4096) * 4096;
+/**
+ * Where the page frames of the arena stand, if the driver wants to know them: 32 bits for each page, which would be too
+ * much for a message.
+ */
+export const FRAMES: number = CONTROL_BYTES;
+
+/** What shared memory is made of. */
+const GRANULE = 65536;
+
+/** Bytes of control memory beside an arena of so many bytes. */
+export function controlBytes(arena: number): number {
+  return FRAMES + Math.ceil(arena / PAGE * 4 / GRANULE) * GRANULE;
+}

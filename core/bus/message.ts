@@ -48,8 +48,8 @@ export interface Grant {
   readonly resettable: boolean;
   /** The device's configuration, read after the features were agreed. */
   readonly config: readonly number[];
-  /** Where the machine itself finds the arena, if the plan wants to know. */
-  readonly physical?: readonly DmaRun[];
+  /** Whether control memory has the page frames of the arena. */
+  readonly physical: boolean;
   /** Virtqueues. */
   readonly queues: readonly QueueGrant[];
   /** Lanes. */

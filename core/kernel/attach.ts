@@ -192,7 +192,7 @@ export class Attachment implements Device {
 
   /** Takes the function and what is needed for as long as it is held. */
   #take(): void {
-    const { loop, interrupts, legacy } = this.#options;
+    const { loop, interrupts, legacy, source } = this.#options;
     const device = this.#stack.use(throughWindow(this.#options.function.open(), loop));
     const transport = this.#transport = openTransport(device, legacy);
     this.#device = device;
@@ -207,7 +207,7 @@ export class Attachment implements Device {
         completions: () => this.#drain(),
         fault: (error) => this.#fail(error),
         settle: () => device.settle(),
-      }),
+      }, source.manifest.limits.memoryMiB * 2 ** 20),
     );
     this.#listen(
       device.wanted,
@@ -390,12 +390,12 @@ export class Attachment implements Device {
     const { runs, memory } = this.#arena;
     const places = makeGrant(plan, { features: this.#features.accepted, runs });
     this.#vectors = this.#interrupts.use(places.queues.map(({ index }) => index));
-    const physical = plan.physical ? this.#device.physical?.(this.#arena) ?? runs : undefined;
+    if (plan.physical) this.#link.tellFrames(this.#device.physical?.(this.#arena) ?? runs);
     const config = this.#seenConfig = this.#config();
     const grant: Grant = {
       ...places,
       config,
-      ...(physical && { physical }),
+      physical: plan.physical,
       polled: this.#interrupts.kind === "polling",
       resettable: has(this.#features.accepted, Feature.RING_RESET),
     };

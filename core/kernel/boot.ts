@@ -24,6 +24,8 @@ export const Descriptor = {
 export interface Boot {
   /** The core that starts it: when this process is no more its parent, the driver ends. */
   readonly core: number;
+  /** Bytes of the control memory. */
+  readonly controlSize: number;
   /** First byte of the arena in its file. */
   readonly arenaOffset: number;
   /** Bytes of the arena. */

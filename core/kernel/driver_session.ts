@@ -1,8 +1,9 @@
 import { type Bell, Cause } from "../bus/bell.ts";
+import { FRAMES } from "../bus/control.ts";
 import type { Mailbox } from "../bus/mailbox.ts";
 import type { FromPlugin, Grant, QueueGrant, ToPlugin, WirePlan } from "../bus/message.ts";
 import { DriverLane } from "../class/driver_lane.ts";
-import { addressTable, type DmaRun, PAGE } from "../dma/address_table.ts";
+import { addressTable, PAGE } from "../dma/address_table.ts";
 import {
   API,
   type Decline,
@@ -255,7 +256,11 @@ export class DriverSession {
       tunables: this.#offer.tunables,
       writeConfig: (field, value) => this.#send({ type: "writeConfig", field, value }),
       setProperties: (properties) => this.#send({ type: "properties", properties }),
-      frame: frames(grant.physical ?? []),
+      frame: frames(
+        grant.physical
+          ? new Uint32Array(control, FRAMES, arena.byteLength / PAGE).slice()
+          : undefined,
+      ),
       canResetQueues: grant.resettable,
       resetQueue: (name) => this.#resetQueue(name),
     });
@@ -337,13 +342,11 @@ function wirePlan(plan: AnyPlan): WirePlan {
   };
 }
 
-/** Finds the page frame of a place in the arena. */
-function frames(physical: readonly DmaRun[]): (offset: number) => number {
+/** Finds the page frame of a place in the arena; the table is a copy of its own, which nobody changes any more. */
+function frames(table: Uint32Array | undefined): (offset: number) => number {
   return (offset) => {
-    for (const { address, length } of physical) {
-      if (offset < length) return Math.floor((address + offset) / PAGE);
-      offset -= length;
-    }
+    const frame = table?.[Math.floor(offset / PAGE)];
+    if (frame !== undefined) return frame;
     throw new RangeError(
       "Cannot tell a page frame: the plan does not say `physical`, or this is outside of the arena",
     );

@@ -35,7 +35,7 @@ function grant(
   features = 0n,
 ): Grant {
   const places = makeGrant({ ...plan, ...change }, { features, runs: arena(pages) });
-  return { ...places, polled: false, resettable: false, config: [] };
+  return { ...places, polled: false, resettable: false, physical: false, config: [] };
 }
 
 /** All parts of a grant in the arena: first byte, bytes, and whether a device must find it in one piece. */
@@ -216,7 +216,9 @@ Deno.test("whatever is planned, a grant is inside its arena and overlaps nowhere
           throw error;
         }
       })();
-      if (given) checkGrant({ ...given, polled: false, resettable: false, config: [] });
+      if (given) {
+        checkGrant({ ...given, polled: false, resettable: false, physical: false, config: [] });
+      }
     }),
     { numRuns: 1000 },
   );

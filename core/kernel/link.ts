@@ -1,7 +1,8 @@
 import { Bell, Cause } from "../bus/bell.ts";
 import {
-  CONTROL_BYTES,
+  controlBytes,
   ControlWord,
+  FRAMES,
   LANES,
   MAILBOX_CAPACITY,
   TO_CORE,
@@ -9,6 +10,7 @@ import {
 } from "../bus/control.ts";
 import { BusFault, Mailbox } from "../bus/mailbox.ts";
 import { type FromPlugin, fromPlugin, type ToPlugin } from "../bus/message.ts";
+import { type DmaRun, PAGE } from "../dma/address_table.ts";
 import { close, eventfd, signaller } from "../host/fd.ts";
 import { mapShared, memoryFile } from "../host/memory.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
@@ -31,25 +33,34 @@ export interface LinkEvents {
  */
 export class Link implements Disposable {
   /** The file of the control memory. */
-  readonly fd = memoryFile("virtio-control", CONTROL_BYTES);
+  readonly fd: number;
   /** Control memory. */
-  readonly control: SharedArrayBuffer = mapShared(this.fd, 0, CONTROL_BYTES);
+  readonly control: SharedArrayBuffer;
   /** Its 32-bit words. */
-  readonly words: Int32Array<SharedArrayBuffer> = new Int32Array(this.control);
+  readonly words: Int32Array<SharedArrayBuffer>;
   /** Wakes the driver host. */
   readonly driverFd = eventfd();
   /** Wakes the core. */
   readonly coreFd = eventfd();
   /** The driver host's bell. */
-  readonly driver = new Bell(this.words, ControlWord.driverBell, signaller(this.driverFd));
+  readonly driver: Bell;
   /** The core's bell. */
-  readonly core = new Bell(this.words, ControlWord.coreBell, signaller(this.coreFd));
+  readonly core: Bell;
   readonly #loop: InterruptLoop;
   readonly #events: LinkEvents;
-  #outbox = this.outbox();
-  #inbox = this.inbox();
+  #outbox: Mailbox;
+  #inbox: Mailbox;
 
-  constructor(loop: InterruptLoop, events: LinkEvents) {
+  /** @param arena Most bytes that the arena has. */
+  constructor(loop: InterruptLoop, events: LinkEvents, arena: number) {
+    const bytes = controlBytes(arena);
+    this.fd = memoryFile("virtio-control", bytes);
+    this.control = mapShared(this.fd, 0, bytes);
+    this.words = new Int32Array(this.control);
+    this.driver = new Bell(this.words, ControlWord.driverBell, signaller(this.driverFd));
+    this.core = new Bell(this.words, ControlWord.coreBell, signaller(this.coreFd));
+    this.#outbox = this.outbox();
+    this.#inbox = this.inbox();
     this.#loop = loop;
     this.#events = events;
     loop.addBell(this.core, this.coreFd, (causes) => this.#answer(causes));
@@ -70,6 +81,20 @@ export class Link implements Disposable {
     new Uint8Array(this.control, 0, LANES).fill(0);
     this.#outbox = this.outbox();
     this.#inbox = this.inbox();
+  }
+
+  /** Writes the page frames of the arena where the driver finds them. */
+  tellFrames(runs: readonly DmaRun[]): void {
+    const frames = new Uint32Array(this.control, FRAMES);
+    let page = 0;
+    for (const { address, length } of runs) {
+      if ((address + length) / PAGE > 2 ** 32) {
+        throw new RangeError(
+          "Cannot tell the page frames of the arena: some take more than 32 bits",
+        );
+      }
+      for (let done = 0; done < length; done += PAGE) frames[page++] = (address + done) / PAGE;
+    }
   }
 
   /** Sends a message. The core never has more under way than fit; a full mailbox means that the host hangs. */

@@ -35,6 +35,7 @@ export function processHost(options: DriverHostOptions): DriverHost {
   const doorbellFds = [...new Set(doorbells.map(({ fd }) => fd))];
   const boot: Boot = {
     core: processId(),
+    controlSize: link.control.byteLength,
     arenaOffset: arena.offset,
     arenaSize: arena.size,
     arenaAlignment: arena.alignment ?? PAGE,

@@ -6,13 +6,7 @@
  */
 
 import { Bell, Cause } from "../bus/bell.ts";
-import {
-  CONTROL_BYTES,
-  ControlWord,
-  MAILBOX_CAPACITY,
-  TO_CORE,
-  TO_PLUGIN,
-} from "../bus/control.ts";
+import { ControlWord, MAILBOX_CAPACITY, TO_CORE, TO_PLUGIN } from "../bus/control.ts";
 import { Mailbox } from "../bus/mailbox.ts";
 import { confine } from "../host/confine.ts";
 import { clearer, close, signaller } from "../host/fd.ts";
@@ -35,7 +29,7 @@ const CREDIT_DEADLINE_MS = 5000;
 const boot: Boot = JSON.parse(Deno.args[0]!);
 confine({ parent: boot.core, memory: boot.memory, descriptors: 256 });
 
-const control = mapShared(Descriptor.control, 0, CONTROL_BYTES);
+const control = mapShared(Descriptor.control, 0, boot.controlSize);
 const arena = mapShared(
   Descriptor.arena,
   boot.arenaOffset,
