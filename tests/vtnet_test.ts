@@ -4,7 +4,7 @@
  * @module
  */
 
-import { NetModel, type NetOptions } from "@virtio/vtnet/model";
+import { FEATURES, NetModel, type NetOptions } from "@virtio/vtnet/model";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { fitted, type Fittings, lying, RING_PACKED } from "../core/simulation/mod.ts";
 import { DRIVERS } from "../drivers.ts";
@@ -105,7 +105,7 @@ for (const isolation of ["process", "inline"] as const) {
 
 Deno.test(
   "vtnet takes a long frame in as many buffers as it needs, or in one that is long enough " +
-    "#vtnet:MRG_RXBUF #vtnet:GUEST_TSO6 #vtnet:GUEST_ECN #vtnet:GUEST_USO4",
+    "#vtnet:MRG_RXBUF #vtnet:GUEST_TSO6 #vtnet:GUEST_ECN #vtnet:GUEST_USO4 #vtnet:GUEST_UFO",
   async () => {
     for (const mrg of [false, true]) {
       const tunables = { ...LRO.tunables, "vtnet.mrg_disable": mrg };
@@ -116,6 +116,7 @@ Deno.test(
           [wire.GSO_TCPV6, "tcp6", false, 65_000],
           [wire.GSO_TCPV4 | wire.GSO_ECN, "tcp4", true, 40_000],
           [wire.GSO_UDP_L4, "udp", false, 3000],
+          [wire.GSO_UDP, "udpFragments", false, 5000],
         ] as const
       ) {
         const frame = frameOf(net.client.mac, PEER, length);
@@ -126,7 +127,7 @@ Deno.test(
         assertEquals([value?.bytes.length, value?.checksum], [length, "partial"]);
         assertEquals(value?.segmentation, { type, size: 1400, ecn });
       }
-      assertEquals((await counts(net))["rxq0.host_lro"], 3);
+      assertEquals((await counts(net))["rxq0.host_lro"], 4);
     }
   },
 );
@@ -510,7 +511,7 @@ Deno.test("a frame in less, more or other buffers than the device says is droppe
 });
 
 Deno.test("a header that cannot be true drops its frame #vtnet:D-82 #vtnet:rx.checksum #vtnet:rx.gso", async () => {
-  await using net = await rig({}, LRO);
+  await using net = await rig({ features: FEATURES & ~wire.F_GUEST_UFO }, LRO);
   const frame = frameOf(net.client.mac, PEER, 500);
   const good = {
     flags: 1,
@@ -694,4 +695,31 @@ Deno.test("readers and senders end when the device is gone", async () => {
   await assertRejects(() => net.client.send(frameOf(PEER, PEER, 60)), RequestError, "gone");
   await assertRejects(() => net.client.setPromiscuous(true), RequestError, "gone");
   assertEquals((await net.client.frames().next()).done, true);
+});
+
+Deno.test("net info tells what a card is, to people and to programs", async () => {
+  const run = async (...args: string[]) => {
+    const { stdout, success } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "--allow-ffi", "main.ts", "net", "info", "--machine", "simulated", ...args],
+      cwd: new URL("..", import.meta.url).pathname,
+    }).output();
+    assert(success);
+    return new TextDecoder().decode(stdout);
+  };
+  const text = await run("--isolation", "inline");
+  for (
+    const line of [
+      /^mac +52:54:00:56:49:4f$/m,
+      /^link +up$/m,
+      /^speed +10000 Mbit\/s, full duplex$/m,
+      /^sends +offloads: checksum, tcp4, tcp6, ecn, udp$/m,
+      /^device counts +command_num 2$/m,
+    ]
+  ) assert(line.test(text), `${line} in ${text}`);
+  const json = JSON.parse(await run("--json", "--tune", "vtnet.csum_disable"));
+  assertEquals([json.command, json.mtu, json.offloads.transmit.checksum], [
+    "net info",
+    1500,
+    false,
+  ]);
 });

@@ -199,8 +199,6 @@ export interface NetProperties {
   readonly duplex: number;
   /** Pairs of queues, of which one is used at first. */
   readonly pairs: number;
-  /** Whether frames come in more than one slot. */
-  readonly mergeable: boolean;
   /** {@linkcode TRANSMIT_OFFLOADS} that were agreed, a bit each. */
   readonly transmitOffloads: number;
   /** {@linkcode RECEIVE_OFFLOADS} that were agreed. */
@@ -245,7 +243,6 @@ export function netProperties(given: Readonly<Record<string, unknown>>): NetProp
     speed: whole("speed"),
     duplex: whole("duplex", 0, 255),
     pairs: whole("pairs", 1, 0x8000),
-    mergeable: flag("mergeable"),
     transmitOffloads: whole("transmitOffloads"),
     receiveOffloads: whole("receiveOffloads"),
     hashTypes: whole("hashTypes"),

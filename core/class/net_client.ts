@@ -203,9 +203,6 @@ export class NetClient {
     return this.#unheard;
   }
 
-  /** Takes new properties over; for the kernel. The device was started anew, and tells them by an event, too. */
-  update(_properties: NetProperties): void {}
-
   /**
    * The frames that come from now on; each of several readers gets all of them. A frame whose checksum was left to us is
    * completed.

@@ -21,7 +21,6 @@ const PROPERTIES: NetProperties = {
   speed: 0xffffffff,
   duplex: 0xff,
   pairs: 2,
-  mergeable: true,
   transmitOffloads: 1,
   receiveOffloads: 1,
   hashTypes: 0,

@@ -59,6 +59,7 @@ export interface Arrival extends Partial<Work> {
 /** All that the model can do. */
 export const FEATURES: bigint = wire.F_CSUM | wire.F_GUEST_CSUM | wire.F_CTRL_GUEST_OFFLOADS |
   wire.F_MTU | wire.F_MAC | wire.F_GUEST_TSO4 | wire.F_GUEST_TSO6 | wire.F_GUEST_ECN |
+  wire.F_GUEST_UFO |
   wire.F_HOST_TSO4 | wire.F_HOST_TSO6 | wire.F_HOST_ECN | wire.F_MRG_RXBUF | wire.F_STATUS |
   wire.F_CTRL_VQ | wire.F_CTRL_RX | wire.F_CTRL_VLAN | wire.F_CTRL_RX_EXTRA |
   wire.F_GUEST_ANNOUNCE | wire.F_MQ | wire.F_CTRL_MAC_ADDR | wire.F_DEVICE_STATS |

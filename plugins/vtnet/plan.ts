@@ -191,7 +191,6 @@ function properties(
     link: linkOf(features, config),
     ...speedOf(features, config),
     pairs,
-    mergeable: (features & wire.F_MRG_RXBUF) !== 0n,
     transmitOffloads: bits(features | segments, [wire.F_CSUM, ...HOST_SEGMENTS]),
     receiveOffloads: bits(features, [wire.F_GUEST_CSUM, ...GUEST_SEGMENTS]),
     hashTypes: features & HASHES ? config.u32(wire.CONFIG_SUPPORTED_HASH_TYPES) : 0,

@@ -197,12 +197,28 @@ async function segments(client: NetClient, mac: Uint8Array) {
   peer.close();
   listener.close();
   return {
+    fragments: await fragments(client, mac),
     arrived: heard.every((byte, i) => byte === said[i]),
     length: large.bytes.length,
     checksum: large.checksum,
     segmentation: large.segmentation ?? null,
     summed: isSummed(large.bytes),
   };
+}
+
+/** A datagram of 5000 bytes that the device cuts into fragments: how much of it arrives. */
+async function fragments(client: NetClient, mac: Uint8Array): Promise<number> {
+  const socket = await bind();
+  const came = new Promise<number>((resolve) =>
+    socket.on("message", ({ length }) => resolve(length))
+  );
+  await client.send(packet(mac, UDP_PROTOCOL, udp(socket.address().port, new Uint8Array(5000))), {
+    ...UDP_OFFLOAD,
+    segmentation: { type: "udpFragments", size: 1480, headers: ETHER + IP + UDP },
+  });
+  const length = await within("a datagram", came);
+  socket.close();
+  return length;
 }
 
 async function offloads(client: NetClient) {
