@@ -4,6 +4,7 @@
  * @module
  */
 
+import { createSocket } from "node:dgram";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { formatMac, parseMac } from "../core/class/net.ts";
 import { type Kernel, RequestError, Status } from "../mod.ts";
@@ -228,6 +229,23 @@ qemuTest("vtnet sets again what was set, after a reset of the machine #vtnet:rep
   }
 });
 
+qemuTest("vtnet sets again what was set, when its driver was killed #vtnet:replay", async () => {
+  await using net = await rig();
+  const { client, kernel, peer, device } = net;
+  using changes = client.changes();
+  await client.setPromiscuous(false);
+  await client.addVlan(7);
+  const before = rxFilter(kernel);
+  const sending = Array.from({ length: 50 }, () => client.send(frameOf(PEER, client.mac, 90)));
+  Deno.kill(device.pid!, "SIGKILL");
+  assertEquals((await within("a change", changes.next())).value?.type, "restarted");
+  await Promise.all(sending);
+  assertEquals(rxFilter(kernel), before);
+  const frame = frameOf(PEER, client.mac, 500);
+  await client.send(frame);
+  assertEquals(await peer.next(({ length }) => length === 500), frame);
+});
+
 qemuTest(
   "vtnet without a control queue sends and receives, and says what it cannot do",
   async () => {
@@ -264,6 +282,37 @@ qemuTest("vtnet has no more pairs than QEMU's network gives it #vtnet:config.mac
   assert(
     features.list.some(({ name, accepted }) => name === "VIRTIO_NET_F_CSUM" && accepted) === false,
   );
+});
+
+qemuTest("vtnet at QEMU's datagrams: one is one frame", async () => {
+  const socket = createSocket("udp4");
+  await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
+  const free = createSocket("udp4");
+  await new Promise<void>((resolve) => free.bind(0, "127.0.0.1", resolve));
+  const { port } = free.address();
+  await new Promise<void>((resolve) => free.close(() => resolve()));
+  const local = `local.type=inet,local.host=127.0.0.1,local.port=${port}`;
+  const remote = `remote.type=inet,remote.host=127.0.0.1,remote.port=${socket.address().port}`;
+  {
+    await using kernel = await openQemuKernel([
+      ...["-netdev", `dgram,id=wire,${local},${remote}`],
+      ...["-device", `virtio-net-pci,netdev=wire,mac=${CARD},romfile=`],
+    ]);
+    const { client } = await kernel.attachFirst("network");
+    using frames = client.frames();
+    for (const length of [14, 60, 1514]) {
+      const came = new Promise<Uint8Array>((resolve) =>
+        socket.once("message", (message) => resolve(Uint8Array.from(message)))
+      );
+      const frame = frameOf(PEER, client.mac, length);
+      await client.send(frame);
+      assertEquals(await within("a datagram", came), frame);
+      const back = frameOf(client.mac, PEER, length, 5);
+      socket.send(back, port, "127.0.0.1");
+      assertEquals((await within("a frame", frames.next())).value?.bytes, back);
+    }
+  }
+  await new Promise<void>((resolve) => socket.close(() => resolve()));
 });
 
 qemuTest("vtnet finds a station in QEMU's own network, by ARP and by ping", async () => {

@@ -260,8 +260,10 @@ export class Attachment implements Device {
     const usable = dropUnmet(offered, source.manifest.features);
     const legacyOnly = transport.kind === "modern" ? bit(Feature.ANY_LAYOUT) : 0n;
     const own = usable & CORE_FEATURES & ~this.#without & ~legacyOnly;
-    // Some devices have some of their queues only while the features that need them are chosen, as QEMU's network card.
-    transport.acceptFeatures(own | driverFeatures(usable));
+    // Some devices have some of their queues only while the features that bring them are chosen, as QEMU's network card.
+    // What the driver does not know is not even tried: choosing it may do something.
+    const known = source.manifest.features.reduce((set, rule) => set | bit(rule.bit), 0n);
+    transport.acceptFeatures(own | driverFeatures(usable) & known);
     this.#arena ??= this.#allocate(own);
     const host = this.#host = this.#startHost(own);
     this.#pid = host.pid;
