@@ -5,10 +5,11 @@
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import fc from "fast-check";
 import { DiskModel, type DiskOptions } from "@virtio/blk/model";
 import type { Device } from "../core/kernel/device.ts";
 import type { Isolation } from "../core/kernel/driver_host.ts";
-import { fitted, RING_PACKED } from "../core/simulation/mod.ts";
+import { DriverFault, fitted, RING_PACKED } from "../core/simulation/mod.ts";
 import { DRIVERS } from "../drivers.ts";
 import { type BlockClient, openKernel, type OpenOptions, RequestError, Status } from "../mod.ts";
 import { soon } from "./support/leaks.ts";
@@ -158,6 +159,47 @@ for (const isolation of ISOLATIONS) {
   });
 }
 
+Deno.test("blk: whenever a disk breaks down and forgets, what a flush covered is there, and what it did not is told #blk:R1 #blk:R4 #blk:R7", async () => {
+  const steps = fc.array(fc.record({ flush: fc.boolean(), place: fc.nat(7) }), {
+    minLength: 1,
+    maxLength: 20,
+  });
+  await fc.assert(
+    fc.asyncProperty(steps, fc.integer({ min: 1, max: 25 }), async (steps, last) => {
+      let requests = 0;
+      const model = disk({
+        forgetful: true,
+        fail: () => ++requests === last ? quietly() : undefined,
+      });
+      await withDisk(model, async ({ client }) => {
+        const written = new Map<number, number>();
+        const durable = new Map<number, number>();
+        for (const [i, { flush, place }] of steps.entries()) {
+          await client.write(place * 4096, new Uint8Array(4096).fill(i + 1));
+          written.set(place, i + 1);
+          if (!flush) continue;
+          try {
+            await client.flush();
+            for (const [at, value] of written) durable.set(at, value);
+          } catch (error) {
+            assert(error instanceof RequestError && error.status === Status.failed);
+            // Nothing is known of what was written since; whoever wants it writes it again.
+            for (const at of written.keys()) durable.delete(at);
+          }
+          written.clear();
+        }
+        await client.flush().catch(() => written.clear());
+        for (const [at, value] of written) durable.set(at, value);
+        model.reset(); // a power cut
+        for (const [at, value] of durable) {
+          assertEquals((await client.read(at * 4096, 512))[0], value, `at ${at}`);
+        }
+      });
+    }),
+    { numRuns: 60 },
+  );
+});
+
 Deno.test("blk: an append that a reset interrupts is not done again #blk:once", async () => {
   const model = disk({ zones: { size: 65536 }, fail: (type) => type === 15 ? never() : undefined });
   await withDisk(model, async ({ client, blk }) => {
@@ -171,6 +213,11 @@ Deno.test("blk: an append that a reset interrupts is not done again #blk:once", 
     assertEquals(zone?.pointer, 0);
   });
 });
+
+/** The device breaks down, and nobody is to read about it. */
+function quietly(): never {
+  throw new DriverFault("the disk broke down");
+}
 
 /** The device breaks down. */
 function never(): never {

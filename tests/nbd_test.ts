@@ -184,6 +184,42 @@ Deno.test("nbd: clients that break off leave nothing behind", async () => {
   });
 });
 
+toolTest(
+  "nbdinfo",
+  "blk serve: serves until it is interrupted, and takes its socket away",
+  async () => {
+    const folder = Deno.makeTempDirSync({ prefix: "virtio-nbd-" });
+    const socket = `${folder}/socket`;
+    const program = new URL("../main.ts", import.meta.url).pathname;
+    const line = `blk serve --nbd ${socket} --name my/disk --read-only --machine simulated --json`;
+    const child = new Deno.Command(Deno.execPath(), {
+      args: ["run", "--no-prompt", "--allow-ffi", program, ...line.split(" ")],
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    const output = child.output();
+    assert(await soon(() => exists(socket)), "it does not listen");
+    const info = await run("nbdinfo", `nbd+unix:///my%2Fdisk?socket=${socket}`);
+    assertStringIncludes(info, "is_read_only: true");
+    child.kill("SIGINT");
+    const { code, stdout, stderr } = await output;
+    assertEquals([code, new TextDecoder().decode(stderr)], [0, ""]);
+    const { uri, readOnly } = JSON.parse(new TextDecoder().decode(stdout));
+    assertEquals([uri, readOnly], [`nbd+unix:///my%2Fdisk?socket=${socket}`, true]);
+    assert(!exists(socket));
+    Deno.removeSync(folder);
+  },
+);
+
+function exists(path: string): boolean {
+  try {
+    return Deno.lstatSync(path) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
 qemuTest("nbd: QEMU's disk is served, and its file has what clients wrote", async () => {
   if (!has("nbdcopy")) return console.log("skipped: there is no nbdcopy");
   for (const isolation of ["inline", "process"] as const) {
