@@ -247,8 +247,17 @@ class WrongBytes extends Error {}
 async function useDisk({ client }: Device<"block">, round: number): Promise<void> {
   const bytes = pattern(100 * 1024, round);
   const offsets = Array.from({ length: 20 }, (_, i) => i * bytes.length);
-  await Promise.all(offsets.map((offset) => client.write(offset, bytes)));
-  await client.flush();
+  const write = async () => {
+    await Promise.all(offsets.map((offset) => client.write(offset, bytes)));
+    await client.flush();
+  };
+  try {
+    await write();
+  } catch (error) {
+    // A reset may lose what was not flushed; whoever is told writes it again (R7).
+    if (!(error as Error).message.includes("write it again")) throw error;
+    await write();
+  }
   for (const read of await Promise.all(offsets.map((at) => client.read(at, bytes.length)))) {
     if (!read.every((byte, i) => byte === bytes[i])) throw new WrongBytes("wrong bytes");
   }
