@@ -132,16 +132,15 @@ Deno.test("BalloonClient leaves a quarter of the arena, whatever the host wants 
 
 Deno.test("BalloonClient follows a host that changes its mind all the time no faster than ten times a second (D-94) #balloon:D-94", async () => {
   await using used = balloon();
-  const end = performance.now() + 450;
-  let changes = 0;
-  while (performance.now() < end) {
-    used.want(++changes % 500);
+  const start = performance.now();
+  for (let i = 1; i <= 200; i++) {
+    used.want(i);
     await used.run();
   }
   await used.finish(used.client.settled());
-  assert(changes > 50, `${changes}`);
-  assert(used.orders.length <= 7, `${used.orders.length} orders for ${changes} changes`);
-  assertEquals(used.client.state.actual, changes % 500);
+  const most = (performance.now() - start) / 100 + 2;
+  assert(used.orders.length <= most, `${used.orders.length} orders, not ${most}`);
+  assertEquals(used.client.state.actual, 200);
 });
 
 Deno.test("reclaim() takes pages back until the host wants another size #balloon:DEFLATE_ON_OOM", async () => {
@@ -207,8 +206,8 @@ Deno.test("statistics are what the source says, the same figures each time, and 
     }),
   });
   const given: number[][] = [];
-  const end = performance.now() + 500;
-  while (performance.now() < end) {
+  const start = performance.now();
+  while (given.length < 3) {
     for (const slot of used.statistics.take()) {
       const length = used.statistics.driver.word(slot, Word.length);
       given.push([...used.statistics.data(slot).subarray(0, length)]);
@@ -217,7 +216,7 @@ Deno.test("statistics are what the source says, the same figures each time, and 
     used.statistics.client.drain();
     await used.run();
   }
-  assert(given.length >= 2 && given.length <= 4, `${given.length} times in half a second`);
+  assert(performance.now() - start > 2 * 190, "it is not often that figures are made");
   const entry = (tag: number, value: number) => [tag, 0, value, 0, 0, 0, 0, 0, 0, 0];
   for (const [i, bytes] of given.entries()) {
     assertEquals(bytes, [...entry(0, 9), ...entry(4, i + 1)]);

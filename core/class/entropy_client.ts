@@ -139,7 +139,7 @@ export class EntropyClient implements EntropySource {
         bytes.fill(0);
         this.#lane.release(slot);
       }
-      return this.#give(new RequestError("Cannot read random bytes", Status.gone));
+      return this.#refuse(new RequestError("Cannot read random bytes", Status.gone));
     }
     this.#serve();
     if (this.#pause !== undefined) return;
@@ -185,7 +185,7 @@ export class EntropyClient implements EntropySource {
       else {
         copy.fill(0);
         lane.release(slot);
-        this.#give(new RequestError("Cannot read random bytes", status));
+        this.#refuse(new RequestError("Cannot read random bytes", status));
       }
     });
     return true;
@@ -215,7 +215,7 @@ export class EntropyClient implements EntropySource {
       const why = failed ? `the last one failed the test "${failed}"` : "the last one was empty";
       const action = `Cannot read random bytes: ${this.#bad} bad answers in a row, ${why}`;
       this.#bad = 0;
-      this.#give(new RequestError(action, Status.invalid));
+      this.#refuse(new RequestError(action, Status.invalid));
     } else if (this.#readers.length > 0) {
       clearTimeout(this.#pause);
       this.#pause = setTimeout(() => {
@@ -226,7 +226,7 @@ export class EntropyClient implements EntropySource {
   }
 
   /** Tells all who wait that there is nothing for them. */
-  #give(error: RequestError): void {
+  #refuse(error: RequestError): void {
     clearTimeout(this.#pause);
     this.#pause = undefined;
     for (const { bytes, done, reject } of this.#readers.splice(0)) {
