@@ -12,7 +12,8 @@ import { NbdServer } from "../nbd/mod.ts";
 import { soon } from "./support/leaks.ts";
 import "./support/libc.ts";
 import { pattern, qemuTest } from "./support/machine.ts";
-import { differsAt, FileDisk } from "./support/qemu.ts";
+import { differsAt, FileDisk, openQemuKernel } from "./support/qemu.ts";
+import { ScsiFileDisk } from "./support/scsi.ts";
 
 const CAPACITY = 16 << 20;
 
@@ -230,5 +231,34 @@ qemuTest("nbd: QEMU's disk is served, and its file has what clients wrote", asyn
       file.wanted.set(pattern(CAPACITY, 7));
       assertEquals(file.differsAt(), -1);
     }, { machine: "qemu", qemu: { arguments: file.arguments }, isolation });
+  }
+});
+
+qemuTest("nbd: a unit of a SCSI host is served as any disk is", async () => {
+  if (!has("nbdcopy")) return console.log("skipped: there is no nbdcopy");
+  const folder = Deno.makeTempDirSync({ prefix: "virtio-nbd-" });
+  try {
+    using file = new ScsiFileDisk("disk", CAPACITY, { target: 2, lun: 1 });
+    {
+      await using kernel = await openQemuKernel([
+        ...["-device", "virtio-scsi-pci,id=scsi"],
+        ...file.arguments,
+      ]);
+      const { client } = await kernel.attachFirst("scsi");
+      const disk = await client.disk(file.address);
+      const socket = `${folder}/socket`;
+      using _server = new NbdServer(disk, { socket, loop: kernel.loop, readOnly: false });
+      const uri = `nbd+unix:///?socket=${socket}`;
+      const image = pattern(CAPACITY, 8);
+      image.fill(0, 1 << 20, 3 << 20);
+      Deno.writeFileSync(`${folder}/image`, image);
+      await run("nbdcopy", "--flush", `${folder}/image`, uri);
+      await run("nbdcopy", uri, `${folder}/back`);
+      file.wanted.set(image);
+      assertEquals(differsAt(Deno.readFileSync(`${folder}/back`), image), -1);
+    }
+    assertEquals(file.differsAt(), -1);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
   }
 });

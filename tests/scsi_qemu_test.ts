@@ -210,6 +210,8 @@ qemuTest("scsi: pages, modes, discards and zeroes are those of QEMU's disk", asy
       0xb2,
     ]);
     assertEquals(await client.vpd(file.address, 0xd0), undefined);
+    assertEquals((await client.mode(file.address, 8))?.length, 20);
+    assertEquals(await client.mode(file.address, 0x1c), undefined);
     const disk = await client.disk(file.address);
     assertEquals([disk.blockSize, disk.geometry.physicalBlockSize], [4096, 4096]);
     assertEquals([disk.writeCache, disk.canDiscard], [true, true]);

@@ -36,7 +36,7 @@ async function checkUnit(
   options: CheckOptions,
 ): Promise<Result> {
   const where = formatScsiAddress(address);
-  const what = `${where} ${[inquiry.vendor, inquiry.product].join(" ").trim()}`;
+  const what = [where, inquiry.vendor, inquiry.product].join(" ").trim();
   const nothing = { findings: [], figures: {} };
   if (!ScsiDisk.fits(inquiry)) return { ...nothing, summary: `${what}, ${inquiry.typeName}` };
   const disk = await client.disk(address);

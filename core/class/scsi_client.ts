@@ -4,13 +4,14 @@ import { RequestError } from "./request_error.ts";
 import { ScsiControl, ScsiEventWord, type ScsiProperties, ScsiResponse } from "./scsi.ts";
 import { addressWord, formatScsiAddress, type ScsiAddress } from "./scsi/address.ts";
 import type { ScsiAnswer } from "./scsi/answer.ts";
-import { inquiry, testUnitReady } from "./scsi/cdb.ts";
+import { inquiry, modeSense6, testUnitReady } from "./scsi/cdb.ts";
 import { type CommandOptions, ScsiCommands } from "./scsi/commands.ts";
 import { ScsiDisk } from "./scsi/disk.ts";
 import { ScsiError } from "./scsi/error.ts";
 import { EventCode, parseEvent, type RawEvent, ResetReason, type ScsiEvent } from "./scsi/event.ts";
 import { EventStream } from "./scsi/event_stream.ts";
 import { INQUIRY_BYTES, parseInquiry, type ScsiInquiry } from "./scsi/inquiry.ts";
+import { MODE_BYTES, modePage } from "./scsi/mode.ts";
 import { lookAt, scanHost, scanTarget, type ScsiUnit } from "./scsi/scan.ts";
 import type { ScsiSense } from "./scsi/sense.ts";
 import { type ControlAnswer, TaskManagement } from "./scsi/task_management.ts";
@@ -158,6 +159,21 @@ export class ScsiClient {
       return vpdBody(data, page);
     } catch (error) {
       // A unit that does not know of pages says so.
+      if (error instanceof ScsiError && error.sense) return undefined;
+      throw error;
+    }
+  }
+
+  /** A page of a unit's modes, head and all; undefined if it has no such page. */
+  async mode(address: ScsiAddress, page: number): Promise<Uint8Array | undefined> {
+    try {
+      const action = `Cannot read the mode page 0x${page.toString(16)}`;
+      const options = { inBytes: MODE_BYTES, repeatable: true };
+      const cdb = modeSense6(page, MODE_BYTES);
+      const { data } = await this.#commands.perform(action, address, cdb, options);
+      return modePage(data, page);
+    } catch (error) {
+      // A unit that does not know of modes says so.
       if (error instanceof ScsiError && error.sense) return undefined;
       throw error;
     }

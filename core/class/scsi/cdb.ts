@@ -29,8 +29,6 @@ export const ScsiOperation = {
   synchronizeCache10: 0x35,
   /** Give blocks up. */
   unmap: 0x42,
-  /** Its modes, if there are many. */
-  modeSense10: 0x5a,
   /** Read. */
   read16: 0x88,
   /** Write. */
@@ -93,13 +91,6 @@ export function readCapacity16(length: number): Cdb {
 /** MODE SENSE(6) without block descriptors. */
 export function modeSense6(page: number, length: number): Cdb {
   return Uint8Array.of(ScsiOperation.modeSense6, 8, page, 0, length, 0);
-}
-
-/** MODE SENSE(10) without block descriptors. */
-export function modeSense10(page: number, length: number): Cdb {
-  const cdb = Uint8Array.of(ScsiOperation.modeSense10, 8, page, 0, 0, 0, 0, 0, 0, 0);
-  putUint16(cdb, 7, length);
-  return cdb;
 }
 
 /** READ or WRITE of `blocks` blocks from `first` on; `protect` is their field of that name. */

@@ -7,7 +7,7 @@ const KEPT = 256;
 export class EventStream implements AsyncIterableIterator<ScsiEvent> {
   readonly #unread: ScsiEvent[] = [];
   readonly #forget: (stream: EventStream) => void;
-  #wake: (() => void) | undefined;
+  readonly #waiting: (() => void)[] = [];
   #over = false;
 
   /** @param forget Called when nobody reads any more. */
@@ -21,13 +21,17 @@ export class EventStream implements AsyncIterableIterator<ScsiEvent> {
       this.#unread.splice(0, KEPT, { kind: "missed" });
     }
     this.#unread.push(event);
-    this.#wake?.();
+    this.#wake();
   }
 
   /** Ends it, after what is unread. */
   end(): void {
     this.#over = true;
-    this.#wake?.();
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
   }
 
   /** The next event. */
@@ -36,7 +40,7 @@ export class EventStream implements AsyncIterableIterator<ScsiEvent> {
       const event = this.#unread.shift();
       if (event) return { done: false, value: event };
       if (this.#over) return { done: true, value: undefined };
-      await new Promise<void>((resolve) => this.#wake = resolve);
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
   }
 

@@ -1,0 +1,74 @@
+import { assertEquals } from "@std/assert";
+import type { ScsiDisk } from "../../core/class/scsi/disk.ts";
+import { parseInquiry } from "../../core/class/scsi/inquiry.ts";
+import { Status } from "../../core/class/lane.ts";
+import { RequestError } from "../../core/class/request_error.ts";
+import { memoryDisk } from "../fake_test.ts";
+import { checkScsi, type ScsiHost } from "./scsi.ts";
+
+/** A host whose units are of these types, each on a target of its own. */
+function host(types: readonly number[], disk: object = memoryDisk(1 << 20)): ScsiHost {
+  const units = types.map((type, target) => ({
+    address: { target, lun: 0 },
+    inquiry: parseInquiry(Uint8Array.of(type, 0, 6, 2, 0))!,
+  }));
+  return {
+    maxTarget: 7,
+    scan: () => Promise.resolve(units),
+    inquiry({ target }) {
+      const unit = units[target];
+      if (unit) return Promise.resolve(unit.inquiry);
+      return Promise.reject(new RequestError("Cannot inquire", Status.failed));
+    },
+    // A check needs no more of it.
+    disk: () => Promise.resolve(disk as ScsiDisk),
+    manage: () => Promise.resolve(false),
+  };
+}
+
+async function failures(client: ScsiHost, write = true): Promise<string[]> {
+  const { findings } = await checkScsi(client, { write });
+  return findings.filter(({ passed }) => !passed).map(({ name }) => name);
+}
+
+Deno.test("checkScsi passes good hosts, those without any unit included", async () => {
+  for (const types of [[], [0], [5, 0, 1]]) assertEquals(await failures(host(types)), []);
+  const { figures, summary } = await checkScsi(host([0, 1]), { write: true });
+  assertEquals([figures.units, figures["0:0 capacity"], figures["0:0 written"]], [
+    2,
+    1 << 20,
+    true,
+  ]);
+  assertEquals(summary.endsWith("; 1:0, tape"), true, summary);
+});
+
+Deno.test("checkScsi writes to no disk unless it may", async () => {
+  const disk = memoryDisk(1 << 20);
+  assertEquals(await failures(host([0], disk), false), []);
+  assertEquals(disk.writes, 0);
+});
+
+Deno.test("checkScsi passes over what has no medium", async () => {
+  assertEquals(await failures(host([5], { capacity: 0 })), []);
+});
+
+Deno.test("checkScsi finds a disk that loses writes, and says which", async () => {
+  const disk = Object.assign(memoryDisk(1 << 20), { write: () => Promise.resolve() });
+  assertEquals(await failures(host([1, 0], disk)), [
+    "unit 1:0: read back in pieces",
+    "unit 1:0: read back in one request",
+  ]);
+});
+
+Deno.test("checkScsi finds a host that answers for targets that it does not have", async () => {
+  const client = { ...host([0]), inquiry: () => Promise.resolve(parseInquiry(new Uint8Array(5))!) };
+  assertEquals(await failures(client), ["a unit that is not there"]);
+});
+
+Deno.test("checkScsi takes a host that does not know a function, and none that is never idle", async () => {
+  const unknown = new RequestError("Cannot ask", Status.unsupported);
+  assertEquals(await failures({ ...host([0]), manage: () => Promise.reject(unknown) }), []);
+  assertEquals(await failures({ ...host([0]), manage: () => Promise.resolve(true) }), [
+    "task management",
+  ]);
+});
