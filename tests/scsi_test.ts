@@ -304,6 +304,21 @@ for (const [what, asked, works, tried, response] of LADDER) {
   );
 }
 
+Deno.test("scsi: a command to a unit that is gone is given up, its memory is not", async () => {
+  // The device forgets to end the commands of a unit that it takes away.
+  const manage = () => ScsiResponse.incorrectLun;
+  await using use = await open({ hold: isRead, manage });
+  const { client, model } = use;
+  await client.ready(UNIT);
+  const into = new Uint8Array(512).fill(7);
+  const reading = client.execute(UNIT, READ, { into });
+  assert(await soon(() => model.attributes.length === 3));
+  model.event(1, 0x400000, 2);
+  assertEquals((await reading).response, ScsiResponse.incorrectLun);
+  const { queues, restarts } = await use.device.describe();
+  assertEquals([queues[2]!.inFlight, restarts, into[0]], [1, 0, 7]);
+});
+
 Deno.test("scsi: targets are not reset where that is switched off #scsi:TUNABLES", async () => {
   const manage = (subtype: number) => subtype === 6 ? 10 : 11;
   const options = {
@@ -355,6 +370,7 @@ for (const [what, lie, says] of LIES_95) {
     let lies = true;
     await using use = await open({ spoil: (cdb) => lies && isRead(cdb) ? lie : undefined });
     const disk = await use.client.disk(UNIT);
+    use.client.timeout = 300;
     const error = await assertRejects(() => disk.read(0, 1024), ScsiError);
     assertMatch(error.message, says);
     const { statistics, restarts } = await use.device.describe();

@@ -40,12 +40,13 @@ export interface CommandOptions {
   readonly signal?: AbortSignal;
 }
 
-/** How often a command is tried that a unit or the device could not do just now. */
+/** How often a command is tried that something came in the way of. */
 const TRIES = 8;
-const PAUSE = 25;
+/** Pauses before a command is tried again that the unit has no time for, in milliseconds: growing, up to the longest. */
+const PAUSE = 25, LONGEST_PAUSE = 500;
 /** How often late commands are looked for, in milliseconds. */
 const WATCH = 50;
-const NOTHING = new Uint8Array(0);
+const NOTHING: Uint8Array<ArrayBuffer> = new Uint8Array(0);
 
 interface Flight extends LateCommand {
   over: boolean;
@@ -55,6 +56,10 @@ interface Flight extends LateCommand {
   since: number;
   /** Whether its time was over. */
   late: boolean;
+  /** Gives it up: the device may still have it, but nobody waits for it any more. */
+  abandon: () => void;
+  /** Whether it was given up. */
+  abandoned: boolean;
   /** Task management functions about it that are not answered yet: its slot stays its own meanwhile. */
   managed: number;
 }
@@ -118,15 +123,17 @@ export class ScsiCommands {
     cdb: Uint8Array,
     options: CommandOptions = {},
   ): Promise<ScsiAnswer> {
+    const deadline = performance.now() + (options.timeout ?? this.timeout);
     for (let tries = 1;; tries++) {
       const answer = await this.execute(address, cdb, options);
       const verdict = judge(answer, options.repeatable === true);
       if (answer.sense?.key === SenseKey.unitAttention) this.#attention(address, answer.sense);
       if (verdict === "done") return answer;
-      if (verdict === "failed" || tries === TRIES) {
+      const enough = verdict === "later" ? performance.now() > deadline : tries >= TRIES;
+      if (verdict === "failed" || enough) {
         throw new ScsiError(action, address, errorStatus(answer), answer);
       }
-      if (verdict === "later") await pause(PAUSE * tries);
+      if (verdict === "later") await pause(Math.min(PAUSE * tries, LONGEST_PAUSE));
     }
   }
 
@@ -142,13 +149,17 @@ export class ScsiCommands {
   ): Promise<ScsiAnswer> {
     const word = addressWord(address);
     this.#check(address, cdb, options);
-    options.signal?.throwIfAborted();
     const slot = await this.#slots.take();
+    if (options.signal?.aborted) {
+      this.#slots.release(slot);
+      throw options.signal.reason;
+    }
     return await this.#submit(slot, word, cdb, options);
   }
 
   #check(address: ScsiAddress, cdb: Uint8Array, options: CommandOptions): void {
     const { out = NOTHING, outProtection = NOTHING, inProtection = 0 } = options;
+    const { timeout = this.timeout } = options;
     const inBytes = roomOf(options);
     const fail = (why: string) => {
       throw new RangeError(`Cannot put a command to unit ${formatScsiAddress(address)}: ${why}`);
@@ -156,6 +167,7 @@ export class ScsiCommands {
     if (cdb.length === 0 || cdb.length > ScsiTail.cdbBytes) {
       fail(`its CDB has ${cdb.length} bytes; 1 to ${ScsiTail.cdbBytes} are possible`);
     }
+    if (!(timeout > 0)) fail(`it may take ${timeout} ms`);
     if (!Number.isInteger(inBytes) || inBytes < 0) fail(`it wants ${inBytes} bytes of data`);
     if (out.length > 0 && inBytes > 0 && !this.#properties.bidirectional) {
       fail("it has data in both directions, and the device does not offer VIRTIO_SCSI_F_INOUT");
@@ -202,8 +214,13 @@ export class ScsiCommands {
     const abort = () => void this.#abort(flight);
     signal?.addEventListener("abort", abort, { once: true });
     return new Promise((resolve, reject) => {
+      flight.abandon = () => {
+        flight.abandoned = true;
+        resolve(GIVEN_UP);
+      };
       lane.submit(slot, (_, ended, moved) => {
         signal?.removeEventListener("abort", abort);
+        if (flight.abandoned) return this.#end(flight);
         const answer = this.#answer(flight, ended, Math.min(moved, inBytes), options);
         this.#end(flight);
         if (signal?.aborted && answer.response !== ScsiResponse.ok) reject(signal.reason);
@@ -237,7 +254,7 @@ export class ScsiCommands {
     const outcome = heard ? lane.word(slot, ScsiWord.outcome) : 0;
     const senseLength = Math.min(outcome >>> 16, ScsiTail.senseBytes);
     const at = this.dataBytes + ScsiTail.sense;
-    const senseBytes = bytes.slice(at, at + senseLength);
+    const senseBytes = senseLength > 0 ? bytes.slice(at, at + senseLength) : NOTHING;
     const inAt = dataInOffset(out.length);
     const checks = this.dataBytes + ScsiTail.protection;
     const good = ended === Status.ok;
@@ -251,8 +268,8 @@ export class ScsiCommands {
       status: outcome >>> 8 & 0xff,
       senseBytes,
       ...(sense && { sense }),
-      data: good && !into ? bytes.slice(inAt, inAt + moved) : new Uint8Array(0),
-      protection: good ? bytes.slice(checks, checks + inProtection) : new Uint8Array(0),
+      data: good && !into ? bytes.slice(inAt, inAt + moved) : NOTHING,
+      protection: good ? bytes.slice(checks, checks + inProtection) : NOTHING,
       residual: heard ? lane.word(slot, ScsiWord.residual) : 0,
       ...(late && { late: timeout }),
     };
@@ -269,6 +286,8 @@ export class ScsiCommands {
       end,
       since: performance.now(),
       late: false,
+      abandon: () => {},
+      abandoned: false,
       managed: 0,
     };
     this.#flights.add(flight);
@@ -294,8 +313,12 @@ export class ScsiCommands {
       if (flight.late || now - flight.since < flight.timeout) continue;
       flight.late = true;
       this.timeouts++;
-      void this.#manage(flight, () => endLate(flight, this.#manager, this.#properties.busReset));
+      void this.#manage(flight, () => this.#endLate(flight));
     }
+  }
+
+  async #endLate(flight: Flight): Promise<void> {
+    if (!await endLate(flight, this.#manager, this.#properties.busReset)) flight.abandon();
   }
 
   #abort(flight: Flight): Promise<void> {
@@ -322,6 +345,17 @@ export class ScsiCommands {
     }
   }
 }
+
+/** The answer of a unit that is not there any more, instead of none. */
+const GIVEN_UP: ScsiAnswer = {
+  ended: Status.failed,
+  response: ScsiResponse.incorrectLun,
+  status: 0,
+  senseBytes: NOTHING,
+  data: NOTHING,
+  protection: NOTHING,
+  residual: 0,
+};
 
 function roomOf({ into, inBytes = into?.length ?? 0 }: CommandOptions): number {
   return inBytes;

@@ -17,6 +17,8 @@ export interface LateCommand {
 /** How long a command may take to end after a function that ends it, in milliseconds. */
 const GRACE = 1000;
 
+/** What a device says of a unit that is not there. */
+const ABSENT: readonly number[] = [ScsiResponse.badTarget, ScsiResponse.incorrectLun];
 /** From the mildest to the hardest. */
 const STEPS = [ScsiControl.abortTask, ScsiControl.unitReset, ScsiControl.nexusReset] as const;
 
@@ -26,25 +28,28 @@ const STEPS = [ScsiControl.abortTask, ScsiControl.unitReset, ScsiControl.nexusRe
  * core's deadline is over some time, and it resets the device.
  *
  * @param resetTarget Whether the last step may be taken: it ends the commands to other units, too.
+ * @returns Whether the unit is there: of one that is not, nothing can be asked.
  */
 export async function endLate(
   command: LateCommand,
   manager: Pick<TaskManagement, "request">,
   resetTarget: boolean,
-): Promise<void> {
+): Promise<boolean> {
   const { slot, address } = command;
   const asked = await manager.request(ScsiControl.queryTask, address, slot);
-  if (command.over || asked.ended !== Status.ok) return;
+  if (command.over || asked.ended !== Status.ok) return true;
+  if (ABSENT.includes(asked.response)) return false;
   // A device that has lost it cannot abort it.
   const lost = asked.response === ScsiResponse.ok;
   for (const step of STEPS) {
     if (lost && step === ScsiControl.abortTask) continue;
     if (step === ScsiControl.nexusReset && !resetTarget) continue;
     const { ended } = await manager.request(step, address, slot);
-    if (command.over || ended !== Status.ok) return;
+    if (command.over || ended !== Status.ok) return true;
     await within(command.ended, GRACE);
-    if (command.over) return;
+    if (command.over) return true;
   }
+  return true;
 }
 
 /** Waits for something, but not for ever. */
