@@ -18,9 +18,11 @@ import { pattern } from "./support/machine.ts";
 import { differsAt } from "./support/qemu.ts";
 
 const MIB = 2 ** 20;
+const AT_ONCE = 8;
 const UNIT = { target: 0, lun: 0 };
-/** A request may take so long before the device is given up: the slow ones wait for that. */
-const DEADLINE = 1000;
+/** A request may take so long before the device is given up; one that never answers is given up sooner. */
+const DEADLINE = 10_000, SILENT_DEADLINE = 500;
+const SILENT: readonly LieId[] = ["D-43", "D-64", "D-65"];
 
 /** Refused before a request is made: the rule, or why the driver declines. */
 const REFUSED = /^attach: (DeviceFault|PciFault|PlanError|PluginGone): /;
@@ -40,20 +42,25 @@ for (const ring of ["split", "packed"] as const) {
   const lies = LIES.filter((id) => ring === "split" || id >= "D-41" && id <= "D-63");
   Deno.test(`scsi: ${lies.length} lies, each with the response to it (${ring})`, async () => {
     const left = await leftovers(async () => {
-      // The slow ones wait; so all wait together.
-      const outcomes = await Promise.all(lies.map((id) => outcome(id, ring)));
-      lies.forEach((id, i) => {
-        const found = `${id}: ${outcomes[i]}`;
-        if (HARMLESS.includes(id)) assertEquals(outcomes[i], "served", found);
-        // Nobody can tell from good data what is written over them before they were copied out.
-        else if (id === "D-54") assertMatch(outcomes[i]!, /^(served|wrong bytes)$/, found);
-        // Whether the driver sees it depends on when it looks.
-        else if (id === "D-60") assert(outcomes[i] === "served" || LOST.test(outcomes[i]!), found);
-        else assert(REFUSED.test(outcomes[i]!) || LOST.test(outcomes[i]!), found);
-      });
+      // Some take seconds in which nothing is done: a few at a time wait together.
+      for (let i = 0; i < lies.length; i += AT_ONCE) {
+        const some = lies.slice(i, i + AT_ONCE);
+        const outcomes = await Promise.all(some.map((id) => outcome(id, ring)));
+        some.forEach((id, i) => judge(id, outcomes[i]!));
+      }
     });
     assertEquals(left, []);
   });
+}
+
+function judge(id: LieId, outcome: string): void {
+  const found = `${id}: ${outcome}`;
+  if (HARMLESS.includes(id)) assertEquals(outcome, "served", found);
+  // Nobody can tell from good data what is written over them before they were copied out.
+  else if (id === "D-54") assertMatch(outcome, /^(served|wrong bytes)$/, found);
+  // Whether the driver sees it depends on when it looks.
+  else if (id === "D-60") assert(outcome === "served" || LOST.test(outcome), found);
+  else assert(REFUSED.test(outcome) || LOST.test(outcome), found);
 }
 
 /** What comes of a lie. */
@@ -66,7 +73,7 @@ async function outcome(id: LieId, ring: "split" | "packed"): Promise<string> {
     devices: [model],
     drivers: DRIVERS,
     isolation: "inline",
-    requestDeadline: DEADLINE,
+    requestDeadline: SILENT.includes(id) ? SILENT_DEADLINE : DEADLINE,
   });
   let device;
   try {
@@ -79,7 +86,8 @@ async function outcome(id: LieId, ring: "split" | "packed"): Promise<string> {
     for (let round = 0; round < 3; round++) {
       const bytes = pattern(MIB, round);
       await disk.write(0, bytes);
-      await disk.flush();
+      // Where the device was started anew, a flush says that writes may be lost; here none are.
+      await disk.flush().catch(() => disk.flush());
       if (differsAt(await disk.read(0, MIB), bytes) !== -1) return "wrong bytes";
     }
     await device.client.manage("queryTaskSet", UNIT);
