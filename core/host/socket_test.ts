@@ -2,7 +2,16 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { clear, close, eventfd, pipe, read, signal, writeAll } from "./fd.ts";
 import { libc } from "./libc.ts";
 import { OsError } from "./os_error.ts";
-import { receive, send, sendDescriptors, sendNow, socketPair } from "./socket.ts";
+import { exists, unlink } from "./file.ts";
+import {
+  accept,
+  listenUnix,
+  receive,
+  send,
+  sendDescriptors,
+  sendNow,
+  socketPair,
+} from "./socket.ts";
 
 // Opened once for the whole process, so not by a test. The other side of descriptor passing is only here.
 libc();
@@ -127,4 +136,39 @@ Deno.test("a descriptor that was passed lives on when its sender has closed it",
   const text = new Uint8Array(5);
   assertEquals([read(from, text), new TextDecoder().decode(text)], [5, "still"]);
   [passed!, from, a, b].forEach(close);
+});
+
+Deno.test("a socket listens at a path, and takes who connects", async () => {
+  const folder = Deno.makeTempDirSync({ prefix: "virtio-socket-" });
+  const path = `${folder}/socket`;
+  const listening = listenUnix(path);
+  assertEquals(accept(listening), -1);
+  const client = await Deno.connect({ transport: "unix", path });
+  const connection = accept(listening);
+  assert(connection >= 0);
+  send(connection, bytes("hello"));
+  const into = new Uint8Array(16);
+  assertEquals(await client.read(into), 5);
+  assertEquals(into.subarray(0, 5), bytes("hello"));
+  assertEquals(receive(connection, into, false), -1);
+  client.close();
+  assertEquals(receive(connection, into, true), 0);
+  close(connection);
+  close(listening);
+  unlink(path);
+  assert(!exists(path));
+  unlink(path);
+  Deno.removeSync(folder);
+});
+
+Deno.test("where nobody can listen is an error that names the path", () => {
+  assertThrows(
+    () => listenUnix("/does/not/exist/socket"),
+    OsError,
+    "/does/not/exist/socket: ENOENT",
+  );
+  assertThrows(() => listenUnix(`/tmp/${"x".repeat(200)}`), RangeError, "at most 107 bytes");
+  const path = Deno.makeTempFileSync();
+  assertThrows(() => listenUnix(path), OsError, "EADDRINUSE");
+  Deno.removeSync(path);
 });

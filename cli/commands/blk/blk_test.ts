@@ -205,6 +205,12 @@ Deno.test("blk serve needs a socket, and there must be room for it", async () =>
   const { exit, err } = await runFake(`blk serve --nbd /does/not/exist/socket ${SIMULATED}`);
   assertEquals(exit, 3);
   assertStringIncludes(err, "Cannot listen at /does/not/exist/socket: ENOENT");
+  using where = folder();
+  Deno.writeTextFileSync(`${where.path}/taken`, "mine");
+  const taken = await runFake(`blk serve --nbd ${where.path}/taken ${SIMULATED}`);
+  assertEquals(taken.exit, 1);
+  assertStringIncludes(taken.err, "something is there already");
+  assertEquals(Deno.readTextFileSync(`${where.path}/taken`), "mine");
 });
 
 Deno.test("--lun is for SCSI hosts", async () => {

@@ -1,7 +1,8 @@
-import { NbdServer } from "../../../nbd/server.ts";
+import type { BlockDevice } from "../../../core/class/block.ts";
+import { NbdServer, type ServeOptions } from "../../../nbd/server.ts";
 import type { Command } from "../../command.ts";
 import { DISK_OPTIONS, useDisk, WRITE_OPTION } from "../../disk.ts";
-import { EXIT, usageError } from "../../exit.ts";
+import { CliError, EXIT, usageError } from "../../exit.ts";
 import { printJson } from "../../json.ts";
 
 /** Serves a disk to other programs. */
@@ -37,7 +38,7 @@ export const blkServe: Command = {
     if (held && !disk.readOnly) {
       context.talk("Clients may only read: add --write to let them write");
     }
-    using _server = new NbdServer(disk, {
+    using _server = serve(disk, {
       socket: nbd,
       loop: kernel.loop,
       name: String(name),
@@ -57,3 +58,15 @@ export const blkServe: Command = {
     return EXIT.done;
   },
 };
+
+function serve(disk: BlockDevice, options: ServeOptions): NbdServer {
+  try {
+    return new NbdServer(disk, options);
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== "EADDRINUSE") throw error;
+    throw new CliError(
+      EXIT.failed,
+      `Cannot listen at ${options.socket}: something is there already. Remove it, if no server listens there any more`,
+    );
+  }
+}
