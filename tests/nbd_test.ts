@@ -141,6 +141,7 @@ toolTest("fio", "nbd: fio finds no wrong byte", async () => {
       "--iodepth=16",
       "--size=8M",
       "--verify=crc32c",
+      "--verify_state_save=0",
       "--output-format=json",
       `--output=${output}`,
     );
