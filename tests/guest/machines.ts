@@ -52,7 +52,7 @@ export const MACHINES: readonly TestMachine[] = [
     ],
     integrated: [{ name: "transitional rng", device: "virtio-rng-pci" }],
     disks: ["blk", "packed", "intx", "hot", "used", "scsi"],
-    jobs: ["bind", "drive", "bypass", "user", "kill"],
+    jobs: ["bind", "drive", "bypass", "user", "kill", "isolation", "unplug", "load"],
   },
   {
     name: "bare",

@@ -16,6 +16,8 @@ const WRITERS = 32;
 const WRITES_BEFORE = 200;
 
 await using kernel = await openKernel({ machine: "host" });
+await using neighbour = await kernel.attach(address("rng"));
+assert(neighbour.class === "entropy");
 
 /** For each block, the last version that the device acknowledged. */
 const acknowledged = new Uint32Array(WRITERS);
@@ -50,6 +52,9 @@ await check("unplug: every request in flight ends once, as gone", async () => {
   const reason = await device.gone;
   assertMatch(reason ?? "", /unplugged/);
   return `${done} writes were done and ${WRITERS} ended as gone: ${reason}`;
+});
+await check("unplug: its neighbour goes on", async () => {
+  assertEquals((await neighbour.client.read(64)).length, 64);
 });
 await check("unplug: the kernel gets the device back while the program goes on", async () => {
   await until("its folder is gone", () => !isThere());

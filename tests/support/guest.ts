@@ -12,7 +12,7 @@ import type { TestMachine } from "../guest/machines.ts";
 import { withoutQemu } from "./machine.ts";
 
 /** How long a guest may take, in milliseconds: many times what it takes on an idle machine. */
-const DEADLINE = 900_000;
+const DEADLINE = 30 * 60_000;
 /** How many of a guest's last lines a failure shows. */
 const LAST_LINES = 60;
 

@@ -19,6 +19,7 @@ const WANTED = [
   "plugins",
   "bridge",
   "tests/guest",
+  "tests/support/plugin.ts",
   "tools/guest/machine.ts",
 ];
 
