@@ -7,26 +7,16 @@
 import { type Entry, file, program } from "./cpio.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
-/** What the program and the jobs need. */
-const WANTED = [
-  "deno.json",
-  "deno.lock",
-  "main.ts",
-  "mod.ts",
-  "drivers.ts",
-  "core",
-  "cli",
-  "plugins",
-  "bridge",
-  "tests/guest",
-  "tests/support/plugin.ts",
-  "tools/guest/machine.ts",
-];
+/** Folders that neither the program nor the jobs need; of some, a part. */
+const LEFT_OUT = ["bench", "coverage", "docs", "examples", "node_modules", "tests", "tools"];
+const PARTS = ["tests/guest", "tests/support/plugin.ts", "tools/guest/machine.ts"];
 
 /** The entries. */
 export function* appEntries(): Generator<Entry> {
   yield program("init", Deno.readFileSync(`${ROOT}tools/guest/init.sh`));
-  for (const path of WANTED) yield* copies(`${ROOT}${path}`, `app/${path}`);
+  const top = [...Deno.readDirSync(ROOT)].map(({ name }) => name)
+    .filter((name) => !name.startsWith(".") && !LEFT_OUT.includes(name));
+  for (const path of [...top, ...PARTS]) yield* copies(`${ROOT}${path}`, `app/${path}`);
   const { npmCache } = JSON.parse(new TextDecoder().decode(
     new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).outputSync().stdout,
   ));
