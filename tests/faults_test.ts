@@ -240,7 +240,7 @@ const AT_START: Readonly<Record<string, Fault>> = {
   },
   "plans no lane for its class": {
     parts: { plan: plan("lanes: {}") },
-    says: ["TypeError", /class entropy needs a lane named requests/],
+    says: ["TypeError", /has no lane named requests, which its class needs/],
   },
   "plans more memory than it has": {
     parts: { plan: plan("lanes: { requests: { slots: 4096, slotBytes: 65536 } }") },
@@ -285,7 +285,11 @@ const AT_START: Readonly<Record<string, Fault>> = {
         `'{"type":"fault","message":"' + "x".repeat(100000) + '"}'`,
         /a short text is wanted/,
       ],
-      ["an early report", `'{"type":"report","queues":[]}'`, /sent "report" when nobody had asked/],
+      [
+        "an early report",
+        `'{"type":"report","queues":[],"statistics":{}}'`,
+        /sent "report" when nobody had asked/,
+      ],
       ["its own prototype", `'{"type":"hello","api":1,"__proto__":{"type":"x"}}'`, /./],
     ] as const).map(([what, text, message]): [string, Fault] => [
       `sends ${what}`,

@@ -144,10 +144,13 @@ Deno.test("plugin: sees the environment and arguments that it may know, and noth
   const boot = JSON.parse(args!.replace("did it: ", ""));
   assertEquals(Object.keys(boot), [
     "core",
+    "controlSize",
     "arenaOffset",
     "arenaSize",
+    "arenaAlignment",
     "vectors",
     "doorbells",
+    "watch",
     "memory",
   ]);
 });
