@@ -1,5 +1,7 @@
-/** Bytes that are received ahead. */
+/** Bytes that are buffered at most. */
 const BUFFER_BYTES = 65536;
+/** Bytes that are received ahead at a time: what is data among them must be copied. */
+const AHEAD = 8192;
 /** The most that {@linkcode Input.expect} can wait for. */
 export const MOST_EXPECTED = 32768;
 
@@ -56,7 +58,7 @@ export class Input {
       this.#end -= this.#start;
       this.#start = 0;
     }
-    return this.#buffer.subarray(this.#end);
+    return this.#buffer.subarray(this.#end, this.#end + AHEAD);
   }
 
   /** So many bytes were put into {@linkcode room}. */
