@@ -114,8 +114,8 @@ const RESPONSES: Readonly<Record<LieId, RegExp | readonly [split: RegExp, packed
   "D-61": served,
   "D-62": served,
   "D-63": lost("the device .*\\[D-4[128]\\]"),
-  "D-64": lost("The device did not finish a request within 300 ms"),
-  "D-65": lost("The device did not finish a request within 300 ms"),
+  "D-64": lost("The device did not finish a request within 1000 ms"),
+  "D-65": lost("The device did not finish a request within 1000 ms"),
   "D-66": served,
   "D-67": served,
   // Found by the slow look.
@@ -207,7 +207,7 @@ async function outcome(
     machine: "simulated",
     devices: [models.entropy, models.block],
     isolation,
-    requestDeadline: 300,
+    requestDeadline: 1000,
     log: (line) => log.push(line),
   });
   const other = await kernel.attachFirst(deviceClass === "block" ? "entropy" : "block");
