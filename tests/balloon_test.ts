@@ -31,19 +31,23 @@ async function open(
   model: BalloonModel,
   { tunables = {}, ...rest }: OpenOptions = {},
 ): Promise<Balloon> {
-  const kernel = await openKernel({
-    machine: "simulated",
-    devices: [model],
-    drivers: DRIVERS,
-    tunables: { "balloon.arena_mib": 8, ...tunables },
-    ...rest,
-  });
+  await using stack = new AsyncDisposableStack();
+  const kernel = stack.use(
+    await openKernel({
+      machine: "simulated",
+      devices: [model],
+      drivers: DRIVERS,
+      tunables: { "balloon.arena_mib": 8, ...tunables },
+      ...rest,
+    }),
+  );
   const device = await kernel.attachFirst("balloon");
+  const kept = stack.move();
   return {
     model,
     device,
     client: device.client,
-    [Symbol.asyncDispose]: () => kernel[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
 }
 
