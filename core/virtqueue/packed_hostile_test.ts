@@ -278,10 +278,10 @@ for (const { name, rule, lie } of lies) {
 
 /** Writes used descriptors from another thread, so that they change between any two reads of the driver (D-51). */
 const SCRIBBLER = `
-  onmessage = ({ data: { memory, descriptors, size } }) => {
+  onmessage = ({ data: { memory, descriptors, size, stop } }) => {
     const words = new Uint32Array(memory);
     postMessage("ready");
-    for (let i = 0;; i++) {
+    for (let i = 0; Atomics.load(stop, 0) === 0; i++) {
       const at = descriptors / 4 + i % size * 4;
       words[at + 2] = i;
       words[at + 3] = i * 7 % size | (i % 3 ? 0x8082 : 2) << 16;
@@ -296,10 +296,12 @@ Deno.test("a packed device that writes while the driver reads gets nothing throu
     const sides = new Sides({ ...options, kind: "packed", size });
     let books = new Accountant(sides);
     const worker = new Worker(url, { type: "module" });
+    // A worker that is busy is not stopped by terminate().
+    const stop = new Int32Array(new SharedArrayBuffer(4));
     await new Promise((resolve) => {
       worker.onmessage = resolve;
       const { descriptors } = sides.layout;
-      worker.postMessage({ memory: sides.memory, descriptors, size });
+      worker.postMessage({ memory: sides.memory, descriptors, size, stop });
     });
     const until = performance.now() + 200;
     while (performance.now() < until) {
@@ -311,6 +313,7 @@ Deno.test("a packed device that writes while the driver reads gets nothing throu
       sides.driver.takeUnfinished(() => {});
       books = new Accountant(sides);
     }
+    Atomics.store(stop, 0, 1);
     worker.terminate();
     assert(sides.driver.counters.completed > 0, "nothing came through at all");
   }

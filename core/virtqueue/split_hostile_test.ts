@@ -212,11 +212,11 @@ function takeAll({ device, chain }: Rig, heads: number[]): void {
 
 /** Writes used entries from another thread, so that they change between any two reads of the driver (D-51). */
 const SCRIBBLER = `
-  onmessage = ({ data: { memories, driver, device, size } }) => {
+  onmessage = ({ data: { memories, driver, device, size, stop } }) => {
     const words = memories.map((memory) => new Uint32Array(memory));
     const halves = memories.map((memory) => new Uint16Array(memory));
     postMessage("ready");
-    for (let i = 0;; i++) {
+    for (let i = 0; Atomics.load(stop, 0) === 0; i++) {
       const at = device / 4 + 1 + (i % size) * 2;
       for (let k = 0; k < memories.length; k++) {
         words[k][at] = i * 7 % size;
@@ -242,11 +242,13 @@ Deno.test("a device that writes while the driver reads gets nothing through (D-5
     const books = rigs.map((rig) => new Accountant(rig));
     for (const each of books) for (let i = 0; i < size; i++) each.submit(1, 100, false);
     const worker = new Worker(url, { type: "module" });
+    // A worker that is busy is not stopped by terminate().
+    const stop = new Int32Array(new SharedArrayBuffer(4));
     await new Promise((resolve) => {
       worker.onmessage = resolve;
       const memories = rigs.map(({ memory }) => memory);
       const { driver, device } = rigs[0]!.layout;
-      worker.postMessage({ memories, driver, device, size });
+      worker.postMessage({ memories, driver, device, size, stop });
     });
     const until = performance.now() + 150;
     while (performance.now() < until) {
@@ -256,6 +258,7 @@ Deno.test("a device that writes while the driver reads gets nothing through (D-5
         each.rig.driver.publish();
       }
     }
+    Atomics.store(stop, 0, 1);
     worker.terminate();
     for (const each of books) {
       if (each.rig.driver.broken) each.checkBroken();
