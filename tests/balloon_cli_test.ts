@@ -6,28 +6,19 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { withoutQemu } from "./support/machine.ts";
+import { program, run, start } from "./support/program.ts";
 
-const PROGRAM = new URL("../main.ts", import.meta.url).pathname;
+/** The program with its only permission. */
+const ours = (line: string) => program(...line.split(" "));
 
-function program(line: string): Deno.ChildProcess {
-  return new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-prompt", "--allow-ffi", PROGRAM, ...line.split(" ")],
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-    env: { NO_COLOR: "1" },
-  }).spawn();
-}
-
-async function run(line: string): Promise<{ code: number; out: string; err: string }> {
-  const { code, stdout, stderr } = await program(line).output();
-  const decoder = new TextDecoder();
-  return { code, out: decoder.decode(stdout), err: decoder.decode(stderr) };
+async function ran(line: string) {
+  const { code, text, err } = await run(...ours(line));
+  return { code, out: text, err };
 }
 
 for (const isolation of ["process", "inline"]) {
   Deno.test(`balloon info says what the host wants and gets, and what cannot be (${isolation})`, async () => {
-    const { code, out, err } = await run(
+    const { code, out, err } = await ran(
       `balloon info --machine simulated --isolation ${isolation}`,
     );
     assertEquals([code, err], [0, ""]);
@@ -42,7 +33,7 @@ for (const isolation of ["process", "inline"]) {
 
 Deno.test("balloon info tells programs the same", async () => {
   const line = "balloon info --machine simulated --json --tune balloon.arena_mib=8";
-  const { code, out } = await run(line);
+  const { code, out } = await ran(line);
   assertEquals(code, 0);
   const json = JSON.parse(out);
   assertEquals([json.pages, json.floor, json.requested], [2048, 512, 4096]);
@@ -52,14 +43,14 @@ Deno.test("balloon info tells programs the same", async () => {
 });
 
 Deno.test("balloon info says where there is no balloon", async () => {
-  const { code, out, err } = await run("balloon info --machine simulated --device 00:01.0");
+  const { code, out, err } = await ran("balloon info --machine simulated --device 00:01.0");
   assertEquals([code, out], [3, ""]);
   assertStringIncludes(err, "no driver for a device of class balloon");
 });
 
 for (const [signal, json] of [["SIGINT", false], ["SIGTERM", true]] as const) {
   Deno.test(`balloon watch tells of each change, and ends in order at ${signal}`, async () => {
-    const child = program(`balloon watch --machine simulated ${json ? "--json" : ""}`.trim());
+    const child = start(ours(`balloon watch --machine simulated ${json ? "--json" : ""}`.trim()));
     let text = "";
     let told = false;
     for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
@@ -78,7 +69,7 @@ for (const [signal, json] of [["SIGINT", false], ["SIGTERM", true]] as const) {
 }
 
 Deno.test("balloon watch ends when its time is over", async () => {
-  const { code, err } = await run("balloon watch --machine simulated --timeout 2");
+  const { code, err } = await ran("balloon watch --machine simulated --timeout 2");
   assertEquals(code, 124);
   assertMatch(err, /^error: Not done after 2 seconds/);
 });
@@ -89,7 +80,7 @@ Deno.test({
   }`,
   ignore: !!withoutQemu,
   async fn() {
-    const { code, out, err } = await run("check --machine qemu");
+    const { code, out, err } = await ran("check --machine qemu");
     assertEquals(code, 0, out + err);
     assertMatch(out, /balloon \(process \d+\) passed: host wants 0 pages, 0 of 16384 are in it/);
   },

@@ -11,10 +11,9 @@ import { Status } from "../core/class/lane.ts";
 import { DRIVERS } from "../drivers.ts";
 import { mixEntropy, openKernel } from "../mod.ts";
 import "./support/libc.ts";
+import { program, run, start } from "./support/program.ts";
 
 const ISOLATIONS = ["process", "inline"] as const;
-const PROGRAM = new URL("../main.ts", import.meta.url).pathname;
-
 /** Sources that must not be believed, and what is said of each. */
 const LIARS: readonly (readonly [what: string, options: EntropyOptions, says: RegExp])[] = [
   ["answers with nothing for ever", { most: 0 }, /8 bad answers in a row, the last one was empty/],
@@ -64,30 +63,22 @@ for (const isolation of ISOLATIONS) {
 }
 
 /** The program with its only permission. */
-function program(line: string): Deno.ChildProcess {
-  return new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-prompt", "--allow-ffi", PROGRAM, ...line.split(" ")],
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-    env: { NO_COLOR: "1" },
-  }).spawn();
-}
+const ours = (line: string) => program(...line.split(" "));
 
-async function run(line: string): Promise<{ code: number; out: Uint8Array; err: string }> {
-  const { code, stdout, stderr } = await program(line).output();
-  return { code, out: stdout, err: new TextDecoder().decode(stderr) };
+async function ran(line: string) {
+  const { code, out, err } = await run(...ours(line));
+  return { code, out, err };
 }
 
 Deno.test("random writes as many bytes as it was asked for, in each form", async () => {
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  const raw = await run("random 10000 --machine simulated");
+  const raw = await ran("random 10000 --machine simulated");
   assertEquals([raw.code, raw.err, raw.out.length], [0, "", 10_000]);
   assert(new Set(raw.out).size === 256);
-  assertMatch(text((await run("random 5 --hex --machine simulated")).out), /^[0-9a-f]{10}\n$/);
-  const base64 = text((await run("random 6 --base64 --machine simulated")).out);
+  assertMatch(text((await ran("random 5 --hex --machine simulated")).out), /^[0-9a-f]{10}\n$/);
+  const base64 = text((await ran("random 6 --base64 --machine simulated")).out);
   assertMatch(base64, /^[A-Za-z0-9+/]{8}\n$/);
-  const json = JSON.parse(text((await run("random 3 --json --machine simulated")).out));
+  const json = JSON.parse(text((await ran("random 3 --json --machine simulated")).out));
   assertEquals([json.bytes, json.hex.length, json.health.state], [3, 6, "good"]);
 });
 
@@ -103,7 +94,7 @@ Deno.test("random refuses what it cannot do", async () => {
       ["random --continuous --hex", "Cannot use --hex with --continuous"],
     ] as const
   ) {
-    const { code, out, err } = await run(
+    const { code, out, err } = await ran(
       `${line} --machine simulated`.replace("random -- 5 --machine simulated", "random -- 5"),
     );
     assertEquals([code, out.length], [2, 0], line);
@@ -112,7 +103,7 @@ Deno.test("random refuses what it cannot do", async () => {
 });
 
 Deno.test("random --continuous ends when nobody reads any more", async () => {
-  const child = program("random --continuous --machine simulated");
+  const child = start(ours("random --continuous --machine simulated"));
   const reader = child.stdout.getReader();
   let bytes = 0;
   while (bytes < 1_000_000) bytes += (await reader.read()).value!.length;
@@ -123,7 +114,7 @@ Deno.test("random --continuous ends when nobody reads any more", async () => {
 
 for (const [signal, exit] of [["SIGINT", 0], ["SIGTERM", 0]] as const) {
   Deno.test(`random --continuous ends in order at ${signal}`, async () => {
-    const child = program("random --continuous --machine simulated");
+    const child = start(ours("random --continuous --machine simulated"));
     const reader = child.stdout.getReader();
     await reader.read();
     child.kill(signal);
@@ -134,7 +125,7 @@ for (const [signal, exit] of [["SIGINT", 0], ["SIGTERM", 0]] as const) {
 }
 
 Deno.test("random --continuous ends when its time is over", async () => {
-  const child = program("random --continuous --machine simulated --timeout 2");
+  const child = start(ours("random --continuous --machine simulated --timeout 2"));
   const [{ code }, err] = await Promise.all([
     child.status,
     new Response(child.stderr).text(),

@@ -13,6 +13,21 @@ export function program(...args: readonly string[]): string[] {
   return [Deno.execPath(), "run", "--no-prompt", "--allow-ffi", `${ROOT}main.ts`, ...args];
 }
 
+/** Starts a program whose output is read as it comes. */
+export function start(
+  [command, ...args]: readonly string[],
+  signal?: AbortSignal,
+): Deno.ChildProcess {
+  return new Deno.Command(command!, {
+    args: [...args],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+    env: { NO_COLOR: "1" },
+    ...(signal && { signal }),
+  }).spawn();
+}
+
 /** What a program left behind. */
 export interface Ended {
   /** Its exit status. */
@@ -31,16 +46,9 @@ export class Running implements AsyncDisposable {
   readonly #signal = new AbortController();
   readonly #timer: ReturnType<typeof setTimeout>;
 
-  constructor([command, ...args]: readonly string[]) {
+  constructor(command: readonly string[]) {
     this.#timer = setTimeout(() => this.#signal.abort(), PATIENCE);
-    this.#child = new Deno.Command(command!, {
-      args: [...args],
-      stdin: "null",
-      stdout: "piped",
-      stderr: "piped",
-      env: { NO_COLOR: "1" },
-      signal: this.#signal.signal,
-    }).spawn();
+    this.#child = start(command, this.#signal.signal);
     this.#output = this.#child.output();
   }
 
