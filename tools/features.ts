@@ -1,12 +1,16 @@
 /**
  * Writes `docs/features.md`: for each row of each device, where a test proves it. The rows stand in
- * `plugins/<name>/features.json`; a test says in its name what it proves: `#blk:DISCARD`.
+ * `plugins/<name>/features.json`, and those of the other parts (limits and promises of the core, the commands, the NBD
+ * server) in `<part>/features.json`; a test says in its name what it proves: `#blk:DISCARD`, `#nbd:long_name`.
  *
  * @module
  */
 
 const ROOT = new URL("../", import.meta.url);
 const PAGE = new URL("docs/features.md", ROOT);
+
+/** Folders that have rows of their own, beside those of the plugins. */
+const PARTS = ["core", "cli", "nbd"];
 
 /** How a test proves a row, from the strongest way to the weakest. */
 const WAYS = ["guest", "QEMU", "simulation", "unit"] as const;
@@ -89,7 +93,7 @@ function* testFiles(folder = ""): Generator<string> {
   const entries = [...Deno.readDirSync(new URL(folder || ".", ROOT))];
   for (const { name, isDirectory } of entries.sort((a, b) => a.name < b.name ? -1 : 1)) {
     const path = `${folder}${name}`;
-    const own = ["core", "plugins", "cli", "tests"].includes(path.split("/")[0]!);
+    const own = [...PARTS, "plugins", "tests"].includes(path.split("/")[0]!);
     if (isDirectory && own) yield* testFiles(`${path}/`);
     else if (own && (name.endsWith("_test.ts") || path.startsWith("tests/guest"))) yield path;
   }
@@ -99,10 +103,10 @@ function* testFiles(folder = ""): Generator<string> {
 export function read(): { readonly text: string; readonly unknown: readonly Proof[] } {
   const devices: Record<string, Rows> = {};
   const plugins = [...Deno.readDirSync(new URL("plugins", ROOT))].map(({ name }) => name).sort();
-  for (const name of plugins) {
+  for (const path of [...plugins.map((name) => `plugins/${name}`), ...PARTS]) {
     try {
-      devices[name] = JSON.parse(
-        Deno.readTextFileSync(new URL(`plugins/${name}/features.json`, ROOT)),
+      devices[path.split("/").at(-1)!] = JSON.parse(
+        Deno.readTextFileSync(new URL(`${path}/features.json`, ROOT)),
       );
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
@@ -124,7 +128,7 @@ export function written(): string {
 if (import.meta.main) {
   const { text, unknown } = read();
   for (const { file, device, row } of unknown) {
-    console.error(`${file}: plugins/${device}/features.json has no row ${row}`);
+    console.error(`${file}: the features.json of ${device} has no row ${row}`);
   }
   Deno.writeTextFileSync(PAGE, text);
   Deno.exit(unknown.length > 0 ? 1 : 0);
