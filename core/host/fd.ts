@@ -1,4 +1,5 @@
 import { check, errno } from "./os_error.ts";
+import { callNumber, type Machine, type Pass } from "./filter.ts";
 import { libc } from "./libc.ts";
 
 /** Error numbers that callers look at. */
@@ -79,20 +80,35 @@ export function writeAll(fd: number, bytes: Uint8Array<ArrayBuffer>): void {
   }
 }
 
+/** `read` or `write`, bound to a descriptor, a buffer and a length that it really has. */
+function transfer(
+  name: "read" | "write",
+  fd: number,
+  bytes: Uint8Array<ArrayBuffer>,
+  pass: Pass | undefined,
+): () => number {
+  const length = bytes.length;
+  const { [name]: plain, transfer } = libc();
+  if (!pass) return () => plain(fd, bytes, length);
+  const number = callNumber(name, Deno.build.arch as Machine);
+  const [first, second] = pass;
+  return () => transfer(number, fd, bytes, length, first, second);
+}
+
 /**
  * Makes a function that writes `message` to `fd` in one call and looks at nothing: for doorbells, where a failure
  * shows elsewhere.
  *
- * This and the next two are for whoever gives up FFI later: what they make is bound to its descriptor, and goes on
+ * This and the next three are for whoever gives up FFI later: what they make is bound to its descriptor, and goes on
  * working.
+ *
+ * Safety: descriptor, buffer and length are fixed here, and no other code gets hold of them; so what they make is
+ * sound in a process whose globals and prototypes a plugin has replaced.
+ *
+ * @param pass What a filter on this process's calls asks for, if there will be one.
  */
-export function writer(fd: number, message: Uint8Array): () => void {
-  const bytes = message.slice();
-  const length = bytes.length;
-  const { write } = libc();
-  return () => {
-    write(fd, bytes, length);
-  };
+export function writer(fd: number, message: Uint8Array, pass?: Pass): () => void {
+  return transfer("write", fd, message.slice(), pass);
 }
 
 /** Where a number of 32 bits stands in a message, whose upper half changes from one sending to the next. */
@@ -108,10 +124,10 @@ export function varyingWriter(
   fd: number,
   message: Uint8Array,
   { at, form }: Varying,
+  pass?: Pass,
 ): (number: number) => void {
   const bytes = message.slice();
-  const length = bytes.length;
-  const { write } = libc();
+  const write = transfer("write", fd, bytes, pass);
   const digits = new TextEncoder().encode("0123456789abcdef");
   const patch = form === "u32"
     ? (number: number) => {
@@ -123,18 +139,17 @@ export function varyingWriter(
     };
   return (number) => {
     patch(number);
-    write(fd, bytes, length);
+    write();
   };
 }
 
 /** As {@linkcode signal}, bound to one descriptor. */
-export function signaller(fd: number): () => void {
-  return writer(fd, ONE);
+export function signaller(fd: number, pass?: Pass): () => void {
+  return writer(fd, ONE, pass);
 }
 
 /** As {@linkcode clear}, bound to one descriptor. */
-export function clearer(fd: number): () => boolean {
-  const into = new Uint8Array(8);
-  const { read } = libc();
-  return () => read(fd, into, 8) === 8;
+export function clearer(fd: number, pass?: Pass): () => boolean {
+  const read = transfer("read", fd, new Uint8Array(8), pass);
+  return () => read() === 8;
 }

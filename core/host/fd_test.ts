@@ -154,7 +154,8 @@ Deno.test("poll() tells what is ready", () => {
   assertEquals(seen(), [0, POLLOUT]);
   assertEquals(poll(set, 1, 0), 0, "only the first was asked about");
   writeAll(into, Uint8Array.of(1));
-  assertEquals(poller()(set, 2, -1), 2);
+  assertEquals(poller(set)(-1), 2);
+  assertThrows(() => poll(set, 3, 0), RangeError, "the set has 2");
   assertEquals(seen(), [POLLIN, POLLOUT]);
   close(into);
   read(from, new Uint8Array(1));

@@ -58,11 +58,28 @@ const FUNCTIONS = {
   getpid: { parameters: [], result: "i32" },
   getppid: { parameters: [], result: "i32" },
   geteuid: { parameters: [], result: "i32" },
+  setresuid: { parameters: ["u32", "u32", "u32"], result: "i32" },
+  setresgid: { parameters: ["u32", "u32", "u32"], result: "i32" },
+  setgroups: { parameters: ["u32", "pointer"], result: "i32" },
+  signal: { parameters: ["i32", "u64"], result: "u64" },
   kill: { parameters: ["i32", "i32"], result: "i32" },
   waitpid: { parameters: ["i32", "buffer", "i32"], result: "i32" },
   prctl: { parameters: ["i32", "u64", "u64", "u64", "u64"], result: "i32" },
   setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
   getrlimit: { parameters: ["i32", "buffer"], result: "i32" },
+  /** `read` or `write`, by number, with two arguments that the kernel does not look at. */
+  transfer: {
+    name: "syscall",
+    parameters: ["u32", "i32", "buffer", "u32", "u32", "u32"],
+    result: "i32",
+  },
+  seccomp: { name: "syscall", parameters: ["u32", "u32", "u32", "buffer"], result: "i32" },
+  landlock_create_ruleset: {
+    name: "syscall",
+    parameters: ["u32", "buffer", "u32", "u32"],
+    result: "i32",
+  },
+  landlock_restrict_self: { name: "syscall", parameters: ["u32", "i32", "u32"], result: "i32" },
   pidfd_open: { name: "syscall", parameters: ["i64", "i32", "u32"], result: "i64" },
   posix_spawn: {
     parameters: ["buffer", "buffer", "buffer", "buffer", "buffer", "buffer"],

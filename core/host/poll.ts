@@ -15,18 +15,21 @@ export const POLLERR_OR_HUP = 0x8 | 0x10 | 0x20;
  */
 export type PollSet = Int32Array<ArrayBuffer>;
 
-/** Waits for descriptors; see {@linkcode poll}. */
-export type Poll = (set: PollSet, count: number, timeout: number) => number;
+/** Waits for the descriptors of a set; see {@linkcode poll}. */
+export type Poll = (timeout: number) => number;
 
 /**
- * Makes a {@linkcode poll} that goes on working when this process has given up FFI.
+ * Makes a {@linkcode poll} of one set that goes on working when this process has given up FFI.
+ *
+ * Safety: set and count are fixed here, and a plugin gets hold of neither.
  *
  * @throws OsError from the function, if the set is wrong.
  */
-export function poller(): Poll {
+export function poller(set: PollSet): Poll {
   const c = libc();
   errno();
-  return (set, count, timeout) => {
+  const count = set.length >> 1;
+  return (timeout) => {
     const ready = c.poll(set, count, timeout);
     if (ready >= 0) return ready;
     if (errno() !== EINTR) throw new OsError("Cannot wait for events", errno());
@@ -35,13 +38,13 @@ export function poller(): Poll {
 }
 
 /**
- * Waits until one of the first `count` descriptors is ready, blocking this thread.
+ * Waits until one of the first `count` descriptors of the set is ready, blocking this thread.
  *
  * @param timeout Milliseconds, 0 to only look, -1 for no limit.
  * @returns How many are ready; 0 when the time is over or a signal came.
  */
 export function poll(set: PollSet, count: number, timeout: number): number {
-  return poller()(set, count, timeout);
+  return poller(first(set, count))(timeout);
 }
 
 /**
@@ -51,7 +54,13 @@ export function poll(set: PollSet, count: number, timeout: number): number {
  */
 export async function pollAsync(set: PollSet, count: number, timeout: number): Promise<number> {
   // A failure's number is lost on the other thread; the caller looks again, and a bad descriptor is an event.
-  return Math.max(0, await libc().poll_async(set, count, timeout));
+  return Math.max(0, await libc().poll_async(first(set, count), count, timeout));
+}
+
+/** The first `count` descriptors, which must be there. */
+function first(set: PollSet, count: number): PollSet {
+  if (2 * count <= set.length) return set.length === 2 * count ? set : set.subarray(0, 2 * count);
+  throw new RangeError(`Cannot wait for ${count} descriptors: the set has ${set.length >> 1}`);
 }
 
 /** Makes a function that offers the processor to another thread, also when FFI was given up. */

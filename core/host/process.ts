@@ -6,6 +6,8 @@ import { cString, libc } from "./libc.ts";
 export const SIGTERM = 15;
 /** Ends a program. */
 export const SIGKILL = 9;
+/** Makes Deno open a port for a debugger, on which whoever connects can run code. */
+export const SIGUSR1 = 10;
 
 const SYS_PIDFD_OPEN = 434n;
 const WNOHANG = 1;
@@ -22,6 +24,8 @@ export interface SpawnOptions {
   readonly environment: Readonly<Record<string, string>>;
   /** Descriptor `i` of the child is a copy of `descriptors[i]`; it gets no others. */
   readonly descriptors: readonly number[];
+  /** Signals that never reach it, from its first instruction on. */
+  readonly blocked?: readonly number[];
 }
 
 /** A running child process. */
@@ -55,7 +59,7 @@ export function spawn(options: SpawnOptions): Child {
     // Ours are closed on exec, but not those that this process was started with. In glibc since 2.34.
     c.posix_spawn_file_actions_addclosefrom_np?.(actions, copies.length);
     // Deno ignores SIGPIPE and blocks nothing that a child would want; start it with a clean table all the same.
-    c.posix_spawnattr_setsigmask(attributes, new Uint8Array(128));
+    c.posix_spawnattr_setsigmask(attributes, signalSet(options.blocked ?? []));
     c.posix_spawnattr_setsigdefault(attributes, new Uint8Array(128).fill(0xff));
     c.posix_spawnattr_setflags(attributes, SPAWN_SETSIGDEF | SPAWN_SETSIGMASK);
     const pid = new Int32Array(1);
@@ -87,6 +91,13 @@ export function spawn(options: SpawnOptions): Child {
   }
 }
 
+/** A `sigset_t`. */
+function signalSet(signals: readonly number[]): Uint8Array<ArrayBuffer> {
+  const set = new Uint8Array(128);
+  for (const signal of signals) set[signal - 1 >> 3]! |= 1 << (signal - 1 & 7);
+  return set;
+}
+
 /** A NULL-terminated array of C strings, with the strings, which must live as long as it is used. */
 function pointers(
   texts: readonly string[],
@@ -116,4 +127,11 @@ export function reap(pid: number): Exit | undefined {
 /** This process's id. */
 export function processId(): number {
   return libc().getpid();
+}
+
+const SIG_IGN = 1n;
+
+/** Makes this process ignore a signal, whatever was to be done about it before. */
+export function ignoreSignal(signal: number): void {
+  libc().signal(signal, SIG_IGN);
 }

@@ -1,6 +1,6 @@
 import type { Bell } from "../bus/bell.ts";
 import { clearer, close, eventfd, signaller } from "../host/fd.ts";
-import { pollAsync, poller, POLLIN } from "../host/poll.ts";
+import { type Poll, pollAsync, poller, POLLIN } from "../host/poll.ts";
 
 /** What waits for descriptors on behalf of others. */
 export interface Loop {
@@ -37,12 +37,12 @@ interface Belled {
 export class InterruptLoop implements Loop, AsyncDisposable {
   readonly #entries = new Map<number, Entry>();
   readonly #bells = new Map<number, Belled>();
-  readonly #poll = poller();
   readonly #nudgeFd = eventfd();
   readonly #nudge = signaller(this.#nudgeFd);
-  /** The entries in the order of the set; both made anew after a change. */
+  /** The entries in the order of the set; both, and what waits for the set, are made anew after a change. */
   #list: readonly Entry[] = [];
   #set: Int32Array<ArrayBuffer> = new Int32Array(0);
+  #poll: Poll = poller(this.#set);
   #changed = true;
   #running: Promise<void> | undefined;
   /** Whether another thread waits, so that somebody must wake it. */
@@ -87,7 +87,7 @@ export class InterruptLoop implements Loop, AsyncDisposable {
     this.#refresh();
     const list = this.#list;
     const set = this.#set;
-    const ready = this.#poll(set, list.length, happened || !this.#sleep() ? 0 : timeout);
+    const ready = this.#poll(happened || !this.#sleep() ? 0 : timeout);
     this.#awake();
     if (ready > 0) {
       happened = true;
@@ -149,6 +149,7 @@ export class InterruptLoop implements Loop, AsyncDisposable {
     this.#changed = false;
     this.#list = [...this.#entries.values()];
     this.#set = Int32Array.from(this.#list.flatMap(({ fd, events }) => [fd, events]));
+    this.#poll = poller(this.#set);
   }
 
   #dispatch(set: Int32Array, list: readonly Entry[]): void {

@@ -49,6 +49,14 @@ export interface PluginSource {
   readonly plugin?: Plugin;
 }
 
+/** The URL of the folder that a driver's manifest stands in. */
+function folderOf({ entry, manifest }: PluginSource): string {
+  if (!entry.startsWith("file:")) return entry;
+  // The manifest names the entry from its own folder, without a way up.
+  const depth = manifest.entry.split("/").filter((part) => part !== "." && part !== "").length;
+  return new URL("../".repeat(depth - 1) || ".", entry).href;
+}
+
 /** What a device is attached with. */
 export interface AttachOptions {
   /** The kernel's loop. */
@@ -347,6 +355,7 @@ export class Attachment implements Device {
       link: this.#link,
       manifest: source.manifest,
       entry: source.entry,
+      folder: folderOf(source),
       arena: this.#arena,
       vectors: this.#interrupts.queueFds,
       watch: this.#options.watch,

@@ -1,6 +1,7 @@
 import { ControlWord } from "../bus/control.ts";
 import { type DeviceMemory, mapDevice } from "../host/device_memory.ts";
 import { varyingWriter, writer } from "../host/fd.ts";
+import type { Pass } from "../host/filter.ts";
 import { PAGE } from "../dma/address_table.ts";
 import type { Doorbell, MappedDoorbell, WrittenDoorbell } from "../platform/platform.ts";
 
@@ -24,9 +25,10 @@ export class Doorbells implements Disposable {
   /** Pages of the device by their place in its file: doorbells may share one. */
   readonly #pages = new Map<number, DeviceMemory>();
 
-  constructor(doorbells: readonly Doorbell[], limits: Credits) {
+  /** @param pass What a filter on this process's calls will ask for. */
+  constructor(doorbells: readonly Doorbell[], limits: Credits, pass?: Pass) {
     this.rings = doorbells.map((each) =>
-      "message" in each ? writing(each, limits) : storing(each, this.#map(each))
+      "message" in each ? writing(each, limits, pass) : storing(each, this.#map(each))
     );
   }
 
@@ -61,8 +63,12 @@ function storing({ at, width, value }: MappedDoorbell, page: ArrayBuffer): Ring 
  * One write. Where the platform answers each, the answers pile up until the core takes them; past the credits the
  * platform would stand still, so the driver does instead.
  */
-function writing({ fd, message, credits, data }: WrittenDoorbell, limits: Credits): Ring {
-  const write = data ? varyingWriter(fd, message, data) : writer(fd, message);
+function writing(
+  { fd, message, credits, data }: WrittenDoorbell,
+  limits: Credits,
+  pass: Pass | undefined,
+): Ring {
+  const write = data ? varyingWriter(fd, message, data, pass) : writer(fd, message, pass);
   if (credits === undefined) return write;
   const { words, low, wait } = limits;
   const half = credits >> 1;

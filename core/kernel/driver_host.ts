@@ -17,6 +17,8 @@ export interface DriverHostOptions {
   readonly manifest: Manifest;
   /** URL of the driver's module. */
   readonly entry: string;
+  /** URL of the folder that it may read while it is loaded. */
+  readonly folder: string;
   /** Memory for the driver and its device, as a file and as the core sees it. */
   readonly arena: DmaMemory & { readonly memory: SharedArrayBuffer };
   /** The doorbell of each of the device's queues. */

@@ -4,7 +4,7 @@ import { PAGE } from "../dma/address_table.ts";
 import { close, pipe } from "../host/fd.ts";
 import { environment, open, readLink } from "../host/file.ts";
 import { poll, POLLIN } from "../host/poll.ts";
-import { type Exit, kill, processId, reap, SIGKILL, spawn } from "../host/process.ts";
+import { type Exit, kill, processId, reap, SIGKILL, SIGUSR1, spawn } from "../host/process.ts";
 import { type Boot, Descriptor, wireDoorbell } from "./boot.ts";
 import type { DriverHost, DriverHostOptions } from "./driver_host.ts";
 import { Output } from "./output.ts";
@@ -32,7 +32,11 @@ export function processHost(options: DriverHostOptions): DriverHost {
     options.gone(reason);
   };
 
-  const doorbellFds = [...new Set(doorbells.map(({ fd }) => fd))];
+  // Those that stay open come first.
+  const [stored = [], written = []] = [false, true].map((message) =>
+    doorbells.filter((each) => "message" in each === message).map(({ fd }) => fd)
+  );
+  const doorbellFds = [...new Set([...written, ...stored])];
   const boot: Boot = {
     core: processId(),
     controlSize: link.control.byteLength,
@@ -51,7 +55,7 @@ export function processHost(options: DriverHostOptions): DriverHost {
   const [stderrRead, stderr] = pipe();
   const { pid, pidfd } = spawn({
     path: readLink("/proc/self/exe")!,
-    args: [...denoArguments(entry, heapMiB), entry, JSON.stringify(boot)],
+    args: [...denoArguments(options, heapMiB), entry, JSON.stringify(boot)],
     environment: childEnvironment(),
     descriptors: [
       nothing,
@@ -64,6 +68,7 @@ export function processHost(options: DriverHostOptions): DriverHost {
       ...vectors,
       ...doorbellFds,
     ],
+    blocked: [SIGUSR1],
   });
   [nothing, stdout, stderr].forEach(close);
   const outputs = [stdoutRead, stderrRead].map((fd) => new Output(fd, loop, options.print));
@@ -119,27 +124,58 @@ export function processHost(options: DriverHostOptions): DriverHost {
   };
 }
 
-function denoArguments(entry: string, heapMiB: number): string[] {
+/** The folder of the core's modules. */
+const CORE = new URL("../", import.meta.url).href;
+
+/**
+ * What the process may do until its plugin is loaded: read the plugin's folder and the core's, nothing else. It is
+ * configured here and nowhere else: what a `deno.json` or `package.json` beside the plugin says has no effect.
+ */
+function denoArguments({ entry, folder }: DriverHostOptions, heapMiB: number): string[] {
+  const folders = [CORE, folder].filter((each) => each.startsWith("file:")).map(pathOf);
+  const hosts = [CORE, entry].filter((each) => /^https?:/.test(each)).map((each) =>
+    new URL(each).host
+  );
+  const imports = { "@virtio/deno/plugin": import.meta.resolve("../plugin/mod.ts") };
   return [
     "run",
     "--allow-ffi",
+    ...(folders.length > 0 ? [`--allow-read=${folders.join()}`] : []),
+    ...(hosts.length > 0 ? [`--allow-import=${hosts.join()}`] : []),
     "--no-prompt",
+    "--no-config",
+    `--import-map=data:application/json,${encodeURIComponent(JSON.stringify({ imports }))}`,
     "--no-npm",
     "--cached-only",
     "--no-lock",
     "--quiet",
+    "--no-code-cache",
     `--v8-flags=${[`--max-old-space-size=${heapMiB}`, ...V8_FLAGS].join()}`,
-    // A driver from a registry stands at a URL; one from a folder has no business with any.
-    ...(entry.startsWith("file:") ? ["--no-remote"] : []),
-    "--preload",
+    // Where core and driver stand in folders, neither has any business with a registry.
+    ...(folders.length === 2 ? ["--no-remote"] : []),
     import.meta.resolve("./process_main.ts"),
   ];
+}
+
+function pathOf(url: string): string {
+  const path = decodeURIComponent(new URL(url).pathname);
+  if (!path.includes(",")) return path;
+  throw new TypeError(
+    `Cannot run a driver from ${path}: Deno cannot be told of a folder with a comma in its name`,
+  );
 }
 
 function childEnvironment(): Record<string, string> {
   const own = environment();
   const passed = PASSED_ON.flatMap((name) => own[name] === undefined ? [] : [[name, own[name]]]);
-  return { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", ...Object.fromEntries(passed) };
+  return {
+    NO_COLOR: "1",
+    DENO_NO_UPDATE_CHECK: "1",
+    DENO_NO_PACKAGE_JSON: "1",
+    // With --no-code-cache: no database in the user's cache stays open. It costs no time that could be measured.
+    DENO_CACHE_DB_MODE: "InMemory",
+    ...Object.fromEntries(passed),
+  };
 }
 
 function how(exit: Exit): string {

@@ -1,6 +1,7 @@
 /**
- * The first module of a driver's process, evaluated before the plugin: it maps what was granted, confines the
- * process, gives up every permission, and serves the plugin once that is loaded.
+ * The main module of a driver's process. It maps what was granted and loads the plugin, with leave to read the plugin's
+ * folder and the core's. When all modules are there and before the first of them is evaluated, the process is shut in
+ * and every permission given up; then the plugin is evaluated, and served.
  *
  * @module
  */
@@ -8,13 +9,15 @@
 import { Bell, Cause } from "../bus/bell.ts";
 import { ControlWord, MAILBOX_CAPACITY, TO_CORE, TO_PLUGIN } from "../bus/control.ts";
 import { Mailbox } from "../bus/mailbox.ts";
-import { confine } from "../host/confine.ts";
+import { confine, enclose } from "../host/confine.ts";
 import { clearer, close, signaller } from "../host/fd.ts";
+import type { Pass } from "../host/filter.ts";
 import { forgetLibc } from "../host/libc.ts";
 import { mapShared } from "../host/memory.ts";
 import { yielder } from "../host/poll.ts";
 import { InterruptLoop } from "../irq/interrupt_loop.ts";
 import { HOST, type Plugin } from "../plugin/plugin.ts";
+import { beforePlugin } from "./before_plugin.ts";
 import { type Boot, Descriptor, fromWire } from "./boot.ts";
 import { Doorbells } from "./doorbell.ts";
 import { DriverSession } from "./driver_session.ts";
@@ -26,7 +29,11 @@ const ROUNDS = 16;
 /** A driver whose doorbells are not answered any more ends. */
 const CREDIT_DEADLINE_MS = 5000;
 
-const boot: Boot = JSON.parse(Deno.args[0]!);
+/** The folder of the core's own modules. */
+const CORE = new URL("../", import.meta.url).href;
+
+const entry = Deno.args[0]!;
+const boot: Boot = JSON.parse(Deno.args[1]!);
 confine({ parent: boot.core, memory: boot.memory, descriptors: 256 });
 
 const control = mapShared(Descriptor.control, 0, boot.controlSize);
@@ -39,42 +46,105 @@ const arena = mapShared(
 close(Descriptor.control);
 close(Descriptor.arena);
 const words = new Int32Array(control);
-const driverBell = new Bell(words, ControlWord.driverBell, signaller(Descriptor.driverBell));
-const coreBell = new Bell(words, ControlWord.coreBell, signaller(Descriptor.coreBell));
+const pass = crypto.getRandomValues(new Uint32Array(2)) as unknown as Pass;
+const driverBell = new Bell(words, ControlWord.driverBell, signaller(Descriptor.driverBell, pass));
+const coreBell = new Bell(words, ControlWord.coreBell, signaller(Descriptor.coreBell, pass));
 const loop = new InterruptLoop();
 for (let i = 0; i < boot.vectors; i++) {
-  loop.add(Descriptor.vectors + i, clearer(Descriptor.vectors + i));
+  loop.add(Descriptor.vectors + i, clearer(Descriptor.vectors + i, pass));
 }
-const clearBell = clearer(Descriptor.driverBell);
+let session: DriverSession;
+loop.addBell(driverBell, Descriptor.driverBell, (causes) => {
+  if (causes & Cause.mail) session.mail();
+  if (causes & Cause.beat) {
+    Atomics.store(words, ControlWord.beatAnswered, Atomics.load(words, ControlWord.beatAsked));
+  }
+}, clearer(Descriptor.driverBell, pass));
 const yieldProcessor = yielder();
 const { rings } = new Doorbells(boot.doorbells.map(fromWire), {
   words,
   low: () => coreBell.ring(Cause.credits),
   wait: waitForCredits,
-});
+}, pass);
 // What is mapped needs no descriptor, and who had it could do more than ring.
 const mapped = boot.doorbells.filter((each) => !("message" in each));
 new Set(mapped.map(({ fd }) => fd)).forEach(close);
+const written = boot.doorbells.filter((each) => "message" in each).map(({ fd }) => fd);
+const end = Math.max(Descriptor.vectors + boot.vectors - 1, ...written) + 1;
+// From here on the loop's set is fixed.
+loop.turn(0);
 
-// The plugin may import any module of the core, this process's own instances of them; nothing in there may be of use
-// to it. What is needed from now on is held by the functions made above, and by nobody else.
-forgetLibc();
-for (const name of ["ffi", "read", "write", "net", "env", "sys", "run", "import"] as const) {
-  Deno.permissions.revokeSync({ name } as Deno.PermissionDescriptor);
-}
+// Deno starts a thread for signals when it needs one, half a second after the start at the latest: better now than when
+// there are no more threads to be had.
+const ignored = () => {};
+Deno.addSignalListener("SIGWINCH", ignored);
+Deno.removeSignalListener("SIGWINCH", ignored);
+
 const host: { plugin?: Plugin } = {};
 Object.defineProperty(globalThis, HOST, { value: host });
-
-// "load" comes when the main module, the plugin, has been evaluated, even if it threw; Deno shall tell of that first.
-addEventListener("load", () => {
-  if (host.plugin) serve(host.plugin);
-  setTimeout(() => {
-    throw new Error("This module defines no plugin: it does not call definePlugin");
-  }, 100);
+let shut = false;
+(Error as unknown as { prepareStackTrace: unknown }).prepareStackTrace = told;
+beforePlugin(() => {
+  enclose({ granted: [Descriptor.driverBell, end], pass });
+  // The plugin may import any module of the core, this process's own instances of them; nothing in there may be of
+  // use to it. What is needed from now on is held by the functions made above, and by nobody else.
+  forgetLibc();
+  for (const name of ["ffi", "read", "write", "net", "env", "sys", "run", "import"] as const) {
+    Deno.permissions.revokeSync({ name } as Deno.PermissionDescriptor);
+  }
+  shut = true;
 });
+const last = import.meta.resolve("./give_up.ts");
+try {
+  await import(
+    `data:text/javascript,${
+      encodeURIComponent(`import ${JSON.stringify(last)};import ${JSON.stringify(entry)};`)
+    }`
+  );
+} catch (error) {
+  if (shut) throw error;
+  fail(whyNotLoaded(error as Error));
+}
+if (!host.plugin) {
+  throw new Error("This module defines no plugin: it does not call definePlugin");
+}
+try {
+  serve(host.plugin);
+} catch (error) {
+  // Told here: where Deno does it, it looks up frames of the core.
+  fail(String(error));
+}
+
+function fail(sentence: string): never {
+  console.error(`error: ${sentence}`);
+  Deno.exit(1);
+}
+
+interface CallSite {
+  getScriptNameOrSourceURL(): string | null;
+  toString(): string;
+}
+
+/**
+ * The text of an error's stack, without the frames of the core: to find out where they are Deno would read files, which
+ * this process cannot do any more, and it panics then.
+ */
+function told(error: Error, sites: readonly CallSite[]): string {
+  const own = sites.filter((site) => !site.getScriptNameOrSourceURL()?.startsWith(CORE));
+  return [String(error), ...own.map((site) => `    at ${site}`)].join("\n");
+}
+
+/** What kept the plugin from being loaded, in words for its author. */
+function whyNotLoaded({ message }: Error): string {
+  const [, path, where] = /^Requires read access to "(.*)", run again.*\s+at (.*)$/.exec(message) ??
+    [];
+  return path === undefined
+    ? `Cannot load the driver: ${message}`
+    : `Cannot load the driver: it imports ${path}, which is outside of its folder (${where})`;
+}
 
 function serve(plugin: Plugin): never {
-  const session = new DriverSession(plugin, {
+  session = new DriverSession(plugin, {
     control,
     arena,
     inbox: new Mailbox(control, TO_PLUGIN, MAILBOX_CAPACITY),
@@ -83,12 +153,6 @@ function serve(plugin: Plugin): never {
     doorbell: (index) => rings[index]!,
     watch: boot.watch,
   });
-  loop.addBell(driverBell, Descriptor.driverBell, (causes) => {
-    if (causes & Cause.mail) session.mail();
-    if (causes & Cause.beat) {
-      Atomics.store(words, ControlWord.beatAnswered, Atomics.load(words, ControlWord.beatAsked));
-    }
-  }, clearBell);
   let spins = SPINS;
   for (let round = 1; !session.ended; round++) {
     let worked = false;
