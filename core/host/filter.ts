@@ -75,6 +75,8 @@ export const CALLS: Readonly<Record<string, readonly [x86_64: number, aarch64: n
   gettid: [186, 178],
   time: [201, -1],
   futex: [202, 98],
+  sendto: [44, 206],
+  recvfrom: [45, 207],
   socketpair: [53, 199],
   sched_getaffinity: [204, 123],
   restart_syscall: [219, 128],
@@ -225,6 +227,8 @@ export function driverFilter({ machine, pid, granted, pass }: FilterOptions): Ui
     ...allow("mmap", unlessOneOf(low(4), [NO_DESCRIPTOR])),
     // Deno tells itself of signals by a pair of sockets that nobody else has.
     ...allow("socketpair", unlessOneOf(low(0), [AF_UNIX])),
+    ...allow("recvfrom", ifGranted(0, granted)),
+    ...allow("sendto", ifGranted(0, granted), unlessOneOf(low(4), [0]), unlessOneOf(high(4), [0])),
     // abort(), and nobody else's end.
     ...allow("tgkill", unlessOneOf(low(0), [pid])),
     ...allow("prctl", unlessOneOf(low(0), [PR_SET_NAME, PR_SET_VMA])),
