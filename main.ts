@@ -27,7 +27,12 @@ const system: System = {
   },
   async diagnose() {
     const { diagnose } = await import("./core/platform/vfio/doctor.ts");
-    return diagnose();
+    const { walls } = await import("./core/kernel/walls.ts");
+    return [...diagnose(), ...walls()];
+  },
+  async walls() {
+    const { walls } = await import("./core/kernel/walls.ts");
+    return walls();
   },
 };
 

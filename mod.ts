@@ -20,6 +20,7 @@
 import { loadPlugin } from "./core/kernel/load_plugin.ts";
 import { type DriveOptions, Kernel } from "./core/kernel/kernel.ts";
 import type { PluginSource } from "./core/kernel/attach.ts";
+import { refuseDebugger } from "./core/kernel/refuse_debugger.ts";
 import { InterruptLoop } from "./core/irq/interrupt_loop.ts";
 import type { Platform } from "./core/platform/platform.ts";
 import { openQemu, type QemuOptions } from "./core/platform/qemu/mod.ts";
@@ -81,6 +82,7 @@ export async function openKernel(options: OpenOptions = {}): Promise<Kernel> {
   const { plugins = [], drivers = [], ...rest } = options;
   const all = [...drivers, ...plugins.map(loadPlugin), ...DRIVERS];
   await using stack = new AsyncDisposableStack();
+  stack.use(refuseDebugger());
   const loop = stack.use(new InterruptLoop());
   const platform = stack.use(await openMachine(rest, loop));
   const kernel = new Kernel(

@@ -99,6 +99,7 @@ function fakeSystem(world: World, calls: string[]): System {
       return world.rebind?.(request) ?? [];
     },
     diagnose: () => Promise.resolve(world.diagnoses ?? []),
+    walls: () => Promise.resolve(world.diagnoses ?? []),
     loadDrivers(folders) {
       calls.push(["load", ...folders].join(" "));
       return Promise.resolve(drivers);

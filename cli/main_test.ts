@@ -352,7 +352,7 @@ Deno.test("drivers lists the manifests without opening a machine", async () => {
     "random (entropy)\n  for vendor 1af4, device 1044\n  for vendor 1af4, device 1005\n",
   );
   const json = JSON.parse((await runFake("drivers --json", { drivers: [RANDOM] })).out);
-  assertEquals(Object.keys(json), ["schema", "command", "drivers"]);
+  assertEquals(Object.keys(json), ["schema", "command", "drivers", "walls"]);
   assertEquals(Object.keys(json.drivers[0]), [
     "name",
     "class",

@@ -23,6 +23,8 @@ export interface System {
   rebind(request: BindRequest): Promise<readonly Binding[]>;
   /** Looks whether devices of this machine can be driven. */
   diagnose(): Promise<readonly Diagnosis[]>;
+  /** Looks at what keeps a driver in its process here; part of the diagnosis. */
+  walls(): Promise<readonly Diagnosis[]>;
 }
 
 /** A kernel, as far as the commands know it. */

@@ -3,6 +3,7 @@ import { wanted } from "../../core/plugin/tunables.ts";
 import type { Command } from "../command.ts";
 import { EXIT } from "../exit.ts";
 import { manifestJson, printJson } from "../json.ts";
+import { printable } from "../printable.ts";
 
 /** Lists the drivers. */
 export const drivers: Command = {
@@ -14,12 +15,18 @@ export const drivers: Command = {
     ["drivers", "our own drivers"],
     ["drivers --plugins ./mine", "those of the folder ./mine as well"],
   ],
-  notes: ["Only the manifests are read; no driver runs."],
+  notes: [
+    "Only the manifests are read; no driver runs. What this machine lacks of the walls around a driver is told, too.",
+  ],
   async run(context) {
     const drivers = await context.io.system.loadDrivers(context.options.plugins);
     const manifests = drivers.map(({ manifest }) => manifest);
+    const walls = await context.io.system.walls();
     if (context.options.json) {
-      printJson(context, "drivers", { drivers: manifests.map(manifestJson) });
+      printJson(context, "drivers", {
+        drivers: manifests.map(manifestJson),
+        walls: walls.map(({ name, state, found }) => ({ name, state, found })),
+      });
       return EXIT.done;
     }
     if (manifests.length === 0) context.talk("No drivers");
@@ -36,6 +43,9 @@ export const drivers: Command = {
         );
       }
       context.io.out(`  from ${file}`);
+    }
+    for (const { name, state, found } of walls) {
+      if (state !== "ok") context.talk(`${name}: ${printable(found)}`);
     }
     return EXIT.done;
   },

@@ -1,0 +1,16 @@
+import { ignoreSignal, SIGUSR1 } from "../host/process.ts";
+
+/** Deno begins to wait for the signal half a second after its start, whatever was said of it before. */
+const LATER_MS = 1000;
+
+/**
+ * Keeps Deno from opening a port for a debugger when SIGUSR1 comes: whoever connects to it, any user of the machine,
+ * runs code with this program's rights.
+ */
+export function refuseDebugger(): Disposable {
+  const refuse = () => ignoreSignal(SIGUSR1);
+  refuse();
+  const later = setTimeout(refuse, LATER_MS);
+  Deno.unrefTimer(later);
+  return { [Symbol.dispose]: () => clearTimeout(later) };
+}
