@@ -8,44 +8,10 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { PluginGone } from "../core/kernel/conversation.ts";
 import { openKernel } from "../mod.ts";
+import { attempt, type Attempts, type Outcomes } from "./support/attempt.ts";
 import "./support/libc.ts";
 import { simulatedMachine } from "./support/machine.ts";
 import { entropyDriver, fixture } from "./support/plugin.ts";
-
-/** Expressions that a hostile module evaluates, by what they try; a value that comes of one is a success. */
-type Attempts = Readonly<Record<string, string>>;
-
-/** What came of each attempt: `"did it: value"` or `"name: message"` of the error. */
-type Outcomes = Readonly<Record<string, string>>;
-
-/** Evaluates the attempts as a plugin of the simulated entropy device. */
-async function attempt(attempts: Attempts, head = ""): Promise<Outcomes> {
-  const source = entropyDriver({
-    load: `${head}
-const outcomes = {};
-/** Hides what is imported from the module graph. */
-const hide = (specifier) => [...specifier].join("");
-async function attempt(name, work) {
-  try {
-    outcomes[name] = "did it: " + String(await work()).slice(0, 400);
-  } catch (error) {
-    outcomes[name] = error.name + ": " + error.message;
-  }
-}
-${
-      Object.entries(attempts).map(([name, text]) =>
-        `await attempt(${JSON.stringify(name)}, async () => ${text});`
-      ).join("\n")
-    }`,
-    plan: "return { decline: JSON.stringify(outcomes) };",
-  });
-  using plugin = fixture(source, { files: { "other.ts": "export default 'other';" } });
-  await using kernel = await openKernel({ machine: "simulated", plugins: [plugin.folder] });
-  const error = await assertRejects(() => kernel.attachFirst("entropy"), PluginGone);
-  const said = "The driver declines: ";
-  assert(error.message.startsWith(said), error.message);
-  return JSON.parse(error.message.slice(said.length));
-}
 
 const REFUSED: Attempts = {
   "P-01 opens a library": `Deno.dlopen("libc.so.6", {})`,
@@ -78,8 +44,8 @@ const REFUSED: Attempts = {
   "P-05 imports from jsr": `import(hide("jsr:@std/assert@1"))`,
 };
 
-Deno.test("plugin: has no permission, by no door", async () => {
-  const outcomes = await attempt(REFUSED);
+Deno.test("plugin: has no permission, by no door #core:P-01 #core:P-02 #core:P-04 #core:P-05", async () => {
+  const outcomes = await attempt(REFUSED, { files: { "other.ts": "export default 'other';" } });
   assertEquals(Object.keys(outcomes), Object.keys(REFUSED));
   for (const [name, outcome] of Object.entries(outcomes)) {
     assert(!outcome.startsWith("did it"), `${name}: ${outcome}`);
@@ -121,7 +87,9 @@ Deno.test("P-01 plugin: gets no C function by importing the core that is loaded 
           .replace(/processId\(\)/, "1"),
       ])),
     },
-    modules.map((module, i) => `import * as host${i} from "${url(module)}";`).join("\n"),
+    {
+      head: modules.map((module, i) => `import * as host${i} from "${url(module)}";`).join("\n"),
+    },
   ).catch((error: Error) => {
     // Not even loaded is as good.
     assertMatch(error.message, /its process ended with exit code/);
@@ -131,7 +99,7 @@ Deno.test("P-01 plugin: gets no C function by importing the core that is loaded 
   assertEquals(succeeded, []);
 });
 
-Deno.test("P-15 plugin: its standard input is at its end", async () => {
+Deno.test("plugin: its standard input is at its end #core:P-15", async () => {
   const outcomes = await attempt({
     read: "Deno.stdin.read(new Uint8Array(8))",
     sync: "Deno.stdin.readSync(new Uint8Array(8))",
@@ -155,7 +123,7 @@ Deno.test("plugin: sees the environment and arguments that it may know, and noth
   ]);
 });
 
-Deno.test("P-03 plugin: a worker within it has no more rights, or it ends for trying", async () => {
+Deno.test("plugin: a worker within it has no more rights, or it ends for trying #core:P-03", async () => {
   const worker =
     "let found; try { found = 'did it: ' + Deno.readTextFileSync('/etc/hostname'); } " +
     "catch (error) { found = error.name; } postMessage(found);";
@@ -176,7 +144,7 @@ Deno.test("P-03 plugin: a worker within it has no more rights, or it ends for tr
   }
 });
 
-Deno.test("P-16 plugin: what it prints is labelled, cut, and steers no terminal", async () => {
+Deno.test("plugin: what it prints is labelled, cut, and steers no terminal #core:P-16", async () => {
   const lines: string[] = [];
   using plugin = fixture(entropyDriver({
     load: `console.log("first\\u001b[2J\\u0007\\nsecond");
