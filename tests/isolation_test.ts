@@ -111,6 +111,7 @@ Deno.test("plugin: sees the environment and arguments that it may know, and noth
   const { args } = await attempt({ args: "Deno.args[1]" });
   const boot = JSON.parse(args!.replace("did it: ", ""));
   assertEquals(Object.keys(boot), [
+    "folder",
     "core",
     "controlSize",
     "arenaOffset",

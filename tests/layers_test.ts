@@ -73,8 +73,8 @@ const WORDS: readonly (readonly [word: RegExp, only: readonly string[]])[] = [
   [/\bDeno\./, ["core/host", "core/kernel", "cli", "main.ts"]],
   [/"\/(dev|proc|sys)\//, ["core/host", "core/kernel", "core/platform"]],
   [/\b(eval|Function)\(/, []],
-  // Only what a command needs is loaded for it.
-  [/\bimport\(/, ["main.ts"]],
+  // Only what a command needs is loaded for it; and a plugin, with less rights than what loads it.
+  [/\bimport\(/, ["main.ts", "core/kernel/process_main.ts"]],
   [/from "(node|npm|https?):/, []],
   [/from "(jsr:)?@std\//, ["cli"]],
 ];

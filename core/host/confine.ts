@@ -1,6 +1,7 @@
 import { check, errno, OsError } from "./os_error.ts";
 import { cString, libc } from "./libc.ts";
 import { close, writeAll } from "./fd.ts";
+import { open, readFolder, readLink } from "./file.ts";
 import { callNumber, driverFilter, type Machine, type Pass } from "./filter.ts";
 import { isRoot } from "./limits.ts";
 import { ignoreSignal, processId } from "./process.ts";
@@ -74,6 +75,7 @@ export interface Opening {
  * Safety: rights are only given up. The filter leaves what Deno and the bound calls need.
  */
 export function enclose(opening: Opening): void {
+  letGoOfFiles();
   if (isRoot()) becomeNobody();
   // Both are lost with the change of the user, and neither must be.
   follow();
@@ -83,6 +85,20 @@ export function enclose(opening: Opening): void {
   limit(RLIMIT_NPROC, 0);
   denyFiles();
   filterCalls(opening);
+}
+
+/**
+ * Puts nothing in the place of every file that is open: Deno's own databases, in the user's cache. Their numbers stay
+ * taken, so that Deno, which has no more use for them, cannot mistake another for one.
+ */
+function letGoOfFiles(): void {
+  const { dup2 } = libc();
+  const nothing = open("/dev/null", 0);
+  for (const fd of readFolder("/proc/self/fd").map(Number)) {
+    const path = readLink(`/proc/self/fd/${fd}`);
+    if (path?.startsWith("/") && !path.startsWith("/dev/")) dup2(nothing, fd);
+  }
+  close(nothing);
 }
 
 /** The core's end shall be this process's end. */

@@ -206,3 +206,15 @@ export function environment(): Record<string, string> {
     return [entry.slice(0, equals), entry.slice(equals + 1)];
   }));
 }
+
+/** Longest path, with its NUL (PATH_MAX). */
+const LONGEST_PATH = 4096;
+
+/** Where a path leads when all links in it are followed. */
+export function realPath(path: string): string {
+  const bytes = new Uint8Array(LONGEST_PATH);
+  if (libc().realpath(cString(path), bytes) === null) {
+    throw new OsError(`Cannot find ${path}`, errno());
+  }
+  return new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(0)));
+}

@@ -12,6 +12,7 @@ import {
   readFolder,
   readLink,
   readText,
+  realPath,
   sizeOf,
   sync,
   writeAt,
@@ -193,4 +194,16 @@ Deno.test("writeText writes into what is there, and names what cannot be written
     assertThrows(() => writeText(`${folder}/other`, ""), OsError, "ENOENT");
     assertThrows(() => writeText("/dev/full", "text"), OsError, 'Cannot write "text" to /dev/full');
   });
+});
+
+Deno.test("realPath() follows all links, and says what leads nowhere", () => {
+  const folder = Deno.realPathSync(Deno.makeTempDirSync());
+  try {
+    Deno.mkdirSync(`${folder}/ä b`);
+    Deno.symlinkSync("ä b", `${folder}/link`);
+    assertEquals(realPath(`${folder}/link/../link`), `${folder}/ä b`);
+    assertThrows(() => realPath(`${folder}/nothing`), OsError, "ENOENT");
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
 });

@@ -22,6 +22,8 @@ export const Descriptor = {
 
 /** What a driver's process is told on its command line, as JSON: nothing that a plugin may not know. */
 export interface Boot {
+  /** URL of the plugin's folder. */
+  readonly folder: string;
   /** The core that starts it: when this process is no more its parent, the driver ends. */
   readonly core: number;
   /** Bytes of the control memory. */

@@ -2,7 +2,7 @@ import { Cause } from "../bus/bell.ts";
 import { ControlWord } from "../bus/control.ts";
 import { PAGE } from "../dma/address_table.ts";
 import { close, pipe } from "../host/fd.ts";
-import { environment, open, readLink } from "../host/file.ts";
+import { environment, open, readLink, realPath } from "../host/file.ts";
 import { poll, POLLIN } from "../host/poll.ts";
 import { type Exit, kill, processId, reap, SIGKILL, SIGUSR1, spawn } from "../host/process.ts";
 import { type Boot, Descriptor, wireDoorbell } from "./boot.ts";
@@ -38,6 +38,7 @@ export function processHost(options: DriverHostOptions): DriverHost {
   );
   const doorbellFds = [...new Set([...written, ...stored])];
   const boot: Boot = {
+    folder: options.folder,
     core: processId(),
     controlSize: link.control.byteLength,
     arenaOffset: arena.offset,
@@ -132,7 +133,9 @@ const CORE = new URL("../", import.meta.url).href;
  * configured here and nowhere else: what a `deno.json` or `package.json` beside the plugin says has no effect.
  */
 function denoArguments({ entry, folder }: DriverHostOptions, heapMiB: number): string[] {
-  const folders = [CORE, folder].filter((each) => each.startsWith("file:")).map(pathOf);
+  const local = [CORE, folder].filter((each) => each.startsWith("file:"));
+  // By the name that imports use, and by that of the place that it leads to.
+  const folders = local.map(pathOf).flatMap((path) => [path, realPath(path)]);
   const hosts = [CORE, entry].filter((each) => /^https?:/.test(each)).map((each) =>
     new URL(each).host
   );
@@ -140,7 +143,7 @@ function denoArguments({ entry, folder }: DriverHostOptions, heapMiB: number): s
   return [
     "run",
     "--allow-ffi",
-    ...(folders.length > 0 ? [`--allow-read=${folders.join()}`] : []),
+    ...(folders.length > 0 ? [`--allow-read=${[...new Set(folders)].join()}`] : []),
     ...(hosts.length > 0 ? [`--allow-import=${hosts.join()}`] : []),
     "--no-prompt",
     "--no-config",
@@ -152,7 +155,7 @@ function denoArguments({ entry, folder }: DriverHostOptions, heapMiB: number): s
     "--no-code-cache",
     `--v8-flags=${[`--max-old-space-size=${heapMiB}`, ...V8_FLAGS].join()}`,
     // Where core and driver stand in folders, neither has any business with a registry.
-    ...(folders.length === 2 ? ["--no-remote"] : []),
+    ...(local.length === 2 ? ["--no-remote"] : []),
     import.meta.resolve("./process_main.ts"),
   ];
 }
@@ -172,8 +175,6 @@ function childEnvironment(): Record<string, string> {
     NO_COLOR: "1",
     DENO_NO_UPDATE_CHECK: "1",
     DENO_NO_PACKAGE_JSON: "1",
-    // With --no-code-cache: no database in the user's cache stays open. It costs no time that could be measured.
-    DENO_CACHE_DB_MODE: "InMemory",
     ...Object.fromEntries(passed),
   };
 }

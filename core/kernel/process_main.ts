@@ -96,6 +96,7 @@ beforePlugin(() => {
 });
 const last = import.meta.resolve("./give_up.ts");
 try {
+  if (boot.folder.startsWith("file:")) refuseLinks(new URL(boot.folder));
   await import(
     `data:text/javascript,${
       encodeURIComponent(`import ${JSON.stringify(last)};import ${JSON.stringify(entry)};`)
@@ -134,13 +135,38 @@ function told(error: Error, sites: readonly CallSite[]): string {
   return [String(error), ...own.map((site) => `    at ${site}`)].join("\n");
 }
 
-/** What kept the plugin from being loaded, in words for its author. */
+/**
+ * Refuses a folder with a link in it that leads out: Deno follows one in some imports without a look at where it leads.
+ */
+function refuseLinks(folder: URL): void {
+  const home = Deno.realPathSync(folder);
+  const stack = [home];
+  for (let path = stack.pop(); path !== undefined; path = stack.pop()) {
+    for (const { name, isDirectory, isSymlink } of Deno.readDirSync(path)) {
+      const each = `${path}/${name}`;
+      if (isDirectory) stack.push(each);
+      if (isSymlink && !leadsInto(home, each)) {
+        throw new Error(`${each} is a link that leads out of its folder`);
+      }
+    }
+  }
+}
+
+function leadsInto(folder: string, link: string): boolean {
+  try {
+    return Deno.realPathSync(link).startsWith(`${folder}/`);
+  } catch {
+    return false; // nowhere, or where this process may not look
+  }
+}
+
+/** What kept the plugin from being loaded, in one line for its author. */
 function whyNotLoaded({ message }: Error): string {
-  const [, path, where] = /^Requires read access to "(.*)", run again.*\s+at (.*)$/.exec(message) ??
-    [];
-  return path === undefined
-    ? `Cannot load the driver: ${message}`
-    : `Cannot load the driver: it imports ${path}, which is outside of its folder (${where})`;
+  const [what = ""] = message.split("\n");
+  const where = /\n +at (\S+)$/.exec(message)?.[1];
+  const path = /^Requires read access to "(.*)", run again/.exec(what)?.[1];
+  const why = path === undefined ? what : `it imports ${path}, which is outside of its folder`;
+  return `Cannot load the driver: ${why}${where === undefined ? "" : ` (${where})`}`;
 }
 
 function serve(plugin: Plugin): never {

@@ -52,7 +52,11 @@ export function fixture(module: string, options: FixtureOptions = {}): Fixture {
     "mod.ts": module,
     ...files,
   };
-  for (const [name, text] of Object.entries(all)) Deno.writeTextFileSync(`${folder}/${name}`, text);
+  for (const [name, text] of Object.entries(all)) {
+    const path = `${folder}/${name}`;
+    Deno.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true });
+    Deno.writeTextFileSync(path, text);
+  }
   return { folder, [Symbol.dispose]: () => Deno.removeSync(folder, { recursive: true }) };
 }
 
