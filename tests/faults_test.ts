@@ -84,7 +84,7 @@ function plan(changes: string): string {
 
 /** Faults that show before the device works: `attach` rejects. */
 const AT_START: Readonly<Record<string, Fault>> = {
-  "throws at load": {
+  "throws at load #core:P-11": {
     parts: { load: `throw new Error("not today");` },
     says: ["PluginGone", /its process ended with exit code 1: .*not today/],
   },
@@ -120,7 +120,7 @@ const AT_START: Readonly<Record<string, Fault>> = {
     parts: { load: "Deno.exit(3);" },
     says: ["PluginGone", /its process ended with exit code 3/],
   },
-  "ends well at load": {
+  "ends well at load #core:P-12": {
     parts: { load: "Deno.exit(0);" },
     says: ["PluginGone", /its process ended with exit code 0/],
   },
@@ -148,7 +148,7 @@ const AT_START: Readonly<Record<string, Fault>> = {
     parts: { plan: "Deno.exit(4);" },
     says: ["PluginGone", /its process ended with exit code 4/],
   },
-  "recurses without end in plan": {
+  "recurses without end in plan #core:P-10": {
     parts: { plan: "return this.plan(offer);" },
     says: ["PluginGone", /driver failed: RangeError: Maximum call stack/],
   },
@@ -164,12 +164,12 @@ const AT_START: Readonly<Record<string, Fault>> = {
     module: entropyDriver().replace("return { rung", "({ rung"),
     says: ["PluginGone", /its process ended with exit code 1: .*SyntaxError/],
   },
-  "eats its heap": {
+  "eats its heap #core:P-08": {
     parts: { load: "const all = []; for (;;) all.push(new Array(100).fill({}));" },
     manifest: { limits: { heapMiB: 64 } },
     says: ["PluginGone", /its process ended by signal \d+: .*out of memory/],
   },
-  "eats memory outside its heap": {
+  "eats memory outside its heap #core:P-09": {
     parts: { load: "const all = []; for (;;) all.push(new Uint8Array(1 << 24).fill(1));" },
     manifest: { limits: { heapMiB: 64 } },
     says: ["PluginGone", /its process ended .*: .*(allocation failed|out of memory)/],
@@ -426,7 +426,7 @@ Deno.test("driver: starts with the least heap that its plugin.json may ask for",
 
 const LOOP = "for (;;);";
 
-Deno.test("driver: loops for ever at load, in plan, in start, in rung, or waits for ever", async () => {
+Deno.test("driver: loops for ever at load, in plan, in start, in rung, or waits for ever #core:P-06 #core:P-07", async () => {
   const loops: readonly Parts[] = [
     { load: LOOP },
     { plan: LOOP },
