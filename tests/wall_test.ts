@@ -438,3 +438,28 @@ Deno.test("wall: a plugin that replaces globals and prototypes breaks itself, an
   await disk.client.write(0, new Uint8Array(512).fill(7));
   assertEquals(await disk.client.read(0, 512), new Uint8Array(512).fill(7));
 });
+
+Deno.test("wall: SIGUSR1 opens no port in the core's process, and does not end it #core:no_debugger", async () => {
+  // Deno begins to wait for the signal after half a second.
+  const code = `import { openKernel } from ${JSON.stringify(import.meta.resolve("../mod.ts"))};
+    await using kernel = await openKernel({ machine: "simulated" });
+    const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+    Deno.kill(Deno.pid, "SIGUSR1");
+    await wait(2000);
+    Deno.kill(Deno.pid, "SIGUSR1");
+    await wait(500);
+    console.log("still there");`;
+  const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "-A",
+      "--config",
+      new URL("../deno.json", import.meta.url).pathname,
+      `data:text/typescript,${encodeURIComponent(code)}`,
+    ],
+    stdin: "null",
+  }).output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  assertEquals(text(stdout), "still there\n", text(stderr));
+  assert(!text(stderr).includes("Debugger"), text(stderr));
+});
