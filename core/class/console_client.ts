@@ -1,3 +1,4 @@
+import * as argument from "./arguments.ts";
 import type { ClientLane } from "./client_lane.ts";
 import { ConsoleOperation, type ConsoleProperties, ConsoleWord, PortState } from "./console.ts";
 import { ConsolePort } from "./console_port.ts";
@@ -95,6 +96,11 @@ export class ConsoleClient {
 
   /** The port with that number, or the first one with that name; undefined if there is none. */
   port(which: number | string): ConsolePort | undefined {
+    return this.#port(which, "ConsoleClient.port");
+  }
+
+  #port(which: number | string, where: string): ConsolePort | undefined {
+    if (typeof which !== "string") argument.integer(which, where, "which");
     return typeof which === "number"
       ? this.#entries[which]?.port
       : this.ports.find(({ name }) => name === which);
@@ -107,9 +113,11 @@ export class ConsoleClient {
    * @returns Undefined if it has not come by then.
    */
   async find(which: number | string, timeout = 1000): Promise<ConsolePort | undefined> {
+    const where = "ConsoleClient.find";
+    argument.milliseconds(timeout, where, "timeout");
     const deadline = performance.now() + timeout;
     for (;;) {
-      const found = this.port(which);
+      const found = this.#port(which, where);
       const left = deadline - performance.now();
       if (found || left <= 0 || this.#gone) return found;
       await this.#news(left);
@@ -122,6 +130,7 @@ export class ConsoleClient {
    * @param timeout How long to wait for that, in milliseconds; also, how long to wait for a first one.
    */
   async announced(timeout = 1000): Promise<readonly ConsolePort[]> {
+    argument.milliseconds(timeout, "ConsoleClient.announced", "timeout");
     const deadline = performance.now() + timeout;
     for (;;) {
       const { ports } = this;
@@ -149,13 +158,12 @@ export class ConsoleClient {
    * Writes a byte to the console past all queues: it comes out at once, even if the console's other side does not read.
    *
    * @throws RangeError If it is not 0 to 255.
+   * @throws TypeError If it is no number.
    * @throws RequestError If the device cannot do that.
    */
   async emergencyWrite(byte: number): Promise<void> {
+    argument.integer(byte, "ConsoleClient.emergencyWrite", "byte", 0, 255);
     const action = `Cannot write byte ${byte} in an emergency`;
-    if (!Number.isInteger(byte) || byte < 0 || byte > 255) {
-      throw new RangeError(`${action}: it is not 0 to 255`);
-    }
     if (!this.canEmergencyWrite) {
       throw new RequestError(action, Status.unsupported, "the device does not offer it");
     }

@@ -34,6 +34,6 @@ Deno.test("mixEntropy() refuses numbers of sources that cannot be", () => {
   for (const [sources, least] of [[0, undefined], [1, 0], [1, 2], [2, 1.5]] as const) {
     const list = Array.from({ length: sources }, () => constant(0));
     const options = least === undefined ? {} : { least };
-    assertThrows(() => mixEntropy(list, options), RangeError, "must deliver");
+    assertThrows(() => mixEntropy(list, options), RangeError, "of mixEntropy: it is");
   }
 });
