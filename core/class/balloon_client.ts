@@ -265,11 +265,8 @@ export class BalloonClient {
   async #resize(pages: number): Promise<number> {
     const { control } = this.#lanes;
     let slot = control.take();
-    while (slot < 0) {
-      // As many orders are under way as there can be: the next one that ends makes room.
-      await this.#changed.promise;
-      slot = control.take();
-    }
+    // As many orders may be under way as there can be: the next one that ends makes room.
+    if (slot < 0) slot = await control.taken(`Cannot resize the balloon to ${pages} pages`);
     control.setWord(slot, Word.operation, BalloonOperation.resize);
     control.setWord(slot, BalloonWord.pages, pages);
     return await new Promise((resolve) => {

@@ -70,6 +70,8 @@ export class BlockJobs {
   readonly #ended: (operation: number, status: number) => void;
   /** Those of which not all requests are submitted, in their order. */
   readonly #jobs: Job[] = [];
+  /** Whether they wait for a slot. */
+  #waiting = false;
 
   /** @param ended Called for each request that ends. */
   constructor(
@@ -114,10 +116,23 @@ export class BlockJobs {
         continue;
       }
       const slot = this.#lane.take();
-      if (slot < 0) break;
+      if (slot < 0) {
+        this.#wait();
+        break;
+      }
       this.#submit(job, slot);
     }
     this.#lane.publish();
+  }
+
+  /** Goes on when a slot is free: all of them may be in the hands of the application. */
+  #wait(): void {
+    if (this.#waiting) return;
+    this.#waiting = true;
+    this.#lane.whenFree(() => {
+      this.#waiting = false;
+      this.#feed();
+    });
   }
 
   /** The driver is gone: what waits ends as gone, and not by way of the slots, as often as there are any. */
@@ -168,10 +183,10 @@ export class BlockJobs {
     job.moved = moved;
     job.found = this.#lane.word(slot, BlockWord.sectorHigh) * 2 ** 32 +
       this.#lane.word(slot, BlockWord.sectorLow);
-    this.#lane.release(slot);
     this.#ended(job.operation, status);
     job.pending--;
     if (job.pending === 0 && !job.queued) settle(job);
+    this.#lane.release(slot);
     this.#feed();
   }
 }

@@ -1,6 +1,7 @@
 import { BusFault } from "../bus/mailbox.ts";
 import { applicationError } from "./application_error.ts";
 import * as argument from "./arguments.ts";
+import { RequestError } from "./request_error.ts";
 import {
   type LaneLayout,
   type LanePlaces,
@@ -70,6 +71,8 @@ export class ClientLane {
   readonly #owners: Uint8Array<ArrayBuffer>;
   /** Who is to be told of a slot in flight. */
   readonly #done: (Done | undefined)[];
+  /** Those who wait for a free slot, in their order. */
+  readonly #hungry: (() => void)[] = [];
   #inFlight = 0;
   #ended = 0;
   #submitted = 0;
@@ -153,6 +156,27 @@ export class ClientLane {
     this.mustBeTaken(slot, "release");
     this.#owners[slot] = Owner.free;
     this.#free[this.#freeCount++] = slot;
+    if (this.#hungry.length > 0) this.#hungry.shift()!();
+  }
+
+  /** Calls `wake` once: when the next slot is given back, whoever had it, or when the driver is gone. */
+  whenFree(wake: () => void): void {
+    this.#hungry.push(wake);
+  }
+
+  /**
+   * Takes a slot; waits for one if there is none. Who waits longest comes first.
+   *
+   * @param action For the error: `"Cannot send a frame of 60 bytes"`.
+   * @throws RequestError If the driver is gone, and no slot was given back.
+   */
+  async taken(action: string): Promise<number> {
+    for (;;) {
+      const slot = this.take();
+      if (slot >= 0) return slot;
+      if (this.#gone) throw new RequestError(action, Status.gone);
+      await new Promise<void>((resolve) => this.whenFree(resolve));
+    }
   }
 
   /**
@@ -336,6 +360,7 @@ export class ClientLane {
       if (this.#isInFlight(slot) && this.#order[slot]! < until) this.#end(slot, Status.gone, 0);
     }
     this.#failing = false;
+    for (const wake of this.#hungry.splice(0)) wake();
     if (this.#inFlight > 0) this.#later = setTimeout(() => this.fail(), 0);
   }
 

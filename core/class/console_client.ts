@@ -48,8 +48,7 @@ export class ConsoleClient {
   readonly #share: Int32Array;
   /** Control requests in flight for each port. */
   readonly #using: Int32Array;
-  /** Who waits for a free slot of `control`, and who for anything that the device says. */
-  readonly #waiting: (() => void)[] = [];
+  /** Who waits for anything that the device says. */
   readonly #curious = new Set<() => void>();
   readonly #feeds = new Set<Feed<PortChange>>();
   #missing: ReturnType<typeof setTimeout> | undefined;
@@ -277,7 +276,6 @@ export class ConsoleClient {
     if (this.#gone) return;
     this.#gone = true;
     clearTimeout(this.#missing);
-    for (const wake of this.#waiting.splice(0)) wake();
     for (const id of this.#entries.keys()) this.#remove(id, Status.gone);
     for (const feed of this.#feeds) feed.end();
     for (const wake of this.#curious) wake();
@@ -365,11 +363,7 @@ export class ConsoleClient {
   async #ask(operation: number, id: number, value: number): Promise<number> {
     const lane = this.#control;
     let slot = lane.take();
-    while (slot < 0 && !this.#gone) {
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-      slot = lane.take();
-    }
-    if (slot < 0) return Status.gone;
+    if (slot < 0) slot = await lane.taken(`Cannot ask something of port ${id}`);
     lane.setWord(slot, ConsoleWord.operation, operation);
     lane.setWord(slot, ConsoleWord.port, id);
     lane.setWord(slot, ConsoleWord.value, value);
@@ -378,7 +372,6 @@ export class ConsoleClient {
       const once = operation === ConsoleOperation.emergencyWrite;
       lane.submit(slot, (_, status) => {
         lane.release(slot);
-        this.#waiting.shift()?.();
         resolve(status);
       }, once);
       lane.publish();

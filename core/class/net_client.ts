@@ -137,8 +137,6 @@ export class NetClient {
   readonly #control: NetControl;
   readonly #frames = new Set<Feed<Frame>>();
   readonly #changes = new Set<Feed<NetChange>>();
-  /** Those who wait for a free slot to send. */
-  readonly #senders: (() => void)[] = [];
   readonly #longest: number;
   #mac: Uint8Array<ArrayBuffer>;
   #link: boolean;
@@ -241,12 +239,9 @@ export class NetClient {
     const action = `Cannot send a frame of ${length} bytes`;
     const how = this.#checkFrame("NetClient.send", action, length, offload);
     let slot = this.#lanes.transmit.take();
-    while (slot < 0) {
-      await new Promise<void>((resolve) => this.#senders.push(resolve));
-      slot = this.#lanes.transmit.take();
-    }
+    if (slot < 0) slot = await this.#lanes.transmit.taken(action);
     if (argument.isLost(own, length)) {
-      this.#free(slot);
+      this.slots.release(slot);
       throw argument.lostError(action);
     }
     const status = await new Promise<number>((resolve) => this.#submit(slot, own, how, resolve));
@@ -600,16 +595,10 @@ export class NetClient {
       offload = undefined;
     }
     this.slots.submit(slot, frame.length, (_, status) => {
-      this.#free(slot);
+      this.slots.release(slot);
       settle(status);
     }, offload);
     this.slots.publish();
-  }
-
-  /** Gives a slot for sending back, and so to those who wait for one. */
-  #free(slot: number): void {
-    this.slots.release(slot);
-    this.#senders.shift()?.();
   }
 
   /** Copies frames that are complete to those who read them. */

@@ -15,7 +15,6 @@ import type { ScsiAnswer } from "./answer.ts";
 import { ScsiError } from "./error.ts";
 import { endLate, type LateCommand } from "./ladder.ts";
 import { parseSense, type ScsiSense, SenseKey } from "./sense.ts";
-import { SlotQueue } from "./slot_queue.ts";
 import { ScsiStatus } from "./status.ts";
 import type { TaskManagement } from "./task_management.ts";
 
@@ -74,7 +73,6 @@ export class ScsiCommands {
   /** Commands whose time was over. */
   timeouts = 0;
   readonly #lane: ClientLane;
-  readonly #slots: SlotQueue;
   readonly #manager: TaskManagement;
   readonly #flights = new Set<Flight>();
   readonly #attention: (address: ScsiAddress, sense: ScsiSense) => void;
@@ -90,7 +88,6 @@ export class ScsiCommands {
     attention: (address: ScsiAddress, sense: ScsiSense) => void,
   ) {
     this.#lane = lane;
-    this.#slots = new SlotQueue(lane);
     this.#manager = manager;
     this.#properties = properties;
     this.#attention = attention;
@@ -154,12 +151,12 @@ export class ScsiCommands {
     const command = this.#check(unit, cdb, options, where);
     const { signal } = command;
     signal?.throwIfAborted();
-    const slot = await this.#slots.take();
+    const slot = await this.#lane.taken(actionOf(unit));
     try {
       signal?.throwIfAborted();
       if (isLost(command)) throw argument.lostError(actionOf(unit));
     } catch (error) {
-      this.#slots.release(slot);
+      this.#lane.release(slot);
       throw error;
     }
     return await this.#submit(slot, unit, command);
@@ -334,7 +331,7 @@ export class ScsiCommands {
       clearInterval(this.#watch);
       this.#watch = undefined;
     }
-    if (flight.managed === 0) this.#slots.release(flight.slot);
+    if (flight.managed === 0) this.#lane.release(flight.slot);
   }
 
   /** Looks for commands whose time is over. */
@@ -364,7 +361,7 @@ export class ScsiCommands {
     try {
       await work();
     } finally {
-      if (--flight.managed === 0 && flight.over) this.#slots.release(flight.slot);
+      if (--flight.managed === 0 && flight.over) this.#lane.release(flight.slot);
     }
   }
 
