@@ -303,6 +303,8 @@ export class ClientLane {
     const deadline = performance.now() + timeout;
     const before = ended();
     if (this.#gone) this.fail();
+    // A callback that waits finds here what came together with its own request.
+    this.drain();
     for (;;) {
       for (let i = 0; i < spins; i++) {
         pump();

@@ -405,10 +405,9 @@ export class NetClient {
   /** Switches what the device may leave undone about frames that it delivers; what is left out is switched off. */
   async setOffloads(wanted: Partial<Record<ReceiveOffload, boolean>>): Promise<void> {
     const where = "NetClient.setOffloads";
-    argument.record(wanted, where, "wanted");
-    const on = RECEIVE_OFFLOADS.filter((name) =>
-      argument.flag(wanted[name] ?? false, where, `wanted.${name}`)
-    );
+    const { ...given } = argument.record(wanted, where, "wanted");
+    const named = RECEIVE_OFFLOADS.filter((name) => given[name] !== undefined);
+    const on = named.filter((name) => argument.flag(given[name], where, `wanted.${name}`));
     const bits = RECEIVE_OFFLOADS.reduce(
       (all, name, i) => on.includes(name) ? all | 1 << i : all,
       0,
@@ -567,7 +566,7 @@ export class NetClient {
     if (length < FRAME_HEADER) {
       throw new RangeError(`${action}: two addresses and a type take ${FRAME_HEADER}`);
     }
-    const how = offload && transmitOffload(offload, length, where);
+    const how = offload === undefined ? undefined : transmitOffload(offload, length, where);
     const segments = how?.segmentation;
     const longest = Math.min(segments ? LONGEST_FRAME : this.#longest, this.slots.bytes);
     if (length > longest) {
