@@ -169,6 +169,7 @@ export class NetSlots {
    * @throws RangeError If no timer can wait so long: 2³¹ − 1 is the most.
    */
   wait(timeout: number): number {
+    argument.milliseconds(timeout, "slots.wait", "timeout");
     return this.#transmit.drain() || this.#receive.wait(timeout, this.#ended);
   }
 
