@@ -597,7 +597,7 @@ Deno.test("a view of shared memory, a part of a buffer and a subclass are bytes 
       return 2 ** 31;
     }
     override subarray(): Uint8Array<ArrayBuffer> {
-      throw new Error("nobody asks for this");
+      throw new Error("this must not be called");
     }
   }
   const views = [
@@ -693,7 +693,7 @@ Deno.test("requests wait while the application holds all slots, and go on when i
   const reads = Array.from({ length: 300 }, () => client.read(0, 512));
   taken.forEach((slot) => slots.release(slot));
   await Promise.all(reads);
-  // Whoever never gives them back does not keep the end away.
+  // An application that never gives them back does not keep the end away.
   for (let slot = slots.take(); slot >= 0; slot = slots.take());
   const last = client.read(0, 512);
   const ended = assertRejects(() => last, Error, "the driver is gone");

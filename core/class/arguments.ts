@@ -1,6 +1,6 @@
 /**
  * What an application hands over is checked here, once, at the entry of every method that takes it: a program in
- * JavaScript, or a cast, gets past TypeScript. Whoever is wrong gets one error, a `TypeError` if it is the wrong kind of
+ * JavaScript, or a cast, gets past TypeScript. A wrong argument is one error, a `TypeError` if it is the wrong kind of
  * thing and a `RangeError` if there can be no such number, which names the method, the argument and what is wanted.
  *
  * Bytes are a `Uint8Array` and nothing else: an array or a string has none, and those of another view depend on the

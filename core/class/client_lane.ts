@@ -37,7 +37,7 @@ export interface LanePort {
 
 /** Whose a slot is. */
 const Owner = {
-  /** Nobody's. */
+  /** The lane's own. */
   free: 0,
   /** The taker's. */
   taken: 1,
@@ -69,9 +69,9 @@ export class ClientLane {
   readonly #once: Uint8Array<ArrayBuffer>;
   /** Whose each slot is: an {@linkcode Owner}. */
   readonly #owners: Uint8Array<ArrayBuffer>;
-  /** Who is to be told of a slot in flight. */
+  /** The callback of each slot in flight. */
   readonly #done: (Done | undefined)[];
-  /** Those who wait for a free slot, in their order. */
+  /** Callbacks that wait for a free slot, in their order. */
   readonly #hungry: (() => void)[] = [];
   #inFlight = 0;
   #ended = 0;
@@ -159,13 +159,13 @@ export class ClientLane {
     if (this.#hungry.length > 0) this.#hungry.shift()!();
   }
 
-  /** Calls `wake` once: when the next slot is given back, whoever had it, or when the driver is gone. */
+  /** Calls `wake` once: when the next slot is given back, by client or application, or when the driver is gone. */
   whenFree(wake: () => void): void {
     this.#hungry.push(wake);
   }
 
   /**
-   * Takes a slot; waits for one if there is none. Who waits longest comes first.
+   * Takes a slot; waits for one if there is none. The longest wait ends first.
    *
    * @param action For the error: `"Cannot send a frame of 60 bytes"`.
    * @throws RequestError If the driver is gone, and no slot was given back.
@@ -271,7 +271,7 @@ export class ClientLane {
       throw new BusFault(`The driver completed ${count} requests with ${this.#inFlight} in flight`);
     }
     const end = this.#drained + count >>> 0;
-    // Who is told may wait, and so drain the rest, and more.
+    // A callback may wait, and so drain the rest, and more.
     while ((end - this.#drained >>> 0) - 1 >>> 0 < count) {
       const slot = words[complete + (this.#drained & mask)]!;
       if (!this.#isInFlight(slot)) {
@@ -353,7 +353,7 @@ export class ClientLane {
   /** Ends all requests in flight, and all to come, as `Status.gone`: the driver is no more. */
   fail(): void {
     this.#gone = true;
-    // Whoever is told may submit again at once, and for ever: that ends later, so that the program goes on.
+    // A callback may submit again at once, and for ever: that ends later, so that the program goes on.
     if (this.#failing) return;
     this.#failing = true;
     clearTimeout(this.#later);

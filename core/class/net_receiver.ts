@@ -37,7 +37,7 @@ export class NetReceiver implements Disposable {
   /** Parts of the last frame that are still to come. */
   #missing = 0;
   #unpublished = 0;
-  /** Whether each slot is with who drained it. */
+  /** Whether each slot is in the hands of the drainer. */
   readonly #lent: Uint8Array<ArrayBuffer>;
   #draining = false;
   #isOpen = false;
