@@ -589,7 +589,7 @@ Deno.test("openKernel() refuses options of the wrong kind, and numbers that cann
   }
 });
 
-Deno.test("a view of shared memory, a part of a buffer and a subclass are bytes as any #core:arguments", async () => {
+Deno.test("a view of shared memory, a part of a buffer and a subclass are bytes as any #core:bytes", async () => {
   await using machine = await all({ isolation: "inline" });
   const { client } = machine.devices.block;
   class Liar extends Uint8Array {

@@ -322,7 +322,13 @@ export class ClientLane {
    * is disposed. Promises of this kernel do not settle meanwhile.
    */
   attend(): Disposable {
-    return this.#port.attend();
+    let attention: Disposable | undefined = this.#port.attend();
+    return {
+      [Symbol.dispose]: () => {
+        attention?.[Symbol.dispose]();
+        attention = undefined;
+      },
+    };
   }
 
   /**
