@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { BusFault } from "../bus/mailbox.ts";
 import { DriverLane } from "./driver_lane.ts";
