@@ -332,8 +332,9 @@ export class ConsoleClient {
   }
 
   #send(id: number, bytes: Uint8Array, done: (status: number) => void): boolean {
-    if (this.#share[id] === 0) return false;
     const lane = this.#transmit;
+    // What waits when the driver is gone ends with its port.
+    if (this.#share[id] === 0 || lane.gone) return false;
     const slot = lane.take();
     if (slot < 0) return false;
     this.#share[id]!--;
