@@ -17,6 +17,8 @@
  * @module
  */
 
+import * as argument from "./core/class/arguments.ts";
+import { checkDriveOptions } from "./core/kernel/drive_options.ts";
 import { loadPlugin } from "./core/kernel/load_plugin.ts";
 import { type DriveOptions, Kernel } from "./core/kernel/kernel.ts";
 import type { PluginSource } from "./core/kernel/attach.ts";
@@ -71,15 +73,51 @@ function openMachine(
   }
 }
 
+const MACHINES = ["host", "qemu", "simulated"] as const;
+
+/** Checks what an application asks {@linkcode openKernel} for. Returns a copy. */
+function checkOptions(given: OpenOptions): OpenOptions {
+  const where = "openKernel";
+  const options = { ...argument.record(given, where, "options") };
+  const { machine = "host", qemu, devices, unsafeDma = false, plugins = [], drivers = [] } =
+    options;
+  argument.word(machine, where, "options.machine", MACHINES);
+  argument.flag(unsafeDma, where, "options.unsafeDma");
+  const each = (name: string, values: unknown, check: (value: never, name: string) => unknown) =>
+    argument.list(values, where, name).forEach((value, i) =>
+      check(value as never, `${name}[${i}]`)
+    );
+  const text = (value: unknown, name: string) => argument.text(value, where, name);
+  const object = (value: object, name: string) => argument.record(value, where, name);
+  const bytes = (value: unknown, name: string) => argument.integer(value, where, name, 1);
+  each("options.plugins", plugins, text);
+  each("options.drivers", drivers, (source: PluginSource, name) => {
+    const { manifest, entry } = object(source, name) as PluginSource;
+    object(manifest, `${name}.manifest`);
+    text(entry, `${name}.entry`);
+  });
+  if (devices !== undefined) each("options.devices", devices, object);
+  if (qemu !== undefined) {
+    object(qemu, "options.qemu");
+    each("options.qemu.arguments", qemu.arguments, text);
+    if (qemu.program !== undefined) text(qemu.program, "options.qemu.program");
+    each("options.qemu.disks", qemu.disks ?? [], bytes);
+    each("options.qemu.units", qemu.units ?? [], bytes);
+  }
+  return { ...options, ...checkDriveOptions(options, where) };
+}
+
 /**
  * Opens a machine and a kernel for it. Disposing the kernel stops all drivers and closes the machine.
  *
  * @throws ManifestError If a driver's `plugin.json` is wrong.
  * @throws TunableError If what is chosen for a driver cannot be.
  * @throws QemuGone If QEMU does not start.
+ * @throws TypeError If an option is of the wrong kind.
+ * @throws RangeError If a number among them cannot be.
  */
 export async function openKernel(options: OpenOptions = {}): Promise<Kernel> {
-  const { plugins = [], drivers = [], ...rest } = options;
+  const { plugins = [], drivers = [], ...rest } = checkOptions(options);
   const all = [...drivers, ...plugins.map(loadPlugin), ...DRIVERS];
   await using stack = new AsyncDisposableStack();
   stack.use(refuseDebugger());

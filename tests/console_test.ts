@@ -257,7 +257,11 @@ Deno.test("the emergency write goes past everything, at any time #console:EMERG_
     assert(!await settled(stuck));
     it.model.drain(0, true);
     await stuck;
-    await assertRejects(() => it.client.emergencyWrite(256), RangeError, "it is not 0 to 255");
+    await assertRejects(
+      () => it.client.emergencyWrite(256),
+      RangeError,
+      "wanted a whole number, 0 to 255",
+    );
   }
   await using it = await bench({ emergencyWrite: false });
   assert(!it.client.canEmergencyWrite);

@@ -1,3 +1,4 @@
+import * as argument from "./arguments.ts";
 import {
   BALLOON_PAGE,
   BalloonOperation,
@@ -136,7 +137,7 @@ export class BalloonClient {
    * @throws RangeError If the arena has not so many pages.
    */
   set floor(pages: number) {
-    this.#checkPages("keep", pages);
+    argument.integer(pages, "BalloonClient.floor", "pages", 0, this.pages);
     this.#floor = pages;
     this.#adopt();
     this.#change();
@@ -150,7 +151,7 @@ export class BalloonClient {
    * @throws RequestError If the driver is gone.
    */
   async reclaim(pages: number): Promise<number> {
-    this.#checkPages("reclaim", pages);
+    argument.integer(pages, "BalloonClient.reclaim", "pages", 0, this.pages);
     if (!this.deflateOnOom) {
       throw new TypeError(
         `Cannot reclaim ${pages} pages: the host does not offer VIRTIO_BALLOON_F_DEFLATE_ON_OOM, so the ` +
@@ -172,7 +173,11 @@ export class BalloonClient {
    * Tells how large the balloon is and is to be: at once, and then after each change. Changes that come faster than
    * they are taken are told as one. Ends with the device, or when `signal` is aborted.
    */
-  async *changes(signal?: AbortSignal): AsyncGenerator<BalloonState, void> {
+  changes(signal?: AbortSignal): AsyncGenerator<BalloonState, void> {
+    return this.#follow(argument.abortSignal(signal, "BalloonClient.changes", "signal"));
+  }
+
+  async *#follow(signal: AbortSignal | undefined): AsyncGenerator<BalloonState, void> {
     const end = () => this.#change();
     signal?.addEventListener("abort", end);
     let told: BalloonState | undefined;
@@ -194,7 +199,8 @@ export class BalloonClient {
    * @returns How large that is.
    */
   async settled(signal?: AbortSignal): Promise<BalloonState> {
-    for await (const state of this.changes(signal)) {
+    argument.abortSignal(signal, "BalloonClient.settled", "signal");
+    for await (const state of this.#follow(signal)) {
       if (state.actual === state.target) return state;
     }
     signal?.throwIfAborted();
@@ -222,13 +228,6 @@ export class BalloonClient {
     // A driver that does not manage it in time, or is gone, is reset anyway.
     await Promise.race([this.#order(0, "Cannot empty the balloon").catch(() => {}), late]);
     clearTimeout(timer);
-  }
-
-  #checkPages(verb: string, pages: number): void {
-    if (Number.isInteger(pages) && pages >= 0 && pages <= this.pages) return;
-    throw new RangeError(
-      `Cannot ${verb} ${pages} pages: the balloon's arena has ${this.pages} of ${BALLOON_PAGE} bytes`,
-    );
   }
 
   #target(): number {
@@ -266,11 +265,8 @@ export class BalloonClient {
   async #resize(pages: number): Promise<number> {
     const { control } = this.#lanes;
     let slot = control.take();
-    while (slot < 0) {
-      // As many orders are under way as there can be: the next one that ends makes room.
-      await this.#changed.promise;
-      slot = control.take();
-    }
+    // As many orders may be under way as there can be: the next one that ends makes room.
+    if (slot < 0) slot = await control.taken(`Cannot resize the balloon to ${pages} pages`);
     control.setWord(slot, Word.operation, BalloonOperation.resize);
     control.setWord(slot, BalloonWord.pages, pages);
     return await new Promise((resolve) => {

@@ -126,7 +126,7 @@ Deno.test("BalloonClient leaves a quarter of the arena, whatever the host wants 
   await used.finish(client.settled());
   assertEquals(orders, [750, 100, 1000]);
   for (const pages of [-1, 1001, 1.5, NaN]) {
-    assertThrows(() => client.floor = pages, RangeError, `Cannot keep ${pages} pages`);
+    assertThrows(() => client.floor = pages, RangeError, `it is ${pages}, wanted`);
   }
 });
 
@@ -154,7 +154,7 @@ Deno.test("reclaim() takes pages back until the host wants another size #balloon
   used.want(450);
   await used.finish(client.settled());
   assertEquals(client.state.actual, 450);
-  await assertRejects(() => client.reclaim(-1), RangeError, "Cannot reclaim -1 pages");
+  await assertRejects(() => client.reclaim(-1), RangeError, "BalloonClient.reclaim: it is -1");
 });
 
 Deno.test("reclaim() counts pages that the host has not got yet as well", async () => {

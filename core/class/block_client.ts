@@ -1,3 +1,5 @@
+import { callBack } from "./application_error.ts";
+import * as argument from "./arguments.ts";
 import {
   type BlockDevice,
   BlockOperation,
@@ -68,8 +70,6 @@ const ANSWERS: Readonly<Record<number, string>> = {
 export class BlockClient implements BlockDevice {
   /** Requests as slots, without a copy. */
   readonly slots: BlockSlots;
-  /** Called when the device has changed: its capacity, its cache or another of its properties. */
-  onChange: (() => void) | undefined;
   readonly #lane: ClientLane;
   readonly #control: ClientLane | undefined;
   readonly #jobs: BlockJobs;
@@ -78,6 +78,7 @@ export class BlockClient implements BlockDevice {
   #properties: BlockProperties;
   /** How the cache was switched, so that it is again after a reset of the device. */
   #wantedCache: boolean | undefined;
+  #onChange: (() => void) | undefined;
 
   /**
    * Made by the kernel.
@@ -165,6 +166,16 @@ export class BlockClient implements BlockDevice {
     return this.#properties.zoneSectors > 0 ? this.#zones : undefined;
   }
 
+  /** Called when the device has changed: its capacity, its cache or another of its properties. */
+  get onChange(): (() => void) | undefined {
+    return this.#onChange;
+  }
+
+  set onChange(handler: (() => void) | undefined) {
+    if (handler !== undefined) argument.callback(handler, "BlockClient.onChange", "handler");
+    this.#onChange = handler;
+  }
+
   /** Takes new properties over, those of a device that was started anew included; for the kernel. */
   update(properties: BlockProperties): void {
     this.#properties = properties;
@@ -173,7 +184,7 @@ export class BlockClient implements BlockDevice {
     if (wanted !== undefined && wanted !== properties.writeCache && this.canSwitchCache) {
       this.#switchCache(wanted).catch(() => this.#wantedCache = undefined);
     }
-    this.onChange?.();
+    callBack(this.#onChange);
   }
 
   /**
@@ -185,10 +196,12 @@ export class BlockClient implements BlockDevice {
    * @throws RequestError If the device fails.
    */
   async read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    argument.integer(offset, "BlockClient.read", "offset");
+    argument.integer(length, "BlockClient.read", "length");
     this.#checkRange("read", offset, length);
-    const bytes = new Uint8Array(length);
-    await this.readInto(offset, bytes);
-    return bytes;
+    const target = argument.room(length, `Cannot read ${length} bytes at ${offset}`);
+    await this.readInto(offset, target);
+    return target;
   }
 
   /**
@@ -198,12 +211,16 @@ export class BlockClient implements BlockDevice {
    * @param bytes Where to; its length a multiple of 512.
    * @throws RangeError If that is not inside the device.
    * @throws RequestError If the device fails.
+   * @throws TypeError If the buffer is transferred or resized meanwhile.
    */
   async readInto(offset: number, bytes: Uint8Array): Promise<void> {
-    this.#checkRange("read", offset, bytes.length);
-    if (bytes.length === 0) return;
-    const action = `Cannot read ${bytes.length} bytes at ${offset}`;
-    await this.#run(action, { operation: BlockOperation.read, sector: offset / SECTOR, bytes });
+    argument.integer(offset, "BlockClient.readInto", "offset");
+    const own = argument.bytes(bytes, "BlockClient.readInto", "bytes");
+    this.#checkRange("read", offset, own.length);
+    if (own.length === 0) return;
+    const action = `Cannot read ${own.length} bytes at ${offset}`;
+    const sector = offset / SECTOR;
+    await this.#run(action, { operation: BlockOperation.read, sector, bytes: own });
   }
 
   /**
@@ -216,20 +233,25 @@ export class BlockClient implements BlockDevice {
    * @param bytes What to write; its length a multiple of 512. It must not change until the promise settles.
    * @throws RangeError If that is not inside the device.
    * @throws RequestError If the device fails or is read-only.
+   * @throws TypeError If the buffer is transferred or resized meanwhile.
    */
   async write(offset: number, bytes: Uint8Array): Promise<void> {
-    const action = this.#checkWrite("write", offset, bytes.length);
-    if (bytes.length === 0) return;
+    argument.integer(offset, "BlockClient.write", "offset");
+    const own = argument.bytes(bytes, "BlockClient.write", "bytes");
+    const action = this.#checkWrite("write", offset, own.length);
+    const { length } = own;
+    if (length === 0) return;
     const { hostManaged } = this.#properties;
     const operation = BlockOperation.write;
     if (!hostManaged) {
-      await this.#run(action, { operation, sector: offset / SECTOR, bytes });
+      await this.#run(action, { operation, sector: offset / SECTOR, bytes: own });
       return;
     }
     // Where writes must begin at the write pointer, their order counts, and none can be done twice.
     const { slotBytes } = this.#lane;
-    for (let at = 0; at < bytes.length; at += slotBytes) {
-      const piece = bytes.subarray(at, at + slotBytes);
+    for (let at = 0; at < length; at += slotBytes) {
+      if (argument.isLost(own, length)) throw argument.lostError(action);
+      const piece = own.subarray(at, at + slotBytes);
       const sector = (offset + at) / SECTOR;
       await this.#run(action, { operation, sector, bytes: piece, once: true });
     }
@@ -263,6 +285,8 @@ export class BlockClient implements BlockDevice {
    * @throws RequestError If the device fails, or does not know this.
    */
   async discard(offset: number, length: number): Promise<void> {
+    argument.integer(offset, "BlockClient.discard", "offset");
+    argument.integer(length, "BlockClient.discard", "length");
     const { discardSectors, discardAlignment } = this.#properties;
     await this.#change("discard", BlockOperation.discard, { offset, length }, {
       mostSectors: aligned(discardSectors, discardAlignment),
@@ -279,8 +303,12 @@ export class BlockClient implements BlockDevice {
   async writeZeroes(
     offset: number,
     length: number,
-    { unmap = false }: { readonly unmap?: boolean } = {},
+    options: { readonly unmap?: boolean } = {},
   ): Promise<void> {
+    argument.integer(offset, "BlockClient.writeZeroes", "offset");
+    argument.integer(length, "BlockClient.writeZeroes", "length");
+    const { unmap = false } = argument.record(options, "BlockClient.writeZeroes", "options");
+    argument.flag(unmap, "BlockClient.writeZeroes", "options.unmap");
     const { zeroesSectors, zeroesUnmap } = this.#properties;
     await this.#change("write zeroes to", BlockOperation.writeZeroes, { offset, length }, {
       mostSectors: zeroesSectors,
@@ -295,6 +323,8 @@ export class BlockClient implements BlockDevice {
    * @throws RequestError If the device fails, or does not know this.
    */
   async secureErase(offset: number, length: number): Promise<void> {
+    argument.integer(offset, "BlockClient.secureErase", "offset");
+    argument.integer(length, "BlockClient.secureErase", "length");
     const { eraseSectors, eraseAlignment } = this.#properties;
     const unit = eraseAlignment * SECTOR;
     if (unit > 0 && (offset % unit !== 0 || length % unit !== 0)) {
@@ -313,12 +343,14 @@ export class BlockClient implements BlockDevice {
    * @throws RequestError If the device fails, or does not know this.
    */
   async lifetime(): Promise<Lifetime> {
+    const action = "Cannot read the lifetime";
     const bytes = new Uint8Array(6);
-    await this.#run("Cannot read the lifetime", {
+    const { moved } = await this.#run(action, {
       operation: BlockOperation.lifetime,
       sector: 0,
       bytes,
     });
+    if (moved < bytes.length) throw new RequestError(action, Status.invalid);
     const view = new DataView(bytes.buffer);
     const [preEndOfLife, typeA, typeB] = [0, 2, 4].map((at) => view.getUint16(at, true));
     return { preEndOfLife: preEndOfLife!, typeA: typeA!, typeB: typeB! };
@@ -343,6 +375,7 @@ export class BlockClient implements BlockDevice {
    * @throws RequestError If the device cannot, or fails.
    */
   async setWriteCache(on: boolean): Promise<void> {
+    argument.flag(on, "BlockClient.setWriteCache", "on");
     const before = this.#wantedCache;
     // New properties may come before the answer does.
     this.#wantedCache = on;
@@ -399,8 +432,7 @@ export class BlockClient implements BlockDevice {
   }
 
   #checkRange(verb: string, offset: number, length: number): void {
-    const whole = (value: number) =>
-      Number.isSafeInteger(value) && value >= 0 && value % SECTOR === 0;
+    const whole = (value: number) => value % SECTOR === 0;
     const action = `Cannot ${verb} ${length} bytes at ${offset}`;
     if (!whole(offset) || !whole(length)) {
       throw new RangeError(`${action}: not multiples of ${SECTOR}`);
@@ -412,6 +444,7 @@ export class BlockClient implements BlockDevice {
 
   async #run(action: string, request: JobRequest): Promise<JobResult> {
     const result = await this.#jobs.run(request);
+    if (result.lost) throw argument.lostError(action);
     if (result.status === Status.ok) return result;
     const reason = result.status === Status.failed ? ANSWERS[result.answer] : undefined;
     throw new RequestError(action, result.status, reason);

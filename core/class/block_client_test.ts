@@ -213,9 +213,9 @@ Deno.test("ranges that cannot be are refused before anything happens", async () 
     await assertRejects(
       () => disk.client.read(offset!, length!),
       RangeError,
-      "not multiples of 512",
     );
   }
+  await assertRejects(() => disk.client.read(1, 512), RangeError, "not multiples of 512");
   await assertRejects(() => disk.client.write(0, new Uint8Array(5)), RangeError, "Cannot write 5");
   for (const [offset, length] of [[64 * 512, 512], [0, 65 * 512], [2 ** 52, 512]]) {
     await assertRejects(() => disk.client.read(offset!, length!), RangeError, "ends at 32768");
@@ -265,7 +265,13 @@ Deno.test("a job that failed asks for no more, and the first error counts", asyn
   assert(disk.served.length < 6, `${disk.served.length} requests were made`);
 });
 
-Deno.test("a read that moved less than it should is none", async () => {
+Deno.test("a lifetime that moved less than it should is none #core:short", async () => {
+  const disk = new Disk({ properties: { lifetime: true }, moved: () => 5 });
+  const error = await assertRejects(() => disk.during(disk.client.lifetime()), RequestError);
+  assertEquals(error.status, Status.invalid);
+});
+
+Deno.test("a read that moved less than it should is none #core:short", async () => {
   for (const moved of [() => 0, (length: number) => length - 1]) {
     const disk = new Disk({ moved });
     const error = await assertRejects(() => disk.during(disk.client.read(0, 512)), RequestError);

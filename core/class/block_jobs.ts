@@ -1,3 +1,4 @@
+import * as argument from "./arguments.ts";
 import { BlockOperation, BlockWord, SECTOR } from "./block.ts";
 import type { BlockSlots } from "./block_slots.ts";
 import type { ClientLane } from "./client_lane.ts";
@@ -27,6 +28,8 @@ export interface JobResult {
   readonly status: number;
   /** The device's own status that goes with it, not to be trusted. */
   readonly answer: number;
+  /** Whether `bytes` was taken away meanwhile: then not all of it was moved. */
+  readonly lost: boolean;
   /** Bytes that the last request moved. */
   readonly moved: number;
   /** The sector that the driver left in the last request. */
@@ -34,6 +37,8 @@ export interface JobResult {
 }
 
 interface Job extends JobRequest {
+  /** Length of `bytes`, which may be taken away. */
+  readonly length: number;
   /** Bytes, or sectors, for which a request was submitted. */
   submitted: number;
   /** Requests in flight. */
@@ -41,12 +46,15 @@ interface Job extends JobRequest {
   /** Whether not all of them are submitted yet. */
   queued: boolean;
   status: number;
+  lost: boolean;
   answer: number;
   moved: number;
   found: number;
   readonly settle: (result: JobResult) => void;
 }
 
+/** As many as a record can say. */
+const MOST_SECTORS = 2 ** 32 - 1;
 /** Operations that fill `bytes`. */
 const FILLS: readonly number[] = [
   BlockOperation.read,
@@ -62,6 +70,8 @@ export class BlockJobs {
   readonly #ended: (operation: number, status: number) => void;
   /** Those of which not all requests are submitted, in their order. */
   readonly #jobs: Job[] = [];
+  /** Whether they wait for a slot. */
+  #waiting = false;
 
   /** @param ended Called for each request that ends. */
   constructor(
@@ -79,10 +89,12 @@ export class BlockJobs {
     return new Promise((settle) => {
       this.#jobs.push({
         ...request,
+        length: request.bytes?.length ?? 0,
         submitted: 0,
         pending: 0,
         queued: true,
         status: Status.ok,
+        lost: false,
         answer: 0,
         moved: 0,
         found: 0,
@@ -94,18 +106,42 @@ export class BlockJobs {
 
   /** Submits what there are slots for. */
   #feed(): void {
+    if (this.#lane.gone) return this.#refuse();
     for (let job = this.#jobs[0]; job; job = this.#jobs[0]) {
-      if (isSubmitted(job) || job.status !== Status.ok) {
+      job.lost ||= isTaken(job);
+      if (isSubmitted(job) || job.lost || job.status !== Status.ok) {
         this.#jobs.shift();
         job.queued = false;
         if (job.pending === 0) settle(job);
         continue;
       }
       const slot = this.#lane.take();
-      if (slot < 0) break;
+      if (slot < 0) {
+        this.#wait();
+        break;
+      }
       this.#submit(job, slot);
     }
     this.#lane.publish();
+  }
+
+  /** Goes on when a slot is free: all of them may be in the hands of the application. */
+  #wait(): void {
+    if (this.#waiting) return;
+    this.#waiting = true;
+    this.#lane.whenFree(() => {
+      this.#waiting = false;
+      this.#feed();
+    });
+  }
+
+  /** The driver is gone: what waits ends as gone, and not by way of the slots, as often as there are any. */
+  #refuse(): void {
+    for (const job of this.#jobs.splice(0)) {
+      job.queued = false;
+      if (!isSubmitted(job)) job.status ||= Status.gone;
+      if (job.pending === 0) settle(job);
+    }
   }
 
   #submit(job: Job, slot: number): void {
@@ -114,7 +150,7 @@ export class BlockJobs {
     const start = job.submitted;
     job.pending++;
     if (bytes === undefined) {
-      const count = Math.min((sectors ?? 0) - start, mostSectors);
+      const count = Math.min((sectors ?? 0) - start, mostSectors, MOST_SECTORS);
       // What is about no stretch is submitted once, too.
       job.submitted += Math.max(count, 1);
       slots.submitStretch(slot, operation, sector + start, count, flags, (...end) => {
@@ -122,14 +158,15 @@ export class BlockJobs {
       });
       return;
     }
-    const length = Math.min(bytes.length - start, this.#lane.slotBytes);
+    const length = Math.min(job.length - start, this.#lane.slotBytes);
     job.submitted += length;
     const fills = FILLS.includes(operation);
     // Only a read promises to fill all of it.
     if (operation !== BlockOperation.read && fills) slots.data(slot).fill(0, 0, length);
     if (!fills) slots.data(slot).set(bytes.subarray(start, start + length));
     slots.submit(slot, operation, sector + start / SECTOR, length, (_, status, moved) => {
-      if (status === Status.ok && fills) {
+      job.lost ||= isTaken(job);
+      if (status === Status.ok && fills && !job.lost) {
         bytes.set(slots.data(slot).subarray(0, Math.min(moved, length)), start);
       }
       // A read that moved less than it should is none, whatever the driver says.
@@ -146,18 +183,22 @@ export class BlockJobs {
     job.moved = moved;
     job.found = this.#lane.word(slot, BlockWord.sectorHigh) * 2 ** 32 +
       this.#lane.word(slot, BlockWord.sectorLow);
-    this.#lane.release(slot);
     this.#ended(job.operation, status);
     job.pending--;
     if (job.pending === 0 && !job.queued) settle(job);
+    this.#lane.release(slot);
     this.#feed();
   }
 }
 
-function isSubmitted({ bytes, sectors = 0, submitted }: Job): boolean {
-  return submitted >= Math.max(1, bytes?.length ?? sectors);
+function isSubmitted({ bytes, length, sectors = 0, submitted }: Job): boolean {
+  return submitted >= Math.max(1, bytes ? length : sectors);
 }
 
-function settle({ settle, status, answer, moved, found }: Job): void {
-  settle({ status, answer, moved, sector: found });
+function isTaken({ bytes, length }: Job): boolean {
+  return bytes !== undefined && argument.isLost(bytes, length);
+}
+
+function settle({ settle, status, lost, answer, moved, found }: Job): void {
+  settle({ status, lost, answer, moved, sector: found });
 }

@@ -1,6 +1,10 @@
-import { BlockWord } from "./block.ts";
+import * as argument from "./arguments.ts";
+import { BlockOperation, BlockWord } from "./block.ts";
 import type { ClientLane, Done } from "./client_lane.ts";
 import { Word } from "./lane.ts";
+
+/** The greatest number in a word of a record. */
+const MOST = 2 ** 32 - 1;
 
 /**
  * The way to a block device without a copy and without a promise: requests as slots, whose data the device reads and
@@ -8,6 +12,9 @@ import { Word } from "./lane.ts";
  *
  * Take a slot, fill `data(slot)` for a write, `submit` it, `publish` a batch; `done` is called once for each, from
  * {@linkcode wait} or when the kernel's loop comes by. Then read `data(slot)` and `release` the slot or submit it again.
+ *
+ * A slot that is not yours, because you did not take it, released it or submitted it already, is refused with a
+ * `TypeError`, and so is what cannot be of a request; the slot then stays yours.
  */
 export class BlockSlots {
   /** Number of slots. */
@@ -46,11 +53,13 @@ export class BlockSlots {
   /**
    * Submits a request; the driver sees it after {@linkcode publish}.
    *
-   * @param operation A `BlockOperation`.
+   * @param operation A `BlockOperation`, but none of those for {@linkcode submitStretch}.
    * @param sector First sector of 512 bytes.
    * @param length Bytes of the slot's data to move.
    * @param done Called once when it ends.
    * @param once Whether doing it twice would do harm, as for appends; see {@linkcode ClientLane.submit}.
+   * @throws TypeError If the slot is not taken, or an argument is no number or function.
+   * @throws RangeError If a number cannot be.
    */
   submit(
     slot: number,
@@ -59,6 +68,34 @@ export class BlockSlots {
     length: number,
     done: Done,
     once = false,
+  ): void {
+    this.#lane.mustBeTaken(slot, "submit");
+    // All is well, nearly always.
+    const fits = Number.isInteger(operation) && operation >= 0 && operation <= MOST &&
+      Number.isSafeInteger(sector) && sector >= 0 &&
+      Number.isInteger(length) && length >= 0 && length <= this.bytes;
+    if (!fits || typeof done !== "function") {
+      const where = "BlockSlots.submit";
+      argument.integer(operation, where, "operation", 0, MOST);
+      argument.integer(sector, where, "sector");
+      argument.integer(length, where, "length", 0, this.bytes);
+      argument.callback(done, where, "done");
+    }
+    if (operation >= BlockOperation.discard && operation <= BlockOperation.secureErase) {
+      throw new TypeError(
+        `Cannot submit operation ${operation} with data: use submitStretch(), it is about a stretch`,
+      );
+    }
+    this.#submit(slot, operation, sector, length, done, once);
+  }
+
+  #submit(
+    slot: number,
+    operation: number,
+    sector: number,
+    length: number,
+    done: Done,
+    once: boolean,
   ): void {
     const lane = this.#lane;
     lane.setWord(slot, Word.operation, operation);
@@ -73,6 +110,8 @@ export class BlockSlots {
    *
    * @param sectors Length of the stretch.
    * @param flags `UNMAP` or 0.
+   * @throws TypeError As {@linkcode submit}.
+   * @throws RangeError As {@linkcode submit}.
    */
   submitStretch(
     slot: number,
@@ -82,9 +121,16 @@ export class BlockSlots {
     flags: number,
     done: Done,
   ): void {
+    const where = "BlockSlots.submitStretch";
+    this.#lane.mustBeTaken(slot, "submit");
+    argument.integer(operation, where, "operation", 0, MOST);
+    argument.integer(sector, where, "sector");
+    argument.integer(sectors, where, "sectors", 0, MOST);
+    argument.integer(flags, where, "flags", 0, MOST);
+    argument.callback(done, where, "done");
     this.#lane.setWord(slot, BlockWord.sectors, sectors);
     this.#lane.setWord(slot, BlockWord.flags, flags);
-    this.submit(slot, operation, sector, 0, done);
+    this.#submit(slot, operation, sector, 0, done, false);
   }
 
   /**
@@ -105,6 +151,7 @@ export class BlockSlots {
    *
    * @param timeout Milliseconds at most.
    * @returns Requests that ended; 0 if the time is over.
+   * @throws RangeError If no timer can wait so long: 2³¹ − 1 is the most.
    */
   wait(timeout: number): number {
     return this.#lane.wait(timeout);

@@ -1,3 +1,4 @@
+import * as argument from "./arguments.ts";
 import { BlockOperation, type BlockProperties, SECTOR } from "./block.ts";
 import type { JobRequest, JobResult } from "./block_jobs.ts";
 import { Status } from "./lane.ts";
@@ -105,6 +106,8 @@ export class BlockZones {
    * @throws RequestError If the device fails, or if what it tells cannot be.
    */
   async report(offset: number = 0, length: number = Infinity): Promise<readonly Zone[]> {
+    argument.integer(offset, "BlockZones.report", "offset");
+    if (length !== Infinity) argument.integer(length, "BlockZones.report", "length");
     const { sectors } = this.#disk.properties();
     const end = Math.min(sectors * SECTOR, offset + length);
     const zones: Zone[] = [];
@@ -189,11 +192,14 @@ export class BlockZones {
    * known, and they are not written again.
    */
   async append(start: number, bytes: Uint8Array): Promise<number> {
-    const action = `Cannot append ${bytes.length} bytes to the zone at ${start}`;
+    argument.integer(start, "BlockZones.append", "start");
+    const own = argument.bytes(bytes, "BlockZones.append", "bytes");
+    const { length } = own;
+    const action = `Cannot append ${length} bytes to the zone at ${start}`;
     this.#checkWritable(action);
     this.#checkStart(action, start);
     const { mostAppend, writeGranularity, zoneSize } = this;
-    if (bytes.length === 0 || bytes.length > mostAppend || bytes.length % writeGranularity !== 0) {
+    if (length === 0 || length > mostAppend || length % writeGranularity !== 0) {
       throw new RangeError(
         `${action}: it takes up to ${mostAppend} bytes in multiples of ${writeGranularity}`,
       );
@@ -201,17 +207,18 @@ export class BlockZones {
     const { sector } = await this.#disk.run(action, {
       operation: BlockOperation.zoneAppend,
       sector: start / SECTOR,
-      bytes,
+      bytes: own,
       once: true,
     });
     const place = sector * SECTOR;
-    if (place < start || place + bytes.length > start + zoneSize) {
+    if (place < start || place + length > start + zoneSize) {
       throw new RequestError(action, Status.invalid);
     }
     return place;
   }
 
   async #manage(verb: string, operation: number, start: number): Promise<void> {
+    argument.integer(start, `BlockZones.${verb}`, "start");
     const action = `Cannot ${verb} the zone at ${start}`;
     this.#checkWritable(action);
     this.#checkStart(action, start);
@@ -224,9 +231,7 @@ export class BlockZones {
 
   #checkStart(action: string, start: number): void {
     const end = this.#disk.properties().sectors * SECTOR;
-    if (Number.isSafeInteger(start) && start >= 0 && start < end && start % this.zoneSize === 0) {
-      return;
-    }
+    if (start < end && start % this.zoneSize === 0) return;
     throw new RangeError(
       `${action}: zones begin at multiples of ${this.zoneSize}, and the device ends at ${end}`,
     );

@@ -1,4 +1,7 @@
 import { BusFault } from "../bus/mailbox.ts";
+import { applicationError } from "./application_error.ts";
+import * as argument from "./arguments.ts";
+import { RequestError } from "./request_error.ts";
 import {
   type LaneLayout,
   type LanePlaces,
@@ -8,7 +11,10 @@ import {
   Word,
 } from "./lane.ts";
 
-/** Called once when a request ends: its slot, a `Status`, and bytes moved. */
+/**
+ * Called once when a request ends: its slot, a `Status`, and bytes moved. What it throws is an `error` event of the
+ * program, and nothing to driver and device.
+ */
 export type Done = (slot: number, status: number, length: number) => void;
 
 /** What a client needs of the kernel. */
@@ -29,9 +35,19 @@ export interface LanePort {
   readonly attend: () => Disposable;
 }
 
+/** Whose a slot is. */
+const Owner = {
+  /** The lane's own. */
+  free: 0,
+  /** The taker's. */
+  taken: 1,
+  /** The driver's. */
+  inFlight: 2,
+} as const;
+
 /**
  * The application's end of a lane. The driver is not trusted: a slot that comes back must be one that is in flight,
- * and each comes back once.
+ * and each comes back once. Nor is the application: what it submits or releases must be a slot that it has taken.
  */
 export class ClientLane {
   /** Number of slots. */
@@ -51,8 +67,12 @@ export class ClientLane {
   #freeCount: number;
   /** Whether each slot's request must not be submitted again. */
   readonly #once: Uint8Array<ArrayBuffer>;
-  /** Who is to be told; undefined for a slot that is not in flight. */
+  /** Whose each slot is: an {@linkcode Owner}. */
+  readonly #owners: Uint8Array<ArrayBuffer>;
+  /** The callback of each slot in flight. */
   readonly #done: (Done | undefined)[];
+  /** Callbacks that wait for a free slot, in their order. */
+  readonly #hungry: (() => void)[] = [];
   #inFlight = 0;
   #ended = 0;
   #submitted = 0;
@@ -61,6 +81,8 @@ export class ClientLane {
   #restarts = 0;
   #gone = false;
   #failing = false;
+  /** Ends what was submitted while all was ended. */
+  #later: ReturnType<typeof setTimeout> | undefined;
   readonly #countEnded = (): number => this.#ended;
 
   constructor(layout: LaneLayout, port: LanePort) {
@@ -79,6 +101,7 @@ export class ClientLane {
     this.#once = new Uint8Array(slots);
     this.#free = Uint16Array.from({ length: slots }, (_, i) => slots - 1 - i);
     this.#freeCount = slots;
+    this.#owners = new Uint8Array(slots);
     this.#done = new Array(slots).fill(undefined);
   }
 
@@ -111,24 +134,85 @@ export class ClientLane {
   oldest(): number {
     let oldest = Infinity;
     for (let slot = 0; slot < this.slots; slot++) {
-      if (this.#done[slot] && this.#order[slot]! < oldest) oldest = this.#order[slot]!;
+      if (this.#isInFlight(slot) && this.#order[slot]! < oldest) oldest = this.#order[slot]!;
     }
     return oldest;
   }
 
   /** Takes a free slot; −1 if there is none. */
   take(): number {
-    return this.#freeCount === 0 ? -1 : this.#free[--this.#freeCount]!;
+    if (this.#freeCount === 0) return -1;
+    const slot = this.#free[--this.#freeCount]!;
+    this.#owners[slot] = Owner.taken;
+    return slot;
   }
 
-  /** Gives a slot back that was taken and is not in flight. */
+  /**
+   * Gives a slot back.
+   *
+   * @throws TypeError If it is not {@linkcode mustBeTaken | taken}.
+   */
   release(slot: number): void {
+    this.mustBeTaken(slot, "release");
+    this.#owners[slot] = Owner.free;
     this.#free[this.#freeCount++] = slot;
+    if (this.#hungry.length > 0) this.#hungry.shift()!();
   }
 
-  /** The data of a slot: memory that the device reads and writes itself. */
+  /** Calls `wake` once: when the next slot is given back, by client or application, or when the driver is gone. */
+  whenFree(wake: () => void): void {
+    this.#hungry.push(wake);
+  }
+
+  /**
+   * Takes a slot; waits for one if there is none. The longest wait ends first.
+   *
+   * @param action For the error: `"Cannot send a frame of 60 bytes"`.
+   * @throws RequestError If the driver is gone, and no slot was given back.
+   */
+  async taken(action: string): Promise<number> {
+    for (;;) {
+      const slot = this.take();
+      if (slot >= 0) return slot;
+      if (this.#gone) throw new RequestError(action, Status.gone);
+      await new Promise<void>((resolve) => this.whenFree(resolve));
+    }
+  }
+
+  /**
+   * Makes sure that a slot is the caller's: taken, not released since, and not in flight.
+   *
+   * @param verb What cannot be done otherwise, for the error.
+   * @throws TypeError If it is not.
+   */
+  mustBeTaken(slot: number, verb: string): void {
+    if (typeof slot !== "number" || this.#owners[slot] !== Owner.taken) this.#refuse(slot, verb);
+  }
+
+  #refuse(slot: number, verb: string): never {
+    const why = typeof slot !== "number" || this.#owners[slot] === undefined
+      ? `there are 0 to ${this.slots - 1}` + (slot === -1 ? ", and take() gives -1 for none" : "")
+      : this.#isInFlight(slot)
+      ? "it is in flight, until its callback is called"
+      : "it was not taken, or was released since";
+    throw new TypeError(`Cannot ${verb} slot ${String(slot)}: ${why}`);
+  }
+
+  #isInFlight(slot: number): boolean {
+    return this.#owners[slot] === Owner.inFlight;
+  }
+
+  /**
+   * The data of a slot: memory that the device reads and writes itself.
+   *
+   * @throws TypeError If there is no such slot.
+   */
   data(slot: number): Uint8Array<SharedArrayBuffer> {
-    return this.#data[slot]!;
+    const data = this.#data[slot];
+    if (data === undefined || typeof slot !== "number") {
+      return this.#refuse(slot, "use the data of");
+    }
+    return data;
   }
 
   /** Sets a word of a slot's record; before {@linkcode submit}. */
@@ -148,10 +232,13 @@ export class ClientLane {
    *
    * @param once Whether doing it twice would do harm: it then ends as `Status.unknown`, if the device has to be started
    * anew before it has ended.
+   * @throws TypeError If it is not {@linkcode mustBeTaken | taken}.
    */
   submit(slot: number, done: Done, once = false): void {
+    this.mustBeTaken(slot, "submit");
+    this.#owners[slot] = Owner.inFlight;
     this.#done[slot] = done;
-    this.#once[slot] = Number(once);
+    this.#once[slot] = once ? 1 : 0;
     this.#order[slot] = this.#sequence++;
     this.#inFlight++;
     if (this.#gone) return;
@@ -183,9 +270,11 @@ export class ClientLane {
     if (count > this.#inFlight) {
       throw new BusFault(`The driver completed ${count} requests with ${this.#inFlight} in flight`);
     }
-    for (let i = 0; i < count; i++) {
+    const end = this.#drained + count >>> 0;
+    // A callback may wait, and so drain the rest, and more.
+    while ((end - this.#drained >>> 0) - 1 >>> 0 < count) {
       const slot = words[complete + (this.#drained & mask)]!;
-      if (slot >= this.slots || this.#done[slot] === undefined) {
+      if (!this.#isInFlight(slot)) {
         throw new BusFault(`The driver completed slot ${slot}, which is not in flight`);
       }
       this.#drained = this.#drained + 1 >>> 0;
@@ -205,12 +294,17 @@ export class ClientLane {
    * @param timeout Milliseconds at most.
    * @param ended What to count instead of this lane's requests that have ended: for who waits for several lanes.
    * @returns Requests that ended; 0 if the time is over.
+   * @throws RangeError If no timer can wait so long.
    */
   wait(timeout: number, ended: () => number = this.#countEnded): number {
+    argument.milliseconds(timeout, "slots.wait", "timeout");
     const { pump, spins, turn } = this.#port;
     using _attention = this.#port.attend();
     const deadline = performance.now() + timeout;
     const before = ended();
+    if (this.#gone) this.fail();
+    // A callback that waits finds here what came together with its own request.
+    this.drain();
     for (;;) {
       for (let i = 0; i < spins; i++) {
         pump();
@@ -228,7 +322,13 @@ export class ClientLane {
    * is disposed. Promises of this kernel do not settle meanwhile.
    */
   attend(): Disposable {
-    return this.#port.attend();
+    let attention: Disposable | undefined = this.#port.attend();
+    return {
+      [Symbol.dispose]: () => {
+        attention?.[Symbol.dispose]();
+        attention = undefined;
+      },
+    };
   }
 
   /**
@@ -237,7 +337,7 @@ export class ClientLane {
    */
   restart(): void {
     const { submitted, completed, records } = this.#places;
-    const inFlight = Array.from(this.#done.keys()).filter((slot) => this.#done[slot])
+    const inFlight = Array.from(this.#owners.keys()).filter((slot) => this.#isInFlight(slot))
       .sort((a, b) => this.#order[a]! - this.#order[b]!);
     this.#restarts++;
     this.#words.set(this.#records, records);
@@ -253,29 +353,38 @@ export class ClientLane {
       this.#words[this.#places.submit + this.#submitted++] = slot;
     }
     this.publish();
-    for (const slot of once!) this.#end(slot, Status.unknown, 0);
+    for (const slot of once!) if (this.#isInFlight(slot)) this.#end(slot, Status.unknown, 0);
   }
 
   /** Ends all requests in flight, and all to come, as `Status.gone`: the driver is no more. */
   fail(): void {
     this.#gone = true;
-    // Those who are told may submit again at once; that is ended here too, and not by a call within a call.
+    // A callback may submit again at once, and for ever: that ends later, so that the program goes on.
     if (this.#failing) return;
     this.#failing = true;
-    while (this.#inFlight > 0) {
-      for (let slot = 0; slot < this.slots; slot++) {
-        if (this.#done[slot]) this.#end(slot, Status.gone, 0);
-      }
+    clearTimeout(this.#later);
+    const until = this.#sequence;
+    for (let slot = 0; slot < this.slots; slot++) {
+      if (this.#isInFlight(slot) && this.#order[slot]! < until) this.#end(slot, Status.gone, 0);
     }
     this.#failing = false;
+    for (const wake of this.#hungry.splice(0)) wake();
+    if (this.#inFlight > 0) this.#later = setTimeout(() => this.fail(), 0);
   }
 
   /** Ends a request that is in flight. Its slot may be in use again when this returns. */
   #end(slot: number, status: number, length: number): void {
     const done = this.#done[slot]!;
     this.#done[slot] = undefined;
+    this.#owners[slot] = Owner.taken;
     this.#inFlight--;
     this.#ended++;
-    done(slot, status, length);
+    try {
+      done(slot, status, length);
+    } catch (error) {
+      // That of a client which found the driver lying; an application's never is one.
+      if (error instanceof BusFault) throw error;
+      applicationError(error);
+    }
   }
 }

@@ -1,3 +1,4 @@
+import * as argument from "./arguments.ts";
 import type { ClientLane } from "./client_lane.ts";
 import { ConsoleOperation, type ConsoleProperties, ConsoleWord, PortState } from "./console.ts";
 import { ConsolePort } from "./console_port.ts";
@@ -47,8 +48,7 @@ export class ConsoleClient {
   readonly #share: Int32Array;
   /** Control requests in flight for each port. */
   readonly #using: Int32Array;
-  /** Who waits for a free slot of `control`, and who for anything that the device says. */
-  readonly #waiting: (() => void)[] = [];
+  /** Who waits for anything that the device says. */
   readonly #curious = new Set<() => void>();
   readonly #feeds = new Set<Feed<PortChange>>();
   #missing: ReturnType<typeof setTimeout> | undefined;
@@ -95,6 +95,11 @@ export class ConsoleClient {
 
   /** The port with that number, or the first one with that name; undefined if there is none. */
   port(which: number | string): ConsolePort | undefined {
+    return this.#port(which, "ConsoleClient.port");
+  }
+
+  #port(which: number | string, where: string): ConsolePort | undefined {
+    if (typeof which !== "string") argument.integer(which, where, "which");
     return typeof which === "number"
       ? this.#entries[which]?.port
       : this.ports.find(({ name }) => name === which);
@@ -107,9 +112,11 @@ export class ConsoleClient {
    * @returns Undefined if it has not come by then.
    */
   async find(which: number | string, timeout = 1000): Promise<ConsolePort | undefined> {
+    const where = "ConsoleClient.find";
+    argument.milliseconds(timeout, where, "timeout");
     const deadline = performance.now() + timeout;
     for (;;) {
-      const found = this.port(which);
+      const found = this.#port(which, where);
       const left = deadline - performance.now();
       if (found || left <= 0 || this.#gone) return found;
       await this.#news(left);
@@ -122,6 +129,7 @@ export class ConsoleClient {
    * @param timeout How long to wait for that, in milliseconds; also, how long to wait for a first one.
    */
   async announced(timeout = 1000): Promise<readonly ConsolePort[]> {
+    argument.milliseconds(timeout, "ConsoleClient.announced", "timeout");
     const deadline = performance.now() + timeout;
     for (;;) {
       const { ports } = this;
@@ -149,13 +157,12 @@ export class ConsoleClient {
    * Writes a byte to the console past all queues: it comes out at once, even if the console's other side does not read.
    *
    * @throws RangeError If it is not 0 to 255.
+   * @throws TypeError If it is no number.
    * @throws RequestError If the device cannot do that.
    */
   async emergencyWrite(byte: number): Promise<void> {
+    argument.integer(byte, "ConsoleClient.emergencyWrite", "byte", 0, 255);
     const action = `Cannot write byte ${byte} in an emergency`;
-    if (!Number.isInteger(byte) || byte < 0 || byte > 255) {
-      throw new RangeError(`${action}: it is not 0 to 255`);
-    }
     if (!this.canEmergencyWrite) {
       throw new RequestError(action, Status.unsupported, "the device does not offer it");
     }
@@ -269,7 +276,6 @@ export class ConsoleClient {
     if (this.#gone) return;
     this.#gone = true;
     clearTimeout(this.#missing);
-    for (const wake of this.#waiting.splice(0)) wake();
     for (const id of this.#entries.keys()) this.#remove(id, Status.gone);
     for (const feed of this.#feeds) feed.end();
     for (const wake of this.#curious) wake();
@@ -326,8 +332,9 @@ export class ConsoleClient {
   }
 
   #send(id: number, bytes: Uint8Array, done: (status: number) => void): boolean {
-    if (this.#share[id] === 0) return false;
     const lane = this.#transmit;
+    // What waits when the driver is gone ends with its port.
+    if (this.#share[id] === 0 || lane.gone) return false;
     const slot = lane.take();
     if (slot < 0) return false;
     this.#share[id]!--;
@@ -357,11 +364,7 @@ export class ConsoleClient {
   async #ask(operation: number, id: number, value: number): Promise<number> {
     const lane = this.#control;
     let slot = lane.take();
-    while (slot < 0 && !this.#gone) {
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-      slot = lane.take();
-    }
-    if (slot < 0) return Status.gone;
+    if (slot < 0) slot = await lane.taken(`Cannot ask something of port ${id}`);
     lane.setWord(slot, ConsoleWord.operation, operation);
     lane.setWord(slot, ConsoleWord.port, id);
     lane.setWord(slot, ConsoleWord.value, value);
@@ -370,7 +373,6 @@ export class ConsoleClient {
       const once = operation === ConsoleOperation.emergencyWrite;
       lane.submit(slot, (_, status) => {
         lane.release(slot);
-        this.#waiting.shift()?.();
         resolve(status);
       }, once);
       lane.publish();

@@ -1,3 +1,4 @@
+import * as argument from "./arguments.ts";
 import { ByteQueue } from "./byte_queue.ts";
 import { PortState } from "./console.ts";
 import { Status } from "./lane.ts";
@@ -19,12 +20,16 @@ export interface ConsoleSize {
 /** Bytes on their way to the device: one call of `write`. */
 interface Job {
   readonly bytes: Uint8Array;
+  /** Their length; they may be taken away. */
+  readonly length: number;
   /** Bytes for which a request was submitted. */
   submitted: number;
   /** Requests in flight. */
   pending: number;
   status: number;
-  readonly settle: (status: number) => void;
+  /** Whether the bytes were taken away meanwhile: then not all of them were written. */
+  lost: boolean;
+  readonly settle: (job: Job) => void;
 }
 
 /** What a port needs of its client. */
@@ -148,6 +153,7 @@ export class ConsolePort {
    * @throws RequestError If device or driver are gone for good.
    */
   async read(signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer> | null> {
+    argument.abortSignal(signal, "ConsolePort.read", "signal");
     if (!this.isOpen && !this.isGone) {
       throw new TypeError(`Cannot read from ${this.#label}: it is not open`);
     }
@@ -187,25 +193,35 @@ export class ConsolePort {
    * @throws RangeError If more than 1 MiB would wait, without doing anything: await earlier writes.
    * @throws RequestError If the port is closed or goes away before that, or the device is started anew while it has
    * some of them: then it is not known which it took.
+   * @throws TypeError If it is not open, or the buffer is transferred or resized meanwhile.
    */
-  write(bytes: Uint8Array): Promise<void> {
-    const action = `Cannot write ${bytes.length} bytes to ${this.#label}`;
-    return new Promise((resolve, reject) => {
-      if (this.#over !== undefined) throw this.#error(action, this.#over);
+  async write(bytes: Uint8Array): Promise<void> {
+    const own = argument.bytes(bytes, "ConsolePort.write", "bytes");
+    const { length } = own;
+    const action = `Cannot write ${length} bytes to ${this.#label}`;
+    const error = (status: number) => this.#error(action, status);
+    await new Promise<void>((resolve, reject) => {
+      if (this.#over !== undefined) throw error(this.#over);
       if (!this.isOpen) throw new TypeError(`${action}: it is not open`);
-      if (this.#waiting > 0 && this.#waiting + bytes.length > PORT_BYTES) {
+      if (this.#waiting > 0 && this.#waiting + length > PORT_BYTES) {
         throw new RangeError(
           `${action}: ${this.#waiting} wait already, and ${PORT_BYTES} may; await earlier writes`,
         );
       }
-      if (bytes.length === 0) return resolve();
-      this.#waiting += bytes.length;
+      if (length === 0) return resolve();
+      this.#waiting += length;
       this.#jobs.push({
-        bytes,
+        bytes: own,
+        length,
         submitted: 0,
         pending: 0,
         status: Status.ok,
-        settle: (status) => status === Status.ok ? resolve() : reject(this.#error(action, status)),
+        lost: false,
+        settle({ status, lost }) {
+          if (lost) reject(argument.lostError(action));
+          else if (status === Status.ok) resolve();
+          else reject(error(status));
+        },
       });
       this.#feed();
     });
@@ -312,7 +328,8 @@ export class ConsolePort {
 
   /** Submits the next part of a job. Returns false if there is no slot for it. */
   #submit(job: Job): boolean {
-    const { bytes, submitted } = job;
+    if (this.#isLost(job)) return true;
+    const { bytes, length, submitted } = job;
     const part = bytes.subarray(submitted, submitted + this.#work.slotBytes);
     // All of it before, since it may end before this returns.
     job.pending++;
@@ -320,29 +337,39 @@ export class ConsolePort {
     const sent = this.#work.transmit(part, (status) => {
       job.pending--;
       job.status ||= status;
-      if (job.status !== Status.ok) this.#cutOff(job);
-      if (job.pending === 0 && job.submitted === bytes.length) job.settle(job.status);
+      job.lost ||= argument.isLost(bytes, length);
+      if (job.status !== Status.ok || job.lost) this.#cutOff(job);
+      if (job.pending === 0 && job.submitted === length) job.settle(job);
       this.#feed();
     });
     if (sent) return true;
     job.pending--;
-    if (job.submitted === bytes.length) this.#jobs.unshift(job);
+    if (job.submitted === length) this.#jobs.unshift(job);
     this.#move(job, -part.length);
     return false;
+  }
+
+  /** Ends a job whose bytes were taken away, if so. */
+  #isLost(job: Job): boolean {
+    job.lost ||= argument.isLost(job.bytes, job.length);
+    if (!job.lost) return false;
+    this.#cutOff(job);
+    if (job.pending === 0) job.settle(job);
+    return true;
   }
 
   /** So many bytes more of a job do not wait any more; with the last of them it leaves the list. */
   #move(job: Job, length: number): void {
     job.submitted += length;
     this.#waiting -= length;
-    if (job.submitted < job.bytes.length) return;
+    if (job.submitted < job.length) return;
     const at = this.#jobs.indexOf(job);
     if (at >= 0) this.#jobs.splice(at, 1);
   }
 
   /** What a job has not submitted is not submitted any more. */
   #cutOff(job: Job): void {
-    this.#move(job, job.bytes.length - job.submitted);
+    this.#move(job, job.length - job.submitted);
   }
 
   /** Refuses what waits; what is with the device comes to its own end. */
@@ -350,7 +377,7 @@ export class ConsolePort {
     for (const job of [...this.#jobs]) {
       job.status ||= status;
       this.#cutOff(job);
-      if (job.pending === 0) job.settle(job.status);
+      if (job.pending === 0) job.settle(job);
     }
   }
 

@@ -1,3 +1,4 @@
+import * as argument from "./arguments.ts";
 import type { ClientLane } from "./client_lane.ts";
 import { EntropyHealth, type EntropyTest } from "./entropy_health.ts";
 import { Status, Word } from "./lane.ts";
@@ -27,6 +28,8 @@ export interface EntropyState {
 
 interface Reader {
   readonly bytes: Uint8Array;
+  /** Their number; they may be taken away. */
+  readonly length: number;
   done: number;
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
@@ -89,19 +92,23 @@ export class EntropyClient implements EntropySource {
    * @throws RequestError If the device delivers none, or only such as fail the health tests.
    */
   async read(length: number): Promise<Uint8Array<ArrayBuffer>> {
-    if (!Number.isInteger(length) || length < 0) {
-      throw new RangeError(`Cannot read ${length} random bytes`);
-    }
-    const bytes = new Uint8Array(length);
+    argument.integer(length, "EntropyClient.read", "length");
+    const bytes = argument.room(length, `Cannot read ${length} random bytes`);
     await this.readInto(bytes);
     return bytes;
   }
 
-  /** Fills `bytes`, which must not be used until the promise settles, as {@linkcode read} does. */
+  /**
+   * Fills `bytes`, which must not be used until the promise settles, as {@linkcode read} does.
+   *
+   * @throws TypeError If the buffer is transferred or resized meanwhile.
+   */
   async readInto(bytes: Uint8Array): Promise<void> {
-    if (bytes.length === 0) return;
+    const own = argument.bytes(bytes, "EntropyClient.readInto", "bytes");
+    const { length } = own;
+    if (length === 0) return;
     await new Promise<void>((resolve, reject) => {
-      this.#readers.push({ bytes, done: 0, resolve, reject });
+      this.#readers.push({ bytes: own, length, done: 0, resolve, reject });
       this.#feed();
     });
   }
@@ -152,7 +159,12 @@ export class EntropyClient implements EntropySource {
       const [reader] = this.#readers;
       const [stock] = this.#stock;
       if (!reader || !stock) return;
-      const length = Math.min(reader.bytes.length - reader.done, stock.end - stock.at);
+      if (argument.isLost(reader.bytes, reader.length)) {
+        this.#readers.shift();
+        reader.reject(argument.lostError(`Cannot read ${reader.length} random bytes`));
+        continue;
+      }
+      const length = Math.min(reader.length - reader.done, stock.end - stock.at);
       const piece = stock.bytes.subarray(stock.at, stock.at + length);
       reader.bytes.set(piece, reader.done);
       // These bytes are somebody's secret now; nobody else shall find them here.
@@ -163,7 +175,7 @@ export class EntropyClient implements EntropySource {
         this.#stock.shift();
         this.#lane.release(stock.slot);
       }
-      if (reader.done === reader.bytes.length) {
+      if (reader.done === reader.length) {
         this.#readers.shift();
         reader.resolve();
       }
@@ -229,8 +241,8 @@ export class EntropyClient implements EntropySource {
   #refuse(error: RequestError): void {
     clearTimeout(this.#pause);
     this.#pause = undefined;
-    for (const { bytes, done, reject } of this.#readers.splice(0)) {
-      bytes.fill(0, 0, done);
+    for (const { bytes, length, done, reject } of this.#readers.splice(0)) {
+      if (!argument.isLost(bytes, length)) bytes.fill(0, 0, done);
       reject(error);
     }
   }

@@ -112,7 +112,7 @@ Deno.test("stream() gives bytes as long as somebody reads", async () => {
 Deno.test("lengths that cannot be are refused", async () => {
   const { client, pair } = source();
   for (const length of [-1, 1.5, NaN, Infinity]) {
-    await assertRejects(() => client.read(length), RangeError, `Cannot read ${length}`);
+    await assertRejects(() => client.read(length), RangeError, `it is ${length}, wanted`);
   }
   assertEquals(pair.rung, 0);
 });

@@ -1,6 +1,6 @@
 /** How what comes waits for its reader. */
 export interface FeedOptions {
-  /** How much may wait. */
+  /** How much may wait; at least one. */
   readonly capacity: number;
   /** What stays if more comes: what has waited longest, or what came last. */
   readonly keep: "oldest" | "newest";
@@ -20,12 +20,6 @@ export class Feed<T> implements AsyncIterableIterator<T, undefined>, Disposable 
 
   /** Made by a client, which is told when it is disposed. */
   constructor(options: FeedOptions, closed: (feed: Feed<T>) => void) {
-    const { capacity } = options;
-    if (!Number.isInteger(capacity) || capacity < 1) {
-      throw new RangeError(
-        `Cannot let ${capacity} things wait: a whole number from 1 on is wanted`,
-      );
-    }
     this.#options = options;
     this.#closed = closed;
   }

@@ -27,6 +27,9 @@ export interface Segmentation {
 /** What may be cut into segments. */
 export type SegmentationType = Exclude<keyof typeof NetSegmentation, "none" | "ecn">;
 
+/** All of them. */
+export const SEGMENTATIONS: readonly SegmentationType[] = ["tcp4", "tcp6", "udp", "udpFragments"];
+
 /** A segmentation, of the word that a driver gave; undefined for none, and for what nobody knows. */
 export function segmentationOf(word: number): Segmentation | undefined {
   const type = SEGMENTATIONS.find((each) =>
@@ -34,5 +37,3 @@ export function segmentationOf(word: number): Segmentation | undefined {
   );
   return type && { type, size: word >>> 16, ecn: (word & NetSegmentation.ecn) !== 0 };
 }
-
-const SEGMENTATIONS: readonly SegmentationType[] = ["tcp4", "tcp6", "udp", "udpFragments"];

@@ -1,3 +1,4 @@
+import * as argument from "./arguments.ts";
 import type { EntropySource } from "./entropy_client.ts";
 
 /** How to mix. */
@@ -29,25 +30,33 @@ const PIECE = 65536;
  */
 export function mixEntropy(
   sources: readonly EntropySource[],
-  { local = true, least = sources.length }: MixOptions = {},
+  options: MixOptions = {},
 ): EntropySource {
-  if (!Number.isInteger(least) || least < 1 || least > sources.length) {
-    throw new RangeError(
-      `Cannot mix ${sources.length} sources of which ${least} must deliver: at least one must, and no more than there are`,
-    );
-  }
+  const where = "mixEntropy";
+  const all = argument.list(sources, where, "sources") as EntropySource[];
+  for (const [i, source] of all.entries()) argument.record(source, where, `sources[${i}]`);
+  argument.integer(all.length, where, "sources.length", 1);
+  const { local = true, least = all.length } = argument.record(options, where, "options");
+  argument.flag(local, where, "options.local");
+  argument.integer(least, where, "options.least", 1, all.length);
   return {
     async read(length) {
-      const ends = await Promise.allSettled(sources.map((source) => source.read(length)));
+      argument.integer(length, where, "length");
+      const action = `Cannot read ${length} random bytes`;
+      const mixed = argument.room(length, action);
+      const ends = await Promise.allSettled(all.map(async (source) => {
+        const part = argument.bytes(await source.read(length), where, "source.read()");
+        argument.integer(part.length, where, "source.read().length", length, length);
+        return part;
+      }));
       const reasons = ends.flatMap((end) => end.status === "rejected" ? [end.reason] : []);
       const parts = ends.flatMap((end) => end.status === "fulfilled" ? [end.value] : []);
       if (parts.length < least) {
         throw new AggregateError(
           reasons,
-          `Cannot read ${length} random bytes: ${parts.length} of ${sources.length} sources deliver, ${least} must`,
+          `${action}: ${parts.length} of ${all.length} sources deliver, ${least} must`,
         );
       }
-      const mixed = new Uint8Array(length);
       for (let at = 0; local && at < length; at += PIECE) {
         crypto.getRandomValues(mixed.subarray(at, at + PIECE));
       }

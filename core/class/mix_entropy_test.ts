@@ -34,6 +34,17 @@ Deno.test("mixEntropy() refuses numbers of sources that cannot be", () => {
   for (const [sources, least] of [[0, undefined], [1, 0], [1, 2], [2, 1.5]] as const) {
     const list = Array.from({ length: sources }, () => constant(0));
     const options = least === undefined ? {} : { least };
-    assertThrows(() => mixEntropy(list, options), RangeError, "must deliver");
+    assertThrows(() => mixEntropy(list, options), RangeError, "of mixEntropy: it is");
+  }
+});
+
+Deno.test("mixEntropy() takes nothing of a source that delivers too little or no bytes #core:short", async () => {
+  for (
+    const wrong of [new Uint8Array(1), new Uint8Array(3), [1, 2], "ab", null, new Uint16Array(2)]
+  ) {
+    const liar = { read: () => Promise.resolve(wrong as never) };
+    await assertRejects(() => mixEntropy([constant(1), liar]).read(2), AggregateError, "1 of 2");
+    const one = mixEntropy([constant(1), liar], { least: 1, local: false });
+    assertEquals(await one.read(2), Uint8Array.of(1, 1));
   }
 });

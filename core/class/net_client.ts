@@ -1,9 +1,11 @@
+import * as argument from "./arguments.ts";
 import type { ClientLane } from "./client_lane.ts";
 import { Feed } from "./feed.ts";
 import { type Frame, segmentationOf } from "./frame.ts";
 import { fillChecksum } from "./internet_checksum.ts";
 import { Status } from "./lane.ts";
 import {
+  formatMac,
   FRAME_HEADER,
   isStation,
   LONGEST_FRAME,
@@ -22,7 +24,7 @@ import {
 } from "./net.ts";
 import { type Command, NetControl, type Remembered } from "./net_control.ts";
 import { NetReceiver } from "./net_receiver.ts";
-import { NetSlots, type TransmitOffload } from "./net_slots.ts";
+import { NetSlots, type TransmitOffload, transmitOffload } from "./net_slots.ts";
 import { RequestError } from "./request_error.ts";
 
 /** The lanes of a network device. */
@@ -111,6 +113,10 @@ const MOST_ADDRESSES = 128;
 /** A device that asks for announcements all the time gets one in so many milliseconds. */
 const ANNOUNCE_MS = 100;
 const VLAN_TAG = 4;
+/** The greatest number in a word of a record. */
+const MOST = 2 ** 32 - 1;
+const RECEIVE_MODES = ["allUnicast", "noMulticast", "noUnicast", "noBroadcast"] as const;
+const KINDS = ["receive", "transmit"] as const;
 /** Bytes of the usual Toeplitz key. */
 const KEY_BYTES = 40;
 
@@ -131,8 +137,6 @@ export class NetClient {
   readonly #control: NetControl;
   readonly #frames = new Set<Feed<Frame>>();
   readonly #changes = new Set<Feed<NetChange>>();
-  /** Those who wait for a free slot to send. */
-  readonly #senders: (() => void)[] = [];
   readonly #longest: number;
   #mac: Uint8Array<ArrayBuffer>;
   #link: boolean;
@@ -210,6 +214,7 @@ export class NetClient {
    * @param capacity The most frames that wait for this reader; those that come then are dropped and counted.
    */
   frames(capacity = FRAMES): Feed<Frame> {
+    argument.integer(capacity, "NetClient.frames", "capacity", 1);
     return this.#feed(this.#frames, { capacity, keep: "oldest" });
   }
 
@@ -221,24 +226,26 @@ export class NetClient {
   /**
    * Sends a frame; it is on its way when the promise settles.
    *
-   * @param frame From its first address on. It is copied at once, if there is room.
+   * @param frame From its first address on. It is copied at once, if there is room; else it must not change until the
+   * promise settles.
    * @param offload What the device is to do about it; a checksum that the device does not fill in is filled in here.
    * @throws RangeError If it is no frame, or too long.
    * @throws RequestError If the driver or the device is gone.
+   * @throws TypeError If the buffer is transferred or resized before it was copied.
    */
   async send(frame: Uint8Array, offload?: TransmitOffload): Promise<void> {
-    this.#checkFrame(frame, offload);
+    const own = argument.bytes(frame, "NetClient.send", "frame");
+    const { length } = own;
+    const action = `Cannot send a frame of ${length} bytes`;
+    const how = this.#checkFrame("NetClient.send", action, length, offload);
     let slot = this.#lanes.transmit.take();
-    while (slot < 0) {
-      await new Promise<void>((resolve) => this.#senders.push(resolve));
-      slot = this.#lanes.transmit.take();
+    if (slot < 0) slot = await this.#lanes.transmit.taken(action);
+    if (argument.isLost(own, length)) {
+      this.slots.release(slot);
+      throw argument.lostError(action);
     }
-    const status = await new Promise<number>((resolve) =>
-      this.#submit(slot, frame, offload, resolve)
-    );
-    if (status !== Status.ok) {
-      throw new RequestError(`Cannot send a frame of ${frame.length} bytes`, status);
-    }
+    const status = await new Promise<number>((resolve) => this.#submit(slot, own, how, resolve));
+    if (status !== Status.ok) throw new RequestError(action, status);
   }
 
   /**
@@ -248,31 +255,36 @@ export class NetClient {
    * @throws RangeError As {@linkcode send}.
    */
   trySend(frame: Uint8Array, offload?: TransmitOffload): boolean {
-    this.#checkFrame(frame, offload);
+    const own = argument.bytes(frame, "NetClient.trySend", "frame");
+    const action = `Cannot send a frame of ${own.length} bytes`;
+    const how = this.#checkFrame("NetClient.trySend", action, own.length, offload);
     const slot = this.#lanes.transmit.take();
     if (slot < 0) return false;
-    this.#submit(slot, frame, offload, ignore);
+    this.#submit(slot, own, how, ignore);
     return true;
   }
 
   /** Receives everything that passes, or not. */
-  setPromiscuous(on: boolean): Promise<void> {
+  async setPromiscuous(on: boolean): Promise<void> {
+    argument.flag(on, "NetClient.setPromiscuous", "on");
     this.#wanted.promiscuous = on;
-    return this.#letIn("promiscuous", "receive everything");
+    await this.#letIn("promiscuous", "receive everything");
   }
 
   /** Receives all multicast, or not. */
-  setAllMulticast(on: boolean): Promise<void> {
+  async setAllMulticast(on: boolean): Promise<void> {
+    argument.flag(on, "NetClient.setAllMulticast", "on");
     this.#wanted.allMulticast = on;
-    return this.#letIn("allMulticast", "receive all multicast");
+    await this.#letIn("allMulticast", "receive all multicast");
   }
 
   /** Receives more or less than usual. */
   async setReceiveMode(mode: ReceiveMode): Promise<void> {
-    for (const name of ["allUnicast", "noMulticast", "noUnicast", "noBroadcast"] as const) {
-      const on = mode[name];
-      if (on !== undefined) await this.#switch(name, on, `set ${name}`);
-    }
+    const where = "NetClient.setReceiveMode";
+    const { ...wanted } = argument.record(mode, where, "mode");
+    const names = RECEIVE_MODES.filter((name) => wanted[name] !== undefined);
+    for (const name of names) argument.flag(wanted[name], where, `mode.${name}`);
+    for (const name of names) await this.#switch(name, wanted[name]!, `set ${name}`);
   }
 
   /**
@@ -280,14 +292,14 @@ export class NetClient {
    * for the device, it receives everything of their kind.
    */
   async setMacTable(addresses: readonly Uint8Array[]): Promise<void> {
-    const wrong = addresses.find((address) => address.length !== MAC_BYTES);
-    if (wrong) {
-      throw new RangeError(`Cannot receive the address ${wrong.join(":")}: 6 bytes are one`);
-    }
+    const where = "NetClient.setMacTable";
+    const all = argument.list(addresses, where, "addresses").map((address, i) =>
+      argument.copied(address, where, `addresses[${i}]`, MAC_BYTES, MAC_BYTES)
+    );
     const isMulticast = (address: Uint8Array) => (address[0]! & 1) === 1;
-    const unicast = addresses.filter((address) => !isMulticast(address));
-    const multicast = addresses.filter(isMulticast);
-    const what = `receive ${addresses.length} addresses`;
+    const unicast = all.filter((address) => !isMulticast(address));
+    const multicast = all.filter(isMulticast);
+    const what = `receive ${all.length} addresses`;
     await this.#overflows("promiscuous", unicast.length > MOST_ADDRESSES, what);
     await this.#overflows("allMulticast", multicast.length > MOST_ADDRESSES, what);
     const data = Uint8Array.from(
@@ -303,10 +315,10 @@ export class NetClient {
    * @throws RangeError If no card may have it.
    */
   async setMac(mac: Uint8Array): Promise<void> {
-    if (!isStation(mac)) {
-      throw new RangeError(`Cannot take the address ${mac.join(":")}: no card may have it`);
+    const data = argument.copied(mac, "NetClient.setMac", "mac", MAC_BYTES, MAC_BYTES);
+    if (!isStation(data)) {
+      throw new RangeError(`Cannot take the address ${formatMac(data)}: no card may have it`);
     }
-    const data = Uint8Array.from(mac);
     const what = "set the MAC address";
     await this.#run({ what, operation: NetOperation.macAddress, data }, { key: "mac" });
     this.#mac = data;
@@ -314,7 +326,7 @@ export class NetClient {
 
   /** Receives frames of a VLAN. */
   async addVlan(id: number): Promise<void> {
-    checkWhole("a VLAN", id, 0, 4095);
+    argument.integer(id, "NetClient.addVlan", "id", 0, 4095);
     const what = `receive VLAN ${id}`;
     await this.#run({ what, operation: NetOperation.addVlan, numbers: [id] }, {
       key: `vlan ${id}`,
@@ -323,7 +335,7 @@ export class NetClient {
 
   /** Receives frames of a VLAN no more. */
   async removeVlan(id: number): Promise<void> {
-    checkWhole("a VLAN", id, 0, 4095);
+    argument.integer(id, "NetClient.removeVlan", "id", 0, 4095);
     await this.#run(
       { what: `leave VLAN ${id}`, operation: NetOperation.removeVlan, numbers: [id] },
       { key: `vlan ${id}`, forget: true },
@@ -332,26 +344,31 @@ export class NetClient {
 
   /** Uses so many pairs of queues; the device chooses by itself by which of them a frame comes. */
   async setQueuePairs(pairs: number): Promise<void> {
-    checkWhole("queue pairs", pairs, 1, this.queuePairs);
+    argument.integer(pairs, "NetClient.setQueuePairs", "pairs", 1, this.queuePairs);
     const what = `use ${pairs} queue pairs`;
     await this.#run({ what, operation: NetOperation.queuePairs, numbers: [pairs] }, STEERING);
   }
 
   /** Has the device choose queue pairs by a hash of each frame. */
   async setRss(options: RssOptions): Promise<void> {
-    const { types, table, unclassified = 0, key = this.#key() } = options;
-    const { transmitPairs = Math.max(...table, 0) + 1 } = options;
-    checkWhole("entries of a table", table.length, 1, Math.max(this.hashes.entries, 1));
+    const where = "NetClient.setRss";
+    const last = this.queuePairs - 1;
+    const { types, unclassified = 0, ...given } = argument.record(options, where, "options");
+    const table = argument.list(given.table, where, "options.table").map((pair, i) =>
+      argument.integer(pair, where, `options.table[${i}]`, 0, last)
+    );
+    const { transmitPairs = Math.max(...table, 0) + 1 } = given;
+    const entries = "options.table.length";
+    argument.integer(table.length, where, entries, 1, Math.max(this.hashes.entries, 1));
     if ((table.length & table.length - 1) !== 0) {
       throw new RangeError(
         `Cannot use ${table.length} entries of a table: a power of two is wanted`,
       );
     }
-    for (const pair of [...table, unclassified]) {
-      checkWhole("a queue pair", pair, 0, this.queuePairs - 1);
-    }
-    checkWhole("pairs to send on", transmitPairs, 1, this.queuePairs);
-    this.#checkHash(types, key);
+    argument.integer(unclassified, where, "options.unclassified", 0, last);
+    argument.integer(transmitPairs, where, "options.transmitPairs", 1, this.queuePairs);
+    this.#checkTypes(types, where, "options.types");
+    const key = this.#key(given.key, where, "options.key");
     const start = key.length + key.length % 2;
     const data = new Uint8Array(start + 2 * table.length);
     data.set(key);
@@ -365,18 +382,20 @@ export class NetClient {
   }
 
   /** Has the device report a hash of each frame; see {@linkcode Frame.hash}. */
-  async setHash(types: number, key: Uint8Array = this.#key()): Promise<void> {
-    this.#checkHash(types, key);
+  async setHash(types: number, key?: Uint8Array): Promise<void> {
+    this.#checkTypes(types, "NetClient.setHash", "types");
+    const data = this.#key(key, "NetClient.setHash", "key");
     await this.#run({
       what: "have hashes reported",
       operation: NetOperation.hash,
-      numbers: [types, key.length],
-      data: key,
+      numbers: [types, data.length],
+      data,
     }, { key: "hash" });
   }
 
   /** Has hashes look into tunnels: a bit each (virtio 1.4, 5.1.9.4.3.6). */
   async setHashTunnels(types: number): Promise<void> {
+    argument.integer(types, "NetClient.setHashTunnels", "types", 0, MOST);
     await this.#run(
       { what: "hash within tunnels", operation: NetOperation.hashTunnels, numbers: [types] },
       { key: "hashTunnels" },
@@ -385,8 +404,15 @@ export class NetClient {
 
   /** Switches what the device may leave undone about frames that it delivers; what is left out is switched off. */
   async setOffloads(wanted: Partial<Record<ReceiveOffload, boolean>>): Promise<void> {
-    const bits = RECEIVE_OFFLOADS.reduce((all, name, i) => wanted[name] ? all | 1 << i : all, 0);
-    const missing = RECEIVE_OFFLOADS.find((name) => wanted[name] && !this.offloads.receive[name]);
+    const where = "NetClient.setOffloads";
+    const { ...given } = argument.record(wanted, where, "wanted");
+    const named = RECEIVE_OFFLOADS.filter((name) => given[name] !== undefined);
+    const on = named.filter((name) => argument.flag(given[name], where, `wanted.${name}`));
+    const bits = RECEIVE_OFFLOADS.reduce(
+      (all, name, i) => on.includes(name) ? all | 1 << i : all,
+      0,
+    );
+    const missing = on.find((name) => !this.offloads.receive[name]);
     if (missing) {
       throw new TypeError(`Cannot switch ${missing} on: device and driver did not agree on it`);
     }
@@ -400,13 +426,18 @@ export class NetClient {
   async setCoalescing(
     wanted: { readonly receive?: Coalescing; readonly transmit?: Coalescing },
   ): Promise<void> {
-    for (const kind of ["receive", "transmit"] as const) {
-      const coalescing = wanted[kind];
-      if (!coalescing) continue;
+    const where = "NetClient.setCoalescing";
+    const { ...both } = argument.record(wanted, where, "wanted");
+    const orders = KINDS.flatMap((kind) =>
+      both[kind] === undefined
+        ? []
+        : [{ kind, numbers: coalescingNumbers(both[kind], where, `wanted.${kind}`) }]
+    );
+    for (const { kind, numbers } of orders) {
       await this.#run({
         what: `set when frames that were ${kind === "receive" ? "received" : "sent"} interrupt`,
         operation: NetOperation[`${kind}Coalescing`],
-        numbers: coalescingNumbers(coalescing),
+        numbers,
       }, { key: `${kind}Coalescing` });
     }
   }
@@ -417,30 +448,37 @@ export class NetClient {
     kind: "receive" | "transmit",
     coalescing: Coalescing,
   ): Promise<void> {
-    checkWhole("a queue pair", pair, 0, this.queuePairs - 1);
+    const where = "NetClient.setQueueCoalescing";
+    argument.integer(pair, where, "pair", 0, this.queuePairs - 1);
+    argument.word(kind, where, "kind", KINDS);
+    const numbers = coalescingNumbers(coalescing, where, "coalescing");
     await this.#run({
       what: `set when the ${kind} queue ${pair} interrupts`,
       operation: NetOperation.queueCoalescing,
-      numbers: [...coalescingNumbers(coalescing), pair, Number(kind === "transmit")],
+      numbers: [...numbers, pair, Number(kind === "transmit")],
     }, { key: `coalescing ${kind} ${pair}` });
   }
 
   /** When one queue interrupts, as the device says. */
   async queueCoalescing(pair: number, kind: "receive" | "transmit"): Promise<Coalescing> {
-    checkWhole("a queue pair", pair, 0, this.queuePairs - 1);
+    argument.integer(pair, "NetClient.queueCoalescing", "pair", 0, this.queuePairs - 1);
+    argument.word(kind, "NetClient.queueCoalescing", "kind", KINDS);
+    const what = `ask when the ${kind} queue ${pair} interrupts`;
     const answer = await this.#run({
-      what: `ask when the ${kind} queue ${pair} interrupts`,
+      what,
       operation: NetOperation.getQueueCoalescing,
       numbers: [pair, Number(kind === "transmit")],
     });
-    const [frames = 0, microseconds = 0] = wordsOf(answer);
-    return { frames, microseconds };
+    const [frames, microseconds] = wordsOf(answer);
+    if (frames !== undefined && microseconds !== undefined) return { frames, microseconds };
+    throw new RequestError(`Cannot ${what}`, Status.invalid);
   }
 
   /** What the device has counted, summed up over its queues, under the names of the specification. */
   async deviceStatistics(): Promise<Readonly<Record<string, number>>> {
     const what = "ask for the device's statistics";
     const words = wordsOf(await this.#run({ what, operation: NetOperation.statistics }));
+    if (words.length % 4 !== 0) throw new RequestError(`Cannot ${what}`, Status.invalid);
     const counts: Record<string, number> = {};
     for (let at = 0; at + 4 <= words.length; at += 4) {
       const name = NET_STATISTICS[words[at]!];
@@ -499,11 +537,15 @@ export class NetClient {
     return mac;
   }
 
-  #key(): Uint8Array {
-    return crypto.getRandomValues(new Uint8Array(Math.min(KEY_BYTES, this.hashes.keyBytes)));
+  /** The key for a hash: a copy, or a random one. */
+  #key(given: unknown, where: string, name: string): Uint8Array<ArrayBuffer> {
+    const { keyBytes } = this.hashes;
+    if (given !== undefined) return argument.copied(given, where, name, 0, keyBytes);
+    return crypto.getRandomValues(new Uint8Array(Math.min(KEY_BYTES, keyBytes)));
   }
 
-  #checkHash(types: number, key: Uint8Array): void {
+  #checkTypes(types: number, where: string, name: string): void {
+    argument.integer(types, where, name, 0, MOST);
     const unknown = (types & ~this.hashes.types) >>> 0;
     if (unknown !== 0) {
       throw new RangeError(
@@ -512,40 +554,30 @@ export class NetClient {
         }`,
       );
     }
-    checkWhole("bytes of a key", key.length, 0, this.hashes.keyBytes);
   }
 
-  #checkFrame({ length }: Uint8Array, offload: TransmitOffload | undefined): void {
-    const action = `Cannot send a frame of ${length} bytes`;
+  /** Checks what is to be sent. Returns a copy of what the device is to do about it. */
+  #checkFrame(
+    where: string,
+    action: string,
+    length: number,
+    offload: TransmitOffload | undefined,
+  ): TransmitOffload | undefined {
     if (length < FRAME_HEADER) {
       throw new RangeError(`${action}: two addresses and a type take ${FRAME_HEADER}`);
     }
-    const segments = offload?.segmentation;
+    const how = offload === undefined ? undefined : transmitOffload(offload, length, where);
+    const segments = how?.segmentation;
     const longest = Math.min(segments ? LONGEST_FRAME : this.#longest, this.slots.bytes);
     if (length > longest) {
       throw new RangeError(
         `${action}: it may have ${longest}` + (segments ? "" : `, since the MTU is ${this.mtu}`),
       );
     }
-    const checksum = offload?.checksum;
-    if (checksum) {
-      const { start, offset } = checksum;
-      const whole = Number.isInteger(start) && Number.isInteger(offset) && start >= 0 &&
-        offset >= 0;
-      if (!whole || start + offset + 2 > length) {
-        throw new RangeError(`${action}: a checksum of ${start} on, at ${offset}, is not inside`);
-      }
-    }
-    if (!segments) return;
-    const { type, size, headers, ecn = false } = segments;
-    if (!this.offloads.transmit[type] || (ecn && !this.offloads.transmit.ecn)) {
-      throw new TypeError(`${action}: the device does not cut ${type} into segments`);
-    }
-    if (!checksum) throw new TypeError(`${action} in segments: the device must fill in checksums`);
-    const whole = Number.isInteger(size) && Number.isInteger(headers) && size <= 0xffff;
-    if (!whole || size < 1 || headers < FRAME_HEADER || headers > length) {
-      throw new RangeError(`${action} in segments of ${size} behind headers of ${headers} bytes`);
-    }
+    if (!segments) return how;
+    const { type, ecn = false } = segments;
+    if (this.offloads.transmit[type] && (!ecn || this.offloads.transmit.ecn)) return how;
+    throw new TypeError(`${action}: the device does not cut ${type} into segments`);
   }
 
   #submit(
@@ -563,7 +595,6 @@ export class NetClient {
     }
     this.slots.submit(slot, frame.length, (_, status) => {
       this.slots.release(slot);
-      this.#senders.shift()?.();
       settle(status);
     }, offload);
     this.slots.publish();
@@ -714,15 +745,12 @@ function named<N extends string>(names: readonly N[], bits: number): Readonly<Re
   >;
 }
 
-function coalescingNumbers({ frames, microseconds }: Coalescing): number[] {
-  checkWhole("frames", frames, 0, 0xffffffff);
-  checkWhole("microseconds", microseconds, 0, 0xffffffff);
-  return [frames, microseconds];
-}
-
-function checkWhole(what: string, value: number, least: number, greatest: number): void {
-  if (Number.isInteger(value) && value >= least && value <= greatest) return;
-  throw new RangeError(`Cannot use ${value} as ${what}: wanted ${least} to ${greatest}`);
+function coalescingNumbers(given: Coalescing, where: string, name: string): number[] {
+  const { frames, microseconds } = argument.record(given, where, name);
+  return [
+    argument.integer(frames, where, `${name}.frames`, 0, MOST),
+    argument.integer(microseconds, where, `${name}.microseconds`, 0, MOST),
+  ];
 }
 
 function wordsOf(bytes: Uint8Array<ArrayBuffer>): Uint32Array {

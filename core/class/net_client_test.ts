@@ -29,6 +29,11 @@ const PROPERTIES: NetProperties = {
   hashReports: false,
 };
 
+/** Throws anything. */
+function fail(value: unknown): never {
+  throw value;
+}
+
 /** A client, and the driver's ends of its lanes. */
 class Bench {
   readonly receive = new Pair({ slots: 8, slotBytes: 256 });
@@ -277,4 +282,52 @@ Deno.test("netProperties checks what a driver says", () => {
       assert(error.message.includes(`property ${name} is`), error.message);
     }
   }
+});
+
+Deno.test("an answer of the device that is shorter than it must be is invalid #core:short", async () => {
+  const bench = new Bench();
+  for (
+    const ask of [
+      () => bench.client.queueCoalescing(0, "receive"),
+      () => bench.client.deviceStatistics(),
+    ]
+  ) {
+    const asked = assertRejects(ask, RequestError, "invalid");
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    bench.control.complete(bench.control.take(), Status.ok, 7);
+    bench.control.client.drain();
+    await asked;
+  }
+});
+
+Deno.test("a drainer of frames may throw in the middle of one: the rest goes back, and the next is whole #core:callbacks #core:slots", () => {
+  const bench = new Bench();
+  const all = bench.receive.take();
+  using receiver = bench.client.slots.receive();
+  bench.deliver(all.slice(0, 3), {}, [244, 244, 9]);
+  bench.deliver(all.slice(3, 5), {}, [244, 10]);
+  const seen: number[][] = [];
+  const take = (slot: number, _: number, length: number, more: number) => {
+    seen.push([slot, length, more]);
+    assertThrows(() => receiver.drain(take), TypeError, "while they are drained");
+    if (seen.length === 2) fail(null);
+  };
+  let thrown: unknown = "nothing";
+  try {
+    receiver.drain(take);
+  } catch (error) {
+    thrown = error;
+  }
+  assertEquals(thrown, null);
+  assertEquals(seen, [[all[0]!, 244, 2], [all[1]!, 244, 1]]);
+  assertEquals(receiver.drain((...part) => seen.push([part[0], part[2], part[3]])), 1);
+  assertEquals(seen.slice(2), [[all[3]!, 244, 1], [all[4]!, 10, 0]]);
+  assertEquals(receiver.drain(() => {}), 0);
+  // The third was given back; the four that were lent are given back once each.
+  for (const [slot] of seen) {
+    receiver.release(slot!);
+    assertThrows(() => receiver.release(slot!), TypeError, "was given back since");
+  }
+  receiver.publish();
+  assertEquals(bench.receive.take().toSorted(), all.slice(0, 5).toSorted());
 });

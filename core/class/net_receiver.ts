@@ -1,10 +1,12 @@
 import { BusFault } from "../bus/mailbox.ts";
+import * as argument from "./arguments.ts";
 import type { ClientLane } from "./client_lane.ts";
-import { Status } from "./lane.ts";
+import { RECORD_WORDS, Status } from "./lane.ts";
 import { NetReceiveWord } from "./net.ts";
 
 /**
- * Called for each slot of a frame, in their order.
+ * Called for each slot of a frame, in their order. If it throws, the rest of the frame goes back to the device, and
+ * {@linkcode NetReceiver.drain} throws the same.
  *
  * @param slot To be given back by {@linkcode NetReceiver.release}, at once or later.
  * @param offset Where the frame's bytes begin in the slot's data.
@@ -35,6 +37,9 @@ export class NetReceiver implements Disposable {
   /** Parts of the last frame that are still to come. */
   #missing = 0;
   #unpublished = 0;
+  /** Whether each slot is in the hands of the drainer. */
+  readonly #lent: Uint8Array<ArrayBuffer>;
+  #draining = false;
   #isOpen = false;
   #isOver = false;
 
@@ -51,6 +56,7 @@ export class NetReceiver implements Disposable {
     this.#ready = new Uint16Array(lane.slots);
     this.#places = new Uint32Array(lane.slots);
     this.#lengths = new Uint32Array(lane.slots);
+    this.#lent = new Uint8Array(lane.slots);
     for (let slot = lane.take(); slot >= 0; slot = lane.take()) lane.submit(slot, this.#arrived);
     lane.publish();
   }
@@ -77,6 +83,8 @@ export class NetReceiver implements Disposable {
 
   /** A word of what the driver says of the frame whose first slot this is: a `NetReceiveWord`. */
   word(slot: number, word: number): number {
+    argument.integer(slot, "NetReceiver.word", "slot", 0, this.count - 1);
+    argument.integer(word, "NetReceiver.word", "word", 0, RECORD_WORDS - 1);
     return this.#lane.word(slot, word);
   }
 
@@ -86,25 +94,58 @@ export class NetReceiver implements Disposable {
    * @param take Called for each of their slots.
    * @param most Frames to take at most.
    * @returns How many frames there were.
+   * @throws TypeError If it is called from within `take`.
    */
   drain(take: Received, most = Infinity): number {
-    let frames = 0;
-    while (frames < most && this.#complete > 0) {
-      const parts = this.#places[this.#ready[this.#first]!]! & 0xffff;
-      for (let more = parts - 1; more >= 0; more--) {
-        const slot = this.#ready[this.#first]!;
-        this.#first = this.#first + 1 === this.#ready.length ? 0 : this.#first + 1;
-        this.#waiting--;
-        this.#complete--;
-        take(slot, this.#places[slot]! >>> 16, this.#lengths[slot]!, more);
+    argument.callback(take, "NetReceiver.drain", "take");
+    if (most !== Infinity) argument.integer(most, "NetReceiver.drain", "most");
+    if (this.#draining) {
+      throw new TypeError("Cannot drain frames while they are drained: let `take` return first");
+    }
+    this.#draining = true;
+    let [frames, more] = [0, 0];
+    try {
+      while (frames < most && this.#complete > 0) {
+        const parts = this.#places[this.#ready[this.#first]!]! & 0xffff;
+        for (more = parts - 1; more >= 0; more--) {
+          const slot = this.#next();
+          take(slot, this.#places[slot]! >>> 16, this.#lengths[slot]!, more);
+        }
+        frames++;
       }
-      frames++;
+    } finally {
+      this.#draining = false;
+      for (; more > 0; more--) this.release(this.#next());
     }
     return frames;
   }
 
-  /** Gives a slot back to the device. */
+  /** Lends the slot that has waited longest. */
+  #next(): number {
+    const slot = this.#ready[this.#first]!;
+    this.#first = this.#first + 1 === this.#ready.length ? 0 : this.#first + 1;
+    this.#waiting--;
+    this.#complete--;
+    this.#lent[slot] = 1;
+    return slot;
+  }
+
+  /**
+   * Gives a slot back to the device.
+   *
+   * @throws TypeError If it was not drained, or given back since.
+   */
   release(slot: number): void {
+    if (typeof slot !== "number" || this.#lent[slot] !== 1) {
+      throw new TypeError(
+        `Cannot release slot ${String(slot)}: drain() has not lent it, or it was given back since`,
+      );
+    }
+    this.#lent[slot] = 0;
+    this.#giveBack(slot);
+  }
+
+  #giveBack(slot: number): void {
     if (this.#isOver) return;
     this.#lane.submit(slot, this.#arrived);
     // The driver need not hear of each: there are enough with it.
@@ -132,7 +173,7 @@ export class NetReceiver implements Disposable {
     if (this.#missing === 0) return;
     while (this.#waiting > this.#complete) {
       const at = (this.#first + --this.#waiting) % this.#ready.length;
-      this.release(this.#ready[at]!);
+      this.#giveBack(this.#ready[at]!);
     }
     this.#missing = 0;
     this.publish();

@@ -1,8 +1,9 @@
+import * as argument from "./arguments.ts";
 import type { ClientLane, Done } from "./client_lane.ts";
 import { Word } from "./lane.ts";
-import { NetSegmentation, NetTransmitWord } from "./net.ts";
+import { FRAME_HEADER, NetSegmentation, NetTransmitWord } from "./net.ts";
 import type { NetReceiver } from "./net_receiver.ts";
-import type { Segmentation } from "./frame.ts";
+import { type Segmentation, SEGMENTATIONS } from "./frame.ts";
 
 /** What the device is to do about a frame before it sends it. */
 export interface TransmitOffload {
@@ -19,12 +20,51 @@ export interface TransmitOffload {
 }
 
 /**
+ * Checks what the device is to do about a frame of `length` bytes. Returns a copy of it.
+ *
+ * @throws TypeError If it is of the wrong kind.
+ * @throws RangeError If it is not inside the frame.
+ */
+export function transmitOffload(
+  given: TransmitOffload,
+  length: number,
+  where: string,
+): TransmitOffload {
+  const { checksum, segmentation } = argument.record(given, where, "offload");
+  const inside = (value: unknown, name: string, least: number, most: number) =>
+    argument.integer(value, where, `offload.${name}`, least, most);
+  if (checksum === undefined) {
+    if (segmentation === undefined) return {};
+    throw new TypeError(
+      "Cannot send a frame in segments: the device must fill in checksums, and offload.checksum is missing",
+    );
+  }
+  const { start, offset } = argument.record(checksum, where, "offload.checksum");
+  inside(start, "checksum.start", 0, length - 2);
+  inside(offset, "checksum.offset", 0, length - 2 - start);
+  if (segmentation === undefined) return { checksum: { start, offset } };
+  const { type, size, headers, ecn = false } = argument.record(
+    segmentation,
+    where,
+    "offload.segmentation",
+  );
+  argument.word(type, where, "offload.segmentation.type", SEGMENTATIONS);
+  inside(size, "segmentation.size", 1, 0xffff);
+  inside(headers, "segmentation.headers", FRAME_HEADER, length);
+  argument.flag(ecn, where, "offload.segmentation.ecn");
+  return { checksum: { start, offset }, segmentation: { type, size, headers, ecn } };
+}
+
+/**
  * The way to a network device without a copy and without a promise for each frame: frames as slots, whose data the
  * device reads and writes itself.
  *
  * To send, take a slot, put a frame into `data(slot)`, `submit` it, `publish` a batch; `done` is called once for each,
  * from {@linkcode wait} or when the kernel's loop comes by; then `release` the slot or submit it again. To receive,
  * take {@linkcode receive}.
+ *
+ * A slot that is not yours, because you did not take it, released it or submitted it already, is refused with a
+ * `TypeError`, and so is what cannot be of a frame; the slot then stays yours.
  */
 export class NetSlots {
   /** Number of slots for frames to send. */
@@ -71,9 +111,20 @@ export class NetSlots {
    *
    * @param length Bytes of the frame.
    * @param done Called once when it was sent, or not: see its status.
+   * @throws TypeError If the slot is not taken, or an argument is of the wrong kind.
+   * @throws RangeError If a number cannot be.
    */
   submit(slot: number, length: number, done: Done, offload?: TransmitOffload): void {
     const lane = this.#transmit;
+    const where = "NetSlots.submit";
+    lane.mustBeTaken(slot, "submit");
+    // All is well, nearly always.
+    const fits = Number.isInteger(length) && length >= FRAME_HEADER && length <= this.bytes;
+    if (!fits || typeof done !== "function") {
+      argument.integer(length, where, "length", FRAME_HEADER, this.bytes);
+      argument.callback(done, where, "done");
+    }
+    if (offload !== undefined) offload = transmitOffload(offload, length, where);
     const checksum = offload?.checksum;
     const segments = offload?.segmentation;
     lane.setWord(slot, Word.operation, checksum ? 1 : 0);
@@ -115,9 +166,11 @@ export class NetSlots {
    *
    * @param timeout Milliseconds at most.
    * @returns How many requests ended; 0 if the time is over.
+   * @throws RangeError If no timer can wait so long: 2³¹ − 1 is the most.
    */
   wait(timeout: number): number {
-    return this.#receive.wait(timeout, this.#ended);
+    argument.milliseconds(timeout, "slots.wait", "timeout");
+    return this.#transmit.drain() || this.#receive.wait(timeout, this.#ended);
   }
 
   /**

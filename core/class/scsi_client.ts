@@ -1,8 +1,9 @@
+import * as argument from "./arguments.ts";
 import type { ClientLane } from "./client_lane.ts";
 import { Status } from "./lane.ts";
 import { RequestError } from "./request_error.ts";
 import { ScsiControl, ScsiEventWord, type ScsiProperties, ScsiResponse } from "./scsi.ts";
-import { addressWord, formatScsiAddress, type ScsiAddress } from "./scsi/address.ts";
+import { addressWord, checkAddress, formatScsiAddress, type ScsiAddress } from "./scsi/address.ts";
 import type { ScsiAnswer } from "./scsi/answer.ts";
 import { inquiry, modeSense6, testUnitReady } from "./scsi/cdb.ts";
 import { type CommandOptions, ScsiCommands } from "./scsi/commands.ts";
@@ -32,6 +33,15 @@ export type TaskFunction = Exclude<
   keyof typeof ScsiControl,
   "abortTask" | "queryTask" | "queryNotifications" | "subscribeNotifications"
 >;
+
+const TASK_FUNCTIONS = [
+  "abortTaskSet",
+  "clearAca",
+  "clearTaskSet",
+  "nexusReset",
+  "unitReset",
+  "queryTaskSet",
+] as const satisfies readonly TaskFunction[];
 
 /** The least time between two scans that events ask for, in milliseconds: a flood of them costs no more. */
 const RESCAN_PAUSE = 100;
@@ -91,8 +101,8 @@ export class ScsiClient {
   }
 
   set timeout(milliseconds: number) {
-    if (!(milliseconds > 0)) throw new RangeError(`Cannot wait ${milliseconds} ms for a command`);
-    this.#commands.timeout = milliseconds;
+    const where = "ScsiClient.timeout";
+    this.#commands.timeout = argument.milliseconds(milliseconds, where, "milliseconds", 1);
   }
 
   /** Commands whose time was over. */
@@ -126,6 +136,7 @@ export class ScsiClient {
    * @throws ScsiError If it is not there.
    */
   async inquiry(address: ScsiAddress): Promise<ScsiInquiry> {
+    checkAddress(address, "ScsiClient.inquiry");
     const action = "Cannot read the inquiry data";
     const answer = await this.#commands.perform(action, address, inquiry(INQUIRY_BYTES), {
       inBytes: INQUIRY_BYTES,
@@ -141,6 +152,8 @@ export class ScsiClient {
 
   /** The body of a page of a unit's vital product data; undefined if it has no such page. */
   async vpd(address: ScsiAddress, page: number): Promise<Uint8Array | undefined> {
+    checkAddress(address, "ScsiClient.vpd");
+    argument.integer(page, "ScsiClient.vpd", "page", 0, 255);
     if (page !== VpdPage.supported) {
       const pages = await this.#page(address, VpdPage.supported);
       if (!pages?.includes(page)) return undefined;
@@ -166,6 +179,8 @@ export class ScsiClient {
 
   /** A page of a unit's modes, head and all; undefined if it has no such page. */
   async mode(address: ScsiAddress, page: number): Promise<Uint8Array | undefined> {
+    checkAddress(address, "ScsiClient.mode");
+    argument.integer(page, "ScsiClient.mode", "page", 0, 63);
     try {
       const action = `Cannot read the mode page 0x${page.toString(16)}`;
       const options = { inBytes: MODE_BYTES, repeatable: true };
@@ -185,10 +200,11 @@ export class ScsiClient {
    * @throws ScsiError If the unit is not there, or is neither disk nor CD-ROM.
    */
   async disk(address: ScsiAddress): Promise<ScsiDisk> {
-    const key = formatScsiAddress(address);
+    const unit = checkAddress(address, "ScsiClient.disk");
+    const key = formatScsiAddress(unit);
     const known = this.#disks.get(key);
     if (known) return await known;
-    const opening = this.#open(address);
+    const opening = this.#open(unit);
     this.#disks.set(key, opening);
     try {
       return await opening;
@@ -215,6 +231,7 @@ export class ScsiClient {
 
   /** Whether a unit is ready; otherwise the error says why not. */
   async ready(address: ScsiAddress): Promise<void> {
+    checkAddress(address, "ScsiClient.ready");
     await this.#commands.perform("Cannot find the unit ready", address, testUnitReady(), {
       repeatable: true,
     });
@@ -225,6 +242,7 @@ export class ScsiClient {
    * the device must be started anew meanwhile, the answer says that nobody knows whether it was done.
    *
    * @throws RangeError If it is larger than what fits.
+   * @throws TypeError If an argument is of the wrong kind, or a buffer is transferred or resized meanwhile.
    */
   execute(
     address: ScsiAddress,
@@ -241,7 +259,9 @@ export class ScsiClient {
    * @throws RequestError If the device did not do it.
    */
   async manage(what: TaskFunction, address: ScsiAddress): Promise<boolean> {
-    const answer = await this.#manager.request(ScsiControl[what], addressWord(address));
+    argument.word(what, "ScsiClient.manage", "what", TASK_FUNCTIONS);
+    const word = addressWord(checkAddress(address, "ScsiClient.manage"));
+    const answer = await this.#manager.request(ScsiControl[what], word);
     const { response } = answer;
     if (answer.ended === Status.ok) {
       if (response === ScsiResponse.functionSucceeded) return true;
@@ -252,7 +272,7 @@ export class ScsiClient {
 
   /** Which of these notifications a unit has, as bits (virtio 1.4, 5.6.6.2). */
   async notifications(address: ScsiAddress, wanted: number): Promise<number> {
-    return await this.#notify("queryNotifications", address, wanted);
+    return await this.#notify("queryNotifications", "ScsiClient.notifications", address, wanted);
   }
 
   /**
@@ -261,17 +281,26 @@ export class ScsiClient {
    * @returns Those that it has.
    */
   async subscribe(address: ScsiAddress, wanted: number): Promise<number> {
-    const there = await this.#notify("subscribeNotifications", address, wanted);
-    this.#subscriptions.set(addressWord(address), wanted);
+    const unit = checkAddress(address, "ScsiClient.subscribe");
+    const there = await this.#notify(
+      "subscribeNotifications",
+      "ScsiClient.subscribe",
+      unit,
+      wanted,
+    );
+    this.#subscriptions.set(addressWord(unit), wanted);
     return there;
   }
 
   async #notify(
     what: "queryNotifications" | "subscribeNotifications",
+    where: string,
     address: ScsiAddress,
     wanted: number,
   ): Promise<number> {
-    const answer = await this.#manager.request(ScsiControl[what], addressWord(address), wanted);
+    const word = addressWord(checkAddress(address, where));
+    argument.integer(wanted, where, "wanted", 0, 2 ** 32 - 1);
+    const answer = await this.#manager.request(ScsiControl[what], word, wanted);
     if (answer.ended === Status.ok && answer.response === ScsiResponse.ok) {
       return (answer.notifications & wanted) >>> 0;
     }

@@ -65,6 +65,11 @@ export class InterruptLoop implements Loop, AsyncDisposable {
     this.#change();
   }
 
+  /** Whether it waits for a descriptor. */
+  waitsFor(fd: number): boolean {
+    return this.#entries.has(fd);
+  }
+
   /** Answers a bell that this thread owns. `fd` is the eventfd that wakes its owner. */
   addBell(
     bell: Bell,

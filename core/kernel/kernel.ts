@@ -1,11 +1,14 @@
+import * as argument from "../class/arguments.ts";
 import type { InterruptLoop, Loop } from "../irq/interrupt_loop.ts";
 import { type PciIdentity, readIdentity } from "../pci/identity.ts";
 import type { PciFunction, Platform } from "../platform/platform.ts";
 import { type Choice, choose } from "../plugin/choose.ts";
 import { checkTunables, type Tunables, tunablesFor } from "../plugin/tunables.ts";
+import { DEVICE_CLASSES, type DeviceClass } from "../plugin/manifest.ts";
+import { ApplicationLoop } from "./application_loop.ts";
 import { Attachment, type PluginSource } from "./attach.ts";
 import type { AnyDevice, Device } from "./device.ts";
-import type { DeviceClass } from "../plugin/manifest.ts";
+import { checkDriveOptions } from "./drive_options.ts";
 import type { InterruptKind } from "./interrupt_kind.ts";
 import type { Isolation } from "./driver_host.ts";
 
@@ -38,7 +41,7 @@ export interface DriveOptions {
   readonly tunables?: Tunables;
   /**
    * Milliseconds that a request may take before its device counts as hung and is started anew, where the driver says
-   * nothing else; 30 000 if left out.
+   * nothing else; 30 000 if left out, 0 for ever.
    */
   readonly requestDeadline?: number;
   /**
@@ -48,7 +51,7 @@ export interface DriveOptions {
   readonly watch?: number;
   /** How often in a minute device and driver are started anew after a failure; 3 if left out. */
   readonly restarts?: number;
-  /** Takes lines for people, for example what drivers print. */
+  /** Takes lines for people, for example what drivers print. What it throws is an `error` event of the program. */
   readonly log?: (line: string) => void;
 }
 
@@ -70,17 +73,22 @@ export class Kernel implements AsyncDisposable {
   readonly #options: DriveOptions;
   readonly #devices = new Map<string, Attachment>();
   readonly #stack = new AsyncDisposableStack();
+  readonly #loop: ApplicationLoop;
+  #closed = false;
 
   /**
    * Takes no device yet.
    *
    * @throws {TunableError} If a tunable is none of the drivers', or has a value that it cannot have.
+   * @throws TypeError If an option is of the wrong kind.
+   * @throws RangeError If a number among them cannot be.
    */
   constructor(parts: KernelParts, options: DriveOptions = {}) {
     const { loop, platform, close } = parts;
     if (close) this.#stack.defer(close);
     this.#parts = parts;
-    this.#options = options;
+    this.#options = checkDriveOptions(options, "openKernel");
+    this.#loop = new ApplicationLoop(loop);
     checkTunables(options.tunables ?? {}, parts.drivers.map(({ manifest }) => manifest));
     this.#enumerate();
     const { end } = platform;
@@ -126,7 +134,7 @@ export class Kernel implements AsyncDisposable {
 
   /** What waits for the interrupts of its devices; it can wait for descriptors of the application's as well. */
   get loop(): Loop {
-    return this.#parts.loop;
+    return this.#loop;
   }
 
   /** Devices at work, and those that are on their way there. */
@@ -139,9 +147,11 @@ export class Kernel implements AsyncDisposable {
    *
    * @param address Its PCI address, as {@linkcode PciFunction} has it.
    * @throws RangeError If there is no such function.
-   * @throws TypeError If it is refused, has no driver, or is at work already.
+   * @throws TypeError If it is refused, has no driver, or is at work already, or the kernel was disposed.
    */
   async attach(address: string): Promise<AnyDevice> {
+    argument.text(address, "Kernel.attach", "address");
+    if (this.#closed) throw new TypeError(`Cannot drive ${address}: the kernel was disposed`);
     const { loop, drivers } = this.#parts;
     const node = this.nodes.find((candidate) => candidate.function.address === address);
     const refuse = (why: string) => new TypeError(`Cannot drive ${address}: ${why}`);
@@ -182,6 +192,7 @@ export class Kernel implements AsyncDisposable {
 
   /** Attaches the first device of a class that no other kernel or driver holds. */
   async attachFirst<C extends DeviceClass>(deviceClass: C): Promise<Device<C>> {
+    argument.word(deviceClass, "Kernel.attachFirst", "deviceClass", DEVICE_CLASSES);
     const node = this.nodes.find((candidate) =>
       candidate.manifest?.class === deviceClass && !candidate.function.refusal &&
       !this.#devices.has(candidate.function.address)
@@ -196,6 +207,7 @@ export class Kernel implements AsyncDisposable {
 
   /** Stops all drivers, resets their devices, and gives them back. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
     await Promise.all(this.devices.map((device) => device[Symbol.asyncDispose]()));
     await this.#stack.disposeAsync();
   }

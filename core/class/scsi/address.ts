@@ -1,3 +1,5 @@
+import * as argument from "../arguments.ts";
+
 /** A logical unit of a SCSI host. */
 export interface ScsiAddress {
   /** Its target, 0 to 255. */
@@ -15,19 +17,21 @@ const FLAT = 0x4000;
 export const REPORT_LUNS_UNIT = 0xc101;
 
 /**
- * A unit's address as requests carry it.
+ * Checks an address that an application hands over to the method `where`. Returns a copy of it.
  *
+ * @throws TypeError If it is none.
  * @throws RangeError If there is no such address.
  */
+export function checkAddress(given: ScsiAddress, where: string): ScsiAddress {
+  const { target, lun } = argument.record(given, where, "address");
+  argument.integer(target, where, "address.target", 0, MOST_TARGET);
+  if (lun !== REPORT_LUNS_UNIT) argument.integer(lun, where, "address.lun", 0, MOST_LUN);
+  return { target, lun };
+}
+
+/** A unit's address as requests carry it. */
 export function addressWord({ target, lun }: ScsiAddress): number {
-  if (!within(target, MOST_TARGET)) {
-    throw new RangeError(`Cannot address target ${target}: there are 0 to ${MOST_TARGET}`);
-  }
-  if (lun === REPORT_LUNS_UNIT) return target | lun << 8;
-  if (!within(lun, MOST_LUN)) {
-    throw new RangeError(`Cannot address LUN ${lun}: there are 0 to ${MOST_LUN}`);
-  }
-  return target | (FLAT | lun) << 8;
+  return target | (lun === REPORT_LUNS_UNIT ? lun : FLAT | lun) << 8;
 }
 
 function within(value: number, most: number): boolean {

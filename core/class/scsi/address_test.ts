@@ -2,6 +2,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import {
   addressOfWord,
   addressWord,
+  checkAddress,
   formatScsiAddress,
   parseScsiAddress,
   REPORT_LUNS_UNIT,
@@ -22,11 +23,11 @@ Deno.test("addressWord() has target and LUN in flat addressing, and addressOfWor
   assertEquals(addressWord({ target: 2, lun: REPORT_LUNS_UNIT }), 0xc10102);
 });
 
-Deno.test("addressWord() refuses what no unit has", () => {
+Deno.test("checkAddress() refuses what no unit has", () => {
   for (
     const [target, lun] of [[256, 0], [-1, 0], [0.5, 0], [0, 16384], [0, -1], [0, NaN]] as const
   ) {
-    assertThrows(() => addressWord({ target, lun }), RangeError, "Cannot address");
+    assertThrows(() => checkAddress({ target, lun }, "x"), RangeError, "address.");
   }
 });
 

@@ -1,3 +1,4 @@
+import * as argument from "../arguments.ts";
 import type { ClientLane } from "../client_lane.ts";
 import { Status } from "../lane.ts";
 import {
@@ -9,18 +10,17 @@ import {
   ScsiTail,
   ScsiWord,
 } from "../scsi.ts";
-import { addressWord, formatScsiAddress, type ScsiAddress } from "./address.ts";
+import { addressWord, checkAddress, formatScsiAddress, type ScsiAddress } from "./address.ts";
 import type { ScsiAnswer } from "./answer.ts";
 import { ScsiError } from "./error.ts";
 import { endLate, type LateCommand } from "./ladder.ts";
 import { parseSense, type ScsiSense, SenseKey } from "./sense.ts";
-import { SlotQueue } from "./slot_queue.ts";
 import { ScsiStatus } from "./status.ts";
 import type { TaskManagement } from "./task_management.ts";
 
 /** What goes along with a command. */
 export interface CommandOptions {
-  /** Data for the unit. */
+  /** Data for the unit; it must not change until the promise settles. */
   readonly out?: Uint8Array;
   /** Room for data from it, in bytes; none if left out. */
   readonly inBytes?: number;
@@ -30,7 +30,7 @@ export interface CommandOptions {
   readonly outProtection?: Uint8Array;
   /** Room for protection information from it, in bytes. */
   readonly inProtection?: number;
-  /** Milliseconds that it may take before it is aborted; {@linkcode ScsiCommands.timeout} if left out. */
+  /** Milliseconds that it may take before it is aborted, up to 2³¹ − 1; {@linkcode ScsiCommands.timeout} if left out. */
   readonly timeout?: number;
   /** How it stands among others; in any order if left out. */
   readonly order?: "simple" | "ordered" | "head" | "aca";
@@ -73,7 +73,6 @@ export class ScsiCommands {
   /** Commands whose time was over. */
   timeouts = 0;
   readonly #lane: ClientLane;
-  readonly #slots: SlotQueue;
   readonly #manager: TaskManagement;
   readonly #flights = new Set<Flight>();
   readonly #attention: (address: ScsiAddress, sense: ScsiSense) => void;
@@ -89,7 +88,6 @@ export class ScsiCommands {
     attention: (address: ScsiAddress, sense: ScsiSense) => void,
   ) {
     this.#lane = lane;
-    this.#slots = new SlotQueue(lane);
     this.#manager = manager;
     this.#properties = properties;
     this.#attention = attention;
@@ -141,34 +139,61 @@ export class ScsiCommands {
    * Puts a command to a unit, once, and tells what came of it.
    *
    * @throws RangeError If it is larger than what fits, or to an address that cannot be.
+   * @throws TypeError If an argument is of the wrong kind, or a buffer is transferred or resized meanwhile.
    */
   async execute(
     address: ScsiAddress,
     cdb: Uint8Array,
     options: CommandOptions = {},
   ): Promise<ScsiAnswer> {
-    const word = addressWord(address);
-    this.#check(address, cdb, options);
-    const slot = await this.#slots.take();
-    if (options.signal?.aborted) {
-      this.#slots.release(slot);
-      throw options.signal.reason;
+    const where = "ScsiClient.execute";
+    const unit = checkAddress(address, where);
+    const command = this.#check(unit, cdb, options, where);
+    const { signal } = command;
+    signal?.throwIfAborted();
+    const slot = await this.#lane.taken(actionOf(unit));
+    try {
+      signal?.throwIfAborted();
+      if (isLost(command)) throw argument.lostError(actionOf(unit));
+    } catch (error) {
+      this.#lane.release(slot);
+      throw error;
     }
-    return await this.#submit(slot, word, cdb, options);
+    return await this.#submit(slot, unit, command);
   }
 
-  #check(address: ScsiAddress, cdb: Uint8Array, options: CommandOptions): void {
-    const { out = NOTHING, outProtection = NOTHING, inProtection = 0 } = options;
-    const { timeout = this.timeout } = options;
-    const inBytes = roomOf(options);
-    const fail = (why: string) => {
-      throw new RangeError(`Cannot put a command to unit ${formatScsiAddress(address)}: ${why}`);
+  /** Checks a command. Returns it with nothing left open, and with views of its own. */
+  #check(address: ScsiAddress, cdb: Uint8Array, options: CommandOptions, where: string): Command {
+    const given = argument.record(options, where, "options");
+    const bytesOf = (name: "out" | "outProtection" | "into") => {
+      const value = given[name];
+      return value === undefined ? undefined : argument.bytes(value, where, `options.${name}`);
     };
-    if (cdb.length === 0 || cdb.length > ScsiTail.cdbBytes) {
-      fail(`its CDB has ${cdb.length} bytes; 1 to ${ScsiTail.cdbBytes} are possible`);
-    }
-    if (!(timeout > 0)) fail(`it may take ${timeout} ms`);
-    if (!Number.isInteger(inBytes) || inBytes < 0) fail(`it wants ${inBytes} bytes of data`);
+    const [out = NOTHING, outProtection = NOTHING, into] = [
+      bytesOf("out"),
+      bytesOf("outProtection"),
+      bytesOf("into"),
+    ];
+    const { inBytes = into?.length ?? 0, inProtection = 0, repeatable = false } = given;
+    const { timeout = this.timeout, order = "simple" } = given;
+    const command: Command = {
+      cdb: argument.copied(cdb, where, "cdb", 1, ScsiTail.cdbBytes),
+      out,
+      outBytes: out.length,
+      outProtection,
+      outProtectionBytes: outProtection.length,
+      into,
+      intoBytes: into?.length ?? 0,
+      inBytes: argument.integer(inBytes, where, "options.inBytes", 0, into?.length),
+      inProtection: argument.integer(inProtection, where, "options.inProtection"),
+      timeout: argument.milliseconds(timeout, where, "options.timeout", 1),
+      order: argument.word(order, where, "options.order", ORDERS),
+      repeatable: argument.flag(repeatable, where, "options.repeatable"),
+      signal: argument.abortSignal(given.signal, where, "options.signal"),
+    };
+    const fail = (why: string) => {
+      throw new RangeError(`${actionOf(address)}: ${why}`);
+    };
     if (out.length > 0 && inBytes > 0 && !this.#properties.bidirectional) {
       fail("it has data in both directions, and the device does not offer VIRTIO_SCSI_F_INOUT");
     }
@@ -185,18 +210,14 @@ export class ScsiCommands {
     if (protection > 0 && !this.#properties.protection) {
       fail("it has protection information, and the device does not offer VIRTIO_SCSI_F_T10_PI");
     }
+    return command;
   }
 
-  #submit(
-    slot: number,
-    word: number,
-    cdb: Uint8Array,
-    options: CommandOptions,
-  ): Promise<ScsiAnswer> {
+  #submit(slot: number, address: ScsiAddress, command: Command): Promise<ScsiAnswer> {
     const lane = this.#lane;
-    const { out = NOTHING, outProtection = NOTHING, inProtection = 0, order = "simple" } = options;
-    const { repeatable = false, signal, timeout = this.timeout } = options;
-    const inBytes = roomOf(options);
+    const word = addressWord(address);
+    const { cdb, out, outProtection, inBytes, inProtection, order } = command;
+    const { repeatable, signal, timeout } = command;
     const data = lane.data(slot);
     const tail = this.dataBytes;
     data.set(out);
@@ -221,9 +242,11 @@ export class ScsiCommands {
       lane.submit(slot, (_, ended, moved) => {
         signal?.removeEventListener("abort", abort);
         if (flight.abandoned) return this.#end(flight);
-        const answer = this.#answer(flight, ended, Math.min(moved, inBytes), options);
+        const lost = isLost(command);
+        const answer = this.#answer(flight, ended, Math.min(moved, inBytes), command);
         this.#end(flight);
-        if (signal?.aborted && answer.response !== ScsiResponse.ok) reject(signal.reason);
+        if (lost) reject(argument.lostError(actionOf(address)));
+        else if (signal?.aborted && answer.response !== ScsiResponse.ok) reject(signal.reason);
         else resolve(answer);
       }, !repeatable);
       this.#publishSoon();
@@ -245,7 +268,7 @@ export class ScsiCommands {
     flight: Flight,
     ended: number,
     moved: number,
-    { out = NOTHING, into, inProtection = 0 }: CommandOptions,
+    { outBytes, into, intoBytes, inBytes, inProtection }: Command,
   ): ScsiAnswer {
     const lane = this.#lane;
     const { slot, late, timeout } = flight;
@@ -255,10 +278,12 @@ export class ScsiCommands {
     const senseLength = Math.min(outcome >>> 16, ScsiTail.senseBytes);
     const at = this.dataBytes + ScsiTail.sense;
     const senseBytes = senseLength > 0 ? bytes.slice(at, at + senseLength) : NOTHING;
-    const inAt = dataInOffset(out.length);
+    const inAt = dataInOffset(outBytes);
     const checks = this.dataBytes + ScsiTail.protection;
     const good = ended === Status.ok;
-    if (into && good) into.set(bytes.subarray(inAt, inAt + moved));
+    if (into && good && !argument.isLost(into, intoBytes)) {
+      into.set(bytes.subarray(inAt, inAt + moved));
+    }
     const sense = (outcome >>> 8 & 0xff) === ScsiStatus.checkCondition
       ? parseSense(senseBytes)
       : undefined;
@@ -270,7 +295,10 @@ export class ScsiCommands {
       ...(sense && { sense }),
       data: good && !into ? bytes.slice(inAt, inAt + moved) : NOTHING,
       protection: good ? bytes.slice(checks, checks + inProtection) : NOTHING,
-      residual: heard ? lane.word(slot, ScsiWord.residual) : 0,
+      // What came in less is missing, whatever the driver says.
+      residual: heard
+        ? Math.max(lane.word(slot, ScsiWord.residual), good ? inBytes - moved : 0)
+        : 0,
       ...(late && { late: timeout }),
     };
   }
@@ -303,7 +331,7 @@ export class ScsiCommands {
       clearInterval(this.#watch);
       this.#watch = undefined;
     }
-    if (flight.managed === 0) this.#slots.release(flight.slot);
+    if (flight.managed === 0) this.#lane.release(flight.slot);
   }
 
   /** Looks for commands whose time is over. */
@@ -333,7 +361,7 @@ export class ScsiCommands {
     try {
       await work();
     } finally {
-      if (--flight.managed === 0 && flight.over) this.#slots.release(flight.slot);
+      if (--flight.managed === 0 && flight.over) this.#lane.release(flight.slot);
     }
   }
 
@@ -357,8 +385,34 @@ const GIVEN_UP: ScsiAnswer = {
   residual: 0,
 };
 
-function roomOf({ into, inBytes = into?.length ?? 0 }: CommandOptions): number {
-  return inBytes;
+/** A command that was checked. */
+interface Command {
+  readonly cdb: Uint8Array<ArrayBuffer>;
+  readonly out: Uint8Array;
+  readonly outBytes: number;
+  readonly outProtection: Uint8Array;
+  readonly outProtectionBytes: number;
+  readonly into: Uint8Array | undefined;
+  readonly intoBytes: number;
+  readonly inBytes: number;
+  readonly inProtection: number;
+  readonly timeout: number;
+  readonly order: NonNullable<CommandOptions["order"]>;
+  readonly repeatable: boolean;
+  readonly signal: AbortSignal | undefined;
+}
+
+const ORDERS = ["simple", "ordered", "head", "aca"] as const;
+
+/** Whether one of a command's buffers was taken away. */
+function isLost(command: Command): boolean {
+  const { out, outBytes, outProtection, outProtectionBytes, into, intoBytes } = command;
+  return argument.isLost(out, outBytes) || argument.isLost(outProtection, outProtectionBytes) ||
+    into !== undefined && argument.isLost(into, intoBytes);
+}
+
+function actionOf(address: ScsiAddress): string {
+  return `Cannot put a command to unit ${formatScsiAddress(address)}`;
 }
 
 /** What is to be done after an answer. */

@@ -1,3 +1,4 @@
+import * as argument from "../arguments.ts";
 import type { BlockDevice } from "../block.ts";
 import { SECTOR } from "../block.ts";
 import { Status } from "../lane.ts";
@@ -180,29 +181,50 @@ export class ScsiDisk implements BlockDevice {
 
   /** Reads `length` bytes. */
   async read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    argument.integer(offset, "ScsiDisk.read", "offset");
+    argument.integer(length, "ScsiDisk.read", "length");
     this.#checkRange("read", offset, length, SECTOR);
-    const bytes = new Uint8Array(length);
+    const bytes = argument.room(length, `Cannot read ${length} bytes at ${offset}`);
     await this.readInto(offset, bytes);
     return bytes;
   }
 
-  /** Fills `bytes`. */
+  /**
+   * Fills `bytes`.
+   *
+   * @throws TypeError If the buffer is transferred or resized meanwhile.
+   */
   async readInto(offset: number, bytes: Uint8Array): Promise<void> {
-    this.#checkRange("read", offset, bytes.length, SECTOR);
-    if (bytes.length === 0) return;
+    argument.integer(offset, "ScsiDisk.readInto", "offset");
+    const own = argument.bytes(bytes, "ScsiDisk.readInto", "bytes");
+    const { length } = own;
+    const action = `Cannot read ${length} bytes at ${offset}`;
+    this.#checkRange("read", offset, length, SECTOR);
+    if (length === 0) return;
     const { blockSize } = this;
     const start = offset - offset % blockSize;
-    const end = Math.ceil((offset + bytes.length) / blockSize) * blockSize;
-    const whole = start === offset && end === offset + bytes.length;
-    const target = whole ? bytes : new Uint8Array(end - start);
+    const end = Math.ceil((offset + length) / blockSize) * blockSize;
+    const whole = start === offset && end === offset + length;
+    const target = whole ? own : argument.room(end - start, action);
     await this.#move(false, start, target);
-    if (!whole) bytes.set(target.subarray(offset - start, offset - start + bytes.length));
+    if (argument.isLost(own, length)) throw argument.lostError(action);
+    if (!whole) own.set(target.subarray(offset - start, offset - start + length));
   }
 
-  /** Writes bytes, which must not change until the promise settles. */
+  /**
+   * Writes bytes, which must not change until the promise settles.
+   *
+   * @throws TypeError If the buffer is transferred or resized meanwhile.
+   */
   async write(offset: number, bytes: Uint8Array): Promise<void> {
-    this.#checkWrite("write", offset, bytes.length);
-    await this.#move(true, offset, bytes);
+    argument.integer(offset, "ScsiDisk.write", "offset");
+    const own = argument.bytes(bytes, "ScsiDisk.write", "bytes");
+    const { length } = own;
+    this.#checkWrite("write", offset, length);
+    await this.#move(true, offset, own);
+    if (argument.isLost(own, length)) {
+      throw argument.lostError(`Cannot write ${length} bytes at ${offset}`);
+    }
   }
 
   /**
@@ -232,6 +254,8 @@ export class ScsiDisk implements BlockDevice {
 
   /** Says that nobody needs what stands there any more. What is read there afterwards, nobody knows. */
   async discard(offset: number, length: number): Promise<void> {
+    argument.integer(offset, "ScsiDisk.discard", "offset");
+    argument.integer(length, "ScsiDisk.discard", "length");
     this.#checkWrite("discard", offset, length);
     const action = `Cannot discard ${length} bytes at ${offset}`;
     if (!this.canDiscard) throw new TypeError(`${action}: the unit cannot`);
@@ -248,8 +272,12 @@ export class ScsiDisk implements BlockDevice {
   async writeZeroes(
     offset: number,
     length: number,
-    { unmap = false }: { readonly unmap?: boolean } = {},
+    options: { readonly unmap?: boolean } = {},
   ): Promise<void> {
+    argument.integer(offset, "ScsiDisk.writeZeroes", "offset");
+    argument.integer(length, "ScsiDisk.writeZeroes", "length");
+    const { unmap = false } = argument.record(options, "ScsiDisk.writeZeroes", "options");
+    argument.flag(unmap, "ScsiDisk.writeZeroes", "options.unmap");
     this.#checkWrite("write zeroes to", offset, length);
     const action = `Cannot write ${length} zeroes at ${offset}`;
     if (!this.#sameRefused) {
@@ -273,6 +301,8 @@ export class ScsiDisk implements BlockDevice {
 
   /** Reads blocks with their protection information, and checks them against it (SBC-3, 4.22). */
   async readProtected(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    argument.integer(offset, "ScsiDisk.readProtected", "offset");
+    argument.integer(length, "ScsiDisk.readProtected", "length");
     const action = this.#checkProtected("read", offset, length);
     const first = offset / this.blockSize;
     const inProtection = length / this.blockSize * PROTECTION_BYTES;
@@ -292,15 +322,18 @@ export class ScsiDisk implements BlockDevice {
 
   /** Writes blocks with their protection information, which the unit checks. */
   async writeProtected(offset: number, bytes: Uint8Array): Promise<void> {
-    const action = this.#checkProtected("write", offset, bytes.length);
+    argument.integer(offset, "ScsiDisk.writeProtected", "offset");
+    const own = argument.bytes(bytes, "ScsiDisk.writeProtected", "bytes");
+    const action = this.#checkProtected("write", offset, own.length);
     const first = offset / this.blockSize;
-    const cdb = readOrWrite(true, first, bytes.length / this.blockSize, 1);
-    const outProtection = protect(bytes, this.blockSize, first);
-    await this.#change(action, cdb, { out: bytes, outProtection, repeatable: true });
+    const cdb = readOrWrite(true, first, own.length / this.blockSize, 1);
+    const outProtection = protect(own, this.blockSize, first);
+    await this.#change(action, cdb, { out: own, outProtection, repeatable: true });
   }
 
   /** Puts the medium in, or takes it out. */
   async load(load = true): Promise<void> {
+    argument.flag(load, "ScsiDisk.load", "load");
     const action = load ? "Cannot load the medium" : "Cannot eject the medium";
     await this.#port.commands.perform(action, this.address, loadOrEject(load));
     await this.refresh();
@@ -349,12 +382,12 @@ export class ScsiDisk implements BlockDevice {
 
   /** Reads or writes whole blocks, as many commands as that takes. */
   async #move(write: boolean, offset: number, bytes: Uint8Array): Promise<void> {
-    await this.#each(
-      offset,
-      bytes.length,
-      this.#mostBytes(),
-      (at, length) => this.#piece(write, at, bytes.subarray(at - offset, at - offset + length)),
-    );
+    const all = bytes.length;
+    const action = `Cannot ${write ? "write" : "read"} ${all} bytes at ${offset}`;
+    await this.#each(offset, all, this.#mostBytes(), async (at, length) => {
+      if (argument.isLost(bytes, all)) throw argument.lostError(action);
+      await this.#piece(write, at, bytes.subarray(at - offset, at - offset + length));
+    });
   }
 
   async #piece(write: boolean, offset: number, bytes: Uint8Array): Promise<void> {
@@ -428,8 +461,7 @@ export class ScsiDisk implements BlockDevice {
   }
 
   #checkRange(verb: string, offset: number, length: number, unit: number): void {
-    const whole = (value: number) =>
-      Number.isSafeInteger(value) && value >= 0 && value % unit === 0;
+    const whole = (value: number) => value % unit === 0;
     const action = `Cannot ${verb} ${length} bytes at ${offset}`;
     if (!whole(offset) || !whole(length)) {
       throw new RangeError(`${action}: not multiples of ${unit}`);

@@ -1,6 +1,5 @@
 import type { ClientLane } from "../client_lane.ts";
 import { ScsiControl, ScsiControlWord } from "../scsi.ts";
-import { SlotQueue } from "./slot_queue.ts";
 
 /** What came of a request of the control queue. */
 export interface ControlAnswer {
@@ -15,11 +14,9 @@ export interface ControlAnswer {
 /** The lane `control`: task management functions and notifications. */
 export class TaskManagement {
   readonly #lane: ClientLane;
-  readonly #slots: SlotQueue;
 
   constructor(lane: ClientLane) {
     this.#lane = lane;
-    this.#slots = new SlotQueue(lane);
   }
 
   /**
@@ -31,7 +28,7 @@ export class TaskManagement {
    */
   async request(control: number, address: number, about = 0): Promise<ControlAnswer> {
     const lane = this.#lane;
-    const slot = await this.#slots.take();
+    const slot = await lane.taken("Cannot manage a task");
     lane.setWord(slot, ScsiControlWord.operation, control);
     lane.setWord(slot, ScsiControlWord.address, address);
     lane.setWord(slot, ScsiControlWord.task, about);
@@ -42,7 +39,7 @@ export class TaskManagement {
       lane.submit(slot, (_, ended) => {
         const response = lane.word(slot, ScsiControlWord.response);
         const notifications = lane.word(slot, ScsiControlWord.notifications);
-        this.#slots.release(slot);
+        lane.release(slot);
         resolve({ ended, response, notifications });
       }, once);
       lane.publish();
