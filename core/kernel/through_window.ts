@@ -38,6 +38,7 @@ export function throughWindow(device: OpenFunction, loop: InterruptLoop): OpenFu
     dma: (bytes, bypass) => device.dma(bytes, bypass),
     physical: (memory) => device.physical?.(memory) ?? memory.runs,
     vectors: (wanted) => device.vectors(wanted),
+    ...(device.useVectors ? { useVectors: (count) => device.useVectors!(count) } : {}),
     intx: () => device.intx?.(),
     unmaskIntx: () => device.unmaskIntx?.(),
     settle: () => device.settle(),

@@ -21,7 +21,7 @@ import { configPorts } from "./config_ports.ts";
 import { type Machine, qemuFunction } from "./function.ts";
 import { guestMemory } from "./guest_memory.ts";
 import { BOARDS, interruptPins } from "./interrupt_pins.ts";
-import { interrupts, VECTORS } from "./interrupts.ts";
+import { interrupts, MOST_VECTORS } from "./interrupts.ts";
 import { DEADLINE, type Lines, openLines } from "./lines.ts";
 import { QemuGone, type QemuProcess, startQemu } from "./process.ts";
 import { openQmp, type Qmp } from "./qmp.ts";
@@ -128,7 +128,7 @@ export async function openQemu(options: QemuOptions, loop?: Loop): Promise<QemuP
       ),
       // Last, so that the caller's devices get the first slots.
       ...["-chardev", `socket,id=virtio-ivshmem,fd=${ivshmemFd}`],
-      ...["-device", `ivshmem-doorbell,chardev=virtio-ivshmem,vectors=${VECTORS}`],
+      ...["-device", `ivshmem-doorbell,chardev=virtio-ivshmem,vectors=${MOST_VECTORS}`],
     ], inherited);
   } finally {
     for (const fd of [qtestEnd, qmpEnd, vectors.socket, firmware, ...disks]) close(fd);
