@@ -4,14 +4,14 @@ import { libc } from "../host/libc.ts";
 import { InterruptLoop } from "../irq/interrupt_loop.ts";
 import type { OpenFunction } from "../platform/platform.ts";
 import { NO_VECTOR, type Transport } from "../virtio/transport.ts";
-import { type InterruptKind } from "./interrupt_kind.ts";
+import type { InterruptKind } from "./interrupt_kind.ts";
 import { Interrupts } from "./interrupts.ts";
 
 // Opened once for the whole process, so not by a test.
 libc();
 
 /** Interrupts of a device with so many queues and vectors, on a machine that has so many vectors left. */
-async function bench(
+function bench(
   { queues, vectors = queues + 1, left = Infinity, pin = true, best = "msix" }: {
     readonly queues: number;
     readonly vectors?: number;
