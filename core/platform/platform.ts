@@ -29,6 +29,8 @@ export interface PciFunction {
   readonly numaNode?: number;
   /** Why nothing keeps it from reaching all memory, if so: a full sentence for people. */
   readonly unsafeDma?: string;
+  /** What of it cannot be reached, because the machine had no room for it, and why: for people. */
+  readonly noRoom?: string;
   /** Why this platform will not hand it out, if so: a full sentence for people. */
   readonly refusal?: string;
   /**
@@ -49,6 +51,8 @@ export interface OpenFunction extends Disposable {
    * to who looks for what a modern device has: that may have to be mapped, and ports cannot be.
    */
   bar(index: number): Registers | undefined;
+  /** Why the platform found no room for a BAR, if so: for people. */
+  noRoom?(index: number): string | undefined;
   /**
    * Memory that the device can reach, at least so much; given back with the function. `bytes` is a multiple of 64 KiB.
    *

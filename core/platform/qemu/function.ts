@@ -1,5 +1,5 @@
 import { formatAddress } from "../../pci/address.ts";
-import { type AssignedBar, reassign } from "../../pci/assign.ts";
+import { type AssignedBar, noRoom, reassign } from "../../pci/assign.ts";
 import {
   COMMAND,
   COMMAND_BUS_MASTER,
@@ -46,9 +46,11 @@ export function qemuFunction(
 ): PciFunction {
   const address = formatAddress(found.address);
   let taken = false;
+  const lacks = [...bars.map(noRoom), found.unseen].filter((reason) => reason !== undefined);
   return {
     address,
     config: found.config,
+    ...(lacks.length === 0 ? {} : { noRoom: lacks.join("; ") }),
     ...(refusal === undefined ? {} : { refusal }),
     open() {
       if (refusal !== undefined) throw new Error(`Cannot take ${address}: ${refusal}`);
@@ -116,6 +118,10 @@ function openFunction(
     bar(index) {
       live();
       return registers(index);
+    },
+    noRoom(index) {
+      const bar = bars.find((each) => each.index === index);
+      return bar && noRoom(bar);
     },
     dma(bytes) {
       live();
