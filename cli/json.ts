@@ -41,6 +41,7 @@ export function nodeJson(node: Node, names: PciNames): object {
     iommuGroup: node.function.iommuGroup ?? null,
     numaNode: node.function.numaNode ?? null,
     unsafeDma: node.function.unsafeDma ?? null,
+    noRoom: node.function.noRoom ?? null,
     refusal: node.function.refusal ?? null,
     driver: manifest?.name ?? null,
   };

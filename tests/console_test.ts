@@ -286,6 +286,7 @@ Deno.test("ports come and go while others work #console:HOTPLUG #console:DEVICE_
   it.model.send(1, "last words");
   it.model.drain(1, false);
   const inFlight = one.write(bytes("taken"));
+  assert(!await settled(inFlight), "it is with the device");
   const reading = late!.read();
   it.model.remove(1);
   // What the device had taken it took; what had come is read.
@@ -328,6 +329,59 @@ Deno.test("a port that goes and comes at once is another port #console:HOTPLUG",
   const after = await it.client.find("again");
   assert(before.isGone && after && after !== before && !after.isOpen);
 });
+
+for (const legacy of [false, true]) {
+  const how = legacy ? "no queue can be reset" : "queues can be reset";
+  Deno.test(`a port that goes with what was written to it: each write ends, once, and slots come back (${how}) #console:write_unplugged`, async () => {
+    const model = fitted(new ConsoleModel({ ports: PORTS }), { generation: "transitional" });
+    await using it = await bench(model, { legacy });
+    await it.client.announced();
+    for (let round = 0; round < 3; round++) {
+      const port = await it.open(1);
+      model.drain(1, false);
+      const ends = [5, 4096, 8000].map((length) => port.write(pattern(length, round)));
+      ends.push(port.write(pattern(8 * 4096, round))); // of which a part waits for slots
+      assert(!await settled(Promise.any(ends)), "they are with the device, and before it");
+      model.remove(1, true);
+      for (const end of ends) {
+        const error = await assertRejects(() => end, RequestError, "the port was taken away");
+        assert(
+          error.status === Status.failed || error.status === Status.unknown,
+          `status ${error.status}`,
+        );
+      }
+      model.add(1, { name: "next" });
+      const next = await it.client.find("next");
+      await next!.open();
+      const sent = pattern(16 * 4096, round);
+      await next!.write(sent);
+      assertEquals(differsAt(model.take(1), sent), -1, "nothing of the port before it");
+      const transmit = (await it.device.describe()).queues.find(({ name }) => name === "transmit1");
+      assertEquals(transmit?.inFlight, 0);
+    }
+    // Where the queue cannot be reset, all of the device is, when nothing of the queue is left.
+    assertEquals((await it.device.describe()).restarts, legacy ? 3 : 0);
+  });
+
+  Deno.test(`a write that the device never takes ends when its port is closed (${how}) #console:write_closed`, async () => {
+    const model = fitted(new ConsoleModel({ ports: PORTS }), { generation: "transitional" });
+    await using it = await bench(model, { legacy });
+    const port = await it.open(1);
+    model.drain(1, false);
+    const taken = port.write(bytes("later"));
+    const never = port.write(pattern(16 * 4096, 1));
+    assert(!await settled(Promise.any([taken, never])));
+    await port.close();
+    await assertRejects(() => never, RequestError, "the port was closed");
+    const error = await assertRejects(() => taken, RequestError, "the port was closed; whether");
+    assertEquals(error.status, Status.unknown);
+    // The other side reads at last, and the port is as good as new.
+    model.drain(1, true);
+    await port.open();
+    await port.write(bytes("again"));
+    assertMatch(text(model.take(1))!, /^later.*again$/s);
+  });
+}
 
 Deno.test("the other side opens and closes #console:PORT_OPEN #console:FLOW_HOST", async () => {
   await using it = await bench({ ports: { 1: { name: "one", open: false } } });

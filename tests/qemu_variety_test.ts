@@ -8,7 +8,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { RequestError } from "../core/class/request_error.ts";
 import { Status } from "../core/class/lane.ts";
-import type { DeviceDescription } from "../core/kernel/device.ts";
+import type { Device, DeviceDescription } from "../core/kernel/device.ts";
 import { bit, Feature, has } from "../core/virtio/features.ts";
 import { soon } from "./support/leaks.ts";
 import "./support/libc.ts";
@@ -150,6 +150,32 @@ qemuTest("blk works: four queues by an interrupt pin, by one vector, and polled"
     }
   }
 });
+
+qemuTest(
+  "blk: disks of 64 queues leave vectors to all others, again and again #core:vectors_shared",
+  async () => {
+    const queues = [64, 64, 1, 2, 1, 1, 4, 1];
+    await using kernel = await openQemuKernel(
+      queues.flatMap((count, i) => [
+        ...["-blockdev", `driver=null-co,size=${CAPACITY},read-zeroes=on,node-name=n${i}`],
+        ...["-device", `virtio-blk-pci,drive=n${i},num-queues=${count}`],
+      ]),
+      { isolation: "inline" },
+    );
+    const disks = kernel.nodes.filter(({ manifest }) => manifest?.class === "block");
+    for (let round = 0; round < 3; round++) {
+      const devices = await Promise.all(
+        disks.map(({ function: { address } }) => kernel.attach(address)),
+      );
+      for (const [i, device] of devices.entries()) {
+        const { client } = device as Device<"block">;
+        await Promise.all(Array.from({ length: 32 }, (_, j) => client.read(4096 * j, 4096)));
+        vectors(...[1, 2, 3, 4].slice(0, queues[i]))(await device.describe());
+        await device[Symbol.asyncDispose]();
+      }
+    }
+  },
+);
 
 qemuTest("blk: a read-only disk says so, is read, and not written", async () => {
   using file = new FileDisk("disk", CAPACITY, "");

@@ -19,6 +19,7 @@ export const ls: Command = {
     "After the line of lspci: the kernel driver that holds the function, its IOMMU group, our driver for it.",
     "A driver in brackets fits, but may not take the function; explain <address> says why.",
     "UNSAFE DMA: nothing keeps the device from reaching all memory of this machine.",
+    "NO ROOM: this part of it cannot be reached; a driver that does not need it works all the same.",
   ],
   async run(context) {
     await using kernel = await openKernel(context);
@@ -33,7 +34,7 @@ export const ls: Command = {
     const withDomain = needsDomain(nodes.map((node) => node.function.address));
     const hasGroups = nodes.some((node) => node.function.iommuGroup !== undefined);
     const rows = nodes.map((node) => {
-      const { address, kernelDriver, iommuGroup, unsafeDma, refusal } = node.function;
+      const { address, kernelDriver, iommuGroup, unsafeDma, noRoom, refusal } = node.function;
       const driver = node.manifest?.name ?? "-";
       return [
         lspciLine(address, node.identity, names, withDomain),
@@ -41,6 +42,7 @@ export const ls: Command = {
         ...(hasGroups ? [`group: ${iommuGroup ?? "-"}`] : []),
         `driver: ${node.manifest && refusal !== undefined ? `(${driver})` : driver}`,
         ...(unsafeDma === undefined ? [] : ["UNSAFE DMA"]),
+        ...(noRoom === undefined ? [] : [`NO ROOM: ${noRoom}`]),
       ];
     });
     const longest = (column: number) => Math.max(...rows.map((row) => row[column]?.length ?? 0));

@@ -155,11 +155,12 @@ function structureFacts(structures: VirtioFacts | undefined): Fact[] {
 }
 
 function driverFacts({ manifest, function: found }: Node): Fact[] {
-  const { kernelDriver, iommuGroup, numaNode, unsafeDma, refusal } = found;
+  const { kernelDriver, iommuGroup, numaNode, unsafeDma, noRoom, refusal } = found;
   return [
     ["IOMMU group", iommuGroup?.toString()],
     ["NUMA node", numaNode?.toString()],
     ["UNSAFE DMA", unsafeDma],
+    ["NO ROOM", noRoom],
     ["kernel driver", kernelDriver ?? "none"],
     ["our driver", manifest ? `${manifest.name} (${manifest.file})` : "none"],
     ["not taken", manifest && refusal],

@@ -3,8 +3,8 @@
  *
  * - `receive`: standing requests. Each lends a slot to a port, and ends when the device has put bytes into it. Each port
  *   is lent as many slots as each other one, so that one that nobody reads takes nothing from the others.
- * - `transmit`: each ends when the device has taken the slot's bytes for a port. The driver holds it back while nobody
- *   listens on the other side.
+ * - `transmit`: each ends when the device has taken the slot's bytes for a port, or as failed if that port is not
+ *   there any more. The driver holds it back while nobody listens on the other side.
  * - `control`: a `ConsoleOperation`.
  * - `events`: standing requests. Each ends with the state that a port has now, and its name as the slot's data. States,
  *   not changes: however fast a device changes its mind, there is one answer.
@@ -33,7 +33,7 @@ export const ConsoleWord = {
   value: Word.first + 1,
   /** Of an event: columns, and rows in the upper half; 0 if not known. */
   size: Word.first + 2,
-  /** Of an event: how often a port with this number was added. */
+  /** Of an event, and of bytes for the device: how often a port with this number was added. */
   generation: Word.first + 3,
 } as const;
 

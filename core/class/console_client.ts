@@ -46,6 +46,8 @@ export class ConsoleClient {
   readonly #heldBytes: Uint32Array;
   /** Slots of `transmit` that each port may still have, so that none takes those of the others. */
   readonly #share: Int32Array;
+  /** How often device and driver had been started anew when the ports were announced. */
+  #announcedIn = 0;
   /** Control requests in flight for each port. */
   readonly #using: Int32Array;
   /** Who waits for anything that the device says. */
@@ -198,6 +200,7 @@ export class ConsoleClient {
     lane.publish();
     // What came before is told before.
     this.#receive.drain();
+    this.#transmit.drain();
     if (state & PortState.begin) this.#beginAnew();
     else if (state & PortState.settled) this.#settled = true;
     else if (id < this.#properties.ports) this.#update(id, { state, size, generation, name });
@@ -253,6 +256,7 @@ export class ConsoleClient {
   /** The driver begins, perhaps not for the first time: all ports will be announced, and are opened again. */
   #beginAnew(): void {
     this.#settled = false;
+    this.#announcedIn = this.#transmit.restarts;
     const missing = this.#entries.filter((entry) => entry !== undefined);
     if (missing.length === 0) return;
     for (const entry of missing) {
@@ -333,14 +337,17 @@ export class ConsoleClient {
 
   #send(id: number, bytes: Uint8Array, done: (status: number) => void): boolean {
     const lane = this.#transmit;
-    // What waits when the driver is gone ends with its port.
-    if (this.#share[id] === 0 || lane.gone) return false;
+    // What waits when the driver is gone ends with its port. One that begins anew is not there yet for ports that it has
+    // not announced.
+    const { generation } = this.#entries[id]!;
+    if (this.#share[id] === 0 || lane.gone || lane.restarts !== this.#announcedIn) return false;
     const slot = lane.take();
     if (slot < 0) return false;
     this.#share[id]!--;
     lane.data(slot).set(bytes);
     lane.setWord(slot, ConsoleWord.port, id);
     lane.setWord(slot, ConsoleWord.length, bytes.length);
+    lane.setWord(slot, ConsoleWord.generation, generation);
     const ended = (_: number, status: number) => {
       this.#share[id]!++;
       lane.release(slot);

@@ -8,6 +8,8 @@ import { RequestError } from "./request_error.ts";
 export const PORT_BYTES: number = 2 ** 20;
 /** The most bytes of one `read`. */
 const READ_BYTES = 65536;
+/** What is with the device when its port is closed has so long, in milliseconds: the other side may never read again. */
+const LINGER_MS = 2000;
 
 /** Columns and rows of a console. */
 export interface ConsoleSize {
@@ -29,7 +31,8 @@ interface Job {
   status: number;
   /** Whether the bytes were taken away meanwhile: then not all of them were written. */
   lost: boolean;
-  readonly settle: (job: Job) => void;
+  /** Tells the application, the first time. */
+  readonly settle: (status: number) => void;
 }
 
 /** What a port needs of its client. */
@@ -58,14 +61,18 @@ export class ConsolePort {
   readonly #received = new ByteQueue(2 * PORT_BYTES);
   readonly #readers = new Set<() => void>();
   readonly #jobs: Job[] = [];
+  /** Those and the ones that are with the device. */
+  readonly #unsettled = new Set<Job>();
   /** Bytes of jobs that no request was submitted for. */
   #waiting = 0;
   #name = "";
   #size: ConsoleSize | undefined;
   #state = 0;
   #isConsole = false;
-  /** Whether the application wants it open. */
+  /** Whether the application wants it open, and how often it did not any more. */
   #wanted = false;
+  #closings = 0;
+  #linger: ReturnType<typeof setTimeout> | undefined;
   /** Whether the other side has closed it and the reader does not know yet. */
   #closedThere = false;
   /** Why nothing goes any more. */
@@ -130,16 +137,23 @@ export class ConsolePort {
   }
 
   /**
-   * Closes the port. What is unread is dropped, and writes that wait for the other side are refused.
+   * Closes the port. What is unread is dropped, and writes that wait for the other side are refused; those that the
+   * device has got end within two seconds.
    *
    * @throws RequestError If the device does not take it.
    */
   async close(): Promise<void> {
     if (!this.isOpen) return;
     this.#wanted = false;
+    this.#closings++;
     this.#received.clear();
     this.#closedThere = false;
     this.#refuse(Status.failed);
+    const left = [...this.#unsettled];
+    clearTimeout(this.#linger);
+    if (left.length > 0) {
+      this.#linger = setTimeout(() => left.forEach((job) => job.settle(Status.unknown)), LINGER_MS);
+    }
     this.#wakeReaders();
     this.#work.room();
     await this.#work.use(false);
@@ -199,9 +213,8 @@ export class ConsolePort {
     const own = argument.bytes(bytes, "ConsolePort.write", "bytes");
     const { length } = own;
     const action = `Cannot write ${length} bytes to ${this.#label}`;
-    const error = (status: number) => this.#error(action, status);
     await new Promise<void>((resolve, reject) => {
-      if (this.#over !== undefined) throw error(this.#over);
+      if (this.#over !== undefined) throw this.#error(action, this.#over);
       if (!this.isOpen) throw new TypeError(`${action}: it is not open`);
       if (this.#waiting > 0 && this.#waiting + length > PORT_BYTES) {
         throw new RangeError(
@@ -209,20 +222,25 @@ export class ConsolePort {
         );
       }
       if (length === 0) return resolve();
-      this.#waiting += length;
-      this.#jobs.push({
+      const closings = this.#closings;
+      const job: Job = {
         bytes: own,
         length,
         submitted: 0,
         pending: 0,
         status: Status.ok,
         lost: false,
-        settle({ status, lost }) {
-          if (lost) reject(argument.lostError(action));
+        settle: (status) => {
+          if (!this.#unsettled.delete(job)) return;
+          if (this.#unsettled.size === 0) clearTimeout(this.#linger);
+          if (job.lost) reject(argument.lostError(action));
           else if (status === Status.ok) resolve();
-          else reject(error(status));
+          else reject(this.#error(action, status, closings));
         },
-      });
+      };
+      this.#waiting += length;
+      this.#unsettled.add(job);
+      this.#jobs.push(job);
       this.#feed();
     });
   }
@@ -260,9 +278,16 @@ export class ConsolePort {
   }
 
   /** A request that failed did so because the port is not what it was. */
-  #error(action: string, status: number): RequestError {
-    const why = this.isGone ? "the port was taken away" : "the port was closed";
-    return new RequestError(action, status, status === Status.failed ? why : undefined);
+  #error(action: string, status: number, closings = this.#closings): RequestError {
+    const closed = closings !== this.#closings;
+    const why = closed ? "the port was closed" : "the port was taken away";
+    const lost = status === Status.unknown && (closed || this.isGone);
+    const reason = status === Status.failed
+      ? why
+      : lost
+      ? `${why}; whether it was sent is not known`
+      : undefined;
+    return new RequestError(action, status, reason);
   }
 
   // For the client.
@@ -316,6 +341,8 @@ export class ConsolePort {
     if (this.#over !== undefined) return;
     this.#over = status;
     this.#refuse(status);
+    // A device need not give back what it has got for a port that it took away.
+    for (const job of this.#unsettled) job.settle(status === Status.gone ? status : Status.unknown);
     this.#wakeReaders();
   }
 
@@ -339,7 +366,7 @@ export class ConsolePort {
       job.status ||= status;
       job.lost ||= argument.isLost(bytes, length);
       if (job.status !== Status.ok || job.lost) this.#cutOff(job);
-      if (job.pending === 0 && job.submitted === length) job.settle(job);
+      if (job.pending === 0 && job.submitted === length) job.settle(job.status);
       this.#feed();
     });
     if (sent) return true;
@@ -354,7 +381,7 @@ export class ConsolePort {
     job.lost ||= argument.isLost(job.bytes, job.length);
     if (!job.lost) return false;
     this.#cutOff(job);
-    if (job.pending === 0) job.settle(job);
+    if (job.pending === 0) job.settle(job.status);
     return true;
   }
 
@@ -377,7 +404,7 @@ export class ConsolePort {
     for (const job of [...this.#jobs]) {
       job.status ||= status;
       this.#cutOff(job);
-      if (job.pending === 0) job.settle(job);
+      if (job.pending === 0) job.settle(job.status);
     }
   }
 

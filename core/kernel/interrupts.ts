@@ -17,6 +17,12 @@ export interface InterruptEvents {
 }
 
 /**
+ * The most vectors for queues of one device: with more queues, each vector tells of several. Vectors and descriptors of
+ * a driver's process are few, and a driver looks at all its queues whichever of them it is told of.
+ */
+const MOST_QUEUE_VECTORS = 32;
+
+/**
  * The interrupts of one device. What tells of queues only goes straight to the driver's host; what tells of changed
  * configuration too comes here first, and is passed on.
  */
@@ -27,12 +33,12 @@ export class Interrupts implements Disposable {
   readonly #transport: Transport;
   readonly #loop: InterruptLoop;
   readonly #events: InterruptEvents;
-  /** An eventfd for each MSI-X vector. */
+  /** An eventfd for each MSI-X vector that the device may need: how many it does, its driver's plan will say. */
   readonly #vectors: readonly number[];
   /** Tells the driver's host on behalf of the core. */
   readonly #relay = eventfd();
   readonly #pass = signaller(this.#relay);
-  readonly #best: InterruptKind;
+  #best: InterruptKind;
   #kind: InterruptKind = "polling";
   readonly #watched: number[] = [];
 
@@ -49,7 +55,8 @@ export class Interrupts implements Disposable {
     this.#best = best;
     this.#loop = loop;
     this.#events = events;
-    const wanted = best === "msix" ? transport.queues + 1 : best === "shared" ? 2 : 0;
+    const queues = Math.min(transport.queues, MOST_QUEUE_VECTORS);
+    const wanted = best === "msix" ? queues + 1 : best === "shared" ? 1 : 0;
     this.#vectors = wanted === 0 ? [] : device.vectors(wanted);
     this.queueFds = [...this.#vectors.slice(1), this.#relay];
   }
@@ -87,9 +94,10 @@ export class Interrupts implements Disposable {
   }
 
   #try(kind: InterruptKind, queues: readonly number[]): readonly number[] | undefined {
-    const count = this.#vectors.length;
     switch (kind) {
       case "msix": {
+        // One for the configuration, and no more for the queues than there are.
+        const count = this.#take(1 + queues.length);
         if (count < 2) return undefined;
         const vectors = queues.map((_, i) => 1 + i % (count - 1));
         if (!this.#assign(0, queues, vectors)) return undefined;
@@ -97,7 +105,7 @@ export class Interrupts implements Disposable {
         return vectors;
       }
       case "shared": {
-        if (count === 0) return undefined;
+        if (this.#take(1) === 0) return undefined;
         const vectors = queues.map(() => 0);
         if (!this.#assign(0, queues, vectors)) return undefined;
         this.#watch(this.#vectors[0]!, () => this.#pass());
@@ -106,12 +114,19 @@ export class Interrupts implements Disposable {
       case "intx": {
         const pin = this.#device.intx?.();
         if (pin === undefined || !this.#assign(NO_VECTOR, queues)) return undefined;
+        this.#best = "intx"; // with the pin, vectors are given up
         this.#watch(pin, () => this.#answerPin());
         return [];
       }
       case "polling":
         return this.#assign(NO_VECTOR, queues) ? [] : undefined;
     }
+  }
+
+  /** Takes vectors from the machine. Returns how many there are, the first ones. */
+  #take(wanted: number): number {
+    const count = Math.min(wanted, this.#vectors.length);
+    return this.#device.useVectors?.(count) ?? count;
   }
 
   /** Tells the device its vectors. Returns whether it took them all. */

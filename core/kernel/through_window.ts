@@ -19,10 +19,10 @@ export function throughWindow(device: OpenFunction, loop: InterruptLoop): OpenFu
 
   function window(bar: number): Registers | undefined {
     const known = windows.get(bar);
-    // A BAR that reads 0 is none; the device would answer for it all the same.
-    if (known || isIoBar(device.config, bar) || device.config.read32(BAR0 + 4 * bar) === 0) {
-      return known;
-    }
+    if (known || isIoBar(device.config, bar)) return known;
+    // A BAR that reads 0 is none, unless there was no room for it; the device would answer for it all the same.
+    const none = device.config.read32(BAR0 + 4 * bar) === 0;
+    if (none && device.noRoom?.(bar) === undefined) return undefined;
     const length = structureExtent(device.config, bar);
     const found = length === 0
       ? undefined
@@ -38,12 +38,14 @@ export function throughWindow(device: OpenFunction, loop: InterruptLoop): OpenFu
     dma: (bytes, bypass) => device.dma(bytes, bypass),
     physical: (memory) => device.physical?.(memory) ?? memory.runs,
     vectors: (wanted) => device.vectors(wanted),
+    ...(device.useVectors ? { useVectors: (count) => device.useVectors!(count) } : {}),
     intx: () => device.intx?.(),
     unmaskIntx: () => device.unmaskIntx?.(),
     settle: () => device.settle(),
     restore: () => device.restore?.(),
     ...(device.reset ? { reset: () => device.reset!() } : {}),
     bar: (index) => device.bar(index) ?? window(index),
+    noRoom: (index) => device.noRoom?.(index),
     doorbell(bar, offset, value, width) {
       if (device.bar(bar)) return device.doorbell(bar, offset, value, width);
       const registers = window(bar);

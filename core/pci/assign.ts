@@ -29,7 +29,7 @@ export interface Window {
 /** Where the BARs of a machine may be put. */
 export interface Windows {
   /** I/O ports, below 64 Ki. */
-  readonly io: Window;
+  readonly io: readonly Window[];
   /** Memory below 4 GiB. */
   readonly memory: Window;
   /** Memory anywhere, for 64-bit prefetchable BARs. */
@@ -38,7 +38,7 @@ export interface Windows {
 
 /** A BAR and what became of it. */
 export interface AssignedBar extends Bar {
-  /** Its address; undefined if its window was full. */
+  /** Its address; undefined if there was no room: see {@linkcode noRoom}. */
   readonly address?: number;
 }
 
@@ -49,78 +49,117 @@ export type Assignment = ReadonlyMap<BusFunction, readonly AssignedBar[]>;
 const MEMORY_STEP = 1 << 20;
 const IO_STEP = 1 << 12;
 
+const CLOSED: Window = { start: 0, end: 0 };
+
 interface Cursor {
   next: number;
   readonly end: number;
 }
 
-interface Cursors {
-  readonly io: Cursor;
-  readonly memory: Cursor;
-  readonly prefetchable: Cursor;
+/** Where BARs of each kind may be put, the best place first. */
+interface Room {
+  readonly io: readonly Cursor[];
+  readonly memory: readonly Cursor[];
+  readonly memory64: readonly Cursor[];
+  readonly prefetchable: readonly Cursor[];
 }
 
 /**
  * Does what firmware does: gives every BAR of every function an address, opens the windows of the bridges above
- * it just as far, and turns the bridges on. Functions that are not bridges stay off.
+ * it just as far, and turns the bridges on. Functions that are not bridges stay off. A BAR for which there is no room
+ * gets no address, and the others do.
  *
  * One walk in bus order is enough: what is behind a bridge gets addresses one after the other, and so the
- * bridge's windows are what the walk used up meanwhile. Alignment leaves holes; there is plenty of room.
+ * bridge's windows are what the walk used up meanwhile. Alignment leaves holes, few of them where the functions of a bus
+ * come before its bridges.
+ *
+ * @param first A function that there must be room for, whatever the others want.
  */
-export function assign(tree: readonly BusFunction[], windows: Windows): Assignment {
+export function assign(
+  tree: readonly BusFunction[],
+  windows: Windows,
+  first?: BusFunction,
+): Assignment {
   const assignment = new Map<BusFunction, readonly AssignedBar[]>();
   const cursor = ({ start, end }: Window): Cursor => ({ next: start, end });
 
-  function place(functions: readonly BusFunction[], cursors: Cursors): void {
-    for (const found of functions) {
-      assignment.set(
-        found,
-        sizeBars(found.config).map((bar) => placeBar(found.config, bar, cursors)),
-      );
-      if (found.behind) placeBehind(found.config, found.behind, cursors);
-    }
+  function placeBars(found: BusFunction, room: Room): void {
+    if (assignment.has(found)) return;
+    const bars = sizeBars(found.config).map((bar) => placeBar(found.config, bar, room));
+    assignment.set(found, bars);
   }
 
-  function placeBehind(
-    bridge: Registers,
-    behind: readonly BusFunction[],
-    { io, memory, prefetchable }: Cursors,
-  ): void {
+  function place(functions: readonly BusFunction[], room: Room): void {
+    for (const found of functions) placeBars(found, room);
+    for (const { config, behind } of functions) if (behind) placeBehind(config, behind, room);
+  }
+
+  function placeBehind(bridge: Registers, behind: readonly BusFunction[], room: Room): void {
+    const io = room.io.find((each) => alignUp(each.next, IO_STEP) < each.end);
+    const memory = room.memory[0]!;
     // Without a 64-bit window, prefetchable BARs go with the others: that is always allowed.
     const wide = (bridge.read16(PREFETCHABLE_BASE) & 0xf) === 1;
-    const inner = { io, memory, prefetchable: wide ? prefetchable : memory };
-    const ioUsed = used(io, IO_STEP);
+    const prefetchable = wide ? room.prefetchable[0] : undefined;
+    const ioUsed = io && used(io, IO_STEP);
     const memoryUsed = used(memory, MEMORY_STEP);
-    const prefetchableUsed = used(prefetchable, MEMORY_STEP);
-    place(behind, inner);
-    openIo(bridge, ioUsed());
+    const prefetchableUsed = prefetchable && used(prefetchable, MEMORY_STEP);
+    place(behind, {
+      io: io ? [io] : [],
+      memory: [memory],
+      memory64: [memory],
+      prefetchable: prefetchable ? [prefetchable, memory] : [memory],
+    });
+    openIo(bridge, ioUsed?.() ?? CLOSED);
     openMemory(bridge, memoryUsed());
-    openPrefetchable(bridge, prefetchableUsed());
+    openPrefetchable(bridge, prefetchableUsed?.() ?? CLOSED);
     bridge.write16(
       COMMAND,
       bridge.read16(COMMAND) | COMMAND_IO | COMMAND_MEMORY | COMMAND_BUS_MASTER,
     );
   }
 
-  place(tree, {
-    io: cursor(windows.io),
-    memory: cursor(windows.memory),
-    prefetchable: cursor(windows.prefetchable),
-  });
+  const memory = cursor(windows.memory);
+  const prefetchable = cursor(windows.prefetchable);
+  const room: Room = {
+    io: windows.io.map(cursor),
+    memory: [memory],
+    memory64: [memory, prefetchable],
+    prefetchable: [prefetchable, memory],
+  };
+  if (first) placeBars(first, room);
+  place(tree, room);
   return assignment;
 }
 
-function placeBar(config: Registers, bar: Bar, cursors: Cursors): AssignedBar {
-  const cursor = bar.space === "io"
-    ? cursors.io
-    : bar.bits === 64 && bar.prefetchable
-    ? cursors.prefetchable
-    : cursors.memory;
-  const address = alignUp(cursor.next, bar.size);
-  if (address + bar.size > cursor.end) return bar;
-  cursor.next = address + bar.size;
-  writeBar(config, bar, address);
-  return { ...bar, address };
+function placeBar(config: Registers, bar: Bar, room: Room): AssignedBar {
+  const { space, bits } = bar;
+  const kind = space === "io"
+    ? "io"
+    : bits === 32
+    ? "memory"
+    : bar.prefetchable
+    ? "prefetchable"
+    : "memory64";
+  for (const cursor of room[kind]) {
+    const address = alignUp(cursor.next, bar.size);
+    if (address + bar.size > cursor.end) continue;
+    cursor.next = address + bar.size;
+    writeBar(config, bar, address);
+    return { ...bar, address };
+  }
+  return bar;
+}
+
+/** Why a BAR has no address, for people; undefined if it has one. */
+export function noRoom({ index, space, bits, size, address }: AssignedBar): string | undefined {
+  if (address !== undefined) return undefined;
+  const what = space === "io"
+    ? "I/O ports"
+    : bits === 32
+    ? "addresses below 4 GiB"
+    : "memory addresses";
+  const more = space === "io" ? `; each bridge with ports behind it takes ${IO_STEP} of them` : "";
+  return `no ${what} are left for its BAR ${index} of ${size} bytes${more}`;
 }
 
 /**
@@ -137,8 +176,13 @@ export function reassign(config: Registers, bars: readonly AssignedBar[]): void 
 
 /** Begins a bridge's window at the cursor; the result ends it and tells what it came to. */
 function used(cursor: Cursor, step: number): () => Window {
-  const start = cursor.next = alignUp(cursor.next, step);
-  return () => ({ start, end: cursor.next = alignUp(cursor.next, step) });
+  const before = cursor.next;
+  const start = cursor.next = alignUp(before, step);
+  return () => {
+    const end = alignUp(cursor.next, step);
+    cursor.next = end === start ? before : end;
+    return { start, end };
+  };
 }
 
 function alignUp(address: number, step: number): number {

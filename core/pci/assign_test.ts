@@ -1,6 +1,13 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import fc from "fast-check";
-import { assign, type AssignedBar, type Assignment, reassign, type Windows } from "./assign.ts";
+import {
+  assign,
+  type AssignedBar,
+  type Assignment,
+  noRoom,
+  reassign,
+  type Windows,
+} from "./assign.ts";
 import {
   BAR0,
   COMMAND,
@@ -18,7 +25,7 @@ import { type FakeFunction, fakeMachine } from "./fake_functions_test.ts";
 import type { Registers } from "./registers.ts";
 
 const WINDOWS: Windows = {
-  io: { start: 0xc000, end: 0x10000 },
+  io: [{ start: 0xc000, end: 0x10000 }, { start: 0x1000, end: 0x2000 }],
   memory: { start: 0xc000_0000, end: 0xc800_0000 },
   prefetchable: { start: 0x10_0000_0000, end: 0x20_0000_0000 },
 };
@@ -102,6 +109,63 @@ Deno.test("assign() leaves a BAR without address where there is no room, and goe
   ]);
   assertEquals(assignment.get(large!)![0]!.address, undefined);
   assertEquals(assignment.get(small!)![0]!.address, 0xc000_0000);
+});
+
+Deno.test("assign() opens a bridge for ports until there are none left, and says of whose BAR that is so #core:io_space", () => {
+  const behind = (device: number) => ({ device, behind: [{ device: 0, bars: IO_128 }] });
+  const functions = [1, 2, 3, 4, 5, 6, 7].map(behind);
+  const [tree, assignment] = assigned([
+    ...functions,
+    { device: 8, behind: [{ device: 0, bars: MEMORY_4K }] },
+    { device: 9, bars: IO_128 },
+  ]);
+  const bars = tree.map((found) => assignment.get(found.behind?.[0] ?? found)![0]!);
+  // The function of bus 0 comes first, then one bridge after the other.
+  assertEquals(bars.map(({ address }) => address), [
+    ...[0xd000, 0xe000, 0xf000, 0x1000, undefined, undefined, undefined],
+    ...[0xc000_0000, 0xc000],
+  ]);
+  assertEquals(
+    noRoom(bars[4]!),
+    "no I/O ports are left for its BAR 0 of 128 bytes; each bridge with ports behind it takes 4096 of them",
+  );
+  assertEquals(noRoom(bars[0]!), undefined);
+});
+
+Deno.test("assign() wastes nothing on bridges that pass nothing on #core:io_space", () => {
+  const empty = (device: number) => ({ device, wide: true, behind: [] });
+  const [tree, assignment] = assigned([
+    { device: 1, bars: [...IO_128, ...MEMORY_4K] },
+    ...[2, 3, 4, 5, 6, 7, 8].map(empty),
+    { device: 9, behind: [{ device: 0, bars: [...IO_128, ...MEMORY_4K] }] },
+  ]);
+  const last = assignment.get(tree.at(-1)!.behind![0]!)!;
+  assertEquals(last.map(({ address }) => address), [0xd000, 0xc010_0000]);
+});
+
+Deno.test("assign() puts 64-bit BARs where there is room, and the first function before all others #core:io_space", () => {
+  const memory64 = (size: number) => [0x4, -size >>> 0]; // GiB times 4, not prefetchable
+  const functions = [
+    { device: 1, bars: memory64(2) }, // 8 GiB
+    { device: 2, bars: [0xfc000000] }, // 64 MiB
+    { device: 3, bars: [0xfc000000] },
+    { device: 4, bars: [0xfc000000] },
+    { device: 5, bars: [0xc, 0xffffff80] }, // 512 GiB
+    { device: 6, bars: MEMORY_4K },
+  ];
+  const tree = enumerate(fakeMachine(functions));
+  const assignment = assign(tree, WINDOWS, tree.at(-1));
+  assertEquals(tree.map((found) => assignment.get(found)![0]!.address), [
+    0x10_0000_0000,
+    0xc400_0000,
+    undefined,
+    undefined,
+    undefined,
+    0xc000_0000,
+  ]);
+  const reasons = tree.map((found) => noRoom(assignment.get(found)![0]!));
+  assertMatch(reasons[2]!, /^no addresses below 4 GiB are left for its BAR 0 of 67108864 bytes$/);
+  assertMatch(reasons[4]!, /^no memory addresses are left for its BAR 0 of 549755813888 bytes$/);
 });
 
 const anyBars = fc.array(

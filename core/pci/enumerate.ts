@@ -1,4 +1,4 @@
-import { compareAddresses, formatAddress, type PciAddress } from "./address.ts";
+import { compareAddresses, type PciAddress } from "./address.ts";
 import {
   HEADER_TYPE,
   HEADER_TYPE_BRIDGE,
@@ -22,16 +22,22 @@ export interface BusFunction {
   readonly config: Registers;
   /** What is on the bus behind it, if it is a bridge. */
   readonly behind?: readonly BusFunction[];
+  /** Why nothing behind it can be seen, if so: for people. */
+  readonly unseen?: string;
 }
 
 /**
- * Finds all functions from bus 0 on, as firmware does: the buses behind bridges are numbered on the way, depth
- * first, because nothing behind a bridge can be seen before it has its numbers.
+ * Finds all functions, as firmware does: the buses behind bridges are numbered on the way, depth first, because nothing
+ * behind a bridge can be seen before it has its numbers.
  *
- * @throws RangeError if there are more than 256 buses.
+ * @param roots Buses that no bridge leads to, ascending. What is behind each gets the numbers up to the next one.
  */
-export function enumerate(access: ConfigAccess): BusFunction[] {
-  let lastBus = 0;
+export function enumerate(access: ConfigAccess, roots: readonly number[] = [0]): BusFunction[] {
+  return roots.flatMap((root, i) => enumerateRoot(access, root, (roots[i + 1] ?? 256) - 1));
+}
+
+function enumerateRoot(access: ConfigAccess, root: number, most: number): BusFunction[] {
+  let lastBus = root;
 
   function scanBus(bus: number): BusFunction[] {
     const found: BusFunction[] = [];
@@ -44,30 +50,27 @@ export function enumerate(access: ConfigAccess): BusFunction[] {
         const type = config.read8(HEADER_TYPE);
         if (number === 0 && type & HEADER_TYPE_MULTI_FUNCTION) functions = 8;
         const isBridge = (type & HEADER_TYPE_LAYOUT) === HEADER_TYPE_BRIDGE;
-        found.push(
-          isBridge ? { address, config, behind: scanBehind(address, config) } : { address, config },
-        );
+        found.push({ address, config, ...(isBridge ? scanBehind(bus, config) : {}) });
       }
     }
     return found;
   }
 
-  function scanBehind(address: PciAddress, bridge: Registers): BusFunction[] {
-    if (lastBus === 255) {
-      throw new RangeError(
-        `Cannot number the bus behind ${formatAddress(address)}: all 256 are in use`,
-      );
+  function scanBehind(primary: number, bridge: Registers): Pick<BusFunction, "behind" | "unseen"> {
+    if (lastBus === most) {
+      const unseen = `no bus number is left for what is behind it: ${root} to ${most} are in use`;
+      return { behind: [], unseen };
     }
     const bus = ++lastBus;
-    bridge.write8(PRIMARY_BUS, address.bus);
+    bridge.write8(PRIMARY_BUS, primary);
     bridge.write8(SECONDARY_BUS, bus);
-    bridge.write8(SUBORDINATE_BUS, 255); // passes everything on until it is known how many there are
+    bridge.write8(SUBORDINATE_BUS, most); // passes everything on until it is known how many there are
     const behind = scanBus(bus);
     bridge.write8(SUBORDINATE_BUS, lastBus);
-    return behind;
+    return { behind };
   }
 
-  return scanBus(0);
+  return scanBus(root);
 }
 
 /** All functions of a tree in the order of their addresses. */

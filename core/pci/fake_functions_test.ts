@@ -31,13 +31,13 @@ export interface FakeFunction {
 }
 
 /**
- * The configuration spaces of a machine with these functions on bus 0. What is behind a bridge can be reached only
+ * The configuration spaces of a machine with these functions on a root bus. What is behind a bridge can be reached only
  * under the bus number that the bridge was given.
  */
-export function fakeMachine(functions: readonly FakeFunction[]): ConfigAccess {
+export function fakeMachine(functions: readonly FakeFunction[], bus = 0): ConfigAccess {
   const root = functions.map(fakeNode);
   const nothing = byteRegisters(new Uint8Array(256).fill(0xff));
-  return (address) => reach(root, 0, address) ?? nothing;
+  return (address) => reach(root, bus, address) ?? nothing;
 }
 
 interface Node {

@@ -29,6 +29,8 @@ export interface PciFunction {
   readonly numaNode?: number;
   /** Why nothing keeps it from reaching all memory, if so: a full sentence for people. */
   readonly unsafeDma?: string;
+  /** What of it cannot be reached, because the machine had no room for it, and why: for people. */
+  readonly noRoom?: string;
   /** Why this platform will not hand it out, if so: a full sentence for people. */
   readonly refusal?: string;
   /**
@@ -49,6 +51,8 @@ export interface OpenFunction extends Disposable {
    * to who looks for what a modern device has: that may have to be mapped, and ports cannot be.
    */
   bar(index: number): Registers | undefined;
+  /** Why the platform found no room for a BAR, if so: for people. */
+  noRoom?(index: number): string | undefined;
   /**
    * Memory that the device can reach, at least so much; given back with the function. `bytes` is a multiple of 64 KiB.
    *
@@ -66,11 +70,18 @@ export interface OpenFunction extends Disposable {
   physical?(memory: DmaMemory): readonly DmaRun[];
   /**
    * Up to `wanted` MSI-X vectors, numbered from 0, each as an eventfd that the device signals; given back with
-   * the function. Fewer, even none, where the device or the platform has no more. To be called once.
+   * the function. Fewer, even none, where the device has no more. To be called once.
    */
   vectors(wanted: number): readonly number[];
   /**
-   * The interrupt pin; its vectors, if it gave any, are given back. An eventfd that is signalled when the function may have
+   * Where the machine's vectors are scarce: takes the first `count` of them from it, to which `vectors` gave eventfds
+   * only, in place of those that it took before. The device's queues must not interrupt yet.
+   *
+   * @returns How many the machine had: `count`, or fewer.
+   */
+  useVectors?(count: number): number;
+  /**
+   * The interrupt pin; its vectors, if it gave any, signal no more. An eventfd that is signalled when the function may have
    * asserted it, and then not again before {@linkcode unmaskIntx}. The pin may share its line, so that the signal was
    * meant for another function. Undefined if there is none, or nobody here can wait for it.
    *

@@ -35,8 +35,11 @@ const MOST_QUEUES = 64;
  * endian wherever this program runs.
  *
  * @throws DeviceFault If the function has no legacy registers, or no queue.
+ * @throws If the machine had no room for them.
  */
 export function legacyTransport(device: OpenFunction): Transport {
+  const noRoom = isIoBar(device.config, BAR) ? device.noRoom?.(BAR) : undefined;
+  if (noRoom) throw new Error(`Cannot reach the legacy registers of the device: ${noRoom}`);
   const bar = isIoBar(device.config, BAR) ? device.bar(BAR) : undefined;
   if (!bar || bar.size < CONFIG_WITH_MSIX) {
     throw new DeviceFault(

@@ -186,13 +186,7 @@ export class Control {
   }
 
   #remove(port: Port): void {
-    port.drain();
-    port.state =
-      port.due =
-      port.size =
-      port.nameLength =
-        0;
-    port.drop();
+    port.vanish();
     port.answer(this.#parts.lane, Status.failed);
     this.#parts.changed(port);
   }

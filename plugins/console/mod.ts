@@ -64,7 +64,8 @@ const consoleDriver: Plugin = definePlugin({
     };
   },
 
-  start({ features, queues, lanes, buffers, config, tunables, writeConfig }) {
+  start(device) {
+    const { features, queues, lanes, buffers, config, tunables, writeConfig } = device;
     const { receive, transmit, events, control: lane } = lanes;
     const { controlReceive, controlTransmit } = queues;
     const next = new Int32Array(transmit.slots);
@@ -75,6 +76,8 @@ const consoleDriver: Plugin = definePlugin({
         receive,
         transmit,
         next,
+        slots: Math.min(PORT_SLOTS, queues[`transmit${id}`]!.size),
+        recall: ({ id }) => device.canResetQueues && device.resetQueue(`transmit${id}`),
         nameBytes: NAME_BYTES,
       }));
     const control = controlReceive && controlTransmit && new Control({

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   type Config,
+  ConsoleWord,
   type Device,
   type Offer,
   type Plan,
@@ -103,6 +104,9 @@ function bench(room = 4) {
     readable() {},
     writable() {},
     commit: () => queued.length < room && queued.push(cookie) > 0,
+    get inFlight() {
+      return queued.length;
+    },
     drain(collect: (slot: number, written: number) => void) {
       for (const slot of queued.splice(0)) collect(slot, 5);
     },
@@ -110,11 +114,19 @@ function bench(room = 4) {
   const lane = {
     slotBytes: 16,
     offset: (slot: number) => 16 * slot,
-    word: (slot: number) => slot + 1,
+    word: (slot: number, word: number) => word === ConsoleWord.generation ? 1 : slot + 1,
     complete: (...end: number[]) => void ended.push(end),
   };
-  const parts = { receive: lane, transmit: lane, next: new Int32Array(32), nameBytes: 8 };
-  const idle = { ...queue, drain() {} };
+  const recalled: number[] = [];
+  const parts = {
+    receive: lane,
+    transmit: lane,
+    next: new Int32Array(32),
+    slots: 4,
+    recall: (port: Port) => void recalled.push(port.id),
+    nameBytes: 8,
+  };
+  const idle = { ...queue, inFlight: 0, drain() {} };
   const make = (receives: boolean) =>
     new Port(
       0,
@@ -124,7 +136,7 @@ function bench(room = 4) {
         transmitq: receives ? idle : queue,
       } as unknown as ConstructorParameters<typeof Port>[1],
     );
-  return { make, queued, ended };
+  return { make, queued, ended, recalled };
 }
 
 Deno.test("a port sends in order, no more than there is room for, and only while somebody listens #console:FLOW_HOST", () => {
@@ -143,14 +155,44 @@ Deno.test("a port sends in order, no more than there is room for, and only while
   assertEquals([port.waits, port.counters.bytes_sent], [false, 9]);
 });
 
-Deno.test("what a port had no room for is given back when it goes #console:DEVICE_REMOVE", () => {
-  const { make, queued, ended } = bench(1);
+Deno.test("what a port had no room for is given back when it goes, what its device has is recalled #console:DEVICE_REMOVE", () => {
+  const { make, queued, ended, recalled } = bench(1);
   const port = make(false);
-  port.state = PortState.hostOpen;
+  port.appear();
+  port.state |= PortState.hostOpen;
   for (const slot of [0, 1, 2]) port.accept(slot);
-  port.drop();
+  port.drain = () => {}; // the device does not give back what it has got
+  port.vanish();
   assertEquals([queued, ended], [[0], [[1, Status.failed, 0], [2, Status.failed, 0]]]);
   assert(!port.waits);
+  assertEquals(recalled, [0]);
+});
+
+Deno.test("bytes for a port that went are not for the next one with its number #console:write_unplugged", () => {
+  const { make, queued, ended } = bench();
+  const port = make(false);
+  port.accept(0);
+  port.appear();
+  port.state |= PortState.hostOpen;
+  port.accept(1);
+  port.vanish();
+  port.appear();
+  port.state |= PortState.hostOpen;
+  port.accept(2);
+  const refused = [[0, Status.failed, 0], [2, Status.failed, 0]];
+  assertEquals([queued, ended.filter(([, status]) => status === Status.failed)], [[], refused]);
+});
+
+Deno.test("a port whose queue is full of what another left there asks for a new start #console:write_unplugged", () => {
+  const { make, recalled } = bench();
+  const port = make(false);
+  port.appear();
+  port.state |= PortState.hostOpen;
+  for (const slot of [0, 1, 2, 3]) port.accept(slot);
+  port.drain = () => {};
+  port.vanish();
+  assertEquals(recalled, [0]);
+  assertThrows(() => port.appear(), Error, "keeps all that was sent");
 });
 
 Deno.test("slots are kept for a port that is not there, and bytes for one that is not open are dropped #console:FLOW_GUEST_CLOSED", () => {

@@ -160,9 +160,14 @@ export class ConsoleModel implements DeviceModel {
     this.#say(id, wire.DEVICE_ADD, 1);
   }
 
-  /** Takes a port away. */
-  remove(id: number): void {
-    this.drain(id, true);
+  /**
+   * Takes a port away.
+   *
+   * @param keeps Whether what it has not taken of the driver's bytes never comes back, as with QEMU.
+   */
+  remove(id: number, keeps = false): void {
+    if (keeps) this.#waiting.delete(wire.receiveq(id) + 1);
+    else this.drain(id, true);
     this.#ports.delete(id);
     this.#say(id, wire.DEVICE_REMOVE, 1);
   }

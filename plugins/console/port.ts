@@ -20,6 +20,10 @@ export interface PortParts {
   readonly transmit: DriverLane;
   /** For each slot of `transmit` the one that waits behind it, shared by all ports. */
   readonly next: Int32Array;
+  /** How many of them it may have with the device. */
+  readonly slots: number;
+  /** Takes back what the device has of its bytes, where that can be. */
+  readonly recall: (port: Port) => void;
   /** The most bytes that its name can have. */
   readonly nameBytes: number;
 }
@@ -74,6 +78,12 @@ export class Port {
 
   /** There is such a port, and its slots go to the device. */
   appear(): void {
+    const { transmitq, slots } = this.#parts;
+    if (transmitq.inFlight >= slots) {
+      throw new Error(
+        `Cannot send to port ${this.id}: its device keeps all that was sent to one that it took away`,
+      );
+    }
     this.state |= PortState.present;
     this.generation++;
     for (const slot of this.#lent.splice(0)) this.lend(slot);
@@ -103,9 +113,13 @@ export class Port {
     }
   };
 
-  /** Takes a slot of bytes for the device. */
+  /** Takes a slot of bytes for the device; not those for a port that has gone, perhaps before another came. */
   accept(slot: number): void {
-    const { next } = this.#parts;
+    const { next, transmit } = this.#parts;
+    const meant = transmit.word(slot, ConsoleWord.generation);
+    if (!this.is(PortState.present) || meant !== this.generation) {
+      return transmit.complete(slot, Status.failed, 0);
+    }
     next[slot] = NONE;
     if (this.#first === NONE) this.#first = slot;
     else next[this.#last] = slot;
@@ -139,6 +153,18 @@ export class Port {
   #length(slot: number): number {
     const { transmit } = this.#parts;
     return Math.min(transmit.word(slot, ConsoleWord.length), transmit.slotBytes);
+  }
+
+  /** There is no such port any more. A device need not give back what it has got for it. */
+  vanish(): void {
+    this.drain();
+    this.state =
+      this.due =
+      this.size =
+      this.nameLength =
+        0;
+    this.drop();
+    if (this.#parts.transmitq.inFlight > 0) this.#parts.recall(this);
   }
 
   /** Gives back what waits for the device: it will not be sent. */

@@ -1,5 +1,5 @@
 import { formatAddress } from "../../pci/address.ts";
-import { type AssignedBar, reassign } from "../../pci/assign.ts";
+import { type AssignedBar, noRoom, reassign } from "../../pci/assign.ts";
 import {
   COMMAND,
   COMMAND_BUS_MASTER,
@@ -13,7 +13,7 @@ import { checkAccess } from "../../pci/registers.ts";
 import type { DmaMemory, OpenFunction, PciFunction } from "../platform.ts";
 import type { GuestMemory } from "./guest_memory.ts";
 import type { InterruptPin, InterruptPins } from "./interrupt_pins.ts";
-import type { Interrupt, Interrupts } from "./interrupts.ts";
+import { type Interrupts, MOST_VECTORS, type Vectors } from "./interrupts.ts";
 import type { QemuProcess } from "./process.ts";
 import { barRegisters, outCommand, type Qtest, writeCommand } from "./qtest.ts";
 
@@ -29,7 +29,7 @@ export interface Machine {
   readonly credits: number;
   /** Its RAM. */
   readonly memory: GuestMemory;
-  /** Its eventfds. */
+  /** Eventfds that its functions signal. */
   readonly interrupts: Interrupts;
   /** Its interrupt pins; undefined if nobody waits for them. */
   readonly pins: InterruptPins | undefined;
@@ -46,9 +46,11 @@ export function qemuFunction(
 ): PciFunction {
   const address = formatAddress(found.address);
   let taken = false;
+  const lacks = [...bars.map(noRoom), found.unseen].filter((reason) => reason !== undefined);
   return {
     address,
     config: found.config,
+    ...(lacks.length === 0 ? {} : { noRoom: lacks.join("; ") }),
     ...(refusal === undefined ? {} : { refusal }),
     open() {
       if (refusal !== undefined) throw new Error(`Cannot take ${address}: ${refusal}`);
@@ -69,7 +71,8 @@ function openFunction(
   const { qemu, qtest, qtestSocket, credits, memory, interrupts, pins } = machine;
   const { config } = found;
   const allocations: DmaMemory[] = [];
-  let taken: readonly Interrupt[] | undefined;
+  let taken: Vectors | undefined;
+  let usesMsix = false;
   let pin: InterruptPin | undefined;
   let closed = false;
 
@@ -95,9 +98,10 @@ function openFunction(
     else command(on | COMMAND_INTX_DISABLE, 0);
   }
 
-  function turnMsixOn(vectors: readonly Interrupt[]): void {
-    if (vectors.length === 0) return;
-    enableMsix(config, msix!, registers(msix!.bar)!, vectors.map(interrupts.message));
+  function turnMsixOn(): void {
+    if (!taken || taken.fds.length === 0) return;
+    usesMsix = true;
+    enableMsix(config, msix!, registers(msix!.bar)!, taken.messages);
   }
 
   function live(): void {
@@ -115,6 +119,10 @@ function openFunction(
       live();
       return registers(index);
     },
+    noRoom(index) {
+      const bar = bars.find((each) => each.index === index);
+      return bar && noRoom(bar);
+    },
     dma(bytes) {
       live();
       const allocation = memory.take(bytes);
@@ -127,18 +135,16 @@ function openFunction(
         throw new RangeError(`Cannot open ${wanted} interrupt vectors of ${address}`);
       }
       if (taken) throw new Error(`Cannot open interrupt vectors of ${address} twice`);
-      taken = msix ? interrupts.take(Math.min(wanted, msix.vectors)) : [];
-      turnMsixOn(taken);
-      return taken.map(({ fd }) => fd);
+      if (!msix) return [];
+      taken = interrupts.open(Math.min(wanted, msix.vectors, MOST_VECTORS));
+      turnMsixOn();
+      return taken.fds;
     },
     intx() {
       live();
       // With MSI-X turned on, it never asserts its pin (PCI 3.0, 6.8.3.3).
-      if (taken && taken.length > 0) {
-        disableMsix(config, msix!);
-        interrupts.give(taken);
-        taken = [];
-      }
+      if (usesMsix) disableMsix(config, msix!);
+      usesMsix = false;
       if (!pin) {
         pin = pins?.listen(found);
         if (pin) command(0, COMMAND_INTX_DISABLE);
@@ -166,7 +172,7 @@ function openFunction(
     restore() {
       live();
       turnOn();
-      if (taken && !isMsixEnabled(config)) turnMsixOn(taken);
+      if (usesMsix && !isMsixEnabled(config)) turnMsixOn();
       // Who was told before the reset may never have come to unmask it.
       pin?.unmask();
     },
@@ -180,14 +186,14 @@ function openFunction(
         // been done for certain, what it could reach is given to others. (Who drives a device resets it before:
         // QEMU finishes a request that it had begun even without the bus.)
         command(COMMAND_INTX_DISABLE, COMMAND_BUS_MASTER);
-        if (msix && taken) disableMsix(config, msix);
+        if (usesMsix) disableMsix(config, msix!);
         command(0, COMMAND_MEMORY | COMMAND_IO);
         qtest.settle();
         for (const allocation of allocations) memory.give(allocation);
-        interrupts.give(taken ?? []);
       } catch (error) {
         if (!qemu.error) throw error;
       } finally {
+        taken?.[Symbol.dispose]();
         pin?.close();
       }
     },

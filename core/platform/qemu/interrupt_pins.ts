@@ -33,6 +33,8 @@ export interface InterruptPin {
 export interface Board {
   /** The input for a device on bus 0 and its pin, 0 to 3 for INTA to INTD. */
   readonly input: (device: number, pin: number) => number;
+  /** Whether pins on further root buses are led as if they were on bus 0; else nobody can say where they go. */
+  readonly expands: boolean;
   /** Sets up what firmware has to. */
   readonly route?: (config: ConfigAccess) => void;
 }
@@ -45,6 +47,7 @@ const PIIX_ROUTE = 0x60;
 /** Of QEMU's two machines (QEMU, hw/isa/lpc_ich9.c and hw/pci-host/i440fx.c). */
 export const BOARDS: Readonly<Record<"q35" | "pc", Board>> = {
   q35: {
+    expands: false, // QEMU looks for them beyond the end of a row of its table
     input(device, pin) {
       // The board's own devices have the lines from 16 on, the slots those from 20 on.
       if (device >= 25 && device !== 30) return 16 + pin;
@@ -52,6 +55,7 @@ export const BOARDS: Readonly<Record<"q35" | "pc", Board>> = {
     },
   },
   pc: {
+    expands: true,
     input: (device, pin) => PIIX_LINES[(device + pin + 3) % 4]!,
     route(config) {
       PIIX_LINES.forEach((line, i) => config(PIIX).write8(PIIX_ROUTE + i, line));
@@ -65,7 +69,7 @@ export const BOARDS: Readonly<Record<"q35" | "pc", Board>> = {
  */
 export function findInputs(
   tree: readonly BusFunction[],
-  input: Board["input"],
+  { input, expands }: Board,
 ): ReadonlyMap<BusFunction, number> {
   const inputs = new Map<BusFunction, number>();
   function walk(functions: readonly BusFunction[], input: Board["input"]): void {
@@ -76,7 +80,7 @@ export function findInputs(
       walk(found.behind ?? [], (inner, pin) => input(device, (inner + pin) % 4));
     }
   }
-  walk(tree, input);
+  walk(tree.filter(({ address }) => address.bus === 0 || expands), input);
   return inputs;
 }
 
@@ -142,7 +146,7 @@ export function interruptPins(options: PinsOptions): InterruptPins {
   function begin(): ReadonlyMap<BusFunction, number> {
     qtest.intercept(raise);
     board.route?.(config);
-    return findInputs(tree, board.input);
+    return findInputs(tree, board);
   }
 
   return {

@@ -67,7 +67,7 @@ Deno.test("findInputs() follows the pins through bridges", () => {
   const pins = [[outer, 1], [inner, 2], [second, 4], [deep, 3], [tree[2], 1]] as const;
   for (const [found, pin] of pins) found!.config.write8(0x3d, pin);
   const inputs = (board: "q35" | "pc") => {
-    const found = findInputs(tree, BOARDS[board].input);
+    const found = findInputs(tree, BOARDS[board]);
     return [none, ...pins.map(([each]) => each)].map((each) => found.get(each!));
   };
   assertEquals(inputs("q35"), [
@@ -96,6 +96,14 @@ for (
       ["pcie-pci-bridge,id=outer,addr=5", "pci-bridge,id=inner,bus=outer,addr=2,chassis_nr=2"],
       "bus=inner,addr=3",
     ],
+    ...[[5, 2], [6, 3]].map(([slot, device]) =>
+      [
+        `pc device ${device} behind an expander in slot ${slot}`,
+        "pc",
+        [`pxb,id=p,bus_nr=128,addr=${slot}`],
+        `bus=p,addr=${device}`,
+      ] as const
+    ),
     ["pc behind a bridge", "pc", ["pci-bridge,id=b,chassis_nr=1,addr=6"], "bus=b,addr=9"],
   ] as const
 ) {

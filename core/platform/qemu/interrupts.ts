@@ -10,91 +10,115 @@ import type { Qtest } from "./qtest.ts";
  * inter-VM shared memory device (QEMU, docs/specs/ivshmem-spec.txt) has a doorbell register, and what is written
  * there signals an eventfd that the ivshmem server provided. We are that server, and an MSI-X message is nothing
  * but a memory write: so the devices' messages go to that register.
+ *
+ * Each function that is taken has a peer of its own there, and so as many eventfds as it wants, whatever the others have.
  */
 export interface Interrupts extends Disposable {
   /** QEMU's end of the server's socket; to be closed when QEMU has it. */
   readonly socket: number;
-  /** Takes up to so many eventfds that are free, none of them signalled. */
-  take(wanted: number): Interrupt[];
-  /** Gives eventfds back that no device signals any more. */
-  give(interrupts: readonly Interrupt[]): void;
-  /** The message that signals an eventfd. */
-  message(interrupt: Interrupt): Message;
   /**
-   * Takes note where the ivshmem device's registers are, and waits until its eventfds work.
+   * Takes note where the ivshmem device's registers are, and waits until it is heard.
+   *
+   * @throws If that is not so within the deadline.
+   */
+  connect(qtest: Qtest, registers: number): void;
+  /**
+   * Makes eventfds, at most {@linkcode MOST_VECTORS}, and waits until messages signal them.
    *
    * @throws If they do not within the deadline.
    */
-  connect(qtest: Qtest, registers: number): void;
+  open(count: number): Vectors;
 }
 
-/** One eventfd. */
-export interface Interrupt {
-  /** Its number at the ivshmem device. */
-  readonly vector: number;
-  /** The descriptor. */
-  readonly fd: number;
+/** The eventfds of one function; disposed when it signals them no more. */
+export interface Vectors extends Disposable {
+  /** The descriptors. */
+  readonly fds: readonly number[];
+  /** The message that signals each. */
+  readonly messages: readonly Message[];
 }
 
-/** How many eventfds there are for all devices together. */
-export const VECTORS = 64;
+/** As many as one function may have. */
+export const MOST_VECTORS = 64;
 
-/** Our number among the ivshmem peers; QEMU is number 0. */
-const PEER = 1;
 const DOORBELL = 0x0c;
 const DEADLINE = 2000;
 
-/** Makes the eventfds and the server's side of the conversation, which is all said before QEMU starts. */
+/** A number at the ivshmem device, and the eventfds that QEMU knows under it. */
+interface Peer {
+  readonly id: number;
+  readonly fds: number[];
+}
+
+/** Makes the server's side of the conversation; how it begins is all said before QEMU starts. */
 export function interrupts(): Interrupts {
   const [ours, theirs] = socketPair();
   // Shared memory is what the device is there for; nobody here uses it.
   const memory = memoryFile("virtio-ivshmem", 4096);
-  const all = Array.from({ length: VECTORS }, (_, vector) => ({ vector, fd: eventfd() }));
-  const free = [...all];
-  let register = 0;
+  const peers: Peer[] = [];
+  // A peer that is given back is for the next one: QEMU (7.2) uses memory that it has freed if a peer leaves and comes.
+  const free: Peer[] = [];
+  let machine: { readonly qtest: Qtest; readonly register: number };
 
   const say = (value: number, ...descriptors: number[]) =>
     sendDescriptors(ours, new Uint8Array(new BigInt64Array([BigInt(value)]).buffer), descriptors);
   say(0); // version of the protocol
   say(0); // QEMU's number
   say(-1, memory);
-  for (const { fd } of all) say(PEER, fd);
 
-  function message({ vector }: Interrupt): Message {
-    return { address: register, data: PEER << 16 | vector };
+  function makePeer(): Peer {
+    const peer = { id: peers.length + 1, fds: [] };
+    peers.push(peer);
+    return peer;
+  }
+
+  function message({ id }: Peer, vector: number): Message {
+    return { address: machine.register, data: id << 16 | vector };
+  }
+
+  /** QEMU takes the eventfds in order, one in each turn of its loop: when the last works, all do. */
+  function grow(peer: Peer, count: number): void {
+    for (let i = peer.fds.length; i < count; i++) {
+      const fd = eventfd();
+      peer.fds.push(fd);
+      say(peer.id, fd);
+    }
+    const { address, data } = message(peer, count - 1);
+    const set = new Int32Array([peer.fds[count - 1]!, POLLIN]);
+    const until = performance.now() + DEADLINE;
+    do {
+      machine.qtest.write(4, address, data);
+      machine.qtest.settle();
+      if (poll(set, 1, 1) > 0) return;
+    } while (performance.now() < until);
+    throw new Error(
+      `Cannot receive interrupts from QEMU: its ivshmem device signalled none within ${
+        DEADLINE / 1000
+      } s`,
+    );
+  }
+
+  function open(count: number): Vectors {
+    const peer = free.pop() ?? makePeer();
+    if (peer.fds.length < count) grow(peer, count);
+    const fds = peer.fds.slice(0, count);
+    for (const fd of fds) clear(fd);
+    return {
+      fds,
+      messages: fds.map((_, vector) => message(peer, vector)),
+      [Symbol.dispose]: () => void free.push(peer),
+    };
   }
 
   return {
     socket: theirs,
-    take(wanted) {
-      const taken = free.splice(0, wanted);
-      for (const { fd } of taken) clear(fd);
-      return taken;
-    },
-    give(interrupts) {
-      free.push(...interrupts);
-    },
-    message,
+    open,
     connect(qtest, registers) {
-      register = registers + DOORBELL;
-      // QEMU takes the eventfds in order, one in each turn of its loop: when the last works, all do.
-      const last = all.at(-1)!;
-      const { address, data } = message(last);
-      const set = new Int32Array([last.fd, POLLIN]);
-      const until = performance.now() + DEADLINE;
-      do {
-        qtest.write(4, address, data);
-        qtest.settle();
-        if (poll(set, 1, 1) > 0) return;
-      } while (performance.now() < until);
-      throw new Error(
-        `Cannot receive interrupts from QEMU: its ivshmem device signalled none within ${
-          DEADLINE / 1000
-        } s`,
-      );
+      machine = { qtest, register: registers + DOORBELL };
+      open(1)[Symbol.dispose]();
     },
     [Symbol.dispose]() {
-      for (const { fd } of all) close(fd);
+      for (const { fds } of peers) fds.forEach(close);
       close(memory);
       close(ours);
     },

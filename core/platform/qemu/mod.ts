@@ -21,7 +21,7 @@ import { configPorts } from "./config_ports.ts";
 import { type Machine, qemuFunction } from "./function.ts";
 import { guestMemory } from "./guest_memory.ts";
 import { BOARDS, interruptPins } from "./interrupt_pins.ts";
-import { interrupts, VECTORS } from "./interrupts.ts";
+import { interrupts, MOST_VECTORS } from "./interrupts.ts";
 import { DEADLINE, type Lines, openLines } from "./lines.ts";
 import { QemuGone, type QemuProcess, startQemu } from "./process.ts";
 import { openQmp, type Qmp } from "./qmp.ts";
@@ -56,14 +56,28 @@ export interface QemuPlatform extends Platform {
   gone(): QemuGone | undefined;
 }
 
+/** What a board has by itself. */
+interface BoardParts {
+  /** The name of bus 0. */
+  readonly bus: string;
+  /** I/O ports for BARs. */
+  readonly io: Windows["io"];
+}
+
 /**
- * Where BARs go, on both boards: RAM ends below 2 GiB and the fixed devices of a PC begin at 0xfec00000; no RAM is
- * above 4 GiB; the board's own I/O ports are below 0xc000.
+ * The devices of the ISA bus are below 0x1000 on both boards; the PIIX of the older one has its power management, with
+ * what is plugged by ACPI, at 0xae00 and 0xb100 (QEMU, hw/acpi/piix4.c), that of the newer one is where firmware puts it,
+ * which we do not.
  */
-const WINDOWS: Windows = {
-  io: { start: 0xc000, end: 0x10000 },
-  memory: { start: 0xc000_0000, end: 0xfe00_0000 },
-  prefetchable: { start: 0x10_0000_0000, end: 0x20_0000_0000 },
+const BOARD_PARTS: Readonly<Record<"q35" | "pc", BoardParts>> = {
+  q35: { bus: "pcie.0", io: [{ start: 0x1000, end: 0x10000 }] },
+  pc: { bus: "pci.0", io: [{ start: 0xc000, end: 0x10000 }, { start: 0x1000, end: 0xa000 }] },
+};
+
+/** Where BARs go: RAM ends below 2 GiB, the fixed devices of a PC begin at 0xfec00000; no RAM is above 4 GiB. */
+const MEMORY: Omit<Windows, "io"> = {
+  memory: { start: 0x8000_0000, end: 0xfe00_0000 },
+  prefetchable: { start: 2 ** 36, end: 2 ** 46 },
 };
 
 const MIB = 1 << 20;
@@ -101,6 +115,7 @@ export async function openQemu(options: QemuOptions, loop?: Loop): Promise<QemuP
   const [qmpSocket, qmpEnd] = socketPair();
   starting.defer(() => close(qmpSocket));
   const firmware = parkedFirmware();
+  const { bus, io } = BOARD_PARTS[board];
   const { disks: sizes = [], units = [] } = options;
   const disks = [...sizes, ...units].map((bytes) => memoryFile("virtio-disk", bytes));
 
@@ -115,20 +130,24 @@ export async function openQemu(options: QemuOptions, loop?: Loop): Promise<QemuP
       ...["-m", `${mebibytes}`, "-bios", `/proc/self/fd/${firmwareFd}`],
       "-object",
       `memory-backend-file,id=virtio-ram,size=${mebibytes}M,share=on,mem-path=/proc/self/fd/${memoryFd}`,
-      // The timer would only wake the sleeping processor.
-      ...["-machine", `${board},accel=tcg,memory-backend=virtio-ram,pit=off`],
+      // The timer would only wake the sleeping processor, and VMware's port is among those for BARs.
+      ...["-machine", `${board},accel=tcg,memory-backend=virtio-ram,pit=off,vmport=off`],
       ...["-chardev", `socket,id=virtio-qtest,fd=${qtestFd}`],
       ...["-object", "qtest,id=virtio-qtest-server,chardev=virtio-qtest,log=none"],
       ...["-chardev", `socket,id=virtio-qmp,fd=${qmpFd}`],
       ...["-mon", "chardev=virtio-qmp,mode=control"],
       ...options.arguments,
-      ...(units.length > 0 ? ["-device", "virtio-scsi-pci,id=virtio-scsi"] : []),
+      ...(units.length > 0 ? ["-device", `virtio-scsi-pci,id=virtio-scsi,bus=${bus}`] : []),
       ...diskFds.flatMap((fd, i) =>
-        memoryDisk(fd, i, i < sizes.length ? "virtio-blk-pci" : "scsi-hd,bus=virtio-scsi.0")
+        memoryDisk(
+          fd,
+          i,
+          i < sizes.length ? `virtio-blk-pci,bus=${bus}` : "scsi-hd,bus=virtio-scsi.0",
+        )
       ),
-      // Last, so that the caller's devices get the first slots.
+      // Last, so that the caller's devices get the first slots; and on bus 0, whichever other buses there are.
       ...["-chardev", `socket,id=virtio-ivshmem,fd=${ivshmemFd}`],
-      ...["-device", `ivshmem-doorbell,chardev=virtio-ivshmem,vectors=${VECTORS}`],
+      ...["-device", `ivshmem-doorbell,chardev=virtio-ivshmem,vectors=${MOST_VECTORS},bus=${bus}`],
     ], inherited);
   } finally {
     for (const fd of [qtestEnd, qmpEnd, vectors.socket, firmware, ...disks]) close(fd);
@@ -141,12 +160,12 @@ export async function openQemu(options: QemuOptions, loop?: Loop): Promise<QemuP
   const qtest = openQtest(openLines("qtest", qtestSocket, qemu), qemu);
 
   const config = configPorts(qtest);
-  const tree = enumerate(config);
-  const assignment = assign(tree, WINDOWS);
+  const tree = enumerate(config, rootBuses(qmp));
   const all = flatten(tree);
+  // The last one on bus 0, should the caller have brought an ivshmem device too.
+  const ivshmem = all.findLast((found) => found.address.bus === 0 && isIvshmem(found))!;
+  const assignment = assign(tree, { io, ...MEMORY }, ivshmem);
   const bars = (found: BusFunction) => assignment.get(found) ?? [];
-  // The last one, should the caller have brought an ivshmem device too.
-  const ivshmem = all.findLast(isIvshmem)!;
   ivshmem.config.write16(COMMAND, COMMAND_MEMORY);
   vectors.connect(qtest, bars(ivshmem).find(({ index }) => index === 0)!.address!);
 
@@ -200,6 +219,12 @@ export async function openQemu(options: QemuOptions, loop?: Loop): Promise<QemuP
       await stack.disposeAsync();
     },
   };
+}
+
+/** The buses that no bridge leads to: bus 0, and those of expander bridges, whose numbers only QEMU knows. */
+function rootBuses(qmp: Qmp): number[] {
+  const roots = qmp.execute("query-pci") as readonly { readonly bus: number }[];
+  return roots.map(({ bus }) => bus).sort((a, b) => a - b);
 }
 
 /**

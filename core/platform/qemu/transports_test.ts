@@ -161,7 +161,7 @@ qemuTest("a notification capability that names an I/O BAR is passed over (D-06)"
   assertEquals(notify.bar, 4);
   // Its port is a doorbell like any other.
   const { message } = written(rng.doorbell(2, 0, 0, 2));
-  assertEquals(/^outw 0x[c-f]\w{3} 0x0\n$/.test(new TextDecoder().decode(message)), true);
+  assertEquals(/^outw 0x[1-9a-f]\w{3} 0x0\n$/.test(new TextDecoder().decode(message)), true);
 });
 
 qemuTest("pciCfgWindow() shows what is behind the BAR", async () => {

@@ -66,6 +66,7 @@ export class VfioFunction implements OpenFunction {
   /** Eventfds that the kernel rings doorbells for, by what they write. */
   readonly #relays = new Map<string, number>();
   #vectors: readonly number[] | undefined;
+  #usesMsix = false;
   #pin: number | undefined;
   #closed = false;
 
@@ -178,25 +179,31 @@ export class VfioFunction implements OpenFunction {
     if (this.#vectors) {
       throw new Error(`Cannot open interrupt vectors of ${this.#parts.address} twice`);
     }
-    // All at once: the kernel adds none later (VFIO_IRQ_INFO_NORESIZE).
     const count = Math.min(wanted, countIrqs(this.#device, Irq.msix));
-    return this.#vectors = count === 0 ? [] : this.#openVectors(count);
+    return this.#vectors = Array.from({ length: count }, () => this.#eventfd());
   }
 
-  #openVectors(count: number): readonly number[] {
-    const fds = Array.from({ length: count }, () => this.#eventfd());
+  useVectors(count: number): number {
+    this.#live();
+    const fds = (this.#vectors ?? []).slice(0, count);
+    // All at once: the kernel adds none later (VFIO_IRQ_INFO_NORESIZE).
+    this.#turnMsixOff();
+    if (fds.length === 0) return 0;
     // The machine may have fewer left than the device has.
     const left = setIrqs(this.#device, Irq.msix, fds);
-    if (left === 0) return fds;
-    return setIrqs(this.#device, Irq.msix, fds.slice(0, left)) === 0 ? fds.slice(0, left) : [];
+    const missed = left !== 0 && setIrqs(this.#device, Irq.msix, fds.slice(0, left)) !== 0;
+    this.#usesMsix = !missed;
+    return missed ? 0 : left || fds.length;
+  }
+
+  #turnMsixOff(): void {
+    if (this.#usesMsix) setIrqs(this.#device, Irq.msix, []);
+    this.#usesMsix = false;
   }
 
   intx(): number | undefined {
     this.#live();
-    if (this.#vectors && this.#vectors.length > 0) {
-      setIrqs(this.#device, Irq.msix, []);
-      this.#vectors = [];
-    }
+    this.#turnMsixOff();
     this.#pin ??= this.#listen(Irq.intx);
     return this.#pin;
   }
@@ -265,9 +272,7 @@ export class VfioFunction implements OpenFunction {
       for (const memory of bar.mapped) stack.defer(() => memory.unmap());
     }
     if (this.#pin !== undefined) stack.defer(() => setIrqs(this.#device, Irq.intx, []));
-    if (this.#vectors && this.#vectors.length > 0) {
-      stack.defer(() => setIrqs(this.#device, Irq.msix, []));
-    }
+    stack.defer(() => this.#turnMsixOff());
     stack.defer(() => {
       const { config } = this;
       config.write16(COMMAND, config.read16(COMMAND) & ~COMMAND_BUS_MASTER);
