@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { memoryDisk, RANDOM, runFake } from "./fake_test.ts";
+import { BLK, memoryDisk, RANDOM, runFake } from "./fake_test.ts";
 import { Status } from "../core/class/lane.ts";
 import { RequestError } from "../core/class/request_error.ts";
 import { ManifestError } from "../core/plugin/manifest.ts";
@@ -400,6 +400,7 @@ Deno.test("check puts every device with a driver to work, one line each", async 
   assertEquals(exit, 0);
   const lines = out.split("\n");
   assertEquals(lines.length, 4);
+  lines.sort();
   assertEquals(lines[0], "0000:00:00.0 no driver (not VirtIO)");
   assertMatch(
     lines[1]!,
@@ -480,13 +481,91 @@ Deno.test("check without any device of ours: exit 3; of one without a driver: ex
   assertEquals((await runFake("check 00:03.0 --machine simulated")).exit, 0);
 });
 
+/** A disk of which nothing is heard any more once it is read. */
+const silentDisk = () => ({ ...memoryDisk(), read: () => new Promise<never>(() => {}) });
+
+Deno.test("check is over with a device that does not answer, and with the others before #cli:check_each_device", async () => {
+  for (const isolation of ["process", "inline"]) {
+    const line = `check --machine simulated --patience 0.05 --isolation ${isolation}`;
+    const { exit, out, err, calls } = await runFake(line, {
+      entropy: { read: () => new Promise(() => {}) },
+    });
+    assertEquals(exit, 124);
+    const lines = out.split("\n");
+    assertMatch(lines.at(-2)!, /^0000:00:02.0 blk \(.*\) passed/);
+    assertEquals(
+      lines.at(-1),
+      "0000:00:01.0 random late: after 0.05 s it was still reading 8192 random bytes, 0 came; " +
+        "--patience allows more",
+    );
+    assertStringIncludes(err, "1 of 2 devices passed; not passed: 0000:00:01.0 random (late)");
+    assertEquals(calls.at(-1), "close kernel");
+  }
+});
+
+Deno.test("check that is ended tells what is known, as JSON too #cli:check_each_device", async () => {
+  const { CliError } = await import("./exit.ts");
+  for (const json of ["", " --json"]) {
+    const end = new AbortController();
+    setTimeout(() => end.abort(new CliError(130, "Ended by SIGINT")), 200);
+    const { exit, out, err } = await runFake(`check --machine simulated${json}`, {
+      signal: end.signal,
+      disk: silentDisk(),
+    });
+    assertEquals(exit, 130);
+    assertStringIncludes(err, "not passed: 0000:00:02.0 blk (not done)\nerror: Ended by SIGINT");
+    if (json !== "") {
+      const { passed, devices } = JSON.parse(out);
+      assertEquals([passed, devices.map(({ outcome }: { outcome: string }) => outcome)], [
+        false,
+        ["no driver", "passed", "not done", "no driver"],
+      ]);
+      assertEquals(devices[2].error.exit, 130);
+    } else {
+      assertMatch(out, /random \(process 1234\) passed/);
+      assertMatch(out, /00:02.0 blk not done: writing a pattern and .*; Ended by SIGINT$/);
+    }
+  }
+});
+
+Deno.test("check checks no device that was not begun when it was ended", async () => {
+  const signal = AbortSignal.timeout(50);
+  const { out, calls } = await runFake("check --machine simulated", {
+    signal,
+    attach: () => new Promise((_, reject) => setTimeout(() => reject(new Error("x")), 100)),
+  });
+  assertEquals(calls.filter((call) => call.startsWith("attach")).length, 2);
+  assertMatch(out, /random not done: starting/);
+});
+
+Deno.test("check does not pass a device with nothing to check #cli:check_nothing", async () => {
+  const disk = memoryDisk(0);
+  const all = await runFake("check --machine simulated", { disk });
+  assertEquals(all.exit, 0);
+  assertMatch(all.out, /blk \(process 1234\) nothing to check: the disk is empty$/m);
+  assertStringIncludes(
+    all.err,
+    "1 of 2 devices passed; not passed: 0000:00:02.0 blk (nothing to check)",
+  );
+  const named = await runFake("check 00:02.0 --machine simulated --json", { disk });
+  assertEquals([named.exit, JSON.parse(named.out).passed], [1, false]);
+  assertEquals((await runFake("check --machine simulated", { disk, drivers: [BLK] })).exit, 1);
+});
+
+Deno.test("check --help names a device of each class #cli:help_examples", async () => {
+  const { out } = await runFake("check --help");
+  for (
+    const word of ["network card", "disk", "console", "entropy source", "balloon", "SCSI host"]
+  ) assertStringIncludes(out, word);
+});
+
 Deno.test("check goes on after a device that failed, and fails", async () => {
   const entropy = { read: (bytes: number) => Promise.resolve(new Uint8Array(bytes)) };
   const { exit, out, err } = await runFake("check --machine simulated", { entropy });
   assertEquals(exit, 1);
   assertMatch(out, /random \(process 1234\) failed: alive: not all bytes/);
   assertMatch(out, /blk \(process 1234\) passed/);
-  assert(!err.includes("passed"));
+  assertStringIncludes(err, "1 of 2 devices passed; not passed: 0000:00:01.0 random (failed)");
 });
 
 Deno.test("check tells why the driver is gone that left a request unfinished", async () => {
