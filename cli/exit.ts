@@ -69,6 +69,7 @@ const BY_NAME: Readonly<Record<string, ExitCode>> = {
   NotCapable: EXIT.permission,
   PermissionDenied: EXIT.permission,
   ManifestError: EXIT.usage,
+  NoSuchFunction: EXIT.notFound,
   TunableError: EXIT.usage,
   Refusal: EXIT.refused,
   DeviceFault: EXIT.protocol,

@@ -180,6 +180,7 @@ Deno.test("run maps errors of the core to exit statuses", async () => {
     [new Deno.errors.NotCapable("x"), 5],
     [Object.assign(new Error("x"), { code: "EACCES" }), 5],
     [Object.assign(new Error("x"), { code: "ENOENT" }), 3],
+    [named("NoSuchFunction"), 3],
     [named("Refusal"), 4],
     [named("DeviceFault"), 6],
     [named("PluginGone"), 7],
