@@ -1,5 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { BLK, memoryDisk, RANDOM, runFake } from "./fake_test.ts";
+import { OWN_OPTIONS } from "./commands.ts";
+import { parseOptions } from "./options.ts";
 import { Status } from "../core/class/lane.ts";
 import { RequestError } from "../core/class/request_error.ts";
 import { ManifestError } from "../core/plugin/manifest.ts";
@@ -66,6 +68,35 @@ const WRONG: readonly [string, string][] = [
   ["ls --machine qemu --board i440fx", 'Unknown value "i440fx" for --board: wanted one of q35, pc'],
   ["ls --interrupts nmi", 'Unknown value "nmi" for --interrupts: wanted one of msix, shared'],
 ];
+
+Deno.test("no switch takes a value, whatever it is #cli:booleans", async () => {
+  const switches = [
+    ...["json", "legacy", "unsafe-dma", "help", "version", "quiet", "verbose", "no-color"],
+    ...OWN_OPTIONS.filter(({ value }) => value === undefined).map(({ name }) => name),
+  ];
+  for (const name of switches) {
+    for (const value of ["no", "yes", "true", "false", "0", ""]) {
+      const { exit, err, calls } = await runFake(`ls --${name}=${value}`);
+      assertEquals([exit, calls], [2, []]);
+      assertEquals(
+        err,
+        `error: Cannot use "--${name}=${value}": --${name} is a switch and takes no value`,
+      );
+    }
+  }
+});
+
+Deno.test("a word behind a switch is a word #cli:booleans", () => {
+  for (const word of ["true", "false"]) {
+    const { words, json, quiet } = parseOptions(["--json", word, "-q", word]);
+    assertEquals([words, json, quiet], [[word, word], true, true]);
+  }
+  const { help, verbose, color, qemuArguments } = parseOptions(
+    ["--no-color", "-hv", "--machine", "qemu", "--", "--json=no", "-q"],
+  );
+  assertEquals([help, verbose, color, qemuArguments], [true, true, false, ["--json=no", "-q"]]);
+  assertEquals(parseOptions(["--no-promiscuous"], OWN_OPTIONS).given, { "no-promiscuous": true });
+});
 
 for (const [line, message] of WRONG) {
   Deno.test(`run ${line}: exit 2`, async () => {
@@ -486,22 +517,41 @@ Deno.test("check without any device of ours: exit 3; of one without a driver: ex
 const silentDisk = () => ({ ...memoryDisk(), read: () => new Promise<never>(() => {}) });
 
 Deno.test("check is over with a device that does not answer, and with the others before #cli:check_each_device", async () => {
-  for (const isolation of ["process", "inline"]) {
-    const line = `check --machine simulated --patience 0.05 --isolation ${isolation}`;
-    const { exit, out, err, calls } = await runFake(line, {
-      entropy: { read: () => new Promise(() => {}) },
-    });
-    assertEquals(exit, 124);
-    const lines = out.split("\n");
-    assertMatch(lines.at(-2)!, /^0000:00:02.0 blk \(.*\) passed/);
-    assertEquals(
-      lines.at(-1),
-      "0000:00:01.0 random late: after 0.05 s it was still reading 8192 random bytes, 0 came; " +
-        "--patience allows more",
-    );
-    assertStringIncludes(err, "1 of 2 devices passed; not passed: 0000:00:01.0 random (late)");
-    assertEquals(calls.at(-1), "close kernel");
-  }
+  const { exit, out, err, calls } = await runFake("check --machine simulated --patience 3", {
+    entropy: { read: () => new Promise(() => {}) },
+  });
+  assertEquals(exit, 124);
+  assertMatch(out, /^0000:00:02.0 blk \(.*\) passed/m);
+  assertStringIncludes(
+    out,
+    "0000:00:01.0 random late: after 3 s it was still reading 8192 random bytes, 0 came; " +
+      "--patience allows more",
+  );
+  assertStringIncludes(err, "1 of 2 devices passed; not passed: 0000:00:01.0 random (late)");
+  assertEquals(calls.at(-1), "close kernel");
+});
+
+Deno.test("check puts devices to work side by side #cli:check_each_device", async () => {
+  const first = Promise.withResolvers<void>(), second = Promise.withResolvers<void>();
+  // One after the other, each would wait for ever for the other.
+  const { exit } = await runFake("check --machine simulated --patience 60", {
+    entropy: {
+      async read(bytes) {
+        first.resolve();
+        await second.promise;
+        return crypto.getRandomValues(new Uint8Array(bytes));
+      },
+    },
+    disk: {
+      ...memoryDisk(),
+      async id() {
+        second.resolve();
+        await first.promise;
+        return "disk-1";
+      },
+    },
+  });
+  assertEquals(exit, 0);
 });
 
 Deno.test("check that is ended tells what is known, as JSON too #cli:check_each_device", async () => {
