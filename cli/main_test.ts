@@ -1,6 +1,8 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { BLK, memoryDisk, RANDOM, runFake } from "./fake_test.ts";
-import { OWN_OPTIONS } from "./commands.ts";
+import { BLK, memoryDisk, RANDOM, runFake, type World } from "./fake_test.ts";
+import { CliError, EXIT, type ExitCode } from "./exit.ts";
+import "../tests/support/libc.ts";
+import { COMMANDS, OWN_OPTIONS } from "./commands.ts";
 import { parseOptions } from "./options.ts";
 import { Status } from "../core/class/lane.ts";
 import { RequestError } from "../core/class/request_error.ts";
@@ -33,6 +35,102 @@ Deno.test("run <command> --help prints the command's help", async () => {
 Deno.test("run --version prints the version of deno.json", async () => {
   assertMatch((await runFake("--version")).out, /^virtio for Deno \d+\.\d+\.\d+/);
   assertEquals(Object.keys(JSON.parse((await runFake("-V --json")).out)), ["schema", "version"]);
+});
+
+/** The command lines that a help text gives as examples. */
+function examples(help: string): string[] {
+  const program = "  deno run --allow-ffi main.ts";
+  return help.slice(help.indexOf("Examples:"), help.indexOf("\n\n", help.indexOf("Examples:")))
+    .split("\n").filter((line) => line.startsWith(program))
+    .map((line) => line.slice(program.length).split(/ {2,}/)[0]!.trim());
+}
+
+Deno.test("each example of each help text is a command of the program #cli:help_examples", async () => {
+  const nouns = new Set(COMMANDS.map(({ name }) => name.split(" ")[0]!));
+  const topics = ["", ...nouns, ...COMMANDS.map(({ name }) => name)];
+  let count = 0;
+  for (const topic of topics) {
+    const { out } = await runFake(`${topic} --help`);
+    for (const line of examples(out)) {
+      count++;
+      assert(line.startsWith(topic), `${line} is no example of ${topic}`);
+      // What a shell does with the rest is not ours.
+      const own = line.split(/ [|<>] /)[0]!;
+      const { exit, err } = await runFake(own, {
+        input: { terminal: true, read: () => Promise.resolve(null), raw() {} },
+        openKernel: () => Promise.reject(new Error("understood")),
+      });
+      // A file of that name need not be there.
+      const understood = exit === 0 || /understood|Cannot open \S+: ENOENT/.test(err);
+      assert(understood && exit !== 2, `${line}: ${exit} ${err}`);
+    }
+    assert(examples(out).length > 0, topic);
+  }
+  assert(count > 2 * COMMANDS.length);
+});
+
+Deno.test("help names no option that is not there, and all that are #cli:help_examples", async () => {
+  for (const topic of ["", ...COMMANDS.map(({ name }) => name)]) {
+    const { out } = await runFake(`${topic} --help`);
+    const known = new Set([
+      ...parseNames((await runFake("--help")).out),
+      ...(COMMANDS.find(({ name }) => name === topic)?.options ?? []).map(({ name }) => name),
+    ]);
+    const others = COMMANDS.flatMap(({ options = [] }) => options).map(({ name }) => name);
+    for (const name of parseNames(out)) {
+      // The program's own examples have options of the commands.
+      assert(known.has(name) || topic === "" && others.includes(name), `${topic}: --${name}`);
+    }
+  }
+});
+
+/** Names of options in a text. */
+function parseNames(text: string): string[] {
+  return [...text.matchAll(/(?<![\w-])--([a-z][a-z\d-]+)/g)].map(([, name]) => name!);
+}
+
+/** What leads to each exit status. */
+const STATUSES: Readonly<Record<number, readonly [line: string, world: World]>> = {
+  0: ["ls", {}],
+  1: ["check 00:02.0 --machine simulated", { disk: memoryDisk(1000) }],
+  2: ["ls --json=no", {}],
+  3: ["show 00:1f.0", {}],
+  4: ["check 00:02.0", {}],
+  5: ["ls", { openKernel: () => Promise.reject(new Deno.errors.NotCapable("--allow-ffi")) }],
+  6: ["show 00:01.0 --machine simulated", { describe: named("DeviceFault") }],
+  7: ["show 00:01.0 --machine simulated", { describe: named("PluginGone") }],
+  124: ["show 00:01.0 --machine simulated --timeout 0.05", { attach: late }],
+};
+
+function named(name: string): Error {
+  return Object.assign(new Error("x"), { name });
+}
+
+function late(): Promise<never> {
+  return new Promise((_, reject) => setTimeout(() => reject(new Error("late")), 200));
+}
+
+Deno.test("each exit status that help lists is one that the program ends with, and no other is #cli:exit_codes", async () => {
+  const { out } = await runFake("--help");
+  const listed = [...out.slice(out.indexOf("Exit status:")).matchAll(/^ {2}(\d+) /gm)]
+    .map(([, status]) => Number(status));
+  assertEquals(listed, Object.values(EXIT));
+  for (const status of listed) {
+    // From 128 on they are those of signals.
+    const signal = AbortSignal.abort(new CliError(status as ExitCode, "Ended by a signal"));
+    const [line, world] = status > 128 ? ["ls", { signal }] as const : STATUSES[status]!;
+    assertEquals((await runFake(line, world)).exit, status, line);
+  }
+});
+
+Deno.test("several devices that fit: the class that is meant first, and it is said which #cli:which_device", async () => {
+  const scsi = { ...RANDOM.manifest, name: "host", class: "scsi" as const };
+  const drivers = [{ ...RANDOM, manifest: scsi }, BLK];
+  const { exit, out, err } = await runFake("blk info --machine simulated", { drivers });
+  assertEquals(exit, 0, err);
+  assertMatch(out, /^address +0000:00:02\.0\ndriver +blk$/m);
+  assertEquals(err, "Using 0000:00:02.0 (blk), one of 2 that fit; --device names another");
+  assertEquals((await runFake("blk info --machine simulated")).err, "");
 });
 
 /** A wrong command line and what is said about it. */
@@ -179,7 +277,7 @@ Deno.test("run without a command, with a machine, stays there", async () => {
 });
 
 Deno.test("run gives up after --timeout, exit 124, and closes what it opened", async () => {
-  const { exit, err, calls } = await runFake("check --machine qemu --timeout 0.05", {
+  const { exit, err, calls } = await runFake("check 00:01.0 --machine qemu --timeout 0.05", {
     entropy: { read: () => new Promise(() => {}) },
   });
   assertEquals(exit, 124);
@@ -197,20 +295,18 @@ Deno.test("run closes a kernel that opens after the time is over", async () => {
 });
 
 Deno.test("run ends with the reason's status when it is interrupted", async () => {
-  const { CliError } = await import("./exit.ts");
   const signal = AbortSignal.abort(new CliError(130, "Ended by SIGINT"));
   const { exit, err } = await runFake("ls", { signal });
   assertEquals([exit, err], [130, "error: Ended by SIGINT"]);
 });
 
 Deno.test("run maps errors of the core to exit statuses", async () => {
-  const named = (name: string) => Object.assign(new Error("x"), { name });
   const cases: [Error, number][] = [
     [new Error("x"), 1],
     [new ManifestError("x"), 2],
     [new Deno.errors.NotCapable("x"), 5],
     [Object.assign(new Error("x"), { code: "EACCES" }), 5],
-    [Object.assign(new Error("x"), { code: "ENOENT" }), 3],
+    [Object.assign(new Error("x"), { code: "ENOENT" }), 1],
     [named("NoSuchFunction"), 3],
     [named("Refusal"), 4],
     [named("DeviceFault"), 6],
@@ -555,7 +651,6 @@ Deno.test("check puts devices to work side by side #cli:check_each_device", asyn
 });
 
 Deno.test("check that is ended tells what is known, as JSON too #cli:check_each_device", async () => {
-  const { CliError } = await import("./exit.ts");
   for (const json of ["", " --json"]) {
     const end = new AbortController();
     setTimeout(() => end.abort(new CliError(130, "Ended by SIGINT")), 200);
