@@ -1,4 +1,5 @@
 import type { ConsolePort } from "../../core/class/console_port.ts";
+import { count } from "../count.ts";
 import { type CheckOptions, type Finding, megabytesPerSecond, type Result } from "./result.ts";
 
 /** What the check needs of a client. */
@@ -56,7 +57,7 @@ export async function checkConsole(client: Ports, { write, step }: CheckOptions)
   return {
     findings,
     figures: { ports: ports.length, consoles, bytes: taken, echoed, milliseconds },
-    summary: `${ports.length} ports, ${consoles} of them consoles` +
+    summary: `${count(ports.length, "port")}, ${consoles} of them consoles` +
       (taken > 0 ? `; ${taken} bytes sent` : "") +
       (echoed > 0 ? `, ${echoed} echoed, ${megabytesPerSecond(taken, milliseconds)} MB/s` : ""),
     nothing: ports.length === 0,

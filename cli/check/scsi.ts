@@ -5,6 +5,7 @@ import { ScsiDisk } from "../../core/class/scsi/disk.ts";
 import type { ScsiUnit } from "../../core/class/scsi/scan.ts";
 import { senseText } from "../../core/class/scsi/sense.ts";
 import { Status } from "../../core/class/lane.ts";
+import { count } from "../count.ts";
 import { messageOf } from "../exit.ts";
 import { type Behind, checkBlock } from "./block.ts";
 import type { CheckOptions, Finding, Result } from "./result.ts";
@@ -34,7 +35,7 @@ export async function checkScsi(client: ScsiHost, options: CheckOptions): Promis
   return {
     findings,
     figures: Object.assign({ units: units.length }, ...results.map(({ figures }) => figures)),
-    summary: [`${units.length} units`, ...summaries].join("; "),
+    summary: [count(units.length, "unit"), ...summaries].join("; "),
     nothing: units.length === 0,
   };
 }

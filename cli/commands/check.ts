@@ -6,6 +6,7 @@ import { checkDevice } from "../check/check.ts";
 import type { Finding, Result } from "../check/result.ts";
 import { Steps } from "../check/steps.ts";
 import type { Command, Context } from "../command.ts";
+import { count } from "../count.ts";
 import { WRITE_OPTION } from "../disk.ts";
 import { CliError, EXIT, type ExitCode, exitCode, messageOf } from "../exit.ts";
 import { machineJson, nodeJson, printJson } from "../json.ts";
@@ -107,7 +108,7 @@ async function checkKernel(context: Context, kernel: Kernel): Promise<ExitCode> 
     greatest: 100_000,
     fraction: true,
   });
-  context.talk(`Checking ${nodes.length} functions of ${platform.description}`);
+  context.talk(`Checking ${count(nodes.length, "function")} of ${platform.description}`);
   const outcomes = new Map<Node, Outcome>();
   const ends: Promise<unknown>[] = [];
   const waiting = nodes.values();
@@ -156,7 +157,7 @@ function summaryOf(done: readonly (readonly [Node, Outcome])[]): string {
     `${node.function.address} ${node.manifest?.name} (${kind})`
   );
   const passed = worked.length - others.length;
-  return `${passed} of ${worked.length} devices passed; not passed: ${names.join(", ")}`;
+  return `${passed} of ${count(worked.length, "device")} passed; not passed: ${names.join(", ")}`;
 }
 
 /** How a check is made. */
