@@ -136,7 +136,7 @@ async function checkKernel(context: Context, kernel: Kernel): Promise<ExitCode> 
     });
   }
   context.talk(summaryOf(done));
-  // What was late is given back before the machine goes; whoever ended us waits no longer than for that.
+  // What was late is given back before the machine goes.
   await Promise.all(ends);
   signal.throwIfAborted();
   return status;

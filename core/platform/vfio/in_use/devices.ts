@@ -20,6 +20,7 @@ export interface ClassDevice {
 export class Devices {
   readonly #all: readonly ClassDevice[];
 
+  /** Lists them. */
   constructor({ sysfs }: Mounts) {
     const kinds = namesIn(`${sysfs}/class`).map((kind) =>
       [kind, `${sysfs}/class/${kind}`] as const

@@ -24,6 +24,7 @@ export class Disks {
   /** What stands directly on a block device, by its name. */
   readonly #above: ReadonlyMap<string, ReadonlySet<string>>;
 
+  /** Looks at what is mounted, swapped to, and built on what. */
   constructor(mounts: Mounts, devices: Devices) {
     this.#mounts = mounts;
     this.#devices = devices;
@@ -150,7 +151,7 @@ export class Disks {
     return `dmsetup remove ${name}`;
   }
 
-  /** Whoever uses a block device alone has claimed it, whether or not that shows anywhere else: a ZFS has. */
+  /** A user of a block device alone has claimed it, whether or not that shows anywhere else, as a ZFS. */
   #claim({ name, node }: ClassDevice): string[] {
     const claimed = isClaimed(`${this.#mounts.dev}/${node}`);
     if (claimed === true) {
@@ -159,7 +160,7 @@ export class Disks {
       ];
     }
     if (claimed === false) return [];
-    // Nobody may ask, and there is something of which it might be a part.
+    // The kernel cannot be asked, and something is mounted of which it might be a part.
     const shown = namesIn(`${this.#mounts.sysfs}/fs/btrfs`).length > 0;
     const hidden = this.#mounted.find(({ type }) => type === "zfs" || type === "btrfs" && !shown);
     return hidden === undefined ? [] : [

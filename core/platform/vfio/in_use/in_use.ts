@@ -7,7 +7,7 @@ import { Devices } from "./devices.ts";
 import { exists } from "../../../host/file.ts";
 
 /**
- * What a machine is doing with its functions, as it was when this was made. One rule for all who ask: a device beneath the
+ * What a machine is doing with its functions, as it was when this was made. One rule for all commands: a device beneath the
  * function, or whatever was built on one, that has a user.
  */
 export class InUse {

@@ -15,6 +15,7 @@ export class Interfaces {
   /** Interfaces with the default route of IPv4 or IPv6. */
   readonly #defaults: ReadonlySet<string>;
 
+  /** Looks at the routes. */
   constructor({ sysfs, proc }: Mounts, devices: Devices) {
     this.#sysfs = sysfs;
     this.#devices = devices;

@@ -14,6 +14,7 @@ export class Programs {
   /** Numbers of processes by the node that they have open. */
   readonly #users = new Map<string, Set<string>>();
 
+  /** Looks at all processes that this user may see. */
   constructor(mounts: Mounts) {
     this.#mounts = mounts;
     const { proc } = mounts;
@@ -27,7 +28,7 @@ export class Programs {
     }
   }
 
-  /** Who has a node open, as a sentence; none if nobody has. */
+  /** The programs that have a node open, as a sentence; none if there are none. */
   uses(node: string): string[] {
     const path = `/dev/${node}`;
     const users = [...this.#users.get(path) ?? []];
