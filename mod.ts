@@ -149,6 +149,7 @@ export { PluginGone } from "./core/kernel/conversation.ts";
 export { PlanError } from "./core/kernel/plan.ts";
 export { QemuGone } from "./core/platform/qemu/mod.ts";
 export { HANDING_DRIVERS, rebind } from "./core/platform/vfio/bind.ts";
+export { NoSuchFunction } from "./core/platform/no_such_function.ts";
 export { Refusal } from "./core/platform/refusal.ts";
 export { bit, Feature } from "./core/virtio/features.ts";
 export { DeviceFault } from "./core/virtio/fault.ts";
@@ -202,7 +203,7 @@ export type { ConfigField, DeviceClass, Limits, Manifest } from "./core/plugin/m
 export type { Tunable, Tunables, TunableValue } from "./core/plugin/tunables.ts";
 export type { BlockDevice, BlockProperties } from "./core/class/block.ts";
 export type { Binding, BindRequest, HandingDriver } from "./core/platform/vfio/bind.ts";
-export type { Mounts } from "./core/platform/vfio/in_use.ts";
+export type { Mounts } from "./core/platform/vfio/mounts.ts";
 export type { Exit } from "./core/host/process.ts";
 export type { PciIdentity } from "./core/pci/identity.ts";
 export type { Match, MatchField, Mismatch } from "./core/pci/match.ts";

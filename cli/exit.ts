@@ -1,3 +1,4 @@
+import { ScsiError } from "../core/class/scsi/error.ts";
 import { Status } from "../core/class/lane.ts";
 
 /** What the program's exit status means. Stable: scripts depend on it. */
@@ -10,7 +11,6 @@ export const EXIT = {
   permission: 5,
   protocol: 6,
   driver: 7,
-  conformance: 8,
   timeout: 124,
   interrupted: 130,
   terminated: 143,
@@ -22,14 +22,13 @@ export type ExitCode = typeof EXIT[keyof typeof EXIT];
 /** What each status means, for people. */
 export const MEANING: readonly (readonly [ExitCode, string])[] = [
   [EXIT.done, "done"],
-  [EXIT.failed, "failed: a device or I/O error"],
+  [EXIT.failed, "failed: an error of a device, or of a file"],
   [EXIT.usage, "wrong usage"],
-  [EXIT.notFound, "no such device or driver"],
+  [EXIT.notFound, "no such device, unit or port, or no driver for it"],
   [EXIT.refused, "refused for safety: a kernel driver holds the device, no IOMMU"],
   [EXIT.permission, "a permission is missing; the message says which"],
   [EXIT.protocol, "a device broke the protocol"],
   [EXIT.driver, "a driver failed and was given up"],
-  [EXIT.conformance, "a conformance test failed"],
   [EXIT.timeout, "not done in time (--timeout)"],
   [EXIT.interrupted, "interrupted (SIGINT)"],
   [EXIT.terminated, "terminated (SIGTERM)"],
@@ -69,6 +68,7 @@ const BY_NAME: Readonly<Record<string, ExitCode>> = {
   NotCapable: EXIT.permission,
   PermissionDenied: EXIT.permission,
   ManifestError: EXIT.usage,
+  NoSuchFunction: EXIT.notFound,
   TunableError: EXIT.usage,
   Refusal: EXIT.refused,
   DeviceFault: EXIT.protocol,
@@ -85,7 +85,7 @@ export function exitCode(error: unknown): ExitCode {
   if (!(error instanceof Error)) return EXIT.failed;
   const { code, status } = error as { readonly code?: unknown; readonly status?: unknown };
   if (code === "EACCES" || code === "EPERM") return EXIT.permission;
-  if (code === "ENOENT") return EXIT.notFound;
+  if (error instanceof ScsiError && error.isAbsent) return EXIT.notFound;
   if (error.name === "RequestError" && status === Status.gone) return EXIT.driver;
   if (error.name === "RequestError" && status === Status.invalid) return EXIT.protocol;
   return BY_NAME[error.name] ?? EXIT.failed;

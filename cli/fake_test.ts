@@ -5,6 +5,8 @@ import { BUILT_IN_NAMES } from "../core/pci/names_built_in.ts";
 import type { Registers } from "../core/pci/registers.ts";
 import { virtioIdentity } from "../core/pci/virtio_identity.ts";
 import { choose } from "../core/plugin/choose.ts";
+import type { Done } from "../core/class/client_lane.ts";
+import { Status } from "../core/class/lane.ts";
 import type { BlockDevice } from "../core/class/block.ts";
 import type { BlockClient } from "../core/class/block_client.ts";
 import type { EntropyClient } from "../core/class/entropy_client.ts";
@@ -206,7 +208,7 @@ function fakeDevice(
   const [deviceClass, client] = driver === "vtnet"
     ? ["network", world.card] as const
     : driver === "blk"
-    ? ["block", world.disk ?? memoryDisk()] as const
+    ? ["block", Object.assign(world.disk ?? memoryDisk(), { slots: NO_REACH })] as const
     : ["entropy", world.entropy ?? goodEntropy] as const;
   const facts = { address, driver, class: deviceClass, isolation } as const;
   return {
@@ -245,6 +247,17 @@ function fakeDevice(
     // Class and client were chosen together above.
   } as AnyDevice;
 }
+
+/** Slots of a driver that refuses all requests. */
+const NO_REACH = {
+  bytes: 65536,
+  take: () => 0,
+  release() {},
+  publish() {},
+  submit(slot: number, _operation: number, _sector: number, _length: number, done: Done): void {
+    done(slot, Status.refused, 0);
+  },
+};
 
 export const goodEntropy: Entropy = {
   read: (bytes) => Promise.resolve(crypto.getRandomValues(new Uint8Array(bytes))),

@@ -123,8 +123,19 @@ function nodeOf(context: Context, kernel: Kernel, classes: readonly DeviceClass[
     }
     return node;
   }
-  const fitting = kernel.nodes.filter(fits);
-  const node = fitting.find(isDrivable);
+  // Of the classes, the first is what is meant most often: a disk of its own before one of a SCSI host.
+  const fitting = classes.flatMap((wanted) =>
+    kernel.nodes.filter(({ manifest }) => manifest?.class === wanted)
+  );
+  const [node, ...others] = fitting.filter(isDrivable);
+  if (node && others.length > 0) {
+    const { manifest, function: { address } } = node;
+    context.talk(
+      `Using ${address} (${manifest?.name}), one of ${
+        others.length + 1
+      } that fit; --device names another`,
+    );
+  }
   if (node) return node;
   const [refused] = fitting;
   if (refused) {

@@ -1,5 +1,9 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { memoryDisk, RANDOM, runFake } from "./fake_test.ts";
+import { BLK, memoryDisk, RANDOM, runFake, type World } from "./fake_test.ts";
+import { CliError, EXIT, type ExitCode } from "./exit.ts";
+import "../tests/support/libc.ts";
+import { COMMANDS, OWN_OPTIONS } from "./commands.ts";
+import { parseOptions } from "./options.ts";
 import { Status } from "../core/class/lane.ts";
 import { RequestError } from "../core/class/request_error.ts";
 import { ManifestError } from "../core/plugin/manifest.ts";
@@ -31,6 +35,102 @@ Deno.test("run <command> --help prints the command's help", async () => {
 Deno.test("run --version prints the version of deno.json", async () => {
   assertMatch((await runFake("--version")).out, /^virtio for Deno \d+\.\d+\.\d+/);
   assertEquals(Object.keys(JSON.parse((await runFake("-V --json")).out)), ["schema", "version"]);
+});
+
+/** The command lines that a help text gives as examples. */
+function examples(help: string): string[] {
+  const program = "  deno run --allow-ffi main.ts";
+  return help.slice(help.indexOf("Examples:"), help.indexOf("\n\n", help.indexOf("Examples:")))
+    .split("\n").filter((line) => line.startsWith(program))
+    .map((line) => line.slice(program.length).split(/ {2,}/)[0]!.trim());
+}
+
+Deno.test("each example of each help text is a command of the program #cli:help_examples", async () => {
+  const nouns = new Set(COMMANDS.map(({ name }) => name.split(" ")[0]!));
+  const topics = ["", ...nouns, ...COMMANDS.map(({ name }) => name)];
+  let count = 0;
+  for (const topic of topics) {
+    const { out } = await runFake(`${topic} --help`);
+    for (const line of examples(out)) {
+      count++;
+      assert(line.startsWith(topic), `${line} is no example of ${topic}`);
+      // What a shell does with the rest is not ours.
+      const own = line.split(/ [|<>] /)[0]!;
+      const { exit, err } = await runFake(own, {
+        input: { terminal: true, read: () => Promise.resolve(null), raw() {} },
+        openKernel: () => Promise.reject(new Error("understood")),
+      });
+      // A file of that name need not be there.
+      const understood = exit === 0 || /understood|Cannot open \S+: ENOENT/.test(err);
+      assert(understood && exit !== 2, `${line}: ${exit} ${err}`);
+    }
+    assert(examples(out).length > 0, topic);
+  }
+  assert(count > 2 * COMMANDS.length);
+});
+
+Deno.test("help names no option that is not there, and all that are #cli:help_examples", async () => {
+  for (const topic of ["", ...COMMANDS.map(({ name }) => name)]) {
+    const { out } = await runFake(`${topic} --help`);
+    const known = new Set([
+      ...parseNames((await runFake("--help")).out),
+      ...(COMMANDS.find(({ name }) => name === topic)?.options ?? []).map(({ name }) => name),
+    ]);
+    const others = COMMANDS.flatMap(({ options = [] }) => options).map(({ name }) => name);
+    for (const name of parseNames(out)) {
+      // The program's own examples have options of the commands.
+      assert(known.has(name) || topic === "" && others.includes(name), `${topic}: --${name}`);
+    }
+  }
+});
+
+/** Names of options in a text. */
+function parseNames(text: string): string[] {
+  return [...text.matchAll(/(?<![\w-])--([a-z][a-z\d-]+)/g)].map(([, name]) => name!);
+}
+
+/** What leads to each exit status. */
+const STATUSES: Readonly<Record<number, readonly [line: string, world: World]>> = {
+  0: ["ls", {}],
+  1: ["check 00:02.0 --machine simulated", { disk: memoryDisk(1000) }],
+  2: ["ls --json=no", {}],
+  3: ["show 00:1f.0", {}],
+  4: ["check 00:02.0", {}],
+  5: ["ls", { openKernel: () => Promise.reject(new Deno.errors.NotCapable("--allow-ffi")) }],
+  6: ["show 00:01.0 --machine simulated", { describe: named("DeviceFault") }],
+  7: ["show 00:01.0 --machine simulated", { describe: named("PluginGone") }],
+  124: ["show 00:01.0 --machine simulated --timeout 0.05", { attach: late }],
+};
+
+function named(name: string): Error {
+  return Object.assign(new Error("x"), { name });
+}
+
+function late(): Promise<never> {
+  return new Promise((_, reject) => setTimeout(() => reject(new Error("late")), 200));
+}
+
+Deno.test("each exit status that help lists is one that the program ends with, and no other is #cli:exit_codes", async () => {
+  const { out } = await runFake("--help");
+  const listed = [...out.slice(out.indexOf("Exit status:")).matchAll(/^ {2}(\d+) /gm)]
+    .map(([, status]) => Number(status));
+  assertEquals(listed, Object.values(EXIT));
+  for (const status of listed) {
+    // From 128 on they are those of signals.
+    const signal = AbortSignal.abort(new CliError(status as ExitCode, "Ended by a signal"));
+    const [line, world] = status > 128 ? ["ls", { signal }] as const : STATUSES[status]!;
+    assertEquals((await runFake(line, world)).exit, status, line);
+  }
+});
+
+Deno.test("several devices that fit: the class that is meant first, and it is said which #cli:which_device", async () => {
+  const scsi = { ...RANDOM.manifest, name: "host", class: "scsi" as const };
+  const drivers = [{ ...RANDOM, manifest: scsi }, BLK];
+  const { exit, out, err } = await runFake("blk info --machine simulated", { drivers });
+  assertEquals(exit, 0, err);
+  assertMatch(out, /^address +0000:00:02\.0\ndriver +blk$/m);
+  assertEquals(err, "Using 0000:00:02.0 (blk), one of 2 that fit; --device names another");
+  assertEquals((await runFake("blk info --machine simulated")).err, "");
 });
 
 /** A wrong command line and what is said about it. */
@@ -66,6 +166,35 @@ const WRONG: readonly [string, string][] = [
   ["ls --machine qemu --board i440fx", 'Unknown value "i440fx" for --board: wanted one of q35, pc'],
   ["ls --interrupts nmi", 'Unknown value "nmi" for --interrupts: wanted one of msix, shared'],
 ];
+
+Deno.test("no switch takes a value, whatever it is #cli:booleans", async () => {
+  const switches = [
+    ...["json", "legacy", "unsafe-dma", "help", "version", "quiet", "verbose", "no-color"],
+    ...OWN_OPTIONS.filter(({ value }) => value === undefined).map(({ name }) => name),
+  ];
+  for (const name of switches) {
+    for (const value of ["no", "yes", "true", "false", "0", ""]) {
+      const { exit, err, calls } = await runFake(`ls --${name}=${value}`);
+      assertEquals([exit, calls], [2, []]);
+      assertEquals(
+        err,
+        `error: Cannot use "--${name}=${value}": --${name} is a switch and takes no value`,
+      );
+    }
+  }
+});
+
+Deno.test("a word behind a switch is a word #cli:booleans", () => {
+  for (const word of ["true", "false"]) {
+    const { words, json, quiet } = parseOptions(["--json", word, "-q", word]);
+    assertEquals([words, json, quiet], [[word, word], true, true]);
+  }
+  const { help, verbose, color, qemuArguments } = parseOptions(
+    ["--no-color", "-hv", "--machine", "qemu", "--", "--json=no", "-q"],
+  );
+  assertEquals([help, verbose, color, qemuArguments], [true, true, false, ["--json=no", "-q"]]);
+  assertEquals(parseOptions(["--no-promiscuous"], OWN_OPTIONS).given, { "no-promiscuous": true });
+});
 
 for (const [line, message] of WRONG) {
   Deno.test(`run ${line}: exit 2`, async () => {
@@ -148,7 +277,7 @@ Deno.test("run without a command, with a machine, stays there", async () => {
 });
 
 Deno.test("run gives up after --timeout, exit 124, and closes what it opened", async () => {
-  const { exit, err, calls } = await runFake("check --machine qemu --timeout 0.05", {
+  const { exit, err, calls } = await runFake("check 00:01.0 --machine qemu --timeout 0.05", {
     entropy: { read: () => new Promise(() => {}) },
   });
   assertEquals(exit, 124);
@@ -166,20 +295,19 @@ Deno.test("run closes a kernel that opens after the time is over", async () => {
 });
 
 Deno.test("run ends with the reason's status when it is interrupted", async () => {
-  const { CliError } = await import("./exit.ts");
   const signal = AbortSignal.abort(new CliError(130, "Ended by SIGINT"));
   const { exit, err } = await runFake("ls", { signal });
   assertEquals([exit, err], [130, "error: Ended by SIGINT"]);
 });
 
 Deno.test("run maps errors of the core to exit statuses", async () => {
-  const named = (name: string) => Object.assign(new Error("x"), { name });
   const cases: [Error, number][] = [
     [new Error("x"), 1],
     [new ManifestError("x"), 2],
     [new Deno.errors.NotCapable("x"), 5],
     [Object.assign(new Error("x"), { code: "EACCES" }), 5],
-    [Object.assign(new Error("x"), { code: "ENOENT" }), 3],
+    [Object.assign(new Error("x"), { code: "ENOENT" }), 1],
+    [named("NoSuchFunction"), 3],
     [named("Refusal"), 4],
     [named("DeviceFault"), 6],
     [named("PluginGone"), 7],
@@ -400,6 +528,7 @@ Deno.test("check puts every device with a driver to work, one line each", async 
   assertEquals(exit, 0);
   const lines = out.split("\n");
   assertEquals(lines.length, 4);
+  lines.sort();
   assertEquals(lines[0], "0000:00:00.0 no driver (not VirtIO)");
   assertMatch(
     lines[1]!,
@@ -480,13 +609,109 @@ Deno.test("check without any device of ours: exit 3; of one without a driver: ex
   assertEquals((await runFake("check 00:03.0 --machine simulated")).exit, 0);
 });
 
+/** A disk of which nothing is heard any more once it is read. */
+const silentDisk = () => ({ ...memoryDisk(), read: () => new Promise<never>(() => {}) });
+
+Deno.test("check is over with a device that does not answer, and with the others before #cli:check_each_device", async () => {
+  const { exit, out, err, calls } = await runFake("check --machine simulated --patience 3", {
+    entropy: { read: () => new Promise(() => {}) },
+  });
+  assertEquals(exit, 124);
+  assertMatch(out, /^0000:00:02.0 blk \(.*\) passed/m);
+  assertStringIncludes(
+    out,
+    "0000:00:01.0 random late: after 3 s it was still reading 8192 random bytes, 0 came; " +
+      "--patience allows more",
+  );
+  assertStringIncludes(err, "1 of 2 devices passed; not passed: 0000:00:01.0 random (late)");
+  assertEquals(calls.at(-1), "close kernel");
+});
+
+Deno.test("check puts devices to work side by side #cli:check_each_device", async () => {
+  const first = Promise.withResolvers<void>(), second = Promise.withResolvers<void>();
+  // One after the other, each would wait for ever for the other.
+  const { exit } = await runFake("check --machine simulated --patience 60", {
+    entropy: {
+      async read(bytes) {
+        first.resolve();
+        await second.promise;
+        return crypto.getRandomValues(new Uint8Array(bytes));
+      },
+    },
+    disk: {
+      ...memoryDisk(),
+      async id() {
+        second.resolve();
+        await first.promise;
+        return "disk-1";
+      },
+    },
+  });
+  assertEquals(exit, 0);
+});
+
+Deno.test("check that is ended tells what is known, as JSON too #cli:check_each_device", async () => {
+  for (const json of ["", " --json"]) {
+    const end = new AbortController();
+    setTimeout(() => end.abort(new CliError(130, "Ended by SIGINT")), 200);
+    const { exit, out, err } = await runFake(`check --machine simulated${json}`, {
+      signal: end.signal,
+      disk: silentDisk(),
+    });
+    assertEquals(exit, 130);
+    assertStringIncludes(err, "not passed: 0000:00:02.0 blk (not done)\nerror: Ended by SIGINT");
+    if (json !== "") {
+      const { passed, devices } = JSON.parse(out);
+      assertEquals([passed, devices.map(({ outcome }: { outcome: string }) => outcome)], [
+        false,
+        ["no driver", "passed", "not done", "no driver"],
+      ]);
+      assertEquals(devices[2].error.exit, 130);
+    } else {
+      assertMatch(out, /random \(process 1234\) passed/);
+      assertMatch(out, /00:02.0 blk not done: writing a pattern and .*; Ended by SIGINT$/);
+    }
+  }
+});
+
+Deno.test("check checks no device that was not begun when it was ended", async () => {
+  const signal = AbortSignal.timeout(50);
+  const { out, calls } = await runFake("check --machine simulated", {
+    signal,
+    attach: () => new Promise((_, reject) => setTimeout(() => reject(new Error("x")), 100)),
+  });
+  assertEquals(calls.filter((call) => call.startsWith("attach")).length, 2);
+  assertMatch(out, /random not done: starting/);
+});
+
+Deno.test("check does not pass a device with nothing to check #cli:check_nothing", async () => {
+  const disk = memoryDisk(0);
+  const all = await runFake("check --machine simulated", { disk });
+  assertEquals(all.exit, 0);
+  assertMatch(all.out, /blk \(process 1234\) nothing to check: the disk is empty$/m);
+  assertStringIncludes(
+    all.err,
+    "1 of 2 devices passed; not passed: 0000:00:02.0 blk (nothing to check)",
+  );
+  const named = await runFake("check 00:02.0 --machine simulated --json", { disk });
+  assertEquals([named.exit, JSON.parse(named.out).passed], [1, false]);
+  assertEquals((await runFake("check --machine simulated", { disk, drivers: [BLK] })).exit, 1);
+});
+
+Deno.test("check --help names a device of each class #cli:help_examples", async () => {
+  const { out } = await runFake("check --help");
+  for (
+    const word of ["network card", "disk", "console", "entropy source", "balloon", "SCSI host"]
+  ) assertStringIncludes(out, word);
+});
+
 Deno.test("check goes on after a device that failed, and fails", async () => {
   const entropy = { read: (bytes: number) => Promise.resolve(new Uint8Array(bytes)) };
   const { exit, out, err } = await runFake("check --machine simulated", { entropy });
   assertEquals(exit, 1);
   assertMatch(out, /random \(process 1234\) failed: alive: not all bytes/);
   assertMatch(out, /blk \(process 1234\) passed/);
-  assert(!err.includes("passed"));
+  assertStringIncludes(err, "1 of 2 devices passed; not passed: 0000:00:01.0 random (failed)");
 });
 
 Deno.test("check tells why the driver is gone that left a request unfinished", async () => {

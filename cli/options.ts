@@ -62,7 +62,7 @@ const FLAGS = [
   "version",
   "quiet",
   "verbose",
-  "color",
+  "no-color",
 ] as const;
 const VALUES = [
   "machine",
@@ -73,7 +73,14 @@ const VALUES = [
   "tune",
   "timeout",
 ] as const;
-const NAMES = [...FLAGS.filter((name) => name !== "color"), ...VALUES, "no-color"];
+/** Letters that stand for switches. */
+const LETTERS: Readonly<Record<string, string>> = {
+  h: "help",
+  V: "version",
+  q: "quiet",
+  v: "verbose",
+};
+const NAMES = [...FLAGS, ...VALUES];
 
 /**
  * Takes a command line apart.
@@ -88,14 +95,11 @@ export function parseOptions(
   const ownValues = own.filter(({ value }) => value !== undefined).map(({ name }) => name);
   const ownFlags = own.filter(({ value }) => value === undefined).map(({ name }) => name);
   const names = [...NAMES, ...own.map(({ name }) => name)];
-  const parsed = parseArgs(args, {
+  const { switches, rest } = takeSwitches(args, [...FLAGS, ...ownFlags]);
+  const parsed = parseArgs(rest, {
     "--": true,
-    boolean: [...FLAGS, ...ownFlags] as typeof FLAGS[number][],
     string: [...VALUES, ...ownValues, "_"] as (typeof VALUES[number] | "_")[],
     collect: [...VALUES, ...ownValues] as typeof VALUES[number][],
-    negatable: ["color"],
-    default: { color: true },
-    alias: { help: "h", version: "V", quiet: "q", verbose: "v" },
     unknown(arg, key) {
       if (key !== undefined) throw unknownOption(arg, names);
     },
@@ -114,16 +118,16 @@ export function parseOptions(
     plugins: parsed.plugins.map((folder) => folder || missing("plugins", "a folder")),
     tunables: Object.fromEntries(parsed.tune.map(tunable)),
     ...(timeout === undefined ? {} : { timeout: seconds(timeout) }),
-    json: parsed.json,
-    legacy: parsed.legacy,
-    unsafeDma: parsed["unsafe-dma"],
-    help: parsed.help,
-    version: parsed.version,
-    quiet: parsed.quiet,
-    verbose: parsed.verbose,
-    color: parsed.color,
+    json: switches.has("json"),
+    legacy: switches.has("legacy"),
+    unsafeDma: switches.has("unsafe-dma"),
+    help: switches.has("help"),
+    version: switches.has("version"),
+    quiet: switches.has("quiet"),
+    verbose: switches.has("verbose"),
+    color: !switches.has("no-color"),
     qemuArguments: parsed["--"],
-    given: givenOf(own, parsed),
+    given: givenOf(own, parsed, switches),
   };
   if (options.qemuArguments.length > 0 && options.machine !== "qemu") {
     throw usageError(
@@ -139,10 +143,47 @@ export function parseOptions(
   return options;
 }
 
+/**
+ * Takes the switches out of a command line. The parser would take a word behind one for its value, as in `--json false`,
+ * and any other value for true.
+ *
+ * @throws {CliError} With status 2, if the user gives a value to a switch.
+ */
+function takeSwitches(
+  args: readonly string[],
+  known: readonly string[],
+): { readonly switches: ReadonlySet<string>; readonly rest: readonly string[] } {
+  const switches = new Set<string>();
+  const end = args.includes("--") ? args.indexOf("--") : args.length;
+  const rest = args.filter((arg, index) => {
+    if (index >= end) return true;
+    const [, letters = ""] = /^-([a-z]+)$/i.exec(arg) ?? [];
+    const names = Array.from(letters, (letter) => LETTERS[letter] ?? "");
+    if (letters !== "" && !names.includes("")) {
+      for (const name of names) switches.add(name);
+      return false;
+    }
+    const [, name = "", value] = /^--([^=]+)(=.*)?$/s.exec(arg) ?? [];
+    if (!known.includes(name)) return true;
+    if (value !== undefined) {
+      throw usageError(
+        `Cannot use ${JSON.stringify(arg)}: --${name} is a switch and takes no value`,
+      );
+    }
+    switches.add(name);
+    return false;
+  });
+  return { switches, rest };
+}
+
 /** Which of a command's own options were given. */
-function givenOf(own: readonly CommandOption[], parsed: Readonly<Record<string, unknown>>): Given {
+function givenOf(
+  own: readonly CommandOption[],
+  parsed: Readonly<Record<string, unknown>>,
+  switches: ReadonlySet<string>,
+): Given {
   return Object.fromEntries(own.flatMap(({ name, value }): [string, string | true][] => {
-    if (value === undefined) return parsed[name] === true ? [[name, true]] : [];
+    if (value === undefined) return switches.has(name) ? [[name, true]] : [];
     const found = single(name, parsed[name] as readonly string[]);
     return found === undefined ? [] : [[name, found === "" ? missing(name, value) : found]];
   }));

@@ -31,5 +31,11 @@ export function formatSize(bytes: number): string {
     bytes /= 1024;
     unit++;
   }
-  return `${Number(bytes.toPrecision(4))} ${names[unit]}`;
+  const number = Number(bytes.toPrecision(4));
+  return unit === 0 && number === 1 ? "1 byte" : `${number} ${names[unit]}`;
+}
+
+/** A number of bytes, and in larger units where there are any: `67108864 bytes (64 MiB)`, `512 bytes`. */
+export function sizeInFull(bytes: number): string {
+  return bytes < 1024 ? formatSize(bytes) : `${bytes} bytes (${formatSize(bytes)})`;
 }

@@ -1,7 +1,7 @@
 import type { Context } from "../command.ts";
 import { printJson } from "../json.ts";
 import { megabytesPerSecond } from "../check/result.ts";
-import { formatSize } from "./size.ts";
+import { sizeInFull } from "./size.ts";
 import type { Transferred } from "./transfer.ts";
 
 /**
@@ -21,6 +21,6 @@ export function tellTransfer(
   }
   const verified = facts.verified ? ", read back and compared" : "";
   context.talk(
-    `${bytes} bytes (${formatSize(bytes)}) at ${rate} MB/s, sha256 ${sha256}${verified}`,
+    `${sizeInFull(bytes)} at ${rate} MB/s, sha256 ${sha256}${verified}`,
   );
 }

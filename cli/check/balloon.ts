@@ -14,7 +14,8 @@ const DEADLINE = 10_000;
  * Checks that a balloon becomes as large as its host wants, as far as it may. Pages are those of the driver's own arena, so
  * this harms nobody, whatever the machine.
  */
-export async function checkBalloon(client: Balloon, _options: CheckOptions): Promise<Result> {
+export async function checkBalloon(client: Balloon, { step }: CheckOptions): Promise<Result> {
+  step?.("giving the host what it wants");
   const { pages, pageBytes, floor } = client;
   const start = performance.now();
   const { requested, target, actual } = await settle(client);

@@ -1,4 +1,8 @@
 import type { BlockClient } from "../../core/class/block_client.ts";
+import { BlockOperation } from "../../core/class/block.ts";
+import { Status } from "../../core/class/lane.ts";
+import { RequestError } from "../../core/class/request_error.ts";
+import { messageOf } from "../exit.ts";
 import { makePattern, newNonce, sha256 } from "./pattern.ts";
 import {
   type CheckOptions,
@@ -14,6 +18,9 @@ export type Disk = Pick<
   "capacity" | "blockSize" | "readOnly" | "id" | "read" | "write" | "flush"
 >;
 
+/** What came of a read behind the end of a disk. */
+export type Behind = Pick<Finding, "passed" | "detail">;
+
 /** The unit of all lengths and places in a request (virtio 1.3, section 5.2.6). */
 const SECTOR = 512;
 const KIB = 1024, MIB = 1024 * KIB;
@@ -25,8 +32,16 @@ const LATENCY_READS = 64;
 /**
  * Checks a disk: identity, capacity, and a region in its middle in requests of many sizes, many at once. If it may
  * be written, a pattern is written there, flushed, read back, and left there, so that others can look for it.
+ *
+ * @param readBehind Reads the first block behind the end, past the client, which refuses that by itself.
  */
-export async function checkBlock(client: Disk, options: CheckOptions): Promise<Result> {
+export async function checkBlock(
+  client: Disk,
+  options: CheckOptions,
+  readBehind?: () => Promise<Behind>,
+): Promise<Result> {
+  const { step = () => {} } = options;
+  step("asking what it is");
   const { capacity, blockSize, readOnly } = client;
   const write = options.write && !readOnly;
   const id = await client.id();
@@ -38,11 +53,18 @@ export async function checkBlock(client: Disk, options: CheckOptions): Promise<R
     detail: `${capacity} bytes in blocks of ${blockSize}`,
   }];
   const basics = { id, capacity, blockSize, readOnly, written: write };
+  if (capacity === 0) {
+    return { findings: [], figures: basics, summary: "the disk is empty", nothing: true };
+  }
   if (!sound) return { findings, figures: basics, summary: "its capacity makes no sense" };
 
   const region = middle(capacity, blockSize);
+  step(write ? "writing a pattern and reading it back" : "reading twice");
   const work = write ? await writeAndRead(client, region) : await readTwice(client, region);
-  findings.push(...work.findings, await lastBlock(client), await beyondEnd(client));
+  step("reading at its end, and behind it");
+  findings.push(...work.findings, await lastBlock(client), await refused(client));
+  if (readBehind) findings.push({ name: "behind the end", ...await readBehind() });
+  step("reading one block after the other");
   const latency = await medianLatency(client, region);
   const access = write ? "written and read" : readOnly ? "read, it is read-only" : "only read";
   return {
@@ -186,14 +208,40 @@ async function lastBlock(client: Disk): Promise<Finding> {
   return { name: "last block", passed: length === blockSize, detail: `${length} bytes` };
 }
 
-/** A read behind the end must fail, and must not harm the device. */
-async function beyondEnd(client: Disk): Promise<Finding> {
-  const name = "behind the end";
+/** The client must not even pass on what cannot be. */
+async function refused(client: Disk): Promise<Finding> {
+  const name = "behind the end, asked of the client";
   try {
     await client.read(client.capacity, client.blockSize);
     return { name, passed: false, detail: `a read at ${client.capacity} succeeded` };
   } catch (error) {
-    return { name, passed: true, detail: `refused: ${(error as Error).message}` };
+    return { name, passed: true, detail: `refused by the client: ${messageOf(error)}` };
+  }
+}
+
+/** Reads the first block behind the end of a block device in a slot, about which its client has no opinion. */
+export async function readBehind(
+  { slots, capacity, blockSize }: Pick<BlockClient, "slots" | "capacity" | "blockSize">,
+): Promise<Behind> {
+  const slot = slots.take();
+  if (slot < 0) return { passed: false, detail: "no slot is free" };
+  const status = await new Promise<number>((resolve) => {
+    const length = Math.min(blockSize, slots.bytes);
+    slots.submit(slot, BlockOperation.read, capacity / SECTOR, length, (_, status) => {
+      slots.release(slot);
+      resolve(status);
+    });
+    slots.publish();
+  });
+  switch (status) {
+    case Status.ok:
+      return { passed: false, detail: `the device gave a block at ${capacity}` };
+    case Status.refused:
+      return { passed: true, detail: "refused by the driver; the device is not asked" };
+    case Status.failed:
+      return { passed: true, detail: "refused by the device" };
+    default:
+      throw new RequestError(`Cannot ask for a block at ${capacity}`, status);
   }
 }
 

@@ -1,7 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { memoryDisk } from "../fake_test.ts";
-import { checkBlock, cut } from "./block.ts";
+import { openKernel } from "../../mod.ts";
+import "../../tests/support/libc.ts";
+import { checkBlock, cut, readBehind } from "./block.ts";
 
 /** The names of the findings that failed. */
 async function failures(disk: Parameters<typeof checkBlock>[0], write = true): Promise<string[]> {
@@ -46,7 +48,34 @@ Deno.test("checkBlock finds a disk that lets one read behind its end", async () 
     offset < disk.capacity
       ? read.call(disk, offset, length)
       : Promise.resolve(new Uint8Array(length));
-  assertEquals(await failures(disk), ["behind the end"]);
+  assertEquals(await failures(disk), ["behind the end, asked of the client"]);
+});
+
+Deno.test("checkBlock says what came of a block behind the end #cli:check_end", async () => {
+  for (const passed of [true, false]) {
+    const behind = () => Promise.resolve({ passed, detail: "said" });
+    const { findings } = await checkBlock(memoryDisk(), { write: false }, behind);
+    assertEquals(findings.filter(({ name }) => name === "behind the end"), [
+      { name: "behind the end", passed, detail: "said" },
+    ]);
+  }
+});
+
+Deno.test("readBehind passes the client by, and tells which side refuses #cli:check_end", async () => {
+  await using kernel = await openKernel({ machine: "simulated", isolation: "inline" });
+  const { client } = await kernel.attachFirst("block");
+  assertEquals(await readBehind(client), {
+    passed: true,
+    detail: "refused by the driver; the device is not asked",
+  });
+  const { slots } = client;
+  const short = { slots, capacity: client.capacity - 512, blockSize: 512 };
+  assertEquals((await readBehind(short)).passed, false);
+});
+
+Deno.test("checkBlock finds nothing to check on an empty disk #cli:check_nothing", async () => {
+  const { findings, nothing } = await checkBlock(memoryDisk(0), { write: true });
+  assertEquals([findings, nothing], [[], true]);
 });
 
 Deno.test("checkBlock finds a capacity that makes no sense, and does nothing then", async () => {

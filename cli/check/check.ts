@@ -2,7 +2,7 @@ import type { Clients } from "../../core/class/clients.ts";
 import type { AnyDevice } from "../../core/kernel/device.ts";
 import type { DeviceClass } from "../../core/plugin/manifest.ts";
 import { checkBalloon } from "./balloon.ts";
-import { checkBlock } from "./block.ts";
+import { checkBlock, readBehind } from "./block.ts";
 import { checkConsole } from "./console.ts";
 import { checkEntropy } from "./entropy.ts";
 import { checkNetwork } from "./network.ts";
@@ -14,7 +14,7 @@ type Check<C extends DeviceClass> = (client: Clients[C], options: CheckOptions) 
 /** The one place that knows all classes. */
 const CHECKS: { readonly [C in DeviceClass]: Check<C> } = {
   entropy: checkEntropy,
-  block: checkBlock,
+  block: (client, options) => checkBlock(client, options, () => readBehind(client)),
   network: checkNetwork,
   scsi: checkScsi,
   balloon: checkBalloon,

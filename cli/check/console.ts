@@ -1,4 +1,5 @@
 import type { ConsolePort } from "../../core/class/console_port.ts";
+import { count } from "../count.ts";
 import { type CheckOptions, type Finding, megabytesPerSecond, type Result } from "./result.ts";
 
 /** What the check needs of a client. */
@@ -17,7 +18,8 @@ const TAKE_MS = 1000;
  * Looks at the ports of a console device. If it may write, it opens those that are no consoles and whose other side is
  * open, and sends each a pattern; what comes back from an echo is compared.
  */
-export async function checkConsole(client: Ports, { write }: CheckOptions): Promise<Result> {
+export async function checkConsole(client: Ports, { write, step }: CheckOptions): Promise<Result> {
+  step?.("waiting for its ports");
   const ports = await client.announced();
   const names = ports.map(({ name }) => name).filter((name) => name !== "");
   const findings: Finding[] = [{
@@ -29,6 +31,7 @@ export async function checkConsole(client: Ports, { write }: CheckOptions): Prom
   const start = performance.now();
   if (write) {
     for (const port of ports.filter(({ isConsole, hostOpen }) => !isConsole && hostOpen)) {
+      step?.(`sending ${BYTES} bytes to port ${port.id}`);
       await port.open();
       const sent = await send(port);
       taken += sent;
@@ -54,9 +57,10 @@ export async function checkConsole(client: Ports, { write }: CheckOptions): Prom
   return {
     findings,
     figures: { ports: ports.length, consoles, bytes: taken, echoed, milliseconds },
-    summary: `${ports.length} ports, ${consoles} of them consoles` +
+    summary: `${count(ports.length, "port")}, ${consoles} of them consoles` +
       (taken > 0 ? `; ${taken} bytes sent` : "") +
       (echoed > 0 ? `, ${echoed} echoed, ${megabytesPerSecond(taken, milliseconds)} MB/s` : ""),
+    nothing: ports.length === 0,
   };
 }
 

@@ -12,9 +12,13 @@ const LEAST_CHI_SQUARE = 110, GREATEST_CHI_SQUARE = 436;
 
 /** Reads twice from an entropy source. A check like this finds what is broken; it cannot prove randomness. */
 export async function checkEntropy(
-  client: Pick<EntropyClient, "read">,
-  _options: CheckOptions,
+  client: Pick<EntropyClient, "read"> & Partial<Pick<EntropyClient, "health">>,
+  { step }: CheckOptions,
 ): Promise<Result> {
+  step?.(
+    `reading ${2 * READ_BYTES} random bytes`,
+    () => `${client.health?.bytes ?? 0} came`,
+  );
   const start = performance.now();
   const first = await client.read(READ_BYTES);
   const second = await client.read(READ_BYTES);

@@ -29,13 +29,15 @@ const LENGTHS = [60, 1514];
  * address and are of a type for experiments, so that no one takes them for anything; on this machine none is sent
  * unless that is allowed.
  */
-export async function checkNetwork(card: Card, { write }: CheckOptions): Promise<Result> {
+export async function checkNetwork(card: Card, { write, step }: CheckOptions): Promise<Result> {
+  step?.("switching promiscuous mode on and off");
   const { mac, mtu, linkUp, speed, duplex, queuePairs } = card;
   const findings: Finding[] = [
     { name: "address", passed: isStation(mac), detail: formatMac(mac) },
     { name: "mtu", passed: mtu >= 68 && mtu <= 65535, detail: `${mtu} bytes` },
     await control(card),
   ];
+  if (write) step?.(`sending ${FRAMES} frames`);
   const sent = write ? await send(card) : undefined;
   if (sent) findings.push(sent.finding);
   return {

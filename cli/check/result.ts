@@ -2,7 +2,17 @@
 export interface CheckOptions {
   /** Whether what the device holds may be overwritten. */
   readonly write: boolean;
+  /** Is told what begins: each step has its own deadline, and one that takes too long is named. */
+  readonly step?: Step;
 }
+
+/**
+ * Says what a check begins to do.
+ *
+ * @param what As in "late: reading random bytes".
+ * @param progress How far it is by now, for steps that may take long.
+ */
+export type Step = (what: string, progress?: () => string) => void;
 
 /** What came of a check. */
 export interface Result {
@@ -12,6 +22,8 @@ export interface Result {
   readonly figures: Readonly<Record<string, string | number | boolean>>;
   /** The most important figures, for people. */
   readonly summary: string;
+  /** The device has nothing on which it could be checked, so that it did not pass either. */
+  readonly nothing?: boolean;
 }
 
 /** One thing that was looked at. */

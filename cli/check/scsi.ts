@@ -1,24 +1,33 @@
 import type { ScsiClient } from "../../core/class/scsi_client.ts";
 import { formatScsiAddress, type ScsiAddress } from "../../core/class/scsi/address.ts";
+import { readOrWrite } from "../../core/class/scsi/cdb.ts";
 import { ScsiDisk } from "../../core/class/scsi/disk.ts";
 import type { ScsiUnit } from "../../core/class/scsi/scan.ts";
+import { senseText } from "../../core/class/scsi/sense.ts";
 import { Status } from "../../core/class/lane.ts";
+import { count } from "../count.ts";
 import { messageOf } from "../exit.ts";
-import { checkBlock } from "./block.ts";
+import { type Behind, checkBlock } from "./block.ts";
 import type { CheckOptions, Finding, Result } from "./result.ts";
 
 /** What a check does with a SCSI host. */
-export type ScsiHost = Pick<ScsiClient, "maxTarget" | "scan" | "inquiry" | "disk" | "manage">;
+export type ScsiHost = Pick<
+  ScsiClient,
+  "maxTarget" | "scan" | "inquiry" | "disk" | "manage" | "execute"
+>;
 
 /**
  * Checks a SCSI host: looks for its units, puts each disk to work as {@linkcode checkBlock} does, and asks for one that
  * is not there.
  */
 export async function checkScsi(client: ScsiHost, options: CheckOptions): Promise<Result> {
+  const { step } = options;
+  step?.("looking for its units");
   const units = await client.scan();
   const results = [];
   for (const unit of units) results.push(await checkUnit(client, unit, options));
   const findings = results.flatMap((result) => result.findings);
+  step?.("asking for a unit that is not there");
   findings.push(await absent(client, units));
   const [first] = units;
   if (first) findings.push(await asked(client, first.address));
@@ -26,7 +35,8 @@ export async function checkScsi(client: ScsiHost, options: CheckOptions): Promis
   return {
     findings,
     figures: Object.assign({ units: units.length }, ...results.map(({ figures }) => figures)),
-    summary: [`${units.length} units`, ...summaries].join("; "),
+    summary: [count(units.length, "unit"), ...summaries].join("; "),
+    nothing: units.length === 0,
   };
 }
 
@@ -39,9 +49,13 @@ async function checkUnit(
   const what = [where, inquiry.vendor, inquiry.product].join(" ").trim();
   const nothing = { findings: [], figures: {} };
   if (!ScsiDisk.fits(inquiry)) return { ...nothing, summary: `${what}, ${inquiry.typeName}` };
+  options.step?.(`opening unit ${where}`);
   const disk = await client.disk(address);
   if (disk.capacity === 0) return { ...nothing, summary: `${what}, without a medium` };
-  const { findings, figures, summary } = await checkBlock(disk, options);
+  const { findings, figures, summary } = await checkBlock(disk, {
+    ...options,
+    step: (what) => options.step?.(`unit ${where}: ${what}`),
+  }, () => readBehind(client, address, disk));
   return {
     findings: findings.map((finding) => ({ ...finding, name: `unit ${where}: ${finding.name}` })),
     figures: Object.fromEntries(
@@ -49,6 +63,21 @@ async function checkUnit(
     ),
     summary: `${what}, ${summary}`,
   };
+}
+
+/** Reads the first block behind the end by a command of its own: the disk's client would not send it. */
+async function readBehind(
+  client: ScsiHost,
+  address: ScsiAddress,
+  { capacity, blockSize }: Pick<ScsiDisk, "capacity" | "blockSize">,
+): Promise<Behind> {
+  const cdb = readOrWrite(false, capacity / blockSize, 1);
+  const { sense, data } = await client.execute(address, cdb, {
+    inBytes: blockSize,
+    repeatable: true,
+  });
+  if (sense) return { passed: true, detail: `refused by the unit: ${senseText(sense)}` };
+  return { passed: false, detail: `the unit gave ${data.length} bytes, and no reason` };
 }
 
 /** A unit that is not there must be told from one that is. */

@@ -1,10 +1,22 @@
 import { assertEquals } from "@std/assert";
 import type { ScsiDisk } from "../../core/class/scsi/disk.ts";
 import { parseInquiry } from "../../core/class/scsi/inquiry.ts";
+import type { ScsiAnswer } from "../../core/class/scsi/answer.ts";
+import { parseSense, type ScsiSense } from "../../core/class/scsi/sense.ts";
 import { Status } from "../../core/class/lane.ts";
 import { RequestError } from "../../core/class/request_error.ts";
 import { memoryDisk } from "../fake_test.ts";
 import { checkScsi, type ScsiHost } from "./scsi.ts";
+
+/** Sense data: illegal request, logical block address out of range (SPC-5, 4.4). */
+const OUT_OF_RANGE: ScsiSense = parseSense(
+  Uint8Array.of(0x70, 0, 5, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x21, 0, 0, 0, 0, 0),
+)!;
+
+function answer(sense?: ScsiSense): ScsiAnswer {
+  // A check needs no more of it.
+  return { ended: Status.ok, data: new Uint8Array(512), sense } as ScsiAnswer;
+}
 
 /** A host whose units are of these types, each on a target of its own. */
 function host(types: readonly number[], disk: object = memoryDisk(1 << 20)): ScsiHost {
@@ -23,6 +35,7 @@ function host(types: readonly number[], disk: object = memoryDisk(1 << 20)): Scs
     // A check needs no more of it.
     disk: () => Promise.resolve(disk as ScsiDisk),
     manage: () => Promise.resolve(false),
+    execute: () => Promise.resolve(answer(OUT_OF_RANGE)),
   };
 }
 
@@ -31,8 +44,8 @@ async function failures(client: ScsiHost, write = true): Promise<string[]> {
   return findings.filter(({ passed }) => !passed).map(({ name }) => name);
 }
 
-Deno.test("checkScsi passes good hosts, those without any unit included", async () => {
-  for (const types of [[], [0], [5, 0, 1]]) assertEquals(await failures(host(types)), []);
+Deno.test("checkScsi passes good hosts", async () => {
+  for (const types of [[0], [5, 0, 1]]) assertEquals(await failures(host(types)), []);
   const { figures, summary } = await checkScsi(host([0, 1]), { write: true });
   assertEquals([figures.units, figures["0:0 capacity"], figures["0:0 written"]], [
     2,
@@ -40,6 +53,28 @@ Deno.test("checkScsi passes good hosts, those without any unit included", async 
     true,
   ]);
   assertEquals(summary.endsWith("; 1:0, tape"), true, summary);
+});
+
+Deno.test("checkScsi finds nothing to check in a host without units #cli:check_nothing", async () => {
+  const { findings, nothing } = await checkScsi(host([]), { write: true });
+  assertEquals([findings.filter(({ passed }) => !passed), nothing], [[], true]);
+});
+
+Deno.test("checkScsi asks each disk itself for a block behind its end #cli:check_end", async () => {
+  const asked: string[] = [];
+  const client: ScsiHost = {
+    ...host([0], memoryDisk(1 << 20)),
+    execute(_address, cdb) {
+      asked.push(cdb.toHex());
+      return Promise.resolve(answer(OUT_OF_RANGE));
+    },
+  };
+  const { findings } = await checkScsi(client, { write: false });
+  assertEquals(asked, ["28000000080000000100"]);
+  const { passed, detail } = findings.find(({ name }) => name === "unit 0:0: behind the end")!;
+  assertEquals([passed, detail.startsWith("refused by the unit: ")], [true, true], detail);
+  const lax = { ...client, execute: () => Promise.resolve(answer()) };
+  assertEquals(await failures(lax), ["unit 0:0: behind the end"]);
 });
 
 Deno.test("checkScsi writes to no disk unless it may", async () => {

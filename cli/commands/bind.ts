@@ -24,7 +24,9 @@ export const bind: Command = {
     ["bind 00:03.0 --driver uio_pci_generic", "without an IOMMU; unsafe"],
   ],
   notes: [
-    "Needs root. Refused if the machine uses the device: a mounted disk, an interface that is up, a console.",
+    "Needs root. Refused if the machine uses the device, and it is said for what: a disk that is mounted, swap, or",
+    "part of something (LVM, RAID, btrfs, ZFS), a shared folder (virtiofs, 9p), an interface that is up or part of a",
+    "bridge, a console, and what a program has open.",
     "Functions of one IOMMU group are taken together. What is done is verified, and undone if it fails.",
   ],
   run: async (context) => await rebind(context, "bind", driverOf(context.given.driver)),

@@ -1,14 +1,18 @@
+import { abortable } from "@std/async";
 import { Status } from "../../core/class/lane.ts";
 import type { AnyDevice } from "../../core/kernel/device.ts";
 import type { Node } from "../../core/kernel/kernel.ts";
 import { checkDevice } from "../check/check.ts";
 import type { Finding, Result } from "../check/result.ts";
+import { Steps } from "../check/steps.ts";
 import type { Command, Context } from "../command.ts";
+import { count } from "../count.ts";
 import { WRITE_OPTION } from "../disk.ts";
 import { CliError, EXIT, type ExitCode, exitCode, messageOf } from "../exit.ts";
 import { machineJson, nodeJson, printJson } from "../json.ts";
 import { firstLine, printable } from "../printable.ts";
 import { attach, findNode, isDrivable, openKernel } from "../kernel.ts";
+import { numberOption } from "../number_option.ts";
 import type { Kernel } from "../system.ts";
 import { where } from "./show.ts";
 
@@ -16,13 +20,25 @@ import { where } from "./show.ts";
 type Outcome =
   | { readonly kind: "no driver" }
   | { readonly kind: "refused"; readonly reason: string }
-  | { readonly kind: "error"; readonly device?: AnyDevice; readonly error: unknown }
   | {
-    readonly kind: "passed" | "failed";
+    /** `late` if it took too long by itself, `not done` if the program was told to end. */
+    readonly kind: "failed" | "late" | "not done";
+    readonly device?: AnyDevice;
+    readonly error: unknown;
+  }
+  | {
+    readonly kind: "passed" | "failed" | "nothing to check";
     readonly device: AnyDevice;
     readonly result: Result;
     readonly failed: readonly Finding[];
   };
+
+/** Devices that are checked at the same time. */
+const AT_ONCE = 8;
+/** Seconds that a step of a check may take, unless the user says otherwise. */
+const PATIENCE = 30;
+/** Milliseconds that a device may take to start at least: the core's own deadlines know better why it does not. */
+const START_MS = 60_000;
 
 /** Puts devices to work. */
 export const check: Command = {
@@ -30,11 +46,18 @@ export const check: Command = {
   summary: "Put devices to work, and check what they do",
   usage: "[address...]",
   words: [0, Infinity],
-  options: [WRITE_OPTION],
+  options: [
+    {
+      name: "patience",
+      value: "<seconds>",
+      summary: `how long a device may take for one step of its check (${PATIENCE})`,
+    },
+    WRITE_OPTION,
+  ],
   examples: [
     ["check", "all devices of this machine that may be driven"],
     ["check --machine simulated", "those of a machine made of device models; needs nothing"],
-    ["check --machine qemu", "those of a QEMU machine, with a disk in memory"],
+    ["check --machine qemu", "those of a QEMU machine, a device for each driver"],
     ["check --machine qemu --board pc --json", "another board, and output for programs"],
     ["check 00:02.0 --isolation inline", "one device, its driver in this process"],
   ],
@@ -44,8 +67,12 @@ export const check: Command = {
     "of yours that you give to QEMU after --, unless it is read-only (-blockdev ...,read-only=on) or you",
     "name the addresses of other devices. On this machine (host) disks are only read, unless --write.",
     "",
-    "QEMU without arguments after -- has an entropy source and a disk of 64 MiB in memory, and no file.",
-    "A device without a driver is no failure.",
+    "QEMU without arguments after -- has six devices and no file: a network card, a disk of 64 MiB in memory,",
+    "a console with one port, an entropy source, a memory balloon, and a SCSI host with another such disk.",
+    "",
+    `Up to ${AT_ONCE} devices are checked side by side; each is told of as soon as it is done. One that takes too long`,
+    "for a step is late, and has not passed; nor has one with nothing to check: a console without ports, a SCSI",
+    "host without units, an empty disk. A device without a driver is no failure.",
   ],
   run: async (context) => {
     await using kernel = await openKernel(context);
@@ -70,18 +97,32 @@ export async function checkAnything(context: Context): Promise<ExitCode> {
 }
 
 async function checkKernel(context: Context, kernel: Kernel): Promise<ExitCode> {
-  const { words, options, given, io } = context;
+  const { words, options, given, io, signal } = context;
   const { platform } = kernel;
   const named = words.map((word) => findNode(kernel, word));
   const nodes = named.length > 0 ? [...new Set(named)] : kernel.nodes;
   const write = platform.kind !== "host" || given.write === true;
-  context.talk(`Checking ${nodes.length} functions of ${platform.description}`);
-  const done: (readonly [Node, Outcome])[] = [];
-  for (const node of nodes) {
-    const outcome = await checkNode(context, kernel, node, write);
-    done.push([node, outcome]);
-    if (!options.json) printOutcome(context, node, outcome);
-  }
+  const patience = 1000 * numberOption(context, "patience", {
+    usual: PATIENCE,
+    least: 0.01,
+    greatest: 100_000,
+    fraction: true,
+  });
+  context.talk(`Checking ${count(nodes.length, "function")} of ${platform.description}`);
+  const outcomes = new Map<Node, Outcome>();
+  const ends: Promise<unknown>[] = [];
+  const waiting = nodes.values();
+  const inTurn = async () => {
+    // All take from one iterator.
+    for (const node of waiting) {
+      const { outcome, ended } = await checkNode(context, kernel, node, { write, patience });
+      ends.push(ended);
+      outcomes.set(node, outcome);
+      if (!options.json) printOutcome(context, node, outcome);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, inTurn));
+  const done = nodes.map((node) => [node, outcomes.get(node)!] as const);
   const status = exitStatus(done.map(([, outcome]) => outcome), named.length > 0);
   if (options.json) {
     const names = io.names();
@@ -94,43 +135,108 @@ async function checkKernel(context: Context, kernel: Kernel): Promise<ExitCode> 
       })),
     });
   }
-  const worked = done.filter(([, { kind }]) => kind !== "no driver" && kind !== "refused").length;
-  if (worked === 0) {
-    context.talk(
-      `No device was checked: none may be driven; explain <address> says why. ` +
-        `To see a driver work: --machine simulated`,
-    );
-  } else if (status === EXIT.done) {
-    context.talk(worked === 1 ? "The device passed" : `All ${worked} devices passed`);
-  }
+  context.talk(summaryOf(done));
+  // What was late is given back before the machine goes.
+  await Promise.all(ends);
+  signal.throwIfAborted();
   return status;
 }
 
+/** What came of all, in one sentence. */
+function summaryOf(done: readonly (readonly [Node, Outcome])[]): string {
+  const worked = done.filter(([, { kind }]) => kind !== "no driver" && kind !== "refused");
+  if (worked.length === 0) {
+    return "No device was checked: none may be driven; explain <address> says why. " +
+      "To see a driver work: --machine simulated";
+  }
+  const others = worked.filter(([, { kind }]) => kind !== "passed");
+  if (others.length === 0) {
+    return worked.length === 1 ? "The device passed" : `All ${worked.length} devices passed`;
+  }
+  const names = others.map(([node, { kind }]) =>
+    `${node.function.address} ${node.manifest?.name} (${kind})`
+  );
+  const passed = worked.length - others.length;
+  return `${passed} of ${count(worked.length, "device")} passed; not passed: ${names.join(", ")}`;
+}
+
+/** How a check is made. */
+interface Manner {
+  readonly write: boolean;
+  /** Milliseconds for each step. */
+  readonly patience: number;
+}
+
+/** The outcome of a check, and when the device is given back. */
+interface Checked {
+  readonly outcome: Outcome;
+  readonly ended: Promise<unknown>;
+}
+
+/** Checks one device, but waits no longer for it than for its steps, and not after the program was told to end. */
 async function checkNode(
   context: Context,
   kernel: Kernel,
   node: Node,
-  write: boolean,
+  manner: Manner,
+): Promise<Checked> {
+  const quick = (outcome: Outcome): Checked => ({ outcome, ended: Promise.resolve() });
+  if (!node.manifest) return quick({ kind: "no driver" });
+  const { refusal } = node.function;
+  if (refusal !== undefined) return quick({ kind: "refused", reason: refusal });
+  using steps = new Steps(manner.patience);
+  const signal = AbortSignal.any([context.signal, steps.signal]);
+  const own: Context = { ...context, signal, until: (promise) => abortable(promise, signal) };
+  const work = putToWork(own, kernel, node, manner, steps);
+  const ended = work.catch(() => {});
+  try {
+    return { outcome: await own.until(work), ended };
+  } catch (error) {
+    if (!signal.aborted) return { outcome: { kind: "failed", error }, ended };
+    const told = context.signal.aborted;
+    return { outcome: told ? unfinished(steps, context.signal) : late(steps), ended };
+  }
+}
+
+function late({ now, patience }: Steps): Outcome {
+  const message = `after ${patience / 1000} s it was still ${now}; --patience allows more`;
+  return { kind: "late", error: new CliError(EXIT.timeout, message) };
+}
+
+function unfinished({ now }: Steps, { reason }: AbortSignal): Outcome {
+  const error = new CliError(exitCode(reason), `${now}; ${messageOf(reason)}`);
+  return { kind: "not done", error };
+}
+
+/** Puts a device to work. One broken device must not keep us from the others; the end of the time must. */
+async function putToWork(
+  context: Context,
+  kernel: Kernel,
+  node: Node,
+  { write }: Manner,
+  steps: Steps,
 ): Promise<Outcome> {
-  if (!node.manifest) return { kind: "no driver" };
-  const { refusal, address } = node.function;
-  if (refusal !== undefined) return { kind: "refused", reason: refusal };
+  const { address } = node.function;
   let device: AnyDevice | undefined;
   try {
+    steps.begin("starting");
+    steps.allow(Math.max(steps.patience, START_MS));
     device = await attach(context, kernel, node);
-    const result = await context.until(checkDevice(device, { write }));
+    const step = steps.begin;
+    const result = await context.until(checkDevice(device, { write, step }));
     for (const { name, passed, detail } of result.findings) {
       context.detail(`${address} ${passed ? "ok" : "NOT ok"}: ${name}: ${detail}`);
     }
     const failed = result.findings.filter(({ passed }) => !passed);
-    return { kind: failed.length > 0 ? "failed" : "passed", device, result, failed };
+    const kind = failed.length > 0 ? "failed" : result.nothing ? "nothing to check" : "passed";
+    return { kind, device, result, failed };
   } catch (error) {
-    // One broken device must not keep us from the others; the end of the time must.
     context.signal.throwIfAborted();
-    if (!device) return { kind: "error", error };
-    return { kind: "error", device, error: await withReason(context, device, error) };
+    if (!device) return { kind: "failed", error };
+    return { kind: "failed", device, error: await withReason(context, device, error) };
   } finally {
-    // The next one may need the memory.
+    if (!context.signal.aborted) steps.begin("giving it back");
+    // Others may need the memory.
     await device?.[Symbol.asyncDispose]();
   }
 }
@@ -146,66 +252,51 @@ async function withReason(context: Context, device: AnyDevice, error: unknown): 
 /** The first failure decides. That nothing at all was checked must not look like success either. */
 function exitStatus(outcomes: readonly Outcome[], named: boolean): ExitCode {
   for (const outcome of outcomes) {
-    if (outcome.kind === "error") return exitCode(outcome.error);
+    if ("error" in outcome) return exitCode(outcome.error);
     if (outcome.kind === "failed") return EXIT.failed;
+    if (outcome.kind === "nothing to check" && named) return EXIT.failed;
     if (outcome.kind === "refused" && named) return EXIT.refused;
   }
-  if (named || outcomes.some(({ kind }) => kind === "passed")) return EXIT.done;
-  return outcomes.some(({ kind }) => kind === "refused") ? EXIT.refused : EXIT.notFound;
+  const kinds = new Set(outcomes.map(({ kind }) => kind));
+  if (named || kinds.has("passed")) return EXIT.done;
+  if (kinds.has("nothing to check")) return EXIT.failed;
+  return kinds.has("refused") ? EXIT.refused : EXIT.notFound;
 }
 
 function printOutcome(context: Context, node: Node, outcome: Outcome): void {
   const { io, style } = context;
   const { address } = node.function;
   const { manifest, identity } = node;
-  switch (outcome.kind) {
-    case "no driver": {
-      const what = identity.virtio ? `VirtIO ${identity.virtio.name}` : "not VirtIO";
-      return io.out(style.faint(`${address} no driver (${what})`));
-    }
-    case "refused":
-      return io.out(style.faint(`${address} ${manifest?.name} refused: ${outcome.reason}`));
-    case "error": {
-      const said = messageOf(outcome.error);
-      context.detail(`${address} ${manifest?.name} failed: ${said}`);
-      const failed = style.bad("failed");
-      return io.out(`${address} ${manifest?.name} ${failed}: ${printable(firstLine(said))}`);
-    }
-    case "passed":
-    case "failed": {
-      const { device, result, failed } = outcome;
-      const verdict = outcome.kind === "passed" ? style.good("passed") : style.bad("failed");
-      const reasons = failed.map(({ name, detail }) => `${name}: ${detail}`);
-      const said = [...reasons, result.summary].join("; ");
-      return io.out(
-        `${address} ${device.driver} (${where(device)}) ${verdict}: ${printable(said)}`,
-      );
-    }
+  if (outcome.kind === "no driver") {
+    const what = identity.virtio ? `VirtIO ${identity.virtio.name}` : "not VirtIO";
+    return io.out(style.faint(`${address} no driver (${what})`));
   }
+  if (outcome.kind === "refused") {
+    return io.out(style.faint(`${address} ${manifest?.name} refused: ${outcome.reason}`));
+  }
+  const verdict = (outcome.kind === "passed" ? style.good : style.bad)(outcome.kind);
+  if ("error" in outcome) {
+    const said = messageOf(outcome.error);
+    context.detail(`${address} ${manifest?.name} ${outcome.kind}: ${said}`);
+    return io.out(`${address} ${manifest?.name} ${verdict}: ${printable(firstLine(said))}`);
+  }
+  const { device, result, failed } = outcome;
+  const reasons = failed.map(({ name, detail }) => `${name}: ${detail}`);
+  const said = [...reasons, result.summary].join("; ");
+  io.out(`${address} ${device.driver} (${where(device)}) ${verdict}: ${printable(said)}`);
 }
 
 function outcomeJson(outcome: Outcome): object {
   const none = { isolation: null, pid: null, findings: [], figures: {}, error: null };
   const at = (device?: AnyDevice) =>
     device ? { isolation: device.isolation, pid: device.pid ?? null } : {};
-  switch (outcome.kind) {
-    case "no driver":
-    case "refused":
-      return { outcome: outcome.kind, ...none };
-    case "error": {
-      const { error, device } = outcome;
-      const message = messageOf(error);
-      return {
-        outcome: "failed",
-        ...none,
-        ...at(device),
-        error: { exit: exitCode(error), message },
-      };
-    }
-    case "passed":
-    case "failed": {
-      const { device, result: { findings, figures } } = outcome;
-      return { outcome: outcome.kind, ...none, ...at(device), findings, figures };
-    }
+  const { kind } = outcome;
+  if (kind === "no driver" || kind === "refused") return { outcome: kind, ...none };
+  if ("error" in outcome) {
+    const { error, device } = outcome;
+    const message = messageOf(error);
+    return { outcome: kind, ...none, ...at(device), error: { exit: exitCode(error), message } };
   }
+  const { device, result: { findings, figures } } = outcome;
+  return { outcome: kind, ...none, ...at(device), findings, figures };
 }

@@ -24,7 +24,7 @@ export const random: Command = {
   examples: [
     ["random 32 --hex --machine simulated", "64 digits from a device model"],
     ["random 1000000 --machine qemu > bytes", "a million bytes of QEMU's device, as they are"],
-    ["random --continuous --machine qemu | rngtest --blockcount=1000", "for a test suite"],
+    ["random --continuous --machine qemu | rngtest -c 1000", "for a test suite"],
   ],
   notes: [
     "All bytes pass the continuous health tests of SP 800-90B, 4.4, first (repetition count, adaptive",

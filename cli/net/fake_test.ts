@@ -4,7 +4,7 @@ import type { Frame } from "../../core/class/frame.ts";
 import type { Card } from "./card.ts";
 import { arpMessage, ArpOperation, readArp } from "./arp.ts";
 import { be16, be32, concat, equal, read16, read32 } from "./bytes.ts";
-import { parseMac } from "../../core/class/net.ts";
+import { FRAME_HEADER, parseMac } from "../../core/class/net.ts";
 import { type Ethernet, ethernetFrame, EtherType, readEthernet } from "./ethernet.ts";
 import { icmpEcho, IcmpType, readIcmpEcho } from "./icmp.ts";
 import { icmp6Packet, Icmp6Type, readIcmp6 } from "./icmp6.ts";
@@ -18,7 +18,7 @@ export type Peer = (frame: Ethernet) => readonly Uint8Array[];
 /** A card in memory; what it sends goes to `peer`, and what that answers comes in. */
 export class FakeCard implements Card {
   readonly mac: Uint8Array<ArrayBuffer> = parseMac("52:54:00:12:34:56")!;
-  readonly mtu = 1500;
+  readonly mtu: number;
   readonly speed = 10_000;
   linkUp = true;
   readonly offloads: Card["offloads"] = {
@@ -47,8 +47,9 @@ export class FakeCard implements Card {
   readonly #peer: Peer;
   readonly #readers = new Set<Feed<Frame>>();
 
-  constructor(peer: Peer = () => []) {
+  constructor(peer: Peer = () => [], mtu = 1500) {
     this.#peer = peer;
+    this.mtu = mtu;
   }
 
   /** A frame comes in. */
@@ -72,12 +73,17 @@ export class FakeCard implements Card {
     return feed;
   }
 
-  send(bytes: Uint8Array): Promise<void> {
+  // deno-lint-ignore require-await -- so that errors are rejections
+  async send(bytes: Uint8Array): Promise<void> {
     this.trySend(bytes);
-    return Promise.resolve();
   }
 
   trySend(bytes: Uint8Array): boolean {
+    // A tag of a VLAN comes on top.
+    const most = this.mtu + FRAME_HEADER + 4;
+    if (bytes.length > most) {
+      throw new RangeError(`Cannot send ${bytes.length} bytes: a frame has up to ${most}`);
+    }
     const copy = bytes.slice();
     this.sent.push(copy);
     for (const answer of this.#peer(readEthernet(copy)!)) queueMicrotask(() => this.put(answer));

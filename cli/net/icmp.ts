@@ -1,6 +1,9 @@
 import { be16, concat, read16 } from "./bytes.ts";
 import { internetChecksum } from "../../core/class/internet_checksum.ts";
 
+/** Bytes of an echo message before its data, for IPv4 and IPv6 alike. */
+export const ECHO_HEADER = 8;
+
 /** Types of ICMP messages. */
 export const IcmpType = {
   echoReply: 0,
@@ -31,7 +34,7 @@ export function icmpEcho(
 
 /** The echo in a message; undefined if it is not of this type, or damaged. */
 export function readIcmpEcho(message: Uint8Array, type: number): Echo | undefined {
-  if (message.length < 8 || message[0] !== type || message[1] !== 0) return undefined;
+  if (message.length < ECHO_HEADER || message[0] !== type || message[1] !== 0) return undefined;
   return internetChecksum(message) === 0 ? echoOf(message) : undefined;
 }
 
@@ -40,7 +43,7 @@ export function echoOf(message: Uint8Array): Echo {
   return {
     identifier: read16(message, 4),
     sequence: read16(message, 6),
-    data: message.subarray(8),
+    data: message.subarray(ECHO_HEADER),
   };
 }
 

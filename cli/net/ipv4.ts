@@ -1,6 +1,9 @@
 import { be16, concat, read16 } from "./bytes.ts";
 import { internetChecksum } from "../../core/class/internet_checksum.ts";
 
+/** Bytes of a packet's header, without options. */
+export const IPV4_HEADER = 20;
+
 /** What an IP packet carries. */
 export const Protocol = { icmp: 1, tcp: 6, udp: 17, icmp6: 58 } as const;
 
@@ -23,10 +26,10 @@ export interface Ipv4 {
 
 /** Takes a packet apart; undefined if it is none, cut short, or its header is damaged (RFC 791, 3.1). */
 export function readIpv4(packet: Uint8Array): Ipv4 | undefined {
-  if (packet.length < 20 || packet[0]! >> 4 !== 4) return undefined;
+  if (packet.length < IPV4_HEADER || packet[0]! >> 4 !== 4) return undefined;
   const header = (packet[0]! & 0xf) * 4;
   const length = read16(packet, 2);
-  if (header < 20 || length < header || length > packet.length) return undefined;
+  if (header < IPV4_HEADER || length < header || length > packet.length) return undefined;
   if (internetChecksum(packet, 0, header) !== 0) return undefined;
   return {
     source: packet.subarray(12, 16),
@@ -47,7 +50,7 @@ export function ipv4Packet(
   >,
 ): Uint8Array<ArrayBuffer> {
   const header = concat(
-    [0x45, 0, ...be16(20 + payload.length), 0, 0, 0x40, 0, 64, protocol, 0, 0],
+    [0x45, 0, ...be16(IPV4_HEADER + payload.length), 0, 0, 0x40, 0, 64, protocol, 0, 0],
     source,
     destination,
   );

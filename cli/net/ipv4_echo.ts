@@ -1,8 +1,8 @@
 import { equal } from "./bytes.ts";
 import type { Answer, EchoPath } from "./echo_path.ts";
 import { EtherType } from "./ethernet.ts";
-import { echoOf, icmpEcho, icmpError, IcmpType, readIcmpEcho } from "./icmp.ts";
-import { formatIpv4, ipv4Packet, Protocol, readIpv4 } from "./ipv4.ts";
+import { ECHO_HEADER, echoOf, icmpEcho, icmpError, IcmpType, readIcmpEcho } from "./icmp.ts";
+import { formatIpv4, IPV4_HEADER, ipv4Packet, Protocol, readIpv4 } from "./ipv4.ts";
 import type { Link } from "./link.ts";
 
 /** Echo messages in IPv4 packets, through the neighbour `mac`. */
@@ -15,7 +15,7 @@ export function ipv4EchoPath(
   return {
     source: formatIpv4(source),
     target: formatIpv4(target),
-    headers: 28,
+    headers: IPV4_HEADER + ECHO_HEADER,
     send(echo) {
       const payload = icmpEcho(IcmpType.echoRequest, echo);
       const packet = ipv4Packet({ source, destination: target, protocol: Protocol.icmp, payload });

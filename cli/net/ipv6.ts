@@ -4,6 +4,9 @@ import { internetChecksum } from "../../core/class/internet_checksum.ts";
 /** Bytes of a packet's header. */
 export const IPV6_HEADER = 40;
 
+/** What every link that carries IPv6 must take (RFC 8200, 5). */
+export const IPV6_LEAST_MTU = 1280;
+
 /** A packet, taken apart. */
 export interface Ipv6 {
   readonly source: Uint8Array;

@@ -1,7 +1,7 @@
 import { equal } from "./bytes.ts";
 import type { EchoPath } from "./echo_path.ts";
 import { EtherType } from "./ethernet.ts";
-import { echoOf, icmpEcho } from "./icmp.ts";
+import { ECHO_HEADER, echoOf, icmpEcho } from "./icmp.ts";
 import { icmp6Error, icmp6Packet, Icmp6Type, readIcmp6 } from "./icmp6.ts";
 import { Protocol } from "./ipv4.ts";
 import { formatIpv6, IPV6_HEADER } from "./ipv6.ts";
@@ -19,7 +19,7 @@ export function ipv6EchoPath(
   return {
     source: formatIpv6(source),
     target: formatIpv6(target),
-    headers: IPV6_HEADER + 8,
+    headers: IPV6_HEADER + ECHO_HEADER,
     send(echo) {
       const message = icmpEcho(Icmp6Type.echoRequest, echo);
       link.send(mac, EtherType.ipv6, icmp6Packet(source, target, HOPS, message));

@@ -21,6 +21,9 @@ import {
 } from "./ipv6_setup.ts";
 import type { Link } from "./link.ts";
 
+/** What all who speak DHCP must take (RFC 2131, 2). */
+const DHCP_LEAST_MTU = 576;
+
 /** A way to a host. What was lent is given back when it is disposed. */
 export interface Network extends AsyncDisposable {
   readonly path: EchoPath;
@@ -41,6 +44,13 @@ export async function joinIpv4(
   target: Uint8Array,
   given: Ipv4Setup | undefined,
 ): Promise<Network> {
+  if (!given && link.mtu < DHCP_LEAST_MTU) {
+    throw new CliError(
+      EXIT.failed,
+      `Cannot get an address: DHCP needs packets of ${DHCP_LEAST_MTU} bytes, and the card sends up to ${link.mtu}. ` +
+        "Give one with --address a.b.c.d/length",
+    );
+  }
   await using stack = new AsyncDisposableStack();
   const lease = given ? undefined : await requestLease(link);
   const setup = given ?? lease;

@@ -1,7 +1,11 @@
 import { clear, close, eventfd, read, signal } from "../../core/host/fd.ts";
 import { pollAsync, POLLIN, type PollSet } from "../../core/host/poll.ts";
 import { bringUp, openTap, writeFrame } from "../../core/host/tap.ts";
+import { FRAME_HEADER } from "../../core/class/net.ts";
 import type { FramePort } from "./bridge.ts";
+
+/** Linux counts the header of a frame, too: 65535 is the longest frame of a tap. */
+const MOST_MTU = 65535 - FRAME_HEADER;
 
 /** A tap of this machine as one side of a bridge. Disposing it closes the tap. */
 export interface TapPort extends FramePort, AsyncDisposable {
@@ -12,7 +16,7 @@ export interface TapPort extends FramePort, AsyncDisposable {
 /**
  * Attaches to a tap, makes it if it is not there, and brings it up.
  *
- * @param mtu Most bytes of a packet.
+ * @param mtu Most bytes of a packet; no more than a tap takes are used.
  */
 export function tapPort(wanted: string, mtu: number): TapPort {
   const { fd, name } = openTap(wanted);
@@ -20,7 +24,7 @@ export function tapPort(wanted: string, mtu: number): TapPort {
   const set: PollSet = Int32Array.of(fd, POLLIN, end, POLLIN);
   let waiting = Promise.resolve();
   try {
-    bringUp(name, mtu);
+    bringUp(name, Math.min(mtu, MOST_MTU));
   } catch (error) {
     close(fd);
     close(end);

@@ -5,8 +5,10 @@ import { close, EINTR, read, writeAll } from "./fd.ts";
 const O_CREAT = 0o100;
 const O_EXCL = 0o200;
 const O_TRUNC = 0o1000;
+const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
 const O_DIRECTORY = 0o200000;
+const EBUSY = 16;
 const SEEK_SET = 0;
 const SEEK_CUR = 1;
 const SEEK_END = 2;
@@ -98,6 +100,20 @@ export function openAlone(path: string): number {
     close(fd);
     throw error;
   }
+}
+
+/**
+ * Whether a block device is claimed: mounted, swapped to, or part of something larger. Opens it for a moment, and reads
+ * nothing.
+ *
+ * @returns undefined if that cannot be told: it is not there, or may not be opened.
+ */
+export function isClaimed(path: string): boolean | undefined {
+  // open(2): without O_CREAT, O_EXCL fails for a block device that the system uses. A drive may be empty.
+  const fd = libc().open(cString(path), O_EXCL | O_NONBLOCK | O_CLOEXEC, 0);
+  if (fd < 0) return errno() === EBUSY ? true : undefined;
+  close(fd);
+  return false;
 }
 
 /** The bytes of a small file. */

@@ -4,6 +4,7 @@ import {
   environment,
   exists,
   findProgram,
+  isClaimed,
   open,
   openAlone,
   openFile,
@@ -18,7 +19,7 @@ import {
   writeAt,
   writeText,
 } from "./file.ts";
-import { libc } from "./libc.ts";
+import { cString, libc } from "./libc.ts";
 import { OsError } from "./os_error.ts";
 
 // Opened once for the whole process, so not by a test.
@@ -206,4 +207,24 @@ Deno.test("realPath() follows all links, and says what leads nowhere", () => {
   } finally {
     Deno.removeSync(folder, { recursive: true });
   }
+});
+
+Deno.test("isClaimed tells of a block device that is used alone, and of none that it cannot ask", async (t) => {
+  assertEquals(isClaimed("/does/not/exist"), undefined);
+  withFolder((folder) => {
+    Deno.writeTextFileSync(`${folder}/file`, "");
+    assertEquals(isClaimed(`${folder}/file`), false);
+  });
+  const loop = "/dev/loop7", readAlone = 0o2000200;
+  const fd = libc().open(cString(loop), readAlone, 0);
+  if (fd < 0) console.log(`SKIPPED: a claimed block device, because ${loop} cannot be had alone`);
+  await t.step({
+    name: "a claimed block device",
+    ignore: fd < 0,
+    fn() {
+      assertEquals(isClaimed(loop), true);
+      close(fd);
+      assertEquals(isClaimed(loop), false);
+    },
+  });
 });

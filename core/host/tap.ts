@@ -86,13 +86,24 @@ export function writeFrame(fd: number, frame: Uint8Array<ArrayBuffer>): boolean 
   }
 }
 
+/** What is wanted of an interface's name, for messages. */
+export const INTERFACE_NAME: string = `1 to ${
+  NAME_BYTES - 1
+} bytes without blanks, slashes and colons`;
+
+/** Whether Linux takes a name for an interface; `%d` in it stands for the first free number. */
+export function isInterfaceName(name: string): boolean {
+  const { length } = new TextEncoder().encode(name);
+  return length > 0 && length < NAME_BYTES && name !== "." && name !== ".." &&
+    !/[\s/:\0]/.test(name) && !name.replace("%d", "").includes("%");
+}
+
 function interfaceRequest(name: string): Uint8Array<ArrayBuffer> {
   const request = new Uint8Array(REQUEST_BYTES);
   const bytes = new TextEncoder().encode(name);
-  if (bytes.length === 0 || bytes.length >= NAME_BYTES || /[\s/\0]/.test(name)) {
+  if (!isInterfaceName(name)) {
     throw new RangeError(
-      `Cannot name a network interface ${JSON.stringify(name)}: wanted 1 to ${NAME_BYTES - 1} ` +
-        `bytes without spaces and slashes`,
+      `Cannot name a network interface ${JSON.stringify(name)}: wanted ${INTERFACE_NAME}`,
     );
   }
   request.set(bytes);

@@ -1,6 +1,7 @@
 import * as argument from "../class/arguments.ts";
 import type { InterruptLoop, Loop } from "../irq/interrupt_loop.ts";
 import { type PciIdentity, readIdentity } from "../pci/identity.ts";
+import { NoSuchFunction } from "../platform/no_such_function.ts";
 import type { PciFunction, Platform } from "../platform/platform.ts";
 import { type Choice, choose } from "../plugin/choose.ts";
 import { checkTunables, type Tunables, tunablesFor } from "../plugin/tunables.ts";
@@ -146,7 +147,7 @@ export class Kernel implements AsyncDisposable {
    * Puts a device to work with the driver that was chosen for it.
    *
    * @param address Its PCI address, as {@linkcode PciFunction} has it.
-   * @throws RangeError If there is no such function.
+   * @throws NoSuchFunction If there is none of that address.
    * @throws TypeError If it is refused, has no driver, or is at work already, or the kernel was disposed.
    */
   async attach(address: string): Promise<AnyDevice> {
@@ -155,7 +156,9 @@ export class Kernel implements AsyncDisposable {
     const { loop, drivers } = this.#parts;
     const node = this.nodes.find((candidate) => candidate.function.address === address);
     const refuse = (why: string) => new TypeError(`Cannot drive ${address}: ${why}`);
-    if (!node) throw new RangeError(`Cannot drive ${address}: this machine has no such function`);
+    if (!node) {
+      throw new NoSuchFunction(`Cannot drive ${address}: this machine has no such function`);
+    }
     const source = drivers.find(({ manifest }) => manifest === node.manifest);
     if (!source) throw refuse("no driver's rules fit it");
     if (node.function.refusal) throw refuse(node.function.refusal);

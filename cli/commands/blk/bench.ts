@@ -44,7 +44,7 @@ export const blkBench: Command = {
   ],
   async run(context) {
     const { rw = "randread" } = context.given;
-    const kind = KINDS[String(rw)];
+    const kind = Object.hasOwn(KINDS, String(rw)) ? KINDS[String(rw)] : undefined;
     if (!kind) {
       throw usageError(
         `Unknown value ${JSON.stringify(rw)} for --rw: wanted one of ${

@@ -34,7 +34,10 @@ function folder(): Disposable & { readonly path: string } {
 Deno.test("blk info tells what a disk is", async () => {
   const { exit, out } = await runFake(`blk info ${SIMULATED}`);
   assertEquals(exit, 0);
-  assertMatch(out, /^id +disk-1\ncapacity +8388608 \(8 MiB\)\n/);
+  assertMatch(
+    out,
+    /^address +0000:00:02\.0\ndriver +blk\nid +disk-1\ncapacity +8388608 bytes \(8 MiB\)\n/,
+  );
   const { out: json } = await runFake(`blk info ${SIMULATED} --json`);
   assertEquals(JSON.parse(json).capacity, 8 << 20);
 });
@@ -92,7 +95,7 @@ Deno.test("blk write refuses what does not fit before it writes anything", async
   const odd = await runFake(`blk write --offset 100 ${SIMULATED}`, { disk });
   assertEquals([odd.exit, disk.writes], [2, 0]);
   const none = await runFake(`blk write /does/not/exist ${SIMULATED}`, { disk });
-  assertEquals(none.exit, 3);
+  assertEquals(none.exit, 1);
 });
 
 Deno.test("disks of this machine are not written without --write, and read-only ones never", async () => {
@@ -187,7 +190,16 @@ Deno.test("blk bench reads and writes, and speaks fio's JSON", async () => {
   assert(write.iops > 0 && write.clat_ns.percentile["99.000000"] >= write.clat_ns.min);
   const text = await runFake(`blk bench --runtime 0.05 ${SIMULATED}`);
   assertMatch(text.out, /^randread: \d+ requests\/s, .*\/s; latency in µs: 50 % /);
-  for (const wrong of ["--rw trim", "--bs 100", "--bs 1G", "--iodepth 0", "--runtime x"]) {
+  for (
+    const wrong of [
+      "--rw trim",
+      "--rw toString",
+      "--bs 100",
+      "--bs 1G",
+      "--iodepth 0",
+      "--runtime x",
+    ]
+  ) {
     assertEquals((await runFake(`blk bench ${wrong} ${SIMULATED}`)).exit, 2, wrong);
   }
 });
@@ -203,8 +215,11 @@ Deno.test("blk bench fails when requests do", async () => {
 Deno.test("blk serve needs a socket, and there must be room for it", async () => {
   assertEquals((await runFake(`blk serve ${SIMULATED}`)).exit, 2);
   const { exit, err } = await runFake(`blk serve --nbd /does/not/exist/socket ${SIMULATED}`);
-  assertEquals(exit, 3);
+  assertEquals(exit, 1);
   assertStringIncludes(err, "Cannot listen at /does/not/exist/socket: ENOENT");
+  const long = await runFake(`blk serve --nbd /${"x".repeat(108)} ${SIMULATED}`);
+  assertEquals(long.exit, 2);
+  assertStringIncludes(long.err, "a socket's path has at most 107 bytes");
   using where = folder();
   Deno.writeTextFileSync(`${where.path}/taken`, "mine");
   const taken = await runFake(`blk serve --nbd ${where.path}/taken ${SIMULATED}`);

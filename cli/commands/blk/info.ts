@@ -1,6 +1,6 @@
 import type { BlockDevice } from "../../../core/class/block.ts";
 import { BlockClient } from "../../../core/class/block_client.ts";
-import { formatSize } from "../../block/size.ts";
+import { sizeInFull } from "../../block/size.ts";
 import type { Command } from "../../command.ts";
 import { DISK_OPTIONS, useDisk } from "../../disk.ts";
 import { EXIT } from "../../exit.ts";
@@ -22,14 +22,15 @@ export const blkInfo: Command = {
   async run(context) {
     await using use = await useDisk(context);
     const { disk, device } = use;
-    const facts = { ...await common(disk), ...await more(disk) };
+    const { address, driver } = device;
+    const facts = { address, driver, ...await common(disk), ...await more(disk) };
     if (context.options.json) {
-      printJson(context, "blk info", { address: device.address, ...facts });
+      printJson(context, "blk info", facts);
       return EXIT.done;
     }
     const width = Math.max(...Object.keys(facts).map(({ length }) => length));
     for (const [name, fact] of Object.entries(facts)) {
-      const value = name === "capacity" ? `${fact} (${formatSize(Number(fact))})` : plain(fact);
+      const value = name === "capacity" ? sizeInFull(Number(fact)) : plain(fact);
       context.io.out(printable(`${name.padEnd(width)}  ${value}`));
     }
     return EXIT.done;

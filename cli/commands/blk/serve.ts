@@ -20,10 +20,11 @@ export const blkServe: Command = {
     WRITE_OPTION,
   ],
   examples: [
-    ["blk serve --nbd /tmp/disk.sock --machine qemu", "until Ctrl-C; meanwhile, elsewhere:"],
-    ["nbdinfo nbd+unix:///?socket=/tmp/disk.sock", "(these are no commands of this program)"],
+    ["blk serve --nbd /tmp/disk.sock --machine qemu", "until Ctrl-C"],
   ],
   notes: [
+    'Meanwhile, elsewhere: nbdinfo "nbd+unix:///?socket=/tmp/disk.sock"',
+    "",
     "Whoever may open the socket may use the disk. Many clients may at once: a flush of one makes durable what",
     "all have written. On this machine (host) clients may only read, unless --write.",
   ],
@@ -63,6 +64,7 @@ function serve(disk: BlockDevice, options: ServeOptions): NbdServer {
   try {
     return new NbdServer(disk, options);
   } catch (error) {
+    if (error instanceof RangeError) throw usageError(error.message);
     if ((error as { code?: unknown }).code !== "EADDRINUSE") throw error;
     throw new CliError(
       EXIT.failed,

@@ -15,8 +15,11 @@ export const blkWrite: Command = {
   words: [0, 1],
   options: [...DISK_OPTIONS, PART_OPTIONS[0]!, WRITE_OPTION],
   examples: [
-    ["blk write boot.img --machine qemu -- -blockdev ... -device virtio-blk-pci,...", "an image"],
-    ["printf hello | blk write --offset 4K --machine simulated", "a few bytes"],
+    ["blk write boot.img --machine simulated", "an image"],
+    [
+      "blk write --offset 4K --machine simulated < hello.txt",
+      "a few bytes, from the standard input",
+    ],
   ],
   notes: [
     "Without a file, or with -, the bytes come from the standard input. What ends within a sector leaves the",

@@ -1,5 +1,6 @@
+import { INTERFACE_NAME, isInterfaceName } from "../../../core/host/tap.ts";
 import type { Command, Context } from "../../command.ts";
-import { endedByPerson, EXIT, messageOf } from "../../exit.ts";
+import { endedByPerson, EXIT, messageOf, usageError } from "../../exit.ts";
 import { printJson } from "../../json.ts";
 import { DEVICE_OPTION, goneError, useDevice } from "../../kernel.ts";
 import { bridge as pass, type Passed } from "../../net/bridge.ts";
@@ -35,11 +36,12 @@ export const bridge: Command = {
   ],
   async run(context) {
     const { given, options, signal } = context;
+    const name = tapName(given.tap ?? "tap%d");
     await using inUse = await useDevice(context, "network");
     const { device } = inUse;
     const { address } = device;
     const card: Card = device.client;
-    await using tap = tapPort(String(given.tap ?? "tap%d"), card.mtu);
+    await using tap = tapPort(name, card.mtu);
     await hearEverything(context, card);
     await keepApart(context, card);
     context.talk(`Passing frames between ${address} and ${tap.name}; SIGINT ends it`);
@@ -55,6 +57,15 @@ export const bridge: Command = {
     return EXIT.done;
   },
 };
+
+function tapName(name: string | true): string {
+  if (typeof name === "string" && isInterfaceName(name)) return name;
+  throw usageError(
+    `Unknown value ${
+      JSON.stringify(name)
+    } for --tap: wanted the name of an interface, ${INTERFACE_NAME}`,
+  );
+}
 
 /** What a device makes one frame of, out of several, is too long for a tap. */
 async function keepApart(context: Context, card: Card): Promise<void> {

@@ -6,9 +6,10 @@ import { machineJson, printJson } from "../../json.ts";
 import { DEVICE_OPTION, goneError, useDevice } from "../../kernel.ts";
 import type { Card } from "../../net/card.ts";
 import type { EchoPath } from "../../net/echo_path.ts";
-import { maskOf, parseIpv4 } from "../../net/ipv4.ts";
+import { ECHO_HEADER } from "../../net/icmp.ts";
+import { IPV4_HEADER, maskOf, parseIpv4 } from "../../net/ipv4.ts";
 import type { Ipv4Setup } from "../../net/ipv4_setup.ts";
-import { parseIpv6 } from "../../net/ipv6.ts";
+import { IPV6_HEADER, IPV6_LEAST_MTU, parseIpv6 } from "../../net/ipv6.ts";
 import type { Ipv6Setup } from "../../net/ipv6_setup.ts";
 import { Link } from "../../net/link.ts";
 import { joinIpv4, joinIpv6, type Network } from "../../net/network.ts";
@@ -25,10 +26,8 @@ import type { Given } from "../../options.ts";
 
 /** Milliseconds to wait for answers to the last request. */
 const WAIT = 1000;
-/** Most headers before the data: those of IPv6 and ICMPv6. */
-const PACKET_HEADERS = 48;
-/** ICMP's header. */
-const ECHO_HEADER = 8;
+/** Most bytes of a packet that any card sends. */
+const MOST_PACKET = 65535;
 
 /** Asks a host whether it is there. */
 export const ping: Command = {
@@ -75,12 +74,7 @@ export const ping: Command = {
     if (!card.linkUp) {
       throw new CliError(EXIT.failed, `Cannot ping: the link of ${address} is down`);
     }
-    if (wanted.options.size + PACKET_HEADERS > card.mtu) {
-      throw usageError(
-        `Cannot send ${wanted.options.size} bytes of data: with their headers they are longer ` +
-          `than the ${card.mtu} bytes that a packet may have on ${address}`,
-      );
-    }
+    checkFits(wanted, card.mtu, address);
     await using link = new Link(card, context.signal);
     await using network = await orGone(context, device, link, wanted.join(link));
     const { path, gateway, lease } = network;
@@ -134,32 +128,64 @@ async function orGone<T>(
   }
 }
 
-interface Wanted {
-  /** Finds the way to the host. */
+/** A host, and what its kind of packets needs. */
+interface Target {
+  /** Finds the way to it. */
   readonly join: (link: Link) => Promise<Network>;
+  /** Bytes of a packet before the data. */
+  readonly headers: number;
+  /** What the card's packets must be able to have at least. */
+  readonly leastMtu: number;
+}
+
+interface Wanted extends Target {
   readonly options: PingOptions;
 }
 
+function checkFits(
+  { headers, leastMtu, options: { size } }: Wanted,
+  mtu: number,
+  card: string,
+): void {
+  if (mtu < leastMtu) {
+    throw new CliError(
+      EXIT.failed,
+      `Cannot ping by IPv6: it needs packets of ${leastMtu} bytes, and ${card} sends up to ${mtu}`,
+    );
+  }
+  if (headers + size <= mtu) return;
+  throw usageError(
+    `Cannot send ${size} bytes of data: with ${headers} bytes of headers they are longer than the ${mtu} bytes of a ` +
+      `packet on ${card}. --size ${mtu - headers} is the most`,
+  );
+}
+
 function readCommandLine(context: Context): Wanted {
+  const target = readTarget(context);
+  const most = MOST_PACKET - target.headers;
   return {
-    join: readTarget(context),
+    ...target,
     options: {
       count: numberOption(context, "count", { usual: 4, least: 1, greatest: MOST_REQUESTS }),
       interval: 1000 *
         numberOption(context, "interval", { usual: 1, least: 0, greatest: 3600, fraction: true }),
-      size: numberOption(context, "size", { usual: 56, least: 0, greatest: 65507 }),
+      size: numberOption(context, "size", { usual: 56, least: 0, greatest: most }),
       wait: WAIT,
     },
   };
 }
 
-function readTarget({ words: [word], given }: Context): Wanted["join"] {
+function readTarget({ words: [word], given }: Context): Target {
   const ipv4 = parseIpv4(word!);
   const ipv6 = parseIpv6(word!);
   if (ipv4) {
     const setup = readSetup(given, parseIpv4, "10.0.2.15/24");
     const own: Ipv4Setup | undefined = setup && { ...setup, mask: maskOf(setup.prefix) };
-    return (link) => joinIpv4(link, ipv4, own);
+    return {
+      join: (link) => joinIpv4(link, ipv4, own),
+      headers: IPV4_HEADER + ECHO_HEADER,
+      leastMtu: IPV4_HEADER + ECHO_HEADER,
+    };
   }
   if (ipv6) {
     const setup = readSetup(given, parseIpv6, "fd00::15/64");
@@ -167,7 +193,11 @@ function readTarget({ words: [word], given }: Context): Wanted["join"] {
       networks: [setup],
       ...(setup.gateway ? { router: setup.gateway } : {}),
     };
-    return (link) => joinIpv6(link, ipv6, own);
+    return {
+      join: (link) => joinIpv6(link, ipv6, own),
+      headers: IPV6_HEADER + ECHO_HEADER,
+      leastMtu: IPV6_LEAST_MTU,
+    };
   }
   throw usageError(
     `Cannot read ${JSON.stringify(word)} as an IP address: it looks like 10.0.2.2 or fec0::2`,

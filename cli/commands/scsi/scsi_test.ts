@@ -94,7 +94,7 @@ Deno.test("scsi raw sends what stands in a file", async () => {
 
 /** Wrong command lines, the exit status, and what is said. */
 const WRONG = [
-  ["inquiry 9:0", 1, "there is no such unit"],
+  ["inquiry 9:0", 3, "there is no such unit"],
   ["inquiry x", 2, "wanted target:lun"],
   ["inquiry --vpd 1234", 2, "wanted two hexadecimal digits"],
   ["inquiry --vpd d0", 3, "it has none"],
@@ -102,7 +102,7 @@ const WRONG = [
   ["raw 00 --in much", 2, "wanted a number of bytes"],
   ["raw 00 --lun 300:0", 2, "targets up to 255"],
   ["raw 12000000ff00 --in 70000", 1, "65536 are possible"],
-  ["raw 00 --out /nonexistent", 3, "Cannot open /nonexistent"],
+  ["raw 00 --out /nonexistent", 1, "Cannot open /nonexistent"],
   ["list more", 2, "takes no arguments"],
   ["eject", 2, "What scsi takes is list, inquiry, raw"],
 ] as const;

@@ -25,7 +25,15 @@ export class ScsiError extends RequestError {
   get sense(): ScsiSense | undefined {
     return this.answer?.sense;
   }
+
+  /** Whether that is because there is no such unit. */
+  get isAbsent(): boolean {
+    return this.answer !== undefined && ABSENT.includes(this.answer.response);
+  }
 }
+
+/** What is said where nobody answers for an address. */
+const ABSENT: readonly number[] = [ScsiResponse.badTarget, ScsiResponse.incorrectLun];
 
 const RESPONSES: Readonly<Record<number, string>> = {
   [ScsiResponse.overrun]: "the command needs more data than there was room for",

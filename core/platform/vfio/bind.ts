@@ -1,8 +1,9 @@
-import { close } from "../../host/fd.ts";
-import { exists, open, readFolder, writeText } from "../../host/file.ts";
+import { exists, readFolder, writeText } from "../../host/file.ts";
 import { OsError } from "../../host/os_error.ts";
 import { Refusal } from "../refusal.ts";
-import { MOUNTS, type Mounts, usesOf } from "./in_use.ts";
+import { InUse } from "./in_use/in_use.ts";
+import { MOUNTS, type Mounts } from "./mounts.ts";
+import { NoSuchFunction } from "../no_such_function.ts";
 import { attribute, functionFolder, iommuGroup, kernelDriver } from "./sysfs.ts";
 
 /** The drivers that hand a function to programs. */
@@ -44,6 +45,7 @@ const BRIDGE = 0x06;
  *
  * @param mounts Where the kernel shows itself.
  * @param write Writes an attribute of sysfs.
+ * @throws NoSuchFunction If there is no function of one of the addresses.
  * @throws Refusal If a function is in use, or others of its IOMMU group are not handed over with it.
  * @throws If the kernel does not do as it was told; the message says what it did.
  */
@@ -93,6 +95,15 @@ function attempt(step: () => void): string | undefined {
 export function groupMembers(sysfs: string, group: number): string[] {
   const folder = `${sysfs}/kernel/iommu_groups/${group}/devices`;
   return exists(folder) ? readFolder(folder) : [];
+}
+
+/** Those of a group that drivers of the kernel hold: all must be handed over together. Bridges may stay. */
+export function heldWith(sysfs: string, group: number): string[] {
+  return groupMembers(sysfs, group).filter((address) => {
+    const driver = kernelDriver(sysfs, address);
+    const kind = Number(attribute(`${functionFolder(sysfs, address)}/class`) ?? 0) >> 16;
+    return driver !== undefined && !isHanding(driver) && kind !== BRIDGE;
+  });
 }
 
 type Write = (path: string, text: string) => void;
@@ -146,10 +157,15 @@ function isHanding(driver: string | undefined): boolean {
 /** Everything that can be known before the first step. */
 function check(mounts: Mounts, { addresses, driver, force }: BindRequest): void {
   const { sysfs } = mounts;
+  const verb = driver === undefined ? "unbind" : "bind";
+  const absent = addresses.find((address) => !exists(functionFolder(sysfs, address)));
+  if (absent !== undefined) {
+    throw new NoSuchFunction(
+      `Cannot ${verb} ${absent}: this machine has no such function; ls lists those that it has`,
+    );
+  }
+  const inUse = new InUse(mounts);
   for (const address of addresses) {
-    if (!exists(functionFolder(sysfs, address))) {
-      throw new RangeError(`Cannot bind ${address}: this machine has no such function`);
-    }
     const before = kernelDriver(sysfs, address);
     if (before === driver && driver !== undefined) continue;
     if (driver === undefined && !isHanding(before)) {
@@ -159,7 +175,7 @@ function check(mounts: Mounts, { addresses, driver, force }: BindRequest): void 
         }`,
       );
     }
-    const uses = [...usesOf(mounts, address), ...heldBy(mounts, address, before)];
+    const uses = inUse.of(address);
     if (uses.length > 0 && !force.includes(address)) {
       throw new Refusal(
         `Cannot take ${address} from ${before ?? "the kernel"}: ${uses.join(", ")}. ` +
@@ -175,18 +191,6 @@ function check(mounts: Mounts, { addresses, driver, force }: BindRequest): void 
   }
 }
 
-/** Whether a program holds a function: the kernel would wait for it without end. */
-function heldBy({ sysfs, dev }: Mounts, address: string, driver: string | undefined): string[] {
-  const group = iommuGroup(sysfs, address);
-  if (driver !== "vfio-pci" || group === undefined) return [];
-  try {
-    close(open(`${dev}/vfio/${group}`, 2));
-  } catch (error) {
-    if (error instanceof OsError && error.code === "EBUSY") return ["a program drives it"];
-  }
-  return [];
-}
-
 /** A group is handed over as a whole, or VFIO does not open it; bridges may stay. */
 function checkGroup(sysfs: string, address: string, addresses: readonly string[]): void {
   const group = iommuGroup(sysfs, address);
@@ -198,12 +202,7 @@ function checkGroup(sysfs: string, address: string, addresses: readonly string[]
         `can reach all memory: bind ${address} --driver uio_pci_generic, and then --unsafe-dma`,
     );
   }
-  const others = groupMembers(sysfs, group).filter((other) => {
-    const driver = kernelDriver(sysfs, other);
-    const kind = Number(attribute(`${functionFolder(sysfs, other)}/class`) ?? 0) >> 16;
-    return driver !== undefined && !isHanding(driver) && kind !== BRIDGE &&
-      !addresses.includes(other);
-  });
+  const others = heldWith(sysfs, group).filter((other) => !addresses.includes(other));
   if (others.length === 0) return;
   throw new Refusal(
     `Cannot bind ${address} alone: IOMMU group ${group} has ${

@@ -2,7 +2,14 @@ import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { libc } from "../../host/libc.ts";
 import { Refusal } from "../refusal.ts";
 import { type BindRequest, rebind } from "./bind.ts";
-import { type FakeFunction, type FakeMachine, fakeMachine } from "./fake_test.ts";
+import {
+  type FakeFunction,
+  type FakeMachine,
+  fakeMachine,
+  link,
+  mounts,
+  put,
+} from "./fake_test.ts";
 
 libc(); // Open before the tests: it stays open, which would count as a leak of the first one.
 
@@ -59,8 +66,6 @@ const disk = (group?: number, driver: string | undefined = "virtio-pci"): FakeFu
   ...(group === undefined ? {} : { group }),
   files: { driver_override: "(null)\n", class: "0x010000\n" },
 });
-
-const mounts = ({ root, sysfs, dev }: FakeMachine) => ({ sysfs, dev, proc: `${root}/proc` });
 
 const request = (rest: Partial<BindRequest> = {}): BindRequest => ({
   addresses: [A],
@@ -166,7 +171,12 @@ Deno.test("rebind refuses what cannot be, before the first step, and says what t
   });
   for (
     const [what, part, message] of [
-      ["a function that is not there", { addresses: ["0000:09:00.0"] }, "no such function"],
+      ["a function that is not there", { addresses: ["0000:09:00.0"] }, "Cannot bind 0000:09:00.0"],
+      [
+        "unbinding one that is not there",
+        { driver: undefined, addresses: [A, "0000:09:00.0"] },
+        "Cannot unbind 0000:09:00.0: this machine has no such function",
+      ],
       ["VFIO without an IOMMU", {}, "it has no IOMMU"],
       ["a driver that is not loaded", { driver: "uio_pci_generic" }, "modprobe uio_pci_generic"],
       ["unbinding what is the kernel's", { driver: undefined }, "but to virtio-pci"],
@@ -188,11 +198,11 @@ Deno.test("rebind refuses what cannot be, before the first step, and says what t
 /** What a function is in use for, and the files that say so. */
 const USES: readonly (readonly [string, (machine: FakeMachine) => Promise<void>])[] = [
   ["its disk vda is mounted on /mnt", async ({ sysfs, root }) => {
-    await link(sysfs, "block", "vda", "virtio1/block/vda", { dev: "254:0\n" });
+    await link(sysfs, A, "block", "vda", "virtio1/block/vda", { dev: "254:0\n" });
     await put(`${root}/proc/self/mountinfo`, "22 1 254:0 / /mnt rw - ext4 /dev/vda rw\n");
   }],
   ["its disk vda1 is mounted on /mnt", async ({ sysfs, root }) => {
-    await link(sysfs, "block", "vda1", "virtio1/block/vda/vda1", { dev: "254:1\n" });
+    await link(sysfs, A, "block", "vda1", "virtio1/block/vda/vda1", { dev: "254:1\n" });
     // A file system that gives itself a number, and has optional fields.
     await put(
       `${root}/proc/self/mountinfo`,
@@ -200,63 +210,40 @@ const USES: readonly (readonly [string, (machine: FakeMachine) => Promise<void>]
     );
   }],
   ["its disk vda is swap space", async ({ sysfs, root }) => {
-    await link(sysfs, "block", "vda", "virtio1/block/vda", { dev: "254:0\n" });
+    await link(sysfs, A, "block", "vda", "virtio1/block/vda", { dev: "254:0\n" });
     await put(
       `${root}/proc/swaps`,
       "Filename Type Size Used Priority\n/dev/vda partition 9 0 -2\n",
     );
   }],
   ["its disk vda is part of dm-0", async ({ sysfs }) => {
-    await link(sysfs, "block", "vda", "virtio1/block/vda", {
+    await link(sysfs, A, "block", "vda", "virtio1/block/vda", {
       dev: "254:0\n",
       "holders/dm-0/dev": "",
     });
   }],
   ["its network interface eth0 carries the default route", async ({ sysfs, root }) => {
-    await link(sysfs, "net", "eth0", "virtio1/net/eth0", { flags: "0x1003\n" });
+    await link(sysfs, A, "net", "eth0", "virtio1/net/eth0", { flags: "0x1003\n" });
     await put(
       `${root}/proc/net/route`,
       "Iface\tDestination\tGateway\neth0\t00000000\t0202000A\t0003\n",
     );
   }],
   ["its network interface eth0 is up", async ({ sysfs }) => {
-    await link(sysfs, "net", "eth0", "virtio1/net/eth0", { flags: "0x1003\n" });
+    await link(sysfs, A, "net", "eth0", "virtio1/net/eth0", { flags: "0x1003\n" });
   }],
   ["hvc0 is a console", async ({ sysfs }) => {
-    await link(sysfs, "virtio-ports", "vport1p0", "virtio1/virtio-ports/vport1p0", {});
+    await link(sysfs, A, "virtio-ports", "vport1p0", "virtio1/virtio-ports/vport1p0", {});
     await put(`${sysfs}/class/tty/console/active`, "tty0 hvc0\n");
   }],
   ["ttyS4 is a console", async ({ sysfs }) => {
-    await link(sysfs, "tty", "ttyS4", "tty/ttyS4", {});
+    await link(sysfs, A, "tty", "ttyS4", "tty/ttyS4", {});
     await put(`${sysfs}/class/tty/console/active`, "ttyS4\n");
   }],
   ["it is the screen of the console", async ({ sysfs }) => {
     await put(`${sysfs}/bus/pci/devices/${A}/boot_vga`, "1\n");
   }],
 ];
-
-async function put(path: string, text: string): Promise<void> {
-  await Deno.mkdir(path.replace(/\/[^/]*$/, ""), { recursive: true });
-  await Deno.writeTextFile(path, text);
-}
-
-/** A device of a class that is beneath the function. */
-async function link(
-  sysfs: string,
-  kind: string,
-  name: string,
-  path: string,
-  files: Readonly<Record<string, string>>,
-): Promise<void> {
-  const place = `${sysfs}/devices/pci0000:00/${A}/${path}`;
-  await Deno.mkdir(place, { recursive: true });
-  for (const [file, text] of Object.entries(files)) await put(`${place}/${file}`, text);
-  await Deno.mkdir(`${sysfs}/class/${kind}`, { recursive: true });
-  await Deno.symlink(
-    `../../devices/pci0000:00/${A}/${path}`,
-    `${sysfs}/class/${kind}/${name}`,
-  );
-}
 
 Deno.test("rebind takes nothing that the machine uses, unless it is forced by name", async (t) => {
   for (const [use, arrange] of USES) {

@@ -1,6 +1,8 @@
 import { access, exists, findProgram, readFolder } from "../../host/file.ts";
 import { isRoot, lockableBytes } from "../../host/limits.ts";
-import { MOUNTS, type Mounts } from "./in_use.ts";
+import { heldWith } from "./bind.ts";
+import { InUse } from "./in_use/in_use.ts";
+import { MOUNTS, type Mounts } from "./mounts.ts";
 import { attribute, listSysfs } from "./sysfs.ts";
 
 /** One thing that was looked at. */
@@ -74,26 +76,42 @@ function container({ dev }: Mounts): Diagnosis {
     : missing(path, "may not be opened by this user", `as root: chmod 666 ${path}`);
 }
 
-/** Each device that somebody bound for programs, and each VirtIO device that somebody could. */
-function groups({ sysfs, dev }: Mounts): Diagnosis[] {
-  return (listSysfs(sysfs) ?? []).flatMap((found) => {
-    const { address, config, kernelDriver, iommuGroup, noIommu } = found;
-    if (kernelDriver === "vfio-pci" && iommuGroup !== undefined) {
-      const path = `${dev}/vfio/${noIommu ? "noiommu-" : ""}${iommuGroup}`;
-      return access(path)
-        ? ok(address, `bound to vfio-pci, ${path} may be opened`)
-        : missing(address, `this user may not open ${path}`, `as root: chown $USER ${path}`);
-    }
-    if (kernelDriver === "uio_pci_generic") {
-      return optional(address, "bound to uio_pci_generic: unsafe DMA", "drive it by --unsafe-dma");
-    }
-    if (config.read16(VENDOR_ID) !== VIRTIO_VENDOR) return [];
-    return optional(
-      address,
-      kernelDriver === undefined ? "VirtIO, without a driver" : `VirtIO, driven by ${kernelDriver}`,
-      `as root: main.ts bind ${address}`,
-    );
-  });
+/** Each device that was bound for programs, and each VirtIO device that could be: no other is proposed. */
+function groups(mounts: Mounts): Diagnosis[] {
+  const { sysfs, dev } = mounts;
+  const inUse = new InUse(mounts);
+  return (listSysfs(sysfs) ?? []).flatMap(
+    ({ address, config, kernelDriver, iommuGroup, noIommu }) => {
+      if (kernelDriver === "vfio-pci" && iommuGroup !== undefined) {
+        const path = `${dev}/vfio/${noIommu ? "noiommu-" : ""}${iommuGroup}`;
+        return access(path)
+          ? ok(address, `bound to vfio-pci, ${path} may be opened`)
+          : missing(address, `this user may not open ${path}`, `as root: chown $USER ${path}`);
+      }
+      if (kernelDriver === "uio_pci_generic") {
+        return optional(
+          address,
+          "bound to uio_pci_generic: unsafe DMA",
+          "drive it by --unsafe-dma",
+        );
+      }
+      if (config.read16(VENDOR_ID) !== VIRTIO_VENDOR) return [];
+      const found = kernelDriver === undefined
+        ? "VirtIO, without a driver"
+        : `VirtIO, driven by ${kernelDriver}`;
+      // Its whole group goes with it.
+      const all = [
+        ...new Set([address, ...(iommuGroup === undefined ? [] : heldWith(sysfs, iommuGroup))]),
+      ];
+      const [user] = all.filter((each) => inUse.of(each).length > 0);
+      if (user !== undefined) {
+        const where = user === address ? "" : `${user} of its IOMMU group: `;
+        return ok(address, `${found}, and in use: ${where}${inUse.of(user).join(", ")}`);
+      }
+      const how = iommuGroup === undefined ? " --driver uio_pci_generic" : "";
+      return optional(address, found, `as root: main.ts bind ${all.join(" ")}${how}`);
+    },
+  );
 }
 
 function locked(): Diagnosis {

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { libc } from "../../host/libc.ts";
 import { diagnose } from "./doctor.ts";
-import { fakeMachine } from "./fake_test.ts";
+import { fakeMachine, link, mounts, put } from "./fake_test.ts";
 
 libc(); // Open before the tests: it stays open, which would count as a leak of the first one.
 
@@ -20,6 +20,40 @@ Deno.test("diagnose finds nothing wrong where everything is there", async () => 
     [`${machine.dev}/vfio/vfio`, "ok"],
     ["0000:00:02.0", "ok"],
     ["huge pages", "optional"],
+  ]);
+});
+
+Deno.test("diagnose proposes bind for no device in use, and for a group as a whole #core:doctor_in_use", async () => {
+  const [disk, twin, idle, other] = ["2", "3", "4", "5"].map((n) => `0000:00:0${n}.0`) as [
+    string,
+    string,
+    string,
+    string,
+  ];
+  const driver = "virtio-pci";
+  await using machine = await fakeMachine({
+    [disk]: { driver, group: 1 },
+    [twin]: { driver, group: 1 },
+    [idle]: { driver, group: 2 },
+    [other]: { driver, group: 2 },
+  });
+  await link(machine.sysfs, disk, "block", "vda", "virtio1/block/vda", { dev: "254:0\n" });
+  await put(`${machine.root}/proc/self/mountinfo`, "22 1 254:0 / / rw - ext4 /dev/vda rw\n");
+  const found = diagnose(mounts(machine)).filter(({ name }) => name.startsWith("0000:"));
+  const use = "its disk vda is mounted on / (umount /)";
+  assertEquals(found, [
+    { name: disk, state: "ok", found: `VirtIO, driven by virtio-pci, and in use: ${use}` },
+    {
+      name: twin,
+      state: "ok",
+      found: `VirtIO, driven by virtio-pci, and in use: ${disk} of its IOMMU group: ${use}`,
+    },
+    ...[[idle, other], [other, idle]].map((all) => ({
+      name: all[0]!,
+      state: "optional" as const,
+      found: "VirtIO, driven by virtio-pci",
+      fix: `as root: main.ts bind ${all.join(" ")}`,
+    })),
   ]);
 });
 

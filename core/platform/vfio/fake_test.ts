@@ -1,5 +1,7 @@
 // No tests, but what the tests here share: a sysfs, with a /dev beside it, in a folder of their own.
 
+import type { Mounts } from "./mounts.ts";
+
 /** A function of a made-up sysfs. */
 export interface FakeFunction {
   readonly driver?: string;
@@ -61,4 +63,36 @@ export async function fakeMachine(
     );
   }
   return { root, sysfs, dev, [Symbol.asyncDispose]: () => Deno.remove(root, { recursive: true }) };
+}
+
+/** Where a made-up machine shows itself. */
+export const mounts = ({ root, sysfs, dev }: FakeMachine): Mounts => ({
+  sysfs,
+  dev,
+  proc: `${root}/proc`,
+});
+
+/** Writes a file, and makes the folders that it needs. */
+export async function put(path: string, text: string): Promise<void> {
+  await Deno.mkdir(path.replace(/\/[^/]*$/, ""), { recursive: true });
+  await Deno.writeTextFile(path, text);
+}
+
+/** Makes a device of a class beneath a function. */
+export async function link(
+  sysfs: string,
+  address: string,
+  kind: string,
+  name: string,
+  path: string,
+  files: Readonly<Record<string, string>>,
+): Promise<void> {
+  const place = `${sysfs}/devices/pci0000:00/${address}/${path}`;
+  await Deno.mkdir(place, { recursive: true });
+  for (const [file, text] of Object.entries(files)) await put(`${place}/${file}`, text);
+  await Deno.mkdir(`${sysfs}/class/${kind}`, { recursive: true });
+  await Deno.symlink(
+    `../../devices/pci0000:00/${address}/${path}`,
+    `${sysfs}/class/${kind}/${name}`,
+  );
 }
