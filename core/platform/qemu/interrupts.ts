@@ -1,6 +1,6 @@
 import { clear, close, eventfd } from "../../host/fd.ts";
 import { memoryFile } from "../../host/memory.ts";
-import { poll, POLLIN } from "../../host/poll.ts";
+import { pollAsync, POLLIN } from "../../host/poll.ts";
 import { sendDescriptors, socketPair } from "../../host/socket.ts";
 import type { Message } from "../../pci/msix.ts";
 import type { Qtest } from "./qtest.ts";
@@ -25,7 +25,7 @@ export interface Interrupts extends Disposable {
    *
    * @throws If they do not within the deadline.
    */
-  connect(qtest: Qtest, registers: number): void;
+  connect(qtest: Qtest, registers: number): Promise<void>;
 }
 
 /** One eventfd. */
@@ -42,7 +42,7 @@ export const VECTORS = 64;
 /** Our number among the ivshmem peers; QEMU is number 0. */
 const PEER = 1;
 const DOORBELL = 0x0c;
-const DEADLINE = 2000;
+const DEADLINE = 10_000;
 
 /** Makes the eventfds and the server's side of the conversation, which is all said before QEMU starts. */
 export function interrupts(): Interrupts {
@@ -75,7 +75,7 @@ export function interrupts(): Interrupts {
       free.push(...interrupts);
     },
     message,
-    connect(qtest, registers) {
+    async connect(qtest, registers) {
       register = registers + DOORBELL;
       // QEMU takes the eventfds in order, one in each turn of its loop: when the last works, all do.
       const last = all.at(-1)!;
@@ -85,7 +85,7 @@ export function interrupts(): Interrupts {
       do {
         qtest.write(4, address, data);
         qtest.settle();
-        if (poll(set, 1, 1) > 0) return;
+        if (await pollAsync(set, 1, 1) > 0) return;
       } while (performance.now() < until);
       throw new Error(
         `Cannot receive interrupts from QEMU: its ivshmem device signalled none within ${
