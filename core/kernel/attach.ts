@@ -127,6 +127,8 @@ export class Attachment implements Device {
   #arena!: DriverHostOptions["arena"];
   #interrupts!: Interrupts;
   #vectors: readonly number[] = [];
+  /** When all that was to come down has; whether the device was safe to be used again. */
+  #down: Promise<boolean> = Promise.resolve(true);
   /** The driver's host, while there is one. */
   #host: DriverHost | undefined;
   /** Of the driver's process, the latest if it was started anew. */
@@ -664,11 +666,16 @@ export class Attachment implements Device {
   }
 
   /**
-   * Resets the device, ends the driver's host, and takes the completions that had come.
+   * Resets the device, ends the driver's host, and takes the completions that had come. One after the other: what ends
+   * the device for good does not overtake what was about to start it anew, and leaves no host behind.
    *
    * @returns Whether the device is safe to be used again.
    */
-  async #tearDown(): Promise<boolean> {
+  #tearDown(): Promise<boolean> {
+    return this.#down = this.#down.then(() => this.#comeDown());
+  }
+
+  async #comeDown(): Promise<boolean> {
     const incarnation = this.#incarnation;
     this.#incarnation = new AsyncDisposableStack();
     this.#agreed = false;
