@@ -377,7 +377,6 @@ const AT_WORK: Readonly<Record<string, Fault>> = {
       "Infinity",
       "2 ** 53",
       "2 ** 32",
-      `"0"`,
       "undefined",
       "arenaBytes - 1",
     ] as const).flatMap((place): [string, Fault][] => [
