@@ -324,11 +324,11 @@ for (
 
 /** Faults of a driver at work: requests end as "gone", and `gone` says why. */
 const AT_WORK: Readonly<Record<string, Fault>> = {
-  "never takes a request": {
+  "never takes a request, and gives every sign of life #core:P-32": {
     parts: { rung: "" },
     says: ["RequestError", /did not finish a request within 2000 ms/],
   },
-  "takes requests and keeps them": {
+  "takes requests and keeps them #core:P-28": {
     parts: { rung: "lane.take(() => true);" },
     says: ["RequestError", /did not finish a request within 2000 ms/],
   },
@@ -340,7 +340,7 @@ const AT_WORK: Readonly<Record<string, Fault>> = {
     parts: { rung: `${WORK} if (requests.counters.completed > 2) Deno.exit(5);` },
     says: ["RequestError", /its process ended with exit code 5/],
   },
-  "completes a slot twice": {
+  "completes a slot twice #core:P-25": {
     parts: {
       rung: WORK.replace("lane.complete(slot, 0, written)", "{ $&; $&; }"),
     },
@@ -349,17 +349,17 @@ const AT_WORK: Readonly<Record<string, Fault>> = {
       /completed (\d+ requests with \d+ in flight|slot \d+, which is not in flight)/,
     ],
   },
-  "completes a slot that is not in flight": {
+  "completes a slot that is not in flight #core:P-25": {
     parts: {
       rung: WORK.replace("lane.complete(slot", "lane.complete((slot + 1) % 8"),
     },
     says: ["RequestError", /completed slot \d+, which is not in flight/],
   },
-  "completes a slot that is not there": {
+  "completes a slot that is not there #core:P-25": {
     parts: { rung: WORK.replace("lane.complete(slot", "lane.complete(slot + 4096") },
     says: ["RequestError", /completed slot 4\d+, which is not in flight/],
   },
-  "gives the device memory that it does not have": {
+  "gives the device memory that it does not have #core:P-26": {
     parts: { rung: WORK.replace("lane.offset(slot)", "2 ** 40") },
     says: ["RequestError", /driver failed: RangeError: Cannot add \d+ bytes at 1099511627776/],
   },
@@ -369,6 +369,51 @@ const AT_WORK: Readonly<Record<string, Fault>> = {
     },
     says: ["RequestError", /./],
   },
+  ...Object.fromEntries(
+    ([
+      "-1",
+      "-0.5",
+      "NaN",
+      "Infinity",
+      "2 ** 53",
+      "2 ** 32",
+      "undefined",
+      "arenaBytes - 1",
+    ] as const).flatMap((place): [string, Fault][] => [
+      [`gives the device memory at ${place} #core:P-26`, {
+        parts: {
+          start: "const arenaBytes = buffers.mine.bytes.buffer.byteLength;",
+          plan: plan("buffers: { mine: 4096 }"),
+          rung: WORK.replace("lane.offset(slot)", place),
+        },
+        says: ["RequestError", /driver failed: (Range|Type)Error: Cannot/],
+      }],
+      [`gives the device ${place} bytes #core:P-26`, {
+        parts: {
+          start: "const arenaBytes = buffers.mine.bytes.buffer.byteLength;",
+          plan: plan("buffers: { mine: 4096 }"),
+          rung: WORK.replace("lane.word(slot, 2)", place),
+        },
+        says: ["RequestError", /driver failed: (Range|Type)Error: Cannot/],
+      }],
+    ]),
+  ),
+  ...Object.fromEntries(
+    ([
+      ["4", "gone"],
+      ["5", "unknown"],
+      ["7", "none"],
+      ["-1", "none"],
+    ] as const).map(([status, name]): [string, Fault] => [
+      `ends a request as only the core may, with status ${status} (${name}) #core:P-36`,
+      {
+        parts: {
+          rung: WORK.replace("lane.complete(slot, 0", `lane.complete(slot, ${status}`),
+        },
+        says: ["RequestError", /ended a request with status \d+, as it must not/],
+      },
+    ]),
+  ),
   "scribbles over its ring": {
     parts: {
       start: "const arena = new Uint8Array(buffers.mine.bytes.buffer);",
@@ -456,6 +501,8 @@ Deno.test("driver: loops for ever at load, in plan, in start, in rung, or waits 
           machine: "simulated",
           plugins: [plugin.folder],
           restarts: 0,
+          // On a busy machine the five seconds of processor time may take longer than a device gets for a request.
+          requestDeadline: 600_000,
         });
         const device = await kernel.attachFirst("entropy");
         const pending = failsInTheEnd(device);

@@ -188,7 +188,7 @@ Deno.test("P-16 plugin: a reason that it gives steers no terminal", async () => 
   }
 });
 
-Deno.test("P-34 plugin: a flood of a million lines neither stalls nor bloats the core", async () => {
+Deno.test("P-34 plugin: a flood of a million lines neither stalls nor bloats the core #core:P-34", async () => {
   const lines: string[] = [];
   using plugin = fixture(entropyDriver({
     load: `const block = new TextEncoder().encode("a line of a flood\\n".repeat(1000));

@@ -590,7 +590,7 @@ Deno.test("driver in a process that throws once in rung goes on", async () => {
   assert(lines.some((line) => /starting anew: .*Error: once/.test(line)));
 });
 
-Deno.test("driver in a process that throws whenever it works: it is given up", async () => {
+Deno.test("driver in a process that throws whenever it works: it is given up #core:P-33", async () => {
   using plugin = fixture(entropyDriver({ rung: `${WORK} throw new Error("always");` }));
   await using kernel = await openKernel({
     machine: "simulated",

@@ -47,6 +47,11 @@ export class Bell {
     ) this.#wake();
   }
 
+  /** Whether it was rung for one of these causes; a cheap look, for an owner that is busy. */
+  hasRung(causes: number): boolean {
+    return (this.#words[this.#causes]! & causes) !== 0;
+  }
+
   /** The causes since the last call; for the owner. */
   take(): number {
     return Atomics.load(this.#words, this.#causes) === 0

@@ -23,6 +23,9 @@ export const ControlWord = {
   doorbellsAnswered: 80,
 } as const;
 
+/** The first sign of life, which a driver's process gives unasked. */
+export const FIRST_BEAT = 1;
+
 /** Bytes of messages that fit in each direction. */
 export const MAILBOX_CAPACITY = 128 * 1024;
 /** Mailbox from the core to the plugin. */

@@ -33,6 +33,11 @@ export class Mailbox {
     this.#capacity = capacity;
   }
 
+  /** Bytes sent or received so far, in 32 bits. */
+  get passed(): number {
+    return this.#own;
+  }
+
   /**
    * Appends a message.
    *

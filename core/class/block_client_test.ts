@@ -235,8 +235,7 @@ for (
     [Status.failed, "reported an error"],
     [Status.unsupported, "does not support it"],
     [Status.invalid, "answer was invalid"],
-    [Status.gone, "the driver is gone"],
-    [77, "with status 77"],
+    [Status.refused, "does not fit the device as it is now"],
   ] as const
 ) {
   Deno.test(`a request that ends with status ${status} rejects`, async () => {
@@ -251,6 +250,14 @@ for (
     assertEquals(disk.pair.client.inFlight, 0);
   });
 }
+
+Deno.test("a request whose driver is gone rejects", async () => {
+  const disk = new Disk({});
+  const read = disk.client.read(0, 16 * SECTOR);
+  disk.pair.client.fail();
+  const error = await assertRejects(() => read, RequestError, "the driver is gone");
+  assertEquals(error.status, Status.gone);
+});
 
 Deno.test("a job that failed asks for no more, and the first error counts", async () => {
   const disk = new Disk({

@@ -259,7 +259,7 @@ export class ClientLane {
    * Calls `done` for all requests that have ended.
    *
    * @returns How many there were.
-   * @throws BusFault If the driver completed a slot that is not in flight.
+   * @throws BusFault If the driver completed a slot that is not in flight, or as only the core may.
    */
   drain(): number {
     if (this.#gone) return 0;
@@ -277,13 +277,13 @@ export class ClientLane {
       if (!this.#isInFlight(slot)) {
         throw new BusFault(`The driver completed slot ${slot}, which is not in flight`);
       }
-      this.#drained = this.#drained + 1 >>> 0;
       const record = records + slot * RECORD_WORDS;
-      this.#end(
-        slot,
-        words[record + Word.status]!,
-        Math.min(words[record + Word.length]!, this.slotBytes),
-      );
+      const status = words[record + Word.status]!;
+      if (status !== Status.ok && !this.#mayEndAs(status, slot)) {
+        throw new BusFault(`The driver ended a request with status ${status}, as it must not`);
+      }
+      this.#drained = this.#drained + 1 >>> 0;
+      this.#end(slot, status, Math.min(words[record + Word.length]!, this.slotBytes));
     }
     return count;
   }
@@ -370,6 +370,16 @@ export class ClientLane {
     this.#failing = false;
     for (const wake of this.#hungry.splice(0)) wake();
     if (this.#inFlight > 0) this.#later = setTimeout(() => this.fail(), 0);
+  }
+
+  /**
+   * Whether a driver may end a slot's request so. That it is gone is not the driver's to say; that it is not known what
+   * became of a request is, where it may not be tried again: a queue may have been reset alone.
+   */
+  #mayEndAs(status: number, slot: number): boolean {
+    return status === Status.failed || status === Status.unsupported ||
+      status === Status.invalid || status === Status.refused ||
+      status === Status.unknown && this.#once[slot] === 1;
   }
 
   /** Ends a request that is in flight. Its slot may be in use again when this returns. */

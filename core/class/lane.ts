@@ -37,7 +37,7 @@ export const Word = {
   first: 3,
 } as const;
 
-/** How a request ended. */
+/** How a request ended. Of `gone`, and mostly of `unknown`, the core tells: a driver that does is at fault. */
 export const Status = {
   /** Done. */
   ok: 0,

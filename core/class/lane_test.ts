@@ -27,6 +27,9 @@ type Step =
   | { readonly do: "complete"; readonly pick: number }
   | { readonly do: "publish" | "driverPublish" | "drain" };
 
+/** As drivers may end a request. */
+const ENDS = [Status.ok, Status.failed, Status.unsupported, Status.invalid, Status.refused];
+
 const steps = fc.array(
   fc.oneof(
     fc.record({ do: fc.constant("submit" as const), count: fc.integer({ min: 1, max: 4 }) }),
@@ -50,7 +53,10 @@ Deno.test("each slot of a lane is completed exactly once, with its own answer", 
       const done = (slot: number, status: number, length: number) => {
         const expected = waiting.get(slot);
         assert(expected !== undefined, "a slot came back that was not in flight");
-        assertEquals([status, length], [expected % 5, expected % 100 > 64 ? 64 : expected % 100]);
+        assertEquals([status, length], [
+          ENDS[expected % 5],
+          expected % 100 > 64 ? 64 : expected % 100,
+        ]);
         waiting.delete(slot);
         client.release(slot);
         ended++;
@@ -91,7 +97,7 @@ Deno.test("each slot of a lane is completed exactly once, with its own answer", 
             if (atDriver.length === 0) return;
             const [slot] = atDriver.splice(step.pick % atDriver.length, 1);
             const mark = driver.word(slot!, Word.first);
-            driver.complete(slot!, mark % 5, mark % 100);
+            driver.complete(slot!, ENDS[mark % 5]!, mark % 100);
             return;
           }
           case "driverPublish":
@@ -167,6 +173,28 @@ for (const { name, complete, says } of lies) {
     assertEquals([pair.client.inFlight, pair.client.ended], [0, 2]);
   });
 }
+
+for (const status of [Status.gone, Status.unknown, 7, 2 ** 32 - 1]) {
+  Deno.test(`a driver that ends a request with status ${status} is at fault #core:P-36`, () => {
+    const { pair, ended, slots } = busy();
+    pair.complete(slots, status);
+    assertThrows(() => pair.client.drain(), BusFault, `with status ${status}, as it must not`);
+    assertEquals([ended, pair.client.inFlight], [[], 2]);
+    // It is as if it had said nothing: the next driver does it.
+    pair.restart();
+    pair.complete(pair.take());
+    assertEquals(pair.client.drain(), 2);
+  });
+}
+
+Deno.test("a driver may say that it does not know, of what must not be done twice", () => {
+  const pair = new Pair({ slots: 1 });
+  const statuses: number[] = [];
+  pair.client.submit(pair.client.take(), (_, status) => statuses.push(status), true);
+  pair.client.publish();
+  pair.complete(pair.take(), Status.unknown);
+  assertEquals([pair.client.drain(), statuses], [1, [Status.unknown]]);
+});
 
 Deno.test("a counter that goes backwards is the driver's fault", () => {
   const { pair, slots } = busy();

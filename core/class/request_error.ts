@@ -19,5 +19,6 @@ const REASONS: Readonly<Record<number, string>> = {
   [Status.unsupported]: "the device does not support it",
   [Status.invalid]: "the device's answer was invalid",
   [Status.gone]: "the driver is gone; whether it was done is not known",
+  [Status.refused]: "it does not fit the device as it is now",
   [Status.unknown]: "the device was started anew; whether it was done is not known",
 };

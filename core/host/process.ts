@@ -1,5 +1,6 @@
 import { check, errno, OsError } from "./os_error.ts";
 import { close, duplicate } from "./fd.ts";
+import { readFolder, readText } from "./file.ts";
 import { cString, libc } from "./libc.ts";
 
 /** Asks a program to end. */
@@ -122,6 +123,36 @@ export function reap(pid: number): Exit | undefined {
   if (got === 0) return undefined;
   const word = status[0]!;
   return (word & 0x7f) === 0 ? { code: (word >> 8) & 0xff } : { signal: word & 0x7f };
+}
+
+/**
+ * The processor time that a child has used, all of its threads together, in milliseconds; undefined if it is no more.
+ *
+ * Safety: both structures are of 8 bytes or more, as on every 64-bit Linux: clockid_t and struct timespec.
+ */
+export function processorTime(pid: number): number | undefined {
+  const c = libc();
+  const clock = new Int32Array(1);
+  const time = new BigInt64Array(2);
+  if (c.clock_getcpuclockid(pid, clock) !== 0) return undefined;
+  if (c.clock_gettime(clock[0]!, time) !== 0) return undefined;
+  return Number(time[0]) * 1e3 + Number(time[1]) / 1e6;
+}
+
+/**
+ * Whether some thread of a process is at work, or would be if it had a processor, or waits for a disk. False where there
+ * is no /proc to tell.
+ */
+export function isWorking(pid: number): boolean {
+  try {
+    return readFolder(`/proc/${pid}/task`).some((thread) => {
+      const line = readText(`/proc/${pid}/task/${thread}/stat`);
+      // The name, in brackets, may have anything in it; the state comes behind it.
+      return /^ [RD]/.test(line.slice(line.lastIndexOf(")") + 1));
+    });
+  } catch {
+    return false; // a thread, or the whole process, has ended meanwhile
+  }
 }
 
 /** This process's id. */

@@ -187,9 +187,14 @@ export class InterruptLoop implements Loop, AsyncDisposable {
     for (const { bell } of this.#bells.values()) bell.awake();
   }
 
-  /** While another thread waits and nobody attends, whoever rings must find the owner asleep. */
+  /**
+   * While another thread waits and nobody attends, whoever rings must find the owner asleep. One that rings all the time
+   * does not keep this thread here: the loop is woken to look again, after all others.
+   */
   #rest(): void {
-    while (this.#waiting && this.#attended === 0 && !this.#sleep()) this.#answer();
+    if (!this.#waiting || this.#attended > 0 || this.#sleep()) return;
+    this.#answer();
+    if (!this.#sleep()) this.#nudge();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -283,6 +283,31 @@ Deno.test("while somebody attends, nobody needs to be woken; afterwards somebody
   await soon(() => one.causes.length === 3);
 });
 
+Deno.test("a bell that is rung all the time keeps nobody from anything else #core:P-29", async () => {
+  await using loop = new InterruptLoop();
+  using flooder = new Belled();
+  using event = new Event();
+  let answers = 0;
+  loop.addBell(flooder.bell, flooder.event.fd, () => {
+    answers++;
+    flooder.bell.ring(1);
+  });
+  loop.add(event.fd, event.see);
+  loop.start();
+  flooder.bell.ring(1);
+  // Turned by hand, and by itself.
+  assertEquals(loop.turn(0), true);
+  assert(answers < 10, `${answers} in one turn`);
+  event.signal();
+  await soon(() => event.seen === 1);
+  let timers = 0;
+  const timer = setInterval(() => timers++, 1);
+  await soon(() => timers >= 10);
+  clearInterval(timer);
+  assert(answers > 10);
+  loop.remove(flooder.event.fd);
+});
+
 Deno.test("a loop that nobody uses any more ends at once, whatever it waits for", async () => {
   const loop = new InterruptLoop();
   using one = new Event();

@@ -24,6 +24,7 @@ import { agree, dropUnmet, featureReport } from "../virtio/negotiate.ts";
 import { openTransport } from "../virtio/open_transport.ts";
 import { DeviceStatus, statusNames } from "../virtio/status.ts";
 import type { Transport } from "../virtio/transport.ts";
+import { Budget } from "./budget.ts";
 import { Conversation, PluginGone } from "./conversation.ts";
 import { Deadline } from "./deadline.ts";
 import type { Device, DeviceDescription } from "./device.ts";
@@ -85,10 +86,19 @@ export interface AttachOptions {
   readonly log: (line: string) => void;
 }
 
-/** A driver's first start may have to compile it, and in a guest on a busy machine any start takes long. */
-const HELLO_MS = 45_000;
-const ANSWER_MS = 5_000;
+/**
+ * For drivers that live, by what their watchdog sees, and do not answer all the same. Those that hang are found before,
+ * and fairly; so these may be generous to a driver on a slow or busy machine.
+ */
+const HELLO_MS = 120_000;
+const ANSWER_MS = 30_000;
+/** What may fail without harm is not waited for that long. */
+const REPORT_MS = 5_000;
 const STOP_MS = 1_000;
+/** Changes of configuration that a driver is told of in a second. */
+const NEWS = 100;
+/** A device that changes more often is looked at again after so long. */
+const NEWS_MS = 50;
 const PROGRESS_MS = 250;
 /** A device may spoil its first start so often, by breaking one of these rules. */
 const STARTS = 3;
@@ -125,6 +135,8 @@ export class Attachment implements Device {
   #arena!: DriverHostOptions["arena"];
   #interrupts!: Interrupts;
   #vectors: readonly number[] = [];
+  /** When all that was to come down has; whether the device was safe to be used again. */
+  #down: Promise<boolean> = Promise.resolve(true);
   /** The driver's host, while there is one. */
   #host: DriverHost | undefined;
   /** Of the driver's process, the latest if it was started anew. */
@@ -145,6 +157,10 @@ export class Attachment implements Device {
   readonly #ended = new AbortController();
   /** The last attempt to come back, under way or over. */
   #recovering: Promise<void> | undefined;
+  readonly #news = new Budget(NEWS);
+  #newsLater: ReturnType<typeof setTimeout> | undefined;
+  /** Queues that are being reset. */
+  readonly #resetting = new Set<string>();
   /** Queues that were reset because they were broken, since the device was started. */
   readonly #mended = new Set<string>();
   /** A report that was asked for; whoever asks meanwhile gets the same. */
@@ -277,7 +293,7 @@ export class Attachment implements Device {
     this.#pid = host.pid;
     this.#incarnation.defer(() => {
       this.#host = undefined;
-      host.end();
+      return host.end();
     });
     this.#incarnation.defer(() => {
       // Whatever reset the machine may have closed its registers too.
@@ -377,7 +393,6 @@ export class Attachment implements Device {
     if (api !== API) {
       throw new PluginGone(`The driver speaks plugin API ${api}, this core speaks ${API}`);
     }
-    this.#host!.watch();
   }
 
   /** Offers the device to the driver, and checks the plan that comes back. */
@@ -485,8 +500,20 @@ export class Attachment implements Device {
     );
   }
 
-  /** Follows changes of the device-specific configuration (2.5), and calls for help (2.1.1). */
+  /**
+   * Follows changes of the device-specific configuration (2.5), and calls for help (2.1.1). What is told is how it stands,
+   * so a device that changes all the time floods neither its driver nor, with the driver's answers, the core.
+   */
   #configChanged(): void {
+    if (this.#newsLater !== undefined) return;
+    if (this.#news.spent) {
+      this.#newsLater = setTimeout(() => {
+        this.#newsLater = undefined;
+        if (this.#running) this.#configChanged();
+      }, NEWS_MS);
+      return;
+    }
+    this.#news.spend(1);
     try {
       if (this.#isWell()) this.#host!.send({ type: "config", config: this.#config() });
     } catch (error) {
@@ -535,11 +562,16 @@ export class Attachment implements Device {
         ),
       );
     }, PROGRESS_MS);
-    this.#stack.defer(() => clearInterval(timer));
+    this.#stack.defer(() => {
+      clearInterval(timer);
+      clearTimeout(this.#newsLater);
+    });
   }
 
-  #drain(): void {
-    for (let i = 0; i < this.#lanes.length; i++) this.#lanes[i]!.drain();
+  #drain(): number {
+    let ended = 0;
+    for (let i = 0; i < this.#lanes.length; i++) ended += this.#lanes[i]!.drain();
+    return ended;
   }
 
   #hear(message: FromPlugin): void {
@@ -568,6 +600,7 @@ export class Attachment implements Device {
 
   /** Something went wrong. During a start it fails; afterwards it is tried anew. */
   #fail(error: Error): void {
+    this.#link.close();
     this.#conversation.end(error);
     if (!this.#running) return;
     this.#running = false;
@@ -584,9 +617,10 @@ export class Attachment implements Device {
     try {
       const at = this.#grant!.queues.findIndex((queue) => queue.name === name);
       const queue = this.#grant!.queues[at];
-      if (!queue || !this.#grant!.resettable) {
+      if (!queue || !this.#grant!.resettable || this.#resetting.has(name)) {
         throw new BusFault(`the driver wants queue ${name} reset, which cannot be`);
       }
+      this.#resetting.add(name);
       if (because) {
         const fault = new DeviceFault(because.rule, `On queue ${name} the device ${because.what}`);
         // What a reset of the queue did not cure is a matter for the whole device.
@@ -604,6 +638,7 @@ export class Attachment implements Device {
       const { size } = queue.layout;
       const addresses = queueAddresses(queue.layout, this.#arena.runs);
       transport.enableQueue(queue.index, { size, ...addresses });
+      this.#resetting.delete(name);
       this.#host!.send({ type: "queueEnabled", queue: name });
     } catch (error) {
       this.#fail(error as Error);
@@ -629,6 +664,7 @@ export class Attachment implements Device {
       try {
         this.#link.restart();
         this.#mended.clear();
+        this.#resetting.clear();
         this.#conversation = new Conversation();
         await this.#initialise();
         return;
@@ -639,11 +675,16 @@ export class Attachment implements Device {
   }
 
   /**
-   * Resets the device, ends the driver's host, and takes the completions that had come.
+   * Resets the device, ends the driver's host, and takes the completions that had come. One after the other: what ends
+   * the device for good does not overtake what was about to start it anew, and leaves no host behind.
    *
    * @returns Whether the device is safe to be used again.
    */
-  async #tearDown(): Promise<boolean> {
+  #tearDown(): Promise<boolean> {
+    return this.#down = this.#down.then(() => this.#comeDown());
+  }
+
+  async #comeDown(): Promise<boolean> {
     const incarnation = this.#incarnation;
     this.#incarnation = new AsyncDisposableStack();
     this.#agreed = false;
@@ -697,7 +738,7 @@ export class Attachment implements Device {
   async #inspect(): Promise<DriverReport> {
     try {
       this.#host!.send({ type: "inspect" });
-      return await this.#conversation.expect(ANSWER_MS, "report");
+      return await this.#conversation.expect(REPORT_MS, "report");
     } catch {
       return NOTHING_TO_REPORT; // it is on its way out, or anew
     } finally {

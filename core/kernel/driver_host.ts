@@ -39,8 +39,6 @@ export interface DriverHost {
   readonly isolation: Isolation;
   /** Its process, if it has one of its own. */
   readonly pid?: number;
-  /** The driver has said hello: from now on it has to give signs of life. */
-  watch(): void;
   /** Sends a message. */
   send(message: ToPlugin): void;
   /** Says that requests are in a lane. */
@@ -54,5 +52,5 @@ export interface DriverHost {
   /** Somebody who attended does so no more: interrupts are wanted again. */
   rest(): void;
   /** Ends the host, whatever it is doing. The device must not reach its arena any more. */
-  end(): void;
+  end(): void | Promise<void>;
 }

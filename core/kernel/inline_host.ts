@@ -68,7 +68,6 @@ export function inlineHost(plugin: Plugin, options: DriverHostOptions): DriverHo
 
   return {
     isolation: "inline",
-    watch() {},
     send: (message) => link.send(message),
     ring: work,
     spins: 2000,

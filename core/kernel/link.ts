@@ -14,13 +14,25 @@ import { type DmaRun, PAGE } from "../dma/address_table.ts";
 import { close, eventfd, signaller } from "../host/fd.ts";
 import { mapShared, memoryFile } from "../host/memory.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
+import { Budget } from "./budget.ts";
+
+/** Why a driver may ring. */
+const CAUSES = Cause.lane | Cause.mail | Cause.credits;
+/** How often in a row it may do so for nothing: what it rang for may have been found already when another thing was. */
+const IN_VAIN = 64;
+/** Messages that are read in one turn of the loop. */
+const PORTION = 32;
+/** What the messages of a second may cost, in bytes. A driver has something to say when something changes. */
+const MAIL_BYTES = 2 << 20;
+/** What a message costs at least, however short it is: 4096 of them in a second. */
+const MESSAGE_BYTES = 512;
 
 /** What the core does about its driver host. */
 export interface LinkEvents {
   /** A message came. */
   readonly message: (message: FromPlugin) => void;
-  /** Requests in lanes may have ended. */
-  readonly completions: () => void;
+  /** Requests in lanes may have ended; returns how many had. */
+  readonly completions: () => number;
   /** The host broke the rules of the bus. */
   readonly fault: (error: Error) => void;
   /** Doorbell answers must be taken. */
@@ -30,6 +42,9 @@ export interface LinkEvents {
 /**
  * The core's end of what it shares with the host of one device's driver: control memory, two bells, two mailboxes. It
  * outlives the hosts: a driver that is started anew finds the same lanes.
+ *
+ * What the driver writes costs the core a bounded time in each turn of its loop, and a bounded part of each second. A
+ * driver that sends or rings more is at fault, and one that is at fault is not listened to any more.
  */
 export class Link implements Disposable {
   /** The file of the control memory. */
@@ -50,6 +65,9 @@ export class Link implements Disposable {
   readonly #events: LinkEvents;
   #outbox: Mailbox;
   #inbox: Mailbox;
+  #budget = new Budget(MAIL_BYTES);
+  #inVain = 0;
+  #closed = false;
 
   /** @param arena Most bytes that the arena has. */
   constructor(loop: InterruptLoop, events: LinkEvents, arena: number) {
@@ -81,6 +99,14 @@ export class Link implements Disposable {
     new Uint8Array(this.control, 0, LANES).fill(0);
     this.#outbox = this.outbox();
     this.#inbox = this.inbox();
+    this.#budget = new Budget(MAIL_BYTES);
+    this.#inVain = 0;
+    this.#closed = false;
+  }
+
+  /** Listens to the driver no more, until it is started anew. */
+  close(): void {
+    this.#closed = true;
   }
 
   /** Writes the page frames of the arena where the driver finds them. */
@@ -103,9 +129,9 @@ export class Link implements Disposable {
     this.driver.ring(Cause.mail);
   }
 
-  /** Looks at everything, as if the bell had been rung for every cause. */
+  /** Looks at everything that the driver left when it ended. */
   look(): void {
-    this.#answer(Cause.credits | Cause.lane | Cause.mail);
+    this.#answer(CAUSES, MAILBOX_CAPACITY);
   }
 
   /** Answers the bell, if it was rung. */
@@ -121,19 +147,51 @@ export class Link implements Disposable {
     Atomics.store(this.words, ControlWord.doorbellsAnswered, rung);
   }
 
-  #answer(causes: number): void {
+  #answer(causes: number, portion = PORTION): void {
+    if (this.#closed) return;
     try {
-      if (causes & Cause.credits) this.settle();
-      if (causes & Cause.lane) this.#events.completions();
-      if (!(causes & Cause.mail)) return;
-      for (;;) {
-        const message = this.#inbox.receive();
-        if (message === undefined) return;
-        this.#events.message(fromPlugin(message));
+      if (causes & ~CAUSES) throw new BusFault("the driver rang for a reason that there is not");
+      let found = 0;
+      if (causes & Cause.credits) found += this.#creditsUsed();
+      if (causes & Cause.lane) found += this.#events.completions();
+      if (causes & Cause.mail) found += this.#read(portion);
+      this.#inVain = found > 0 ? 0 : this.#inVain + 1;
+      if (this.#inVain > IN_VAIN) {
+        throw new BusFault(`the driver rang ${IN_VAIN} times in a row for nothing`);
       }
     } catch (error) {
+      this.close();
       this.#events.fault(error as Error);
     }
+  }
+
+  /** Takes doorbell answers. Returns how many there may have been. */
+  #creditsUsed(): number {
+    const { doorbellsRung, doorbellsAnswered } = ControlWord;
+    const used = Atomics.load(this.words, doorbellsRung) - this.words[doorbellsAnswered]!;
+    if (used !== 0) this.settle();
+    return Math.abs(used);
+  }
+
+  /** Reads messages, a portion of them. Returns how many there were. */
+  #read(most: number): number {
+    for (let count = 0; count < most; count++) {
+      const before = this.#inbox.passed;
+      const message = this.#inbox.receive();
+      if (message === undefined) return count;
+      this.#budget.spend(Math.max(MESSAGE_BYTES, this.#inbox.passed - before >>> 0));
+      if (this.#budget.spent) {
+        const most = MAIL_BYTES / MESSAGE_BYTES;
+        throw new BusFault(
+          `the driver sent more than ${most} messages, or ${MAIL_BYTES} bytes, in a second`,
+        );
+      }
+      this.#events.message(fromPlugin(message));
+      if (this.#closed) return count + 1;
+    }
+    // There may be more: others first.
+    this.core.ring(Cause.mail);
+    return most;
   }
 
   [Symbol.dispose](): void {

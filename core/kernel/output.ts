@@ -1,5 +1,6 @@
 import { close, read } from "../host/fd.ts";
-import type { InterruptLoop } from "../irq/interrupt_loop.ts";
+import type { Loop } from "../irq/interrupt_loop.ts";
+import { Budget } from "./budget.ts";
 
 /** Longest line that is passed on, in characters. */
 const LONGEST = 1024;
@@ -7,38 +8,65 @@ const LONGEST = 1024;
 const ERROR = /^(error: |# Fatal )/;
 /** Lines a second that are passed on. */
 const MOST = 100;
+/** Bytes a second that are read. A driver that prints more waits until it is read on. */
+const MOST_BYTES = 8 << 20;
+/** For how long is not read, when all of that was used. */
+const HOLD_MS = 50;
+/** What a pipe holds, at least by default. */
+const PIPE_BYTES = 65536;
+/** Bytes that are read in one turn of the loop. */
+const PORTION = 16384;
 
 /**
  * Passes on what a driver prints, line by line: bounded in length and number, and without anything that steers a
- * terminal. What is too much is dropped and counted.
+ * terminal. What is too much is dropped and counted; what is far too much is not even read.
  */
 export class Output {
-  /** The line that best explains why the driver ended: the last error, or the last of all. */
-  telling = "";
   readonly #fd: number;
-  readonly #loop: InterruptLoop;
+  readonly #loop: Loop;
   readonly #print: (line: string) => void;
-  readonly #bytes = new Uint8Array(16384);
+  readonly #bytes = new Uint8Array(PORTION);
+  readonly #budget = new Budget(MOST_BYTES);
   readonly #decoder = new TextDecoder();
   #rest = "";
   #second = 0;
   #lines = 0;
+  #telling = "";
   #open = true;
+  #holding: ReturnType<typeof setTimeout> | undefined;
 
   /** Takes over the readable end of a pipe. */
-  constructor(fd: number, loop: InterruptLoop, print: (line: string) => void) {
+  constructor(fd: number, loop: Loop, print: (line: string) => void) {
     this.#fd = fd;
     this.#loop = loop;
     this.#print = print;
-    loop.add(fd, () => this.#take());
+    this.#listen();
   }
 
-  /** Passes on what is left, and closes the pipe. */
+  /** The line that best explains why the driver ended: the last error, or the last of all. */
+  get telling(): string {
+    return clean(this.#telling);
+  }
+
+  /** Passes on what is left, and closes the pipe, even if another process still prints into it. */
   end(): void {
-    while (this.#open && this.#take());
+    for (let read = 0; read < PIPE_BYTES && this.#open && this.#take(); read += PORTION);
     if (this.#rest) this.#line(this.#rest);
     this.#rest = "";
     this.#close();
+  }
+
+  #listen(): void {
+    this.#loop.add(this.#fd, () => {
+      if (this.#budget.spent) this.#hold();
+      else this.#take();
+    });
+  }
+
+  /** Reads nothing for a while: once the pipe is full, the driver waits. */
+  #hold(): void {
+    this.#loop.remove(this.#fd);
+    this.#holding = setTimeout(() => this.#listen(), HOLD_MS);
   }
 
   #take(): boolean {
@@ -47,6 +75,7 @@ export class Output {
       if (length === 0) this.#close();
       return false;
     }
+    this.#budget.spend(length);
     const lines =
       (this.#rest + this.#decoder.decode(this.#bytes.subarray(0, length), { stream: true })).split(
         "\n",
@@ -57,22 +86,27 @@ export class Output {
   }
 
   #line(text: string): void {
-    const clean = text.slice(0, LONGEST).replace(/[\p{Cc}\p{Bidi_Control}]/gu, "�").trimEnd();
-    if (clean === "") return;
-    if (ERROR.test(clean) || !ERROR.test(this.telling)) this.telling = clean;
+    if (text.trim() === "") return;
+    if (ERROR.test(text) || !ERROR.test(this.#telling)) this.#telling = text;
     const second = Math.floor(performance.now() / 1000);
     if (second !== this.#second) {
       if (this.#lines > MOST) this.#print(`(${this.#lines - MOST} more lines were dropped)`);
       this.#second = second;
       this.#lines = 0;
     }
-    if (++this.#lines <= MOST) this.#print(clean);
+    if (++this.#lines <= MOST) this.#print(clean(text));
   }
 
   #close(): void {
     if (!this.#open) return;
     this.#open = false;
+    clearTimeout(this.#holding);
     this.#loop.remove(this.#fd);
     close(this.#fd);
   }
+}
+
+/** A line without its end, and without what steers a terminal or turns the direction of text around. */
+function clean(text: string): string {
+  return text.slice(0, LONGEST).replace(/[\p{Cc}\p{Bidi_Control}]/gu, "\ufffd").trimEnd();
 }

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { close, pipe, writeAll } from "../host/fd.ts";
+import { close, pipe, setNonBlocking, writeAll } from "../host/fd.ts";
 import { libc } from "../host/libc.ts";
 import { InterruptLoop } from "../irq/interrupt_loop.ts";
 import { Output } from "./output.ts";
@@ -117,4 +117,55 @@ Deno.test("output ends once, by itself or not", async () => {
   output.end();
   output.end();
   assertEquals(loop.turn(0), false);
+});
+
+Deno.test("a driver that prints far too much is not read on for a while, and waits #core:P-34", async () => {
+  const { now } = performance;
+  let time = 5000;
+  performance.now = () => time;
+  try {
+    await using loop = new InterruptLoop();
+    const [from, into] = pipe();
+    setNonBlocking(into);
+    const output = new Output(from, loop, () => {});
+    const block = new TextEncoder().encode("a line of a flood\n".repeat(3000));
+    /** How much gets through until nothing does, or up to `most`. */
+    const flood = (most: number) => {
+      let total = 0;
+      for (let idle = 0; idle < 10 && total < most;) {
+        const put = libc().write(into, block, block.length);
+        if (put > 0) total += put;
+        idle = loop.turn(0) || put > 0 ? 0 : idle + 1;
+      }
+      return total;
+    };
+    const MIB = 2 ** 20;
+    const first = flood(Infinity);
+    assert(first >= 8 * MIB && first <= 8 * MIB + 2 * 65536, `${first} bytes in no time`);
+    time += 500;
+    // Real time, for the timer that listens again.
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const second = flood(Infinity);
+    assert(second >= 4 * MIB - 2 * 65536 && second <= 4 * MIB + 2 * 65536, `then ${second}`);
+    close(into);
+    output.end();
+  } finally {
+    performance.now = now;
+  }
+});
+
+Deno.test("end() reads no more than a pipe holds, even if another process prints on", async () => {
+  await using loop = new InterruptLoop();
+  const [from, into] = pipe();
+  setNonBlocking(into);
+  const block = new TextEncoder().encode("on and on\n".repeat(6000));
+  let lines = 0;
+  const output = new Output(from, loop, () => {
+    lines++;
+    libc().write(into, block, block.length);
+  });
+  libc().write(into, block, block.length);
+  output.end();
+  assertEquals(lines, 100);
+  close(into);
 });

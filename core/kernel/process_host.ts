@@ -1,18 +1,14 @@
 import { Cause } from "../bus/bell.ts";
-import { ControlWord } from "../bus/control.ts";
 import { PAGE } from "../dma/address_table.ts";
 import { close, pipe } from "../host/fd.ts";
 import { environment, open, readLink, realPath } from "../host/file.ts";
-import { poll, POLLIN } from "../host/poll.ts";
 import { type Exit, kill, processId, reap, SIGKILL, SIGUSR1, spawn } from "../host/process.ts";
 import { type Boot, Descriptor, wireDoorbell } from "./boot.ts";
 import type { DriverHost, DriverHostOptions } from "./driver_host.ts";
 import { Output } from "./output.ts";
 import { V8_FLAGS } from "./v8_flags.ts";
+import { Watchdog } from "./watchdog.ts";
 
-/** A driver that gives no sign of life for so long hangs. */
-const BEAT_MS = 1000;
-const MISSED_BEATS = 3;
 /** A killed process is gone after this long, or something is very wrong with the machine. */
 const END_MS = 2000;
 /** What Deno itself needs besides the driver's heap. */
@@ -74,35 +70,27 @@ export function processHost(options: DriverHostOptions): DriverHost {
   [nothing, stdout, stderr].forEach(close);
   const outputs = [stdoutRead, stderrRead].map((fd) => new Output(fd, loop, options.print));
 
+  const ended = Promise.withResolvers<void>();
   let exit: Exit | undefined;
   loop.add(pidfd, () => {
     exit = reap(pid);
     if (!exit) return;
     loop.remove(pidfd);
+    close(pidfd);
+    watchdog[Symbol.dispose]();
     outputs.forEach((output) => output.end());
+    ended.resolve();
+    if (over) return;
     // What it said before it ended tells more than how it ended.
     link.look();
     const [, errors] = outputs;
     gone(`its process ended ${how(exit)}${errors!.telling && `: ${errors!.telling}`}`);
   });
-
-  let watchdog: ReturnType<typeof setInterval> | undefined;
-  let asked = 0;
-  const beat = () => {
-    const answered = Atomics.load(link.words, ControlWord.beatAnswered);
-    if (asked - answered >= MISSED_BEATS) {
-      return gone(`it gave no sign of life for ${MISSED_BEATS * BEAT_MS / 1000} s: it hangs`);
-    }
-    Atomics.store(link.words, ControlWord.beatAsked, ++asked);
-    link.driver.ring(Cause.beat);
-  };
+  const watchdog = new Watchdog({ pid, words: link.words, bell: link.driver }, gone);
 
   return {
     isolation: "process",
     pid,
-    watch() {
-      watchdog ??= setInterval(beat, BEAT_MS);
-    },
     send: (message) => link.send(message),
     ring: () => link.driver.ring(Cause.lane),
     // Driver and device need the processors more than a client that only looks.
@@ -110,17 +98,18 @@ export function processHost(options: DriverHostOptions): DriverHost {
     pump: () => link.pump(),
     turn: (timeout) => loop.turn(timeout),
     rest() {},
-    end() {
+    async end() {
       over = true;
-      clearInterval(watchdog);
-      if (!exit) {
-        kill(pid, SIGKILL);
-        loop.remove(pidfd);
-        poll(Int32Array.of(pidfd, POLLIN), 1, END_MS);
-        reap(pid);
-      }
-      close(pidfd);
-      outputs.forEach((output) => output.end());
+      watchdog[Symbol.dispose]();
+      if (exit) return;
+      kill(pid, SIGKILL);
+      let late: ReturnType<typeof setTimeout> | undefined;
+      // The loop takes note of its end, and others go on meanwhile; one that is late does so when it comes.
+      await Promise.race([
+        ended.promise,
+        new Promise<void>((resolve) => late = setTimeout(resolve, END_MS)),
+      ]);
+      clearTimeout(late);
     },
   };
 }

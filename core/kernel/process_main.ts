@@ -7,7 +7,7 @@
  */
 
 import { Bell, Cause } from "../bus/bell.ts";
-import { ControlWord, MAILBOX_CAPACITY, TO_CORE, TO_PLUGIN } from "../bus/control.ts";
+import { ControlWord, FIRST_BEAT, MAILBOX_CAPACITY, TO_CORE, TO_PLUGIN } from "../bus/control.ts";
 import { Mailbox } from "../bus/mailbox.ts";
 import { confine, enclose } from "../host/confine.ts";
 import { clearer, close, signaller } from "../host/fd.ts";
@@ -24,8 +24,10 @@ import { DriverSession } from "./driver_session.ts";
 
 /** A device that answers at once is not worth a sleep: so often it is looked at before. */
 const SPINS = 2000;
-/** Under load, messages from the core are looked for after so many rounds of that. */
+/** Under load, interrupts and the like are looked for after so many rounds of that. */
 const ROUNDS = 16;
+/** What the core does not ring for often, and waits for. */
+const URGENT = Cause.mail | Cause.beat;
 /** A driver whose doorbells are not answered any more ends. */
 const CREDIT_DEADLINE_MS = 5000;
 
@@ -94,6 +96,8 @@ beforePlugin(() => {
   }
   shut = true;
 });
+// Deno is up: what comes now is the driver's doing.
+Atomics.store(words, ControlWord.beatAnswered, FIRST_BEAT);
 const last = import.meta.resolve("./give_up.ts");
 try {
   if (boot.folder.startsWith("file:")) refuseLinks(new URL(boot.folder));
@@ -182,9 +186,12 @@ function serve(plugin: Plugin): never {
   let spins = SPINS;
   for (let round = 1; !session.ended; round++) {
     let worked = false;
-    for (let i = 0; i < spins; i++) worked = session.turn() || worked;
+    // However long a turn takes, the core waits for one of them, not for all.
+    for (let i = 0; i < spins && !driverBell.hasRung(URGENT); i++) {
+      worked = session.turn() || worked;
+    }
     const idle = session.idle();
-    if (!idle && round % ROUNDS !== 0) continue;
+    if (!idle && round % ROUNDS !== 0 && !driverBell.hasRung(URGENT)) continue;
     const happened = loop.turn(!idle ? 0 : session.busy ? session.period : -1);
     // Requests that wait for the world do not keep a processor busy: where nothing happens, one look is enough.
     spins = !idle || worked || happened ? SPINS : 1;

@@ -1,7 +1,8 @@
 /** Restarts count for so long. */
 const WINDOW_MS = 60_000;
-/** The second restart in a row waits so long, and each one after that twice as long as the one before. */
+/** The second restart in a row waits so long, and each one after that twice as long as the one before, up to the most. */
 const BACK_OFF_MS = 100;
+const MOST_BACK_OFF_MS = 30_000;
 
 /** How often something that fails may be started anew: so often in a minute, with growing pauses. */
 export class Restarts {
@@ -29,6 +30,6 @@ export class Restarts {
     const { count } = this;
     if (count >= this.#most) return undefined;
     this.#times.push(performance.now());
-    return count === 0 ? 0 : BACK_OFF_MS * 2 ** (count - 1);
+    return count === 0 ? 0 : Math.min(MOST_BACK_OFF_MS, BACK_OFF_MS * 2 ** (count - 1));
   }
 }

@@ -24,6 +24,13 @@ Deno.test("restarts are forgotten after a minute", () => {
   }
 });
 
+Deno.test("a pause is never longer than 30 s, however many restarts there may be #core:P-33", () => {
+  const restarts = new Restarts(2000);
+  const pauses = Array.from({ length: 2000 }, () => restarts.take()!);
+  assertEquals(pauses.slice(8, 12), [12_800, 25_600, 30_000, 30_000]);
+  assertEquals(Math.max(...pauses), 30_000);
+});
+
 Deno.test("where there are none, none is taken", () => {
   assertEquals(new Restarts(0).take(), undefined);
 });

@@ -1,6 +1,6 @@
 import { clear, close, eventfd } from "../../host/fd.ts";
 import { memoryFile } from "../../host/memory.ts";
-import { poll, POLLIN } from "../../host/poll.ts";
+import { poll, pollAsync, POLLIN } from "../../host/poll.ts";
 import { sendDescriptors, socketPair } from "../../host/socket.ts";
 import type { Message } from "../../pci/msix.ts";
 import type { Qtest } from "./qtest.ts";
@@ -21,7 +21,7 @@ export interface Interrupts extends Disposable {
    *
    * @throws If that is not so within the deadline.
    */
-  connect(qtest: Qtest, registers: number): void;
+  connect(qtest: Qtest, registers: number): Promise<void>;
   /**
    * Makes eventfds, at most {@linkcode MOST_VECTORS}, and waits until messages signal them.
    *
@@ -42,12 +42,23 @@ export interface Vectors extends Disposable {
 export const MOST_VECTORS = 64;
 
 const DOORBELL = 0x0c;
-const DEADLINE = 2000;
+/** QEMU may only just have started. */
+const START_MS = 10_000;
+/** The core waits in place: other devices do not go on meanwhile. */
+const GROW_MS = 1000;
 
 /** A number at the ivshmem device, and the eventfds that QEMU knows under it. */
 interface Peer {
   readonly id: number;
   readonly fds: number[];
+}
+
+function silence(milliseconds: number): Error {
+  return new Error(
+    `Cannot receive interrupts from QEMU: its ivshmem device signalled none within ${
+      milliseconds / 1000
+    } s`,
+  );
 }
 
 /** Makes the server's side of the conversation; how it begins is all said before QEMU starts. */
@@ -76,31 +87,38 @@ export function interrupts(): Interrupts {
     return { address: machine.register, data: id << 16 | vector };
   }
 
-  /** QEMU takes the eventfds in order, one in each turn of its loop: when the last works, all do. */
-  function grow(peer: Peer, count: number): void {
-    for (let i = peer.fds.length; i < count; i++) {
+  function announce(peer: Peer, count: number): void {
+    while (peer.fds.length < count) {
       const fd = eventfd();
       peer.fds.push(fd);
       say(peer.id, fd);
     }
-    const { address, data } = message(peer, count - 1);
-    const set = new Int32Array([peer.fds[count - 1]!, POLLIN]);
-    const until = performance.now() + DEADLINE;
-    do {
-      machine.qtest.write(4, address, data);
-      machine.qtest.settle();
-      if (poll(set, 1, 1) > 0) return;
-    } while (performance.now() < until);
-    throw new Error(
-      `Cannot receive interrupts from QEMU: its ivshmem device signalled none within ${
-        DEADLINE / 1000
-      } s`,
-    );
+  }
+
+  /**
+   * Whether messages reach a peer. QEMU takes the eventfds in order, one in each turn of its loop: when the last works, all
+   * do.
+   */
+  function reaches<T>(
+    peer: Peer,
+    wait: (set: Int32Array<ArrayBuffer>, n: number, ms: number) => T,
+  ) {
+    const last = peer.fds.length - 1;
+    const { address, data } = message(peer, last);
+    machine.qtest.write(4, address, data);
+    machine.qtest.settle();
+    return wait(new Int32Array([peer.fds[last]!, POLLIN]), 1, 1);
   }
 
   function open(count: number): Vectors {
     const peer = free.pop() ?? makePeer();
-    if (peer.fds.length < count) grow(peer, count);
+    if (peer.fds.length < count) {
+      announce(peer, count);
+      const until = performance.now() + GROW_MS;
+      while (reaches(peer, poll) === 0) {
+        if (performance.now() > until) throw silence(GROW_MS);
+      }
+    }
     const fds = peer.fds.slice(0, count);
     for (const fd of fds) clear(fd);
     return {
@@ -113,9 +131,15 @@ export function interrupts(): Interrupts {
   return {
     socket: theirs,
     open,
-    connect(qtest, registers) {
+    async connect(qtest, registers) {
       machine = { qtest, register: registers + DOORBELL };
-      open(1)[Symbol.dispose]();
+      const peer = makePeer();
+      announce(peer, 1);
+      const until = performance.now() + START_MS;
+      while (!await reaches(peer, pollAsync)) {
+        if (performance.now() > until) throw silence(START_MS);
+      }
+      free.push(peer);
     },
     [Symbol.dispose]() {
       for (const { fds } of peers) fds.forEach(close);

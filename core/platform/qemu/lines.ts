@@ -1,3 +1,4 @@
+import { OwnTime } from "../../host/own_time.ts";
 import { poll, POLLIN, POLLOUT, type PollSet } from "../../host/poll.ts";
 import { receive, sendNow } from "../../host/socket.ts";
 import type { QemuProcess } from "./process.ts";
@@ -15,24 +16,38 @@ export interface Lines {
   next(): string;
   /** As `next`, but undefined if none comes within so many milliseconds. */
   nextWithin(milliseconds: number): string | undefined;
+  /** The next of the lines that have been received already; undefined if there is none. */
+  nextReceived(): string | undefined;
 }
 
-/** How long QEMU may take to answer, in milliseconds. */
+/** How long QEMU may take, in milliseconds, where others go on meanwhile or who asked wants to wait. */
 export const DEADLINE = 10_000;
+/**
+ * How much of its own time QEMU may take to answer an access to a register, in milliseconds. This thread stands still
+ * meanwhile, with all that is not of this machine too, so it is as short as it can honestly be: an answer takes 10 µs,
+ * and the longest one that was seen on an idle disk some milliseconds. Only what QEMU itself is to blame for counts:
+ * not that it waits for a processor or that one of its threads waits for a disk, as when a device is reset with requests
+ * under way. Then the limit is the deadline.
+ */
+export const PATIENCE = 1000;
+/** How often is looked how QEMU's time goes. */
+const SLICE = 100;
 /**
  * How often to look for an answer before going to sleep: some 100 µs. QEMU answers a register access within 10 µs
  * as long as neither side sleeps; to be woken takes up to 60.
  */
 const LOOKS = 256;
 /** How long QEMU may take to end after it closed a connection, so that its exit status can be told. */
-const ENDING = 1000;
+const ENDING = 500;
 
 /**
  * Speaks lines over a connected socket. Everything is synchronous, as registers are: it blocks this thread.
  *
  * @param name What the connection is called in errors.
+ * @param patience How much of its own time QEMU may take to answer, in milliseconds; {@linkcode DEADLINE} is the most in
+ * any case.
  */
-export function openLines(name: string, fd: number, qemu: QemuProcess): Lines {
+export function openLines(name: string, fd: number, qemu: QemuProcess, patience: number): Lines {
   const input = new Uint8Array(65536);
   const decoder = new TextDecoder();
   const readable: PollSet = new Int32Array([fd, POLLIN]);
@@ -44,7 +59,7 @@ export function openLines(name: string, fd: number, qemu: QemuProcess): Lines {
   }
 
   function late() {
-    return qemu.fail(`it did not answer on its ${name} connection for ${DEADLINE / 1000} s`, 0);
+    return qemu.fail(`it did not answer on its ${name} connection for ${patience / 1000} s`, 0);
   }
 
   /** Takes what has come; whether there was something. */
@@ -73,6 +88,18 @@ export function openLines(name: string, fd: number, qemu: QemuProcess): Lines {
     }
   }
 
+  /** Waits for an event of the set as long as QEMU may take; false if none comes. */
+  function waitPatiently(set: PollSet): boolean {
+    const until = performance.now() + DEADLINE;
+    const time = new OwnTime(qemu.pid, 2 * SLICE);
+    const spent = { own: 0, worked: 0 };
+    while (spent.own < patience && performance.now() < until) {
+      if (wait(set, performance.now() + SLICE)) return true;
+      time.addTo(spent);
+    }
+    return false;
+  }
+
   function nextWithin(milliseconds: number): string | undefined {
     if (qemu.error) throw qemu.error;
     const until = performance.now() + milliseconds;
@@ -92,14 +119,18 @@ export function openLines(name: string, fd: number, qemu: QemuProcess): Lines {
         if (put < 0) throw lost();
         if (put > 0) rest = rest.subarray(put);
         // There is no room because QEMU does not read, which may be because we do not read its answers.
-        else if (!take() && !wait(both, performance.now() + DEADLINE)) throw late();
+        else if (!take() && !waitPatiently(both)) throw late();
       }
     },
     next() {
-      const line = nextWithin(DEADLINE);
-      if (line === undefined) throw late();
-      return line;
+      if (qemu.error) throw qemu.error;
+      for (let looks = LOOKS;; looks--) {
+        const line = cut();
+        if (line !== undefined) return line;
+        if (!take() && looks <= 0 && !waitPatiently(readable)) throw late();
+      }
     },
     nextWithin,
+    nextReceived: cut,
   };
 }

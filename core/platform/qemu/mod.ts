@@ -22,7 +22,7 @@ import { type Machine, qemuFunction } from "./function.ts";
 import { guestMemory } from "./guest_memory.ts";
 import { BOARDS, interruptPins } from "./interrupt_pins.ts";
 import { interrupts, MOST_VECTORS } from "./interrupts.ts";
-import { DEADLINE, type Lines, openLines } from "./lines.ts";
+import { DEADLINE, type Lines, openLines, PATIENCE } from "./lines.ts";
 import { QemuGone, type QemuProcess, startQemu } from "./process.ts";
 import { openQmp, type Qmp } from "./qmp.ts";
 import { DOORBELLS, openQtest } from "./qtest.ts";
@@ -155,9 +155,9 @@ export async function openQemu(options: QemuOptions, loop?: Loop): Promise<QemuP
   let patience = 0;
   starting.defer(() => qemu.close(patience));
 
-  const qmpLines = openLines("QMP", qmpSocket, qemu);
+  const qmpLines = openLines("QMP", qmpSocket, qemu, DEADLINE);
   const qmp = await greet(qemu, qmpSocket, qmpLines);
-  const qtest = openQtest(openLines("qtest", qtestSocket, qemu), qemu);
+  const qtest = openQtest(openLines("qtest", qtestSocket, qemu, PATIENCE), qemu);
 
   const config = configPorts(qtest);
   const tree = enumerate(config, rootBuses(qmp));
@@ -167,7 +167,7 @@ export async function openQemu(options: QemuOptions, loop?: Loop): Promise<QemuP
   const assignment = assign(tree, { io, ...MEMORY }, ivshmem);
   const bars = (found: BusFunction) => assignment.get(found) ?? [];
   ivshmem.config.write16(COMMAND, COMMAND_MEMORY);
-  vectors.connect(qtest, bars(ivshmem).find(({ index }) => index === 0)!.address!);
+  await vectors.connect(qtest, bars(ivshmem).find(({ index }) => index === 0)!.address!);
 
   const pins = loop &&
     interruptPins({ qemu, qtest, qtestSocket, loop, tree, config, board: BOARDS[board] });

@@ -50,6 +50,8 @@ export interface QemuProcess {
 
 /** How long the system gets to end a killed process, in milliseconds. */
 const KILL_DEADLINE = 5000;
+/** How much of that is waited for while this thread stands still, so that it can be told how it ended. */
+const KILL_PATIENCE = 200;
 /** How much of the end of its messages is kept, in characters. */
 const LAST_WORDS = 4096;
 
@@ -133,7 +135,7 @@ function watch({ pid, pidfd }: { pid: number; pidfd: number }, messages: number)
       if (error) return error;
       if (!waitForEnd(patience)) {
         kill(pid, SIGKILL);
-        waitForEnd(KILL_DEADLINE);
+        waitForEnd(KILL_PATIENCE);
       }
       hear();
       return error = new QemuGone(what, pid, exit, lastWords);

@@ -263,6 +263,23 @@ test("QemuGone is thrown at once and for good when QEMU is killed", async () => 
   assert(signalled(qemu.end!.fd, 0));
 });
 
+test("QEMU that stands still is given up after a second, and it is said why", async () => {
+  await using qemu = await openQemu({ arguments: [...BLK] });
+  using blk = find(qemu, BLK_ID).open();
+  const bar = blk.bar(4)!;
+  Deno.kill(qemu.pid, "SIGSTOP");
+  const start = performance.now();
+  assertThrows(
+    () => bar.read16(NUM_QUEUES),
+    QemuGone,
+    "it did not answer on its qtest connection for 1 s (signal 9)",
+  );
+  const took = performance.now() - start;
+  assert(took > 900 && took < 5000, `${took} ms`);
+  assertThrows(() => bar.read16(NUM_QUEUES), QemuGone);
+  assert(signalled(qemu.end!.fd, 0));
+});
+
 test("QemuPlatform.gone() notices the end without an access", async () => {
   await using qemu = await openQemu({ arguments: [] });
   Deno.kill(qemu.pid, "SIGKILL");

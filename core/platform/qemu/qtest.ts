@@ -83,19 +83,21 @@ export function openQtest(lines: Lines, qemu: Pick<QemuProcess, "fail">): Qtest 
    */
   function ask(command: string): number {
     lines.send(encoder.encode(command));
-    for (;;) {
+    for (let line: string | undefined;;) {
       const value = understand(lines.next());
       if (value !== undefined) {
         posted = 0;
         // What came together with the answer is off the socket, so that nobody would be woken for it.
-        if (raise) listen();
+        while (raise && (line = lines.nextReceived()) !== undefined) understand(line);
         return value;
       }
     }
   }
 
   function listen(): void {
-    for (let line; (line = lines.nextWithin(0)) !== undefined;) understand(line);
+    // What is not received yet wakes again: others first.
+    let line = lines.nextWithin(0);
+    for (; line !== undefined; line = lines.nextReceived()) understand(line);
   }
 
   function understand(line: string): number | undefined {

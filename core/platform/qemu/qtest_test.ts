@@ -11,6 +11,7 @@ function scripted(answers: readonly string[]) {
     send: (bytes) => void sent.push(new TextDecoder().decode(bytes)),
     next: () => left.shift() ?? "OK 0x0000000000000000",
     nextWithin: () => left.shift(),
+    nextReceived: () => left.shift(),
   };
   const qemu = { fail: (what: string) => new QemuGone(what, 1, undefined, "") };
   return { qtest: openQtest(lines, qemu), sent, left };
