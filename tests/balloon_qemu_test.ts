@@ -12,7 +12,7 @@ import type { Kernel, OpenOptions } from "../mod.ts";
 import { soon } from "./support/leaks.ts";
 import "./support/libc.ts";
 import { qemuTest } from "./support/machine.ts";
-import { openQemuKernel, qemuView, qmpOf } from "./support/qemu.ts";
+import { assertQemuHas, openQemuKernel, qmpOf } from "./support/qemu.ts";
 
 const ISOLATIONS = ["process", "inline"] as const;
 const MIB = 2 ** 20;
@@ -109,8 +109,7 @@ for (const isolation of ISOLATIONS) {
         await reaches(balloon, 1000);
 
         const view = await device.describe();
-        const qemu = qemuView(qmpOf(kernel), "balloon");
-        assertEquals(qemu.features, view.features.accepted);
+        assertQemuHas(kernel, "balloon", view);
         assertEquals(view.transport, name === "modern" || name === "packed" ? "modern" : "legacy");
         assertEquals([view.interrupts, view.restarts], ["intx", 0]);
         const [inflate, deflate] = view.queues;

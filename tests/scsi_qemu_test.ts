@@ -14,7 +14,7 @@ import { ScsiResponse } from "../core/class/scsi.ts";
 import "./support/libc.ts";
 import { leftovers, soon } from "./support/leaks.ts";
 import { pattern, qemuTest } from "./support/machine.ts";
-import { differsAt, openQemuKernel, qemuView, qmpOf, useDisk } from "./support/qemu.ts";
+import { assertQemuHas, differsAt, openQemuKernel, qmpOf, useDisk } from "./support/qemu.ts";
 import { nextEvent, ScsiFileDisk } from "./support/scsi.ts";
 
 const MIB = 2 ** 20;
@@ -77,9 +77,7 @@ for (const isolation of ["process", "inline"] as const) {
 /** Holds what the kernel says of the device against what QEMU says. */
 async function agrees(kernel: Kernel, device: Device, form: string): Promise<void> {
   const view = await device.describe();
-  const qemu = qemuView(qmpOf(kernel), "scsi");
-  assertEquals(qemu.features, view.features.accepted);
-  assertEquals(qemu.status, view.status.toSorted());
+  assertQemuHas(kernel, "scsi", view);
   assertEquals(view.restarts, 0);
   const kind = form === "packed" ? "packed" : "split";
   for (const queue of view.queues) assertEquals([queue.kind, queue.broken], [kind, undefined]);

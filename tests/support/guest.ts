@@ -6,7 +6,7 @@
 
 import { assertEquals } from "@std/assert";
 import { GuestHost } from "../../tools/guest/boot.ts";
-import { Unavailable } from "../../tools/guest/packages.ts";
+import { Unavailable } from "../../tools/packages.ts";
 import type { Said } from "../../tools/guest/report.ts";
 import type { TestMachine } from "../guest/machines.ts";
 import { withoutQemu } from "./machine.ts";
