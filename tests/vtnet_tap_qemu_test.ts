@@ -7,16 +7,18 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { withoutQemu } from "./support/machine.ts";
+import { testWith } from "./support/needs.ts";
 
 /** Why no test can run; undefined if they can. */
 const without = withoutQemu ?? withoutNamespace();
-if (without && !withoutQemu) console.log(`skipped: ${without}`);
 
 function withoutNamespace(): string | undefined {
   try {
     const args = ["-n", "ip", "tuntap", "add", "vt0", "mode", "tap"];
     const { success, stderr } = new Deno.Command("unshare", { args }).outputSync();
-    return success ? undefined : `no tap in a namespace: ${new TextDecoder().decode(stderr)}`;
+    return success
+      ? undefined
+      : `no tap in a namespace: ${new TextDecoder().decode(stderr).trim()}`;
   } catch {
     return "there is no unshare or no ip (packages util-linux, iproute2)";
   }
@@ -41,11 +43,7 @@ async function run(scenario: string, isolation: string): Promise<Outcome> {
 /** Declares a test for both hosts: ignored, and its name says why, where there is no tap. */
 function tapTest(name: string, fn: (isolation: string) => Promise<void>): void {
   for (const isolation of ["process", "inline"]) {
-    Deno.test({
-      name: `${name}, ${isolation}${without ? ` (${without})` : ""}`,
-      ignore: !!without,
-      fn: () => fn(isolation),
-    });
+    testWith(without, `${name}, ${isolation}`, () => fn(isolation));
   }
 }
 
