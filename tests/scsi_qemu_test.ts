@@ -13,7 +13,7 @@ import { RequestError } from "../core/class/request_error.ts";
 import { ScsiResponse } from "../core/class/scsi.ts";
 import "./support/libc.ts";
 import { leftovers, soon } from "./support/leaks.ts";
-import { pattern, qemuTest } from "./support/machine.ts";
+import { eachQemuTest, pattern, qemuTest } from "./support/machine.ts";
 import { assertQemuHas, differsAt, openQemuKernel, qmpOf, useDisk } from "./support/qemu.ts";
 import { nextEvent, ScsiFileDisk } from "./support/scsi.ts";
 
@@ -47,7 +47,7 @@ const FORMS = [
 
 for (const isolation of ["process", "inline"] as const) {
   for (const { name, host, legacy } of FORMS) {
-    qemuTest(
+    eachQemuTest(
       `scsi: two disks are found, written and read (${name}, ${isolation}) ` +
         "#scsi:SCAN #scsi:REQUEST #scsi:CONFIG",
       async () => {
@@ -248,7 +248,7 @@ qemuTest("scsi: bad blocks are told in words, and the rest can be read", async (
   assertEquals((await disk.read(0, 64 * 512)).length, 64 * 512);
 });
 
-qemuTest(
+eachQemuTest(
   "scsi: units that come and go are events, and what is done with them fails at once " +
     "#scsi:HOTPLUG #scsi:EVENT_TRANSPORT_RESET_RESCAN #scsi:EVENT_TRANSPORT_RESET_REMOVED",
   async () => {

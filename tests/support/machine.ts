@@ -62,21 +62,29 @@ export function qemuProgram(): string {
   return current?.program ?? "qemu-system-x86_64";
 }
 
-/** Declares a test on a QEMU machine: ignored, and its name says why, where there is no QEMU. */
-export function qemuTest(name: string, fn: () => Promise<void>): void {
-  testWith(withoutQemu, name, fn);
+/**
+ * Declares a test on a QEMU machine: ignored, and its name says why, where there is no QEMU.
+ *
+ * @param obstacle What else is missing; undefined if nothing is.
+ */
+export function qemuTest(name: string, fn: () => Promise<void>, obstacle?: string): void {
+  testWith(withoutQemu ?? obstacle, name, fn);
 }
 
 /** Declares a test on a newer QEMU than the system's: ignored, and its name says why, where there is none. */
-export function newerQemuTest(name: string, fn: () => Promise<void>): void {
-  testWith(withoutNewerQemu, `${name} (QEMU ${QEMUS[1]?.version ?? "newer"})`, async () => {
-    current = QEMUS[1];
-    try {
-      await fn();
-    } finally {
-      current = QEMUS[0];
-    }
-  });
+export function newerQemuTest(name: string, fn: () => Promise<void>, obstacle?: string): void {
+  testWith(
+    withoutNewerQemu ?? obstacle,
+    `${name} (QEMU ${QEMUS[1]?.version ?? "newer"})`,
+    async () => {
+      current = QEMUS[1];
+      try {
+        await fn();
+      } finally {
+        current = QEMUS[0];
+      }
+    },
+  );
 }
 
 /** Declares a test on the system's QEMU, and the same on a newer one. */
