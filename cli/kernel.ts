@@ -38,14 +38,16 @@ export async function openKernel(
   usualDevices: QemuDevices = USUAL_DEVICES,
 ): Promise<Kernel> {
   const { io: { system }, options } = context;
-  const { machine = usual, board, qemuArguments, plugins, ...drive } = options;
+  const { machine = usual, board, qemu: program, qemuArguments, plugins, ...drive } = options;
   context.detail(`Opening machine ${machine}`);
   const devices = qemuArguments.length > 0 ? { arguments: qemuArguments } : usualDevices;
   const kernel = await disposeIfLate(
     context,
     system.openKernel({
       machine,
-      ...(machine === "qemu" ? { qemu: { machine: board, ...devices } } : {}),
+      ...(machine === "qemu"
+        ? { qemu: { machine: board, ...(program === undefined ? {} : { program }), ...devices } }
+        : {}),
       plugins,
       isolation: drive.isolation,
       interrupts: drive.interrupts,

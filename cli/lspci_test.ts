@@ -4,6 +4,7 @@ import { readIdentity } from "../core/pci/identity.ts";
 import { BUILT_IN_NAMES } from "../core/pci/names_built_in.ts";
 import { pciNames } from "../core/platform/pci_names.ts";
 import { openHost } from "../core/platform/vfio/host.ts";
+import { testWith } from "../tests/support/needs.ts";
 import { lspciLine, needsDomain } from "./lspci.ts";
 
 libc(); // Open before the tests: it stays open, which would count as a leak of the first one.
@@ -26,14 +27,11 @@ async function realLspci(): Promise<string[] | undefined> {
 }
 
 const expected = await realLspci();
-if (!expected) {
-  console.warn("SKIPPED: ls against lspci -nn, because lspci does not run here (pciutils)");
-}
 
-Deno.test({
-  name: "lspciLine prints this machine's functions exactly as lspci -nn does",
-  ignore: !expected,
-  async fn() {
+testWith(
+  expected ? undefined : "lspci -nn does not run here (package pciutils)",
+  "lspciLine prints this machine's functions exactly as lspci -nn does",
+  async () => {
     await using host = openHost({ loop: { add() {}, remove() {} } });
     const names = pciNames();
     const withDomain = needsDomain(host.functions.map(({ address }) => address));
@@ -42,7 +40,7 @@ Deno.test({
     );
     assertEquals(lines, expected);
   },
-});
+);
 
 const UNKNOWN = { subsystemVendor: 0, subsystem: 0, revision: 0 };
 

@@ -17,6 +17,8 @@ export interface Options {
   readonly words: readonly string[];
   /** Where to look for devices; undefined if the user did not say. */
   readonly machine?: Machine;
+  /** The QEMU to start, a path or a name; undefined if the user did not say. */
+  readonly qemu?: string;
   /** What board QEMU is to be. */
   readonly board: typeof BOARDS[number];
   /** Where drivers run. */
@@ -66,6 +68,7 @@ const FLAGS = [
 ] as const;
 const VALUES = [
   "machine",
+  "qemu",
   "board",
   "isolation",
   "interrupts",
@@ -105,6 +108,7 @@ export function parseOptions(
     },
   });
   const machine = single("machine", parsed.machine);
+  const qemu = single("qemu", parsed.qemu);
   const board = single("board", parsed.board);
   const isolation = single("isolation", parsed.isolation);
   const interrupts = single("interrupts", parsed.interrupts);
@@ -112,6 +116,7 @@ export function parseOptions(
   const options: Options = {
     words: parsed._.map(String),
     ...(machine === undefined ? {} : { machine: oneOf("machine", machine, MACHINES) }),
+    ...(qemu === undefined ? {} : { qemu: qemu || missing("qemu", "a program") }),
     board: oneOf("board", board ?? "q35", BOARDS),
     isolation: oneOf("isolation", isolation ?? "process", ISOLATIONS),
     interrupts: oneOf("interrupts", interrupts ?? "msix", INTERRUPTS),
@@ -134,8 +139,10 @@ export function parseOptions(
       "Cannot use what follows --: it is for QEMU. Add --machine qemu, or leave it out",
     );
   }
-  if (board !== undefined && options.machine !== "qemu") {
-    throw usageError("Cannot use --board: it is for QEMU. Add --machine qemu, or leave it out");
+  for (const name of ["board", "qemu"] as const) {
+    if (parsed[name].length > 0 && options.machine !== "qemu") {
+      throw usageError(`Cannot use --${name}: it is for QEMU. Add --machine qemu, or leave it out`);
+    }
   }
   if (options.quiet && options.verbose) {
     throw usageError("Cannot be quiet and verbose at once: leave out --quiet or --verbose");

@@ -1,10 +1,8 @@
 // The program itself, as a user starts it: with the permission that it asks for, and no other.
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { findProgram } from "../core/host/file.ts";
+import { eachQemuTest, newerQemuTest, qemuProgram, qemuTest } from "../tests/support/machine.ts";
 
 const PROGRAM = new URL("../main.ts", import.meta.url).pathname;
-const noQemu = findProgram("qemu-system-x86_64") === undefined;
-if (noQemu) console.log("SKIPPED: check on QEMU, because there is no qemu-system-x86_64");
 
 function command(
   line: string,
@@ -79,50 +77,58 @@ const FORMS = [
   `-- ${PACKED}`,
 ];
 
+/** Those that a newer QEMU is checked with too: each board, register set, ring and kind of interrupt once. */
+const FORMS_OF_NEWER = ["--board q35", "--board pc --legacy --interrupts intx"];
+
 for (const isolation of ["process", "inline"]) {
   for (const form of FORMS) {
-    Deno.test({
-      name: `main.ts check --machine qemu passes with all six drivers: ${isolation}, ` +
+    const test = FORMS_OF_NEWER.includes(form) ? eachQemuTest : qemuTest;
+    test(
+      `main.ts check --machine qemu passes with all six drivers: ${isolation}, ` +
         (form.startsWith("--board") ? form : "packed"),
-      ignore: noQemu,
-      async fn() {
-        const { code, out, err } = await start(
-          `check --machine qemu --isolation ${isolation} ${form}`,
-        );
-        assertEquals(code, 0, out + err);
-        for (const driver of DRIVERS) assertMatch(out, new RegExp(` ${driver} \\(.*\\) passed`));
-      },
-    });
+      () => passes(`--isolation ${isolation} ${form}`),
+    );
   }
+  newerQemuTest(
+    `main.ts check passes with all six drivers, which answer in order: ${isolation} #core:in_order #core:qemu_11`,
+    async () => {
+      for (const ring of ["packed=on", "packed=off"]) {
+        await passes(
+          `--isolation ${isolation} -- ${PACKED.replaceAll("packed=on", `in_order=on,${ring}`)}`,
+        );
+      }
+    },
+  );
 }
 
-Deno.test({
-  name: "main.ts check leaves its pattern in an image that the user gives to QEMU",
-  ignore: noQemu,
-  async fn() {
-    const image = await Deno.makeTempFile();
-    try {
-      await Deno.truncate(image, 16 << 20);
-      const { code, out, err } = await start(
-        `check --machine qemu --json -- -blockdev driver=file,filename=${image},node-name=image ` +
-          "-device virtio-blk-pci,drive=image",
-      );
-      assertEquals(code, 0, out + err);
-      const devices: { outcome: string; figures: Record<string, number | string> }[] =
-        JSON.parse(out).devices;
-      const { offset, length, sha256 } = devices.find(({ outcome }) =>
-        outcome === "passed"
-      )!.figures;
-      const bytes = await Deno.readFile(image);
-      const pattern = bytes.slice(Number(offset), Number(offset) + Number(length));
-      const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", pattern)).toHex();
-      assertEquals(hash, sha256);
-      pattern.forEach((_, i) => bytes[Number(offset) + i] = 0);
-      assert(bytes.every((byte) => byte === 0), "something else was written");
-    } finally {
-      await Deno.remove(image);
-    }
-  },
+async function passes(line: string): Promise<void> {
+  const command = `check --machine qemu --qemu ${qemuProgram()} ${line}`;
+  const { code, out, err } = await start(command);
+  assertEquals(code, 0, out + err);
+  for (const driver of DRIVERS) assertMatch(out, new RegExp(` ${driver} \\(.*\\) passed`));
+}
+
+qemuTest("main.ts check leaves its pattern in an image that the user gives to QEMU", async () => {
+  const image = await Deno.makeTempFile();
+  try {
+    await Deno.truncate(image, 16 << 20);
+    const { code, out, err } = await start(
+      `check --machine qemu --json -- -blockdev driver=file,filename=${image},node-name=image ` +
+        "-device virtio-blk-pci,drive=image",
+    );
+    assertEquals(code, 0, out + err);
+    const devices: { outcome: string; figures: Record<string, number | string> }[] =
+      JSON.parse(out).devices;
+    const { offset, length, sha256 } = devices.find(({ outcome }) => outcome === "passed")!.figures;
+    const bytes = await Deno.readFile(image);
+    const pattern = bytes.slice(Number(offset), Number(offset) + Number(length));
+    const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", pattern)).toHex();
+    assertEquals(hash, sha256);
+    pattern.forEach((_, i) => bytes[Number(offset) + i] = 0);
+    assert(bytes.every((byte) => byte === 0), "something else was written");
+  } finally {
+    await Deno.remove(image);
+  }
 });
 
 /** Command lines of the processes that a run of the program has left behind. */
@@ -141,10 +147,9 @@ function leftBehind(pid: number, mark: string): string[] {
     });
 }
 
-Deno.test({
-  name: "main.ts leaves no process behind when it is interrupted or killed, whatever it is doing",
-  ignore: noQemu,
-  async fn() {
+qemuTest(
+  "main.ts leaves no process behind when it is interrupted or killed, whatever it is doing",
+  async () => {
     for (const signal of ["SIGINT", "SIGKILL"] as const) {
       for (const milliseconds of [60, 100, 140, 180]) {
         const mark = crypto.randomUUID();
@@ -167,4 +172,4 @@ Deno.test({
       }
     }
   },
-});
+);

@@ -5,7 +5,7 @@
  */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { withoutQemu } from "./support/machine.ts";
+import { qemuTest } from "./support/machine.ts";
 import { program, run, start } from "./support/program.ts";
 
 /** The program with its only permission. */
@@ -74,14 +74,8 @@ Deno.test("balloon watch ends when its time is over", async () => {
   assertMatch(err, /^error: Not done after 2 seconds/);
 });
 
-Deno.test({
-  name: `check drives the balloon of a QEMU that nobody described${
-    withoutQemu ? ` (${withoutQemu})` : ""
-  }`,
-  ignore: !!withoutQemu,
-  async fn() {
-    const { code, out, err } = await ran("check --machine qemu");
-    assertEquals(code, 0, out + err);
-    assertMatch(out, /balloon \(process \d+\) passed: host wants 0 pages, 0 of 16384 are in it/);
-  },
+qemuTest("check drives the balloon of a QEMU that nobody described", async () => {
+  const { code, out, err } = await ran("check --machine qemu");
+  assertEquals(code, 0, out + err);
+  assertMatch(out, /balloon \(process \d+\) passed: host wants 0 pages, 0 of 16384 are in it/);
 });

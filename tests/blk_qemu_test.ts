@@ -10,7 +10,7 @@ import type { Device } from "../core/kernel/device.ts";
 import { type Kernel, type OpenOptions, RequestError } from "../mod.ts";
 import { soon } from "./support/leaks.ts";
 import "./support/libc.ts";
-import { pattern, qemuTest } from "./support/machine.ts";
+import { eachQemuTest, pattern, qemuTest } from "./support/machine.ts";
 import { agrees, differsAt, FileDisk, openQemuKernel, qmpOf, useDisk } from "./support/qemu.ts";
 
 const CAPACITY = 4 << 20;
@@ -51,7 +51,7 @@ function allocated(file: string): number {
 
 for (const [name, { options, legacy }] of Object.entries(FORMS)) {
   for (const isolation of ISOLATIONS) {
-    qemuTest(
+    eachQemuTest(
       `blk: reads, writes, flushes, discards and zeroes (${name}, ${isolation}) #blk:IN #blk:OUT #blk:FLUSH #blk:DISCARD #blk:WRITE_ZEROES`,
       async () => {
         await withDisk(options, async ({ kernel, blk, client, file }) => {

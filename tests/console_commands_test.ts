@@ -8,6 +8,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { findProgram } from "../core/host/file.ts";
 import { soon } from "./support/leaks.ts";
 import { pattern, qemuTest } from "./support/machine.ts";
+import { testWith } from "./support/needs.ts";
 import { differsAt } from "./support/qemu.ts";
 
 const MAIN = new URL("../main.ts", import.meta.url).pathname;
@@ -167,14 +168,10 @@ Deno.test("console pipe ends in order when it is interrupted", async () => {
 });
 
 const script = findProgram("script");
-if (!script) {
-  console.log("SKIPPED: console attach on a terminal, because there is no script (bsdutils)");
-}
-Deno.test({
-  name:
-    "console attach sends keys as they come, Ctrl-C too, and Ctrl-] ends it and restores the terminal",
-  ignore: !script,
-  async fn() {
+testWith(
+  script ? undefined : "there is no script(1) (package bsdutils)",
+  "console attach sends keys as they come, Ctrl-C too, and Ctrl-] ends it and restores the terminal",
+  async () => {
     const line = command("console", "attach", ECHO, ...MACHINE).join(" ");
     // script gives it a terminal; stty tells what is left of that.
     await using it = new Running([
@@ -194,7 +191,7 @@ Deno.test({
     const [before, after] = it.text.split("\n").filter((text) => /(^| )-?isig /.test(text));
     assert(before && before === after, `${before} / ${after}`);
   },
-});
+);
 
 qemuTest("console pipe: QEMU's socket on the other side, until that is closed", async () => {
   const folder = Deno.makeTempDirSync({ prefix: "virtio-serial-" });

@@ -14,7 +14,7 @@ import type { Kernel, OpenOptions } from "../mod.ts";
 import { readAll } from "./support/console.ts";
 import { soon } from "./support/leaks.ts";
 import "./support/libc.ts";
-import { pattern, qemuTest } from "./support/machine.ts";
+import { eachQemuTest, pattern, qemuTest } from "./support/machine.ts";
 import { differsAt, openQemuKernel, qmpOf } from "./support/qemu.ts";
 
 const KIB = 1024;
@@ -149,7 +149,7 @@ const FORMS: Readonly<Record<string, { readonly options: string; readonly legacy
 
 for (const [form, { options, legacy = false }] of Object.entries(FORMS)) {
   for (const isolation of ["process", "inline"] as const) {
-    qemuTest(
+    eachQemuTest(
       `virtio-serial: a console and a port, both ways (${form}, ${isolation}) #console:FORMS ` +
         `#console:MULTIPORT #console:PORT_NAME #console:CONSOLE_PORT #console:DEVICE_READY #console:PORT_READY`,
       async () => {
@@ -251,7 +251,7 @@ qemuTest(
   },
 );
 
-qemuTest(
+eachQemuTest(
   "virtio-serial: ports are plugged and unplugged #console:HOTPLUG #console:DEVICE_ADD #console:DEVICE_REMOVE",
   async () => {
     for (const isolation of ["process", "inline"] as const) {

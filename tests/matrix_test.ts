@@ -12,39 +12,34 @@ import type { Device } from "../core/kernel/device.ts";
 import type { InterruptKind } from "../core/kernel/interrupt_kind.ts";
 import { type DriveOptions, type Kernel, openKernel } from "../mod.ts";
 import "./support/libc.ts";
-import { CAPACITY, MACHINES, pattern, qemuTest, SERIAL, withoutQemu } from "./support/machine.ts";
+import { CAPACITY, eachQemuTest, MACHINES, pattern, qemuTest, SERIAL } from "./support/machine.ts";
 import { agrees, differsAt } from "./support/qemu.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
 for (const [name, make] of Object.entries(MACHINES)) {
-  const missing = name.startsWith("qemu") ? withoutQemu : undefined;
+  const test = name === "simulated" ? Deno.test : name === "qemu q35" ? eachQemuTest : qemuTest;
   for (const isolation of ["process", "inline"] as const) {
     for (const interrupts of ["msix", "polling"] as const) {
-      const how = `${name}, ${isolation}, ${interrupts}`;
-      Deno.test({
-        name: `random and blk: work (${how}${missing ? `; ${missing}` : ""})`,
-        ignore: missing !== undefined,
-        async fn() {
-          using machine = make();
-          const options: DriveOptions = { isolation, interrupts };
-          const disk = new Uint8Array(CAPACITY);
-          {
-            await using kernel = await openKernel({ ...machine.options, ...options });
-            const random = await kernel.attachFirst("entropy");
-            const blk = await kernel.attachFirst("block");
-            assertEquals(kernel.devices.length, 2);
-            for (const device of [random, blk]) {
-              assertEquals(device.isolation, isolation);
-              assertEquals(device.pid !== undefined, isolation === "process");
-            }
-            await checkEntropy(random);
-            await checkDisk(blk, disk);
-            for (const device of [random, blk]) await checkView(kernel, device, interrupts);
+      test(`random and blk: work (${name}, ${isolation}, ${interrupts})`, async () => {
+        using machine = make();
+        const options: DriveOptions = { isolation, interrupts };
+        const disk = new Uint8Array(CAPACITY);
+        {
+          await using kernel = await openKernel({ ...machine.options, ...options });
+          const random = await kernel.attachFirst("entropy");
+          const blk = await kernel.attachFirst("block");
+          assertEquals(kernel.devices.length, 2);
+          for (const device of [random, blk]) {
+            assertEquals(device.isolation, isolation);
+            assertEquals(device.pid !== undefined, isolation === "process");
           }
-          if (machine.image) assertEquals(differsAt(machine.image(), disk), -1);
-        },
+          await checkEntropy(random);
+          await checkDisk(blk, disk);
+          for (const device of [random, blk]) await checkView(kernel, device, interrupts);
+        }
+        if (machine.image) assertEquals(differsAt(machine.image(), disk), -1);
       });
     }
   }

@@ -11,7 +11,8 @@ import { type BlockClient, openKernel, type OpenOptions } from "../mod.ts";
 import { NbdServer } from "../nbd/mod.ts";
 import { soon } from "./support/leaks.ts";
 import "./support/libc.ts";
-import { pattern, qemuTest } from "./support/machine.ts";
+import { pattern, withoutQemu } from "./support/machine.ts";
+import { testWith, withoutPrograms } from "./support/needs.ts";
 import { differsAt, FileDisk, openQemuKernel } from "./support/qemu.ts";
 import { ScsiFileDisk } from "./support/scsi.ts";
 
@@ -19,20 +20,7 @@ const CAPACITY = 16 << 20;
 
 /** A test that needs a program, and says so where it is not there. */
 function toolTest(tool: string, name: string, fn: () => Promise<void>): void {
-  const there = has(tool);
-  if (!there) console.log(`skipped: there is no ${tool}`);
-  Deno.test({ name: there ? name : `${name} (there is no ${tool})`, ignore: !there, fn });
-}
-
-function has(tool: string): boolean {
-  const folders = (Deno.env.get("PATH") ?? "").split(":");
-  return folders.some((folder) => {
-    try {
-      return Deno.statSync(`${folder}/${tool}`).isFile;
-    } catch {
-      return false;
-    }
-  });
+  testWith(withoutPrograms(tool), name, fn);
 }
 
 async function run(program: string, ...args: string[]): Promise<string> {
@@ -222,44 +210,50 @@ function exists(path: string): boolean {
   }
 }
 
-qemuTest("nbd: QEMU's disk is served, and its file has what clients wrote", async () => {
-  if (!has("nbdcopy")) return console.log("skipped: there is no nbdcopy");
-  for (const isolation of ["inline", "process"] as const) {
-    using file = new FileDisk("disk", CAPACITY, ",num-queues=2");
-    await serving(async ({ uri, folder }) => {
-      Deno.writeFileSync(`${folder}/image`, pattern(CAPACITY, 7));
-      await run("nbdcopy", "--flush", `${folder}/image`, uri);
-      file.wanted.set(pattern(CAPACITY, 7));
-      assertEquals(file.differsAt(), -1);
-    }, { machine: "qemu", qemu: { arguments: file.arguments }, isolation });
-  }
-});
-
-qemuTest("nbd: a unit of a SCSI host is served as any disk is", async () => {
-  if (!has("nbdcopy")) return console.log("skipped: there is no nbdcopy");
-  const folder = Deno.makeTempDirSync({ prefix: "virtio-nbd-" });
-  try {
-    using file = new ScsiFileDisk("disk", CAPACITY, { target: 2, lun: 1 });
-    {
-      await using kernel = await openQemuKernel([
-        ...["-device", "virtio-scsi-pci,id=scsi"],
-        ...file.arguments,
-      ]);
-      const { client } = await kernel.attachFirst("scsi");
-      const disk = await client.disk(file.address);
-      const socket = `${folder}/socket`;
-      using _server = new NbdServer(disk, { socket, loop: kernel.loop, readOnly: false });
-      const uri = `nbd+unix:///?socket=${socket}`;
-      const image = pattern(CAPACITY, 8);
-      image.fill(0, 1 << 20, 3 << 20);
-      Deno.writeFileSync(`${folder}/image`, image);
-      await run("nbdcopy", "--flush", `${folder}/image`, uri);
-      await run("nbdcopy", uri, `${folder}/back`);
-      file.wanted.set(image);
-      assertEquals(differsAt(Deno.readFileSync(`${folder}/back`), image), -1);
+testWith(
+  withoutQemu ?? withoutPrograms("nbdcopy"),
+  "nbd: QEMU's disk is served, and its file has what clients wrote",
+  async () => {
+    for (const isolation of ["inline", "process"] as const) {
+      using file = new FileDisk("disk", CAPACITY, ",num-queues=2");
+      await serving(async ({ uri, folder }) => {
+        Deno.writeFileSync(`${folder}/image`, pattern(CAPACITY, 7));
+        await run("nbdcopy", "--flush", `${folder}/image`, uri);
+        file.wanted.set(pattern(CAPACITY, 7));
+        assertEquals(file.differsAt(), -1);
+      }, { machine: "qemu", qemu: { arguments: file.arguments }, isolation });
     }
-    assertEquals(file.differsAt(), -1);
-  } finally {
-    Deno.removeSync(folder, { recursive: true });
-  }
-});
+  },
+);
+
+testWith(
+  withoutQemu ?? withoutPrograms("nbdcopy"),
+  "nbd: a unit of a SCSI host is served as any disk is",
+  async () => {
+    const folder = Deno.makeTempDirSync({ prefix: "virtio-nbd-" });
+    try {
+      using file = new ScsiFileDisk("disk", CAPACITY, { target: 2, lun: 1 });
+      {
+        await using kernel = await openQemuKernel([
+          ...["-device", "virtio-scsi-pci,id=scsi"],
+          ...file.arguments,
+        ]);
+        const { client } = await kernel.attachFirst("scsi");
+        const disk = await client.disk(file.address);
+        const socket = `${folder}/socket`;
+        using _server = new NbdServer(disk, { socket, loop: kernel.loop, readOnly: false });
+        const uri = `nbd+unix:///?socket=${socket}`;
+        const image = pattern(CAPACITY, 8);
+        image.fill(0, 1 << 20, 3 << 20);
+        Deno.writeFileSync(`${folder}/image`, image);
+        await run("nbdcopy", "--flush", `${folder}/image`, uri);
+        await run("nbdcopy", uri, `${folder}/back`);
+        file.wanted.set(image);
+        assertEquals(differsAt(Deno.readFileSync(`${folder}/back`), image), -1);
+      }
+      assertEquals(file.differsAt(), -1);
+    } finally {
+      Deno.removeSync(folder, { recursive: true });
+    }
+  },
+);

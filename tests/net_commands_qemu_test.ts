@@ -6,26 +6,14 @@
  */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { findProgram } from "../core/host/file.ts";
 import { qemuTest, withoutQemu } from "./support/machine.ts";
+import { testWith, withoutPrograms } from "./support/needs.ts";
 import { type Ended, program, run, Running } from "./support/program.ts";
 
 /** QEMU's network: 10.0.2.2 and fec0::2 answer, and lend addresses. */
 const USER = ["-netdev", "user,id=net"];
 const CARD = "virtio-net-pci,netdev=net,romfile=";
 const MODERN = ["-device", `${CARD},disable-legacy=on`];
-
-function missing(...programs: readonly string[]): string | undefined {
-  const absent = programs.filter((program) => findProgram(program) === undefined);
-  return absent.length > 0 ? `there is no ${absent.join(", no ")}` : undefined;
-}
-
-/** As {@linkcode qemuTest}, where other programs are needed, too. */
-function testWith(name: string, obstacle: string | undefined, fn: () => Promise<void>): void {
-  if (!obstacle) return qemuTest(name, fn);
-  console.log(`SKIPPED: ${name}: ${obstacle}`);
-  Deno.test({ name: `${name} (${obstacle})`, ignore: true, fn });
-}
 
 function net(line: string, ...qemu: readonly string[]): Promise<Ended> {
   return run(...program("net", ...line.split(" "), "--machine", "qemu", "--", ...qemu));
@@ -156,41 +144,50 @@ async function feed(cable: Cable, running: Running): Promise<Ended> {
   return await ended;
 }
 
-const withoutTshark = missing("tshark", "capinfos");
+const withoutTshark = withoutPrograms("tshark", "capinfos");
 
-testWith("net dump writes what tshark reads, to a file and to a pipe", withoutTshark, async () => {
-  const folder = await Deno.makeTempDir();
-  try {
-    for (const place of ["file", "pipe"] as const) {
-      await using cable = new Cable();
-      const file = `${folder}/${place}.pcapng`;
-      const words = place === "file" ? [file] : [];
-      const line = ["net", "dump", ...words, "--count", "8", "--machine", "qemu", "--"];
-      await using running = new Running(program(...line, ...cable.qemu, ...MODERN));
-      const { code, out, err } = await feed(cable, running);
-      assertEquals(code, 0, err);
-      assertStringIncludes(err, "8 frames with");
-      if (place === "pipe") await Deno.writeFile(file, out);
-      const infos = await run("capinfos", "-M", file);
-      assertEquals(infos.code, 0, infos.err);
-      assertMatch(infos.text, /Number of packets: +8\n/);
-      assertMatch(infos.text, /File timestamp precision: +nanoseconds/);
-      assertMatch(infos.text, /Name = 0000:00:01\.0\n/);
-      assertMatch(infos.text, /Capture application: +virtio for Deno/);
-      const frames = await bytesOf(file);
-      const start = FRAMES.findIndex((wanted) => wanted.toHex() === frames[0]);
-      assert(start >= 0, "the first frame is none of ours");
-      const wanted = frames.map((_, i) => FRAMES[(start + i) % FRAMES.length]!.toHex());
-      assertEquals(frames, wanted);
-      const times =
-        (await run("tshark", "-r", file, "-T", "fields", "-e", "frame.time_epoch")).text;
-      const now = Date.now() / 1000;
-      for (const time of times.trim().split("\n")) assert(Math.abs(now - Number(time)) < 60, time);
+testWith(
+  withoutQemu ?? withoutTshark,
+  "net dump writes what tshark reads, to a file and to a pipe",
+  async () => {
+    const folder = await Deno.makeTempDir();
+    try {
+      for (const place of ["file", "pipe"] as const) {
+        await using cable = new Cable();
+        const file = `${folder}/${place}.pcapng`;
+        const words = place === "file" ? [file] : [];
+        const line = ["net", "dump", ...words, "--count", "8", "--machine", "qemu", "--"];
+        await using running = new Running(program(...line, ...cable.qemu, ...MODERN));
+        const { code, out, err } = await feed(cable, running);
+        assertEquals(code, 0, err);
+        assertStringIncludes(err, "8 frames with");
+        if (place === "pipe") await Deno.writeFile(file, out);
+        const infos = await run("capinfos", "-M", file);
+        assertEquals(infos.code, 0, infos.err);
+        assertMatch(infos.text, /Number of packets: +8\n/);
+        assertMatch(infos.text, /File timestamp precision: +nanoseconds/);
+        assertMatch(infos.text, /Name = 0000:00:01\.0\n/);
+        assertMatch(infos.text, /Capture application: +virtio for Deno/);
+        const frames = await bytesOf(file);
+        const start = FRAMES.findIndex((wanted) => wanted.toHex() === frames[0]);
+        assert(start >= 0, "the first frame is none of ours");
+        const wanted = frames.map((_, i) => FRAMES[(start + i) % FRAMES.length]!.toHex());
+        assertEquals(frames, wanted);
+        const times =
+          (await run("tshark", "-r", file, "-T", "fields", "-e", "frame.time_epoch")).text;
+        const now = Date.now() / 1000;
+        for (const time of times.trim().split("\n")) {
+          assert(
+            Math.abs(now - Number(time)) < 60,
+            time,
+          );
+        }
+      }
+    } finally {
+      await Deno.remove(folder, { recursive: true });
     }
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-});
+  },
+);
 
 /** The bytes of all frames of a capture, as tshark sees them. */
 async function bytesOf(file: string): Promise<string[]> {
@@ -238,7 +235,7 @@ qemuTest(
 /** Why no tap can be made in a network of our own. */
 async function withoutTap(): Promise<string | undefined> {
   if (withoutQemu) return withoutQemu;
-  const absent = missing("unshare", "nsenter", "ip", "ping");
+  const absent = withoutPrograms("unshare", "nsenter", "ip", "ping");
   if (absent) return absent;
   const probe = await run("unshare", "--net", "ip", "tuntap", "add", "probe", "mode", "tap");
   return probe.code === 0 ? undefined : `no tap can be made: ${probe.err.trim()}`;
@@ -363,8 +360,8 @@ function counted(text: string): Record<"sent" | "received", Record<string, numbe
 const tapObstacle = await withoutTap();
 for (const isolation of ["process", "inline"] as const) {
   testWith(
+    withoutQemu ?? tapObstacle,
     `net bridge lets ping(8) and TCP through the driver, until it is interrupted: ${isolation}`,
-    tapObstacle,
     async () => {
       const { text, err } = await inNetwork(
         AT_QEMUS_NETWORK,
@@ -384,7 +381,7 @@ for (const isolation of ["process", "inline"] as const) {
   );
 }
 
-testWith("net bridge goes on when its driver is killed", tapObstacle, async () => {
+testWith(withoutQemu ?? tapObstacle, "net bridge goes on when its driver is killed", async () => {
   const { text, err } = await inNetwork(
     WITHOUT_A_DRIVER,
     ...["--machine", "qemu", "--", ...USER, ...MODERN],
@@ -395,23 +392,27 @@ testWith("net bridge goes on when its driver is killed", tapObstacle, async () =
   assertStringIncludes(text, "\nbridge 0\n", err);
 });
 
-testWith("net bridge leaves no checksum out, and puts nothing together", tapObstacle, async () => {
-  const tap = ["-netdev", "tap,id=net,ifname=cable0,script=no,downscript=no"];
-  // Agreed on, so that the bridge has to switch it off.
-  const together = ["--tune", "vtnet.lro_disable=false"];
-  const { text, err } = await inNetwork(
-    AT_A_TAP,
-    ...[...together, "--machine", "qemu", "--", ...tap, ...MODERN],
-  );
-  assertMatch(text, /, 3 received,/, err);
-  assertEquals(text.match(new RegExp(`^TCP ${1 << 20} true$`, "gm"))?.length, 2, text + err);
-  assertStringIncludes(text, "\nbridge 0\n", err);
-  const { received } = counted(text);
-  // While card0 was on its way into the person's network it took none.
-  assert(received.dropped! < 20, JSON.stringify(received));
-  // What was put together would have been dropped, or would be far fewer frames.
-  assert(received.frames! > 1400, JSON.stringify(received));
-});
+testWith(
+  withoutQemu ?? tapObstacle,
+  "net bridge leaves no checksum out, and puts nothing together",
+  async () => {
+    const tap = ["-netdev", "tap,id=net,ifname=cable0,script=no,downscript=no"];
+    // Agreed on, so that the bridge has to switch it off.
+    const together = ["--tune", "vtnet.lro_disable=false"];
+    const { text, err } = await inNetwork(
+      AT_A_TAP,
+      ...[...together, "--machine", "qemu", "--", ...tap, ...MODERN],
+    );
+    assertMatch(text, /, 3 received,/, err);
+    assertEquals(text.match(new RegExp(`^TCP ${1 << 20} true$`, "gm"))?.length, 2, text + err);
+    assertStringIncludes(text, "\nbridge 0\n", err);
+    const { received } = counted(text);
+    // While card0 was on its way into the person's network it took none.
+    assert(received.dropped! < 20, JSON.stringify(received));
+    // What was put together would have been dropped, or would be far fewer frames.
+    assert(received.frames! > 1400, JSON.stringify(received));
+  },
+);
 
 qemuTest("net bench counts what goes from one card to the other, and back", async () => {
   for (const isolation of ["process", "inline"]) {

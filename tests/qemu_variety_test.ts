@@ -12,7 +12,7 @@ import type { Device, DeviceDescription } from "../core/kernel/device.ts";
 import { bit, Feature, has } from "../core/virtio/features.ts";
 import { soon } from "./support/leaks.ts";
 import "./support/libc.ts";
-import { pattern, qemuTest } from "./support/machine.ts";
+import { eachQemuTest, newerQemuTest, pattern, qemuTest } from "./support/machine.ts";
 import {
   agrees,
   differsAt,
@@ -33,6 +33,8 @@ interface Variety {
   /** More arguments, before the disk. */
   readonly before?: readonly string[];
   readonly machine?: "q35" | "pc";
+  /** Whether only a newer QEMU has it. */
+  readonly newer?: boolean;
   /** What must be so afterwards. */
   readonly check?: (view: DeviceDescription) => void;
 }
@@ -110,11 +112,22 @@ const VARIETY: Readonly<Record<string, Variety>> = {
     machine: "pc",
   },
   "a cache that writes through": { options: "write-cache=off" },
+  "in order #core:in_order": {
+    options: "in_order=on,num-queues=2",
+    newer: true,
+    check: accepts(Feature.IN_ORDER),
+  },
+  "in order, packed #core:in_order": {
+    options: "in_order=on,packed=on,num-queues=2",
+    newer: true,
+    check: accepts(Feature.IN_ORDER),
+  },
   "blocks of 4096 bytes": { options: "logical_block_size=512,physical_block_size=4096" },
 };
 
-for (const [name, { options, before = [], machine = "q35", check }] of Object.entries(VARIETY)) {
-  qemuTest(`blk works: ${name} (${machine})`, async () => {
+for (const [name, variety] of Object.entries(VARIETY)) {
+  const { options, before = [], machine = "q35", newer, check } = variety;
+  (newer ? newerQemuTest : eachQemuTest)(`blk works: ${name} (${machine})`, async () => {
     for (const isolation of ISOLATIONS) {
       using file = new FileDisk("disk", CAPACITY, `,disable-legacy=on,${options}`);
       {
@@ -133,6 +146,29 @@ for (const [name, { options, before = [], machine = "q35", check }] of Object.en
     }
   });
 }
+
+newerQemuTest("blk works: a thread for each of four queues #core:qemu_11", async () => {
+  const mapping = [{ iothread: "one", vqs: [0, 2] }, { iothread: "two", vqs: [1, 3] }];
+  for (const isolation of ISOLATIONS) {
+    for (const packed of [false, true]) {
+      using file = new FileDisk("disk", CAPACITY, "");
+      const device = {
+        ...{ driver: "virtio-blk-pci", id: "disk", drive: "disk", packed, "num-queues": 4 },
+        "iothread-vq-mapping": mapping,
+      };
+      {
+        await using kernel = await openQemuKernel([
+          ...mapping.flatMap(({ iothread }) => ["-object", `iothread,id=${iothread}`]),
+          ...[...file.arguments.slice(0, 2), "-device", JSON.stringify(device)],
+        ], { isolation });
+        const blk = await kernel.attachFirst("block");
+        await useDisk(blk.client, file.wanted);
+        vectors(1, 2, 3, 4)(await agrees(kernel, blk, { id: "disk" }));
+      }
+      assertEquals(file.differsAt(), -1);
+    }
+  }
+});
 
 qemuTest("blk works: four queues by an interrupt pin, by one vector, and polled", async () => {
   for (const interrupts of ["intx", "shared", "polling"] as const) {

@@ -12,6 +12,7 @@ import { definePlugin, type Plugin, Status, Word } from "../core/plugin/mod.ts";
 import { openKernel, type OpenOptions } from "../mod.ts";
 import "./support/libc.ts";
 import { withoutQemu } from "./support/machine.ts";
+import { testWith } from "./support/needs.ts";
 
 const MACHINES: Readonly<Record<string, OpenOptions>> = {
   simulated: { machine: "simulated", devices: [new EntropyModel()] },
@@ -26,9 +27,9 @@ const MACHINES: Readonly<Record<string, OpenOptions>> = {
 };
 
 for (const [name, options] of Object.entries(MACHINES)) {
-  const ignore = name !== "simulated" && withoutQemu !== undefined;
+  const obstacle = name === "simulated" ? undefined : withoutQemu;
   const title = `resetQueue(): requests in flight are committed again (${name})`;
-  Deno.test({ name: title, ignore, fn: () => resetOverAndOver(name, options) });
+  testWith(obstacle, title, () => resetOverAndOver(name, options));
 }
 
 /** Reads while the queue is reset again and again. */

@@ -9,7 +9,7 @@ import { RequestError } from "../core/class/request_error.ts";
 import type { Device } from "../core/kernel/device.ts";
 import { mixEntropy } from "../mod.ts";
 import "./support/libc.ts";
-import { qemuTest } from "./support/machine.ts";
+import { eachQemuTest, qemuTest } from "./support/machine.ts";
 import { agrees, openQemuKernel, useEntropy } from "./support/qemu.ts";
 
 const FORMS = [
@@ -21,7 +21,7 @@ const FORMS = [
 
 for (const isolation of ["process", "inline"] as const) {
   for (const { name, options, ...form } of FORMS) {
-    qemuTest(
+    eachQemuTest(
       `random: gives good bytes (${name}, ${isolation}) #random:requests #random:prefetch ` +
         "#random:statistics",
       async () => {

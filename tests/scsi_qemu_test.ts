@@ -13,8 +13,8 @@ import { RequestError } from "../core/class/request_error.ts";
 import { ScsiResponse } from "../core/class/scsi.ts";
 import "./support/libc.ts";
 import { leftovers, soon } from "./support/leaks.ts";
-import { pattern, qemuTest } from "./support/machine.ts";
-import { differsAt, openQemuKernel, qemuView, qmpOf, useDisk } from "./support/qemu.ts";
+import { eachQemuTest, pattern, qemuTest } from "./support/machine.ts";
+import { assertQemuHas, differsAt, openQemuKernel, qmpOf, useDisk } from "./support/qemu.ts";
 import { nextEvent, ScsiFileDisk } from "./support/scsi.ts";
 
 const MIB = 2 ** 20;
@@ -47,7 +47,7 @@ const FORMS = [
 
 for (const isolation of ["process", "inline"] as const) {
   for (const { name, host, legacy } of FORMS) {
-    qemuTest(
+    eachQemuTest(
       `scsi: two disks are found, written and read (${name}, ${isolation}) ` +
         "#scsi:SCAN #scsi:REQUEST #scsi:CONFIG",
       async () => {
@@ -77,9 +77,7 @@ for (const isolation of ["process", "inline"] as const) {
 /** Holds what the kernel says of the device against what QEMU says. */
 async function agrees(kernel: Kernel, device: Device, form: string): Promise<void> {
   const view = await device.describe();
-  const qemu = qemuView(qmpOf(kernel), "scsi");
-  assertEquals(qemu.features, view.features.accepted);
-  assertEquals(qemu.status, view.status.toSorted());
+  assertQemuHas(kernel, "scsi", view);
   assertEquals(view.restarts, 0);
   const kind = form === "packed" ? "packed" : "split";
   for (const queue of view.queues) assertEquals([queue.kind, queue.broken], [kind, undefined]);
@@ -250,7 +248,7 @@ qemuTest("scsi: bad blocks are told in words, and the rest can be read", async (
   assertEquals((await disk.read(0, 64 * 512)).length, 64 * 512);
 });
 
-qemuTest(
+eachQemuTest(
   "scsi: units that come and go are events, and what is done with them fails at once " +
     "#scsi:HOTPLUG #scsi:EVENT_TRANSPORT_RESET_RESCAN #scsi:EVENT_TRANSPORT_RESET_REMOVED",
   async () => {

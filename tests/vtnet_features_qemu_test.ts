@@ -8,7 +8,7 @@ import { createSocket } from "node:dgram";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { formatMac, parseMac } from "../core/class/net.ts";
 import { type Kernel, RequestError, Status } from "../mod.ts";
-import { qemuTest } from "./support/machine.ts";
+import { eachQemuTest, qemuTest } from "./support/machine.ts";
 import { CARD, frameOf, PEER, tagged, within } from "./support/net.ts";
 import { rig } from "./support/net_rig.ts";
 import { openQemuKernel, qmpOf } from "./support/qemu.ts";
@@ -31,7 +31,7 @@ function rxFilter(kernel: Kernel): RxFilter {
 
 const mac = (text: string) => parseMac(text)!;
 
-qemuTest(
+eachQemuTest(
   "vtnet sets what is received, and QEMU says the same " +
     "#vtnet:CTRL_VQ #vtnet:CTRL_RX #vtnet:CTRL_RX_EXTRA #vtnet:RX_PROMISC #vtnet:RX_ALLMULTI " +
     "#vtnet:RX_ALLUNI #vtnet:RX_NOMULTI #vtnet:RX_NOUNI #vtnet:RX_NOBCAST",
@@ -69,7 +69,7 @@ qemuTest(
   },
 );
 
-qemuTest(
+eachQemuTest(
   "vtnet filters by address: a table, too many for it, an address of its own " +
     "#vtnet:MAC_TABLE_SET #vtnet:MAC_ADDR_SET #vtnet:CTRL_MAC_ADDR",
   async () => {
@@ -107,7 +107,7 @@ qemuTest(
   },
 );
 
-qemuTest(
+eachQemuTest(
   "vtnet receives the VLANs that it is told to #vtnet:CTRL_VLAN #vtnet:VLAN_ADD #vtnet:VLAN_DEL",
   async () => {
     await using net = await rig();
@@ -168,7 +168,7 @@ qemuTest(
   },
 );
 
-qemuTest("vtnet honours the MTU #vtnet:MTU #vtnet:config.mtu #vtnet:tx.too-long", async () => {
+eachQemuTest("vtnet honours the MTU #vtnet:MTU #vtnet:config.mtu #vtnet:tx.too-long", async () => {
   for (const [mtu, card] of [[9000, ""], [1300, ",mrg_rxbuf=off"]] as const) {
     await using net = await rig(`,host_mtu=${mtu}${card}`);
     const { client, peer } = net;
@@ -190,7 +190,7 @@ qemuTest("vtnet honours the MTU #vtnet:MTU #vtnet:config.mtu #vtnet:tx.too-long"
   }
 });
 
-qemuTest("vtnet tells speed and duplex #vtnet:SPEED_DUPLEX #vtnet:config.speed", async () => {
+eachQemuTest("vtnet tells speed and duplex #vtnet:SPEED_DUPLEX #vtnet:config.speed", async () => {
   await using net = await rig(",speed=2500,duplex=half");
   assertEquals([net.client.speed, net.client.duplex], [2500, "half"]);
   await using plain = await rig();

@@ -9,7 +9,7 @@ import { parseMac } from "../core/class/net.ts";
 import { bit, Feature, type OpenOptions } from "../mod.ts";
 import { CARD, frameOf, PEER, within } from "./support/net.ts";
 import { type Rig, rig } from "./support/net_rig.ts";
-import { qemuTest } from "./support/machine.ts";
+import { eachQemuTest } from "./support/machine.ts";
 import "./support/libc.ts";
 
 const MAC = parseMac(CARD)!;
@@ -52,7 +52,7 @@ const FORMS: readonly (readonly [name: string, card: string, OpenOptions])[] = [
 
 for (const isolation of ["process", "inline"] as const) {
   for (const [name, card, options] of FORMS) {
-    qemuTest(
+    eachQemuTest(
       `vtnet sends and receives: ${name}, ${isolation} #vtnet:MRG_RXBUF #vtnet:MAC #vtnet:legacy #vtnet:packed`,
       async () => {
         await using net = await rig(card, { isolation, ...options });

@@ -6,17 +6,18 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { withoutQemu } from "./support/machine.ts";
+import { newerQemuTest, qemuProgram, qemuTest } from "./support/machine.ts";
 
 /** Why no test can run; undefined if they can. */
-const without = withoutQemu ?? withoutNamespace();
-if (without && !withoutQemu) console.log(`skipped: ${without}`);
+const without = withoutNamespace();
 
 function withoutNamespace(): string | undefined {
   try {
     const args = ["-n", "ip", "tuntap", "add", "vt0", "mode", "tap"];
     const { success, stderr } = new Deno.Command("unshare", { args }).outputSync();
-    return success ? undefined : `no tap in a namespace: ${new TextDecoder().decode(stderr)}`;
+    return success
+      ? undefined
+      : `no tap in a namespace: ${new TextDecoder().decode(stderr).trim()}`;
   } catch {
     return "there is no unshare or no ip (packages util-linux, iproute2)";
   }
@@ -31,7 +32,18 @@ interface Outcome {
 async function run(scenario: string, isolation: string): Promise<Outcome> {
   const program = new URL("support/tap_program.ts", import.meta.url).pathname;
   const { stdout, stderr } = await new Deno.Command("timeout", {
-    args: ["60", "unshare", "-n", Deno.execPath(), "run", "-A", program, scenario, isolation],
+    args: [
+      "60",
+      "unshare",
+      "-n",
+      Deno.execPath(),
+      "run",
+      "-A",
+      program,
+      qemuProgram(),
+      scenario,
+      isolation,
+    ],
   }).output();
   const text = new TextDecoder().decode(stdout);
   assert(text.startsWith("{"), `${text}${new TextDecoder().decode(stderr)}`);
@@ -39,13 +51,10 @@ async function run(scenario: string, isolation: string): Promise<Outcome> {
 }
 
 /** Declares a test for both hosts: ignored, and its name says why, where there is no tap. */
-function tapTest(name: string, fn: (isolation: string) => Promise<void>): void {
+function tapTest(name: string, fn: (isolation: string) => Promise<void>, newer = false): void {
   for (const isolation of ["process", "inline"]) {
-    Deno.test({
-      name: `${name}, ${isolation}${without ? ` (${without})` : ""}`,
-      ignore: !!without,
-      fn: () => fn(isolation),
-    });
+    const test = newer ? newerQemuTest : qemuTest;
+    test(`${name}, ${isolation}`, () => fn(isolation), without);
   }
 }
 
@@ -91,13 +100,26 @@ tapTest("vtnet sends by two pairs of queues #vtnet:MQ #vtnet:VQ_PAIRS_SET", asyn
   assertEquals([seen.got, seen.sent, seen.one], [["one", "two", "three"], [true, true], 3]);
 });
 
+async function isHashed(isolation: string): Promise<void> {
+  const { seen } = await run("hashes", isolation);
+  assertEquals(seen.pair, 1);
+  assertEquals(seen.hash.value, seen.wanted);
+  assert(seen.hash.type > 0);
+}
+
+const HASHED = "vtnet has queues chosen by a hash, and gets it with the frames " +
+  "#vtnet:RSS #vtnet:RSS_CONFIG #vtnet:HASH_REPORT";
+tapTest(HASHED, isHashed);
+tapTest(`${HASHED} #core:qemu_11`, isHashed, true);
+
 tapTest(
-  "vtnet has queues chosen by a hash, and gets it with the frames " +
-    "#vtnet:RSS #vtnet:RSS_CONFIG #vtnet:HASH_REPORT",
+  "vtnet has datagrams cut #vtnet:HOST_USO #vtnet:GUEST_USO4 #core:qemu_11",
   async (isolation) => {
-    const { seen } = await run("hashes", isolation);
-    assertEquals(seen.pair, 1);
-    assertEquals(seen.hash.value, seen.wanted);
-    assert(seen.hash.type > 0);
+    const { seen, accepted } = await run("datagrams", isolation);
+    for (const name of ["HOST_USO", "GUEST_USO4", "GUEST_USO6"]) {
+      assert(accepted.includes(`VIRTIO_NET_F_${name}`), `${accepted}`);
+    }
+    assertEquals(seen, [1200, 1200, 700]);
   },
+  true,
 );

@@ -31,7 +31,7 @@ export interface Proof {
 type Rows = Readonly<Record<string, string>>;
 
 /** A test's beginning with its name, whatever stands between them. */
-const TEST = /\b(Deno\.test|qemuTest|\.step|check)\(/g;
+const TEST = /\b(Deno\.test|qemuTest|eachQemuTest|newerQemuTest|testWith|\.step|check)\(/g;
 const TAG = /#([a-z]+):([\w.-]*\w)/g;
 
 /** The tags in the text of a test file. */
@@ -45,7 +45,7 @@ export function proofs(file: string, text: string): Proof[] {
 
 function wayOf(file: string, start: string | undefined): Way {
   if (file.startsWith("tests/guest")) return "guest";
-  if (start === "qemuTest" || file.endsWith("qemu_test.ts")) return "QEMU";
+  if (/qemuTest$/i.test(start ?? "") || file.endsWith("qemu_test.ts")) return "QEMU";
   return file.startsWith("tests/") ? "simulation" : "unit";
 }
 

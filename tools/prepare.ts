@@ -5,6 +5,8 @@
  * @module
  */
 
+import { fetchNewerQemu, newerQemu } from "./newer_qemu.ts";
+
 interface Need {
   command: string;
   package: string;
@@ -84,6 +86,18 @@ async function install(missing: Need[]): Promise<void> {
   }
 }
 
+/** A second QEMU, into the cache. */
+async function fetchQemu(): Promise<void> {
+  if (newerQemu() !== undefined) return;
+  console.log("prepare: fetching a newer QEMU");
+  try {
+    await fetchNewerQemu();
+  } catch (error) {
+    const why = (error as Error).message;
+    console.log(`prepare: no newer QEMU, tests on it will be skipped: ${why}`);
+  }
+}
+
 const missing = NEEDS.filter((need) => !present(need.command));
 const obstacle = whyNotInstall();
 if (missing.length > 0 && obstacle === undefined) await install(missing);
@@ -93,3 +107,5 @@ for (const need of missing) {
   const why = obstacle ?? `${need.package} could not be installed`;
   console.log(`prepare: no ${need.command}, ${need.tests} will be skipped: ${why}`);
 }
+
+await fetchQemu();

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { testWith } from "../../tests/support/needs.ts";
 import { openTap } from "./tap.ts";
 
 Deno.test("openTap() refuses names that no interface can have, before it asks the system", () => {
@@ -9,7 +10,6 @@ Deno.test("openTap() refuses names that no interface can have, before it asks th
 
 /** Why no network of our own can be made; undefined if it can. */
 const obstacle = why();
-if (obstacle) console.log(`SKIPPED: taps in a network namespace, because ${obstacle}`);
 
 function why(): string | undefined {
   try {
@@ -18,7 +18,7 @@ function why(): string | undefined {
       stdout: "null",
       stderr: "null",
     }).outputSync();
-    return success ? undefined : "no tap can be made there";
+    return success ? undefined : "no tap can be made in a network namespace";
   } catch {
     return "there is no unshare(1) or ip(8)";
   }
@@ -42,10 +42,10 @@ const IMPORTS = `
     args: ["-json", "link", "show", name] }).outputSync().stdout) || "[]")[0];
 `;
 
-Deno.test({
-  name: "openTap() makes an interface that is up, passes frames, and goes away with its descriptor",
-  ignore: obstacle !== undefined,
-  async fn() {
+testWith(
+  obstacle,
+  "openTap() makes an interface that is up, passes frames, and goes away with its descriptor",
+  async () => {
     const printed = await inNamespace(`${IMPORTS}
       const { name, fd } = openTap("card%d");
       console.log(name, writeFrame(fd, new Uint8Array(60)));
@@ -75,4 +75,4 @@ Deno.test({
     assertEquals(lines[6], "undefined");
     assertMatch(lines[7]!, /^Cannot bring card0 up with an MTU of 1400: ENODEV/);
   },
-});
+);

@@ -6,15 +6,18 @@
 
 import { assertEquals } from "@std/assert";
 import { GuestHost } from "../../tools/guest/boot.ts";
-import { Unavailable } from "../../tools/guest/packages.ts";
+import { GuestLost } from "../../tools/guest/guest.ts";
+import { Unavailable } from "../../tools/packages.ts";
 import type { Said } from "../../tools/guest/report.ts";
 import type { TestMachine } from "../guest/machines.ts";
 import { withoutQemu } from "./machine.ts";
+import { testWith } from "./needs.ts";
 
-/** How long a guest may take, in milliseconds: many times what it takes on an idle machine. */
-const DEADLINE = 30 * 60_000;
 /** How many of a guest's last lines a failure shows. */
 const LAST_LINES = 60;
+
+/** What runs before the first job. */
+const NO_JOB = "no job";
 
 /** The host of all guests, or why there can be none. */
 const found = withoutQemu ?? await GuestHost.open().catch((error) => {
@@ -23,17 +26,26 @@ const found = withoutQemu ?? await GuestHost.open().catch((error) => {
 });
 const host = typeof found === "string" ? undefined : found;
 const without = typeof found === "string" ? found : undefined;
-if (without) console.log(`skipped: all tests in a guest: ${without}`);
 
 Deno.test.afterAll(() => host?.[Symbol.asyncDispose]());
 
-/** Declares a test of all jobs of a machine; ignored, and its name says why, where no guest can be had. */
+/**
+ * Declares a test of all jobs of a machine; ignored, and its name says why, where no guest can be had. Where KVM loses a
+ * guest it is run once more, translated, and so are those after it.
+ */
 export function guestTest(machine: TestMachine): void {
-  const name = `guest ${machine.name}`;
-  Deno.test({
-    name: without ? `${name} (${without})` : name,
-    ignore: !host,
-    fn: (t) => runJobs(t, host!, machine),
+  const obstacle = without && `no guest: ${without}`;
+  testWith(obstacle, `guest ${machine.name}`, async (t) => {
+    try {
+      await runJobs(t, host!, machine);
+    } catch (error) {
+      if (!(error instanceof GuestLost) || host!.accelerator === "tcg") throw error;
+      const [why] = error.message.split("\n");
+      console.log(`skipped: guest ${machine.name} by KVM, it is translated instead: ${why}`);
+      await t.step({ name: `by KVM (${why})`, ignore: true, fn() {} });
+      host!.accelerator = "tcg";
+      await runJobs(t, host!, machine);
+    }
   });
 }
 
@@ -43,9 +55,9 @@ async function runJobs(t: Deno.TestContext, host: GuestHost, machine: TestMachin
   const ended: string[] = [];
   /** By disk and place: a job may write where one before it did. */
   const disks = new Map<string, Extract<Said, { kind: "disk" }>>();
-  let job = "no job", checks = 0, provoked = false, kernel: string[] = [];
+  let job = NO_JOB, checks = 0, provoked = false, kernel: string[] = [];
   try {
-    for await (const [line, said] of host.boot(machine, machine.jobs, DEADLINE)) {
+    for await (const [line, said] of host.boot(machine, machine.jobs)) {
       last.push(line);
       if (last.length > LAST_LINES) last.shift();
       switch (said.kind) {
@@ -84,7 +96,12 @@ async function runJobs(t: Deno.TestContext, host: GuestHost, machine: TestMachin
       }
     }
   } catch (error) {
-    throw new Error(`${job}: ${(error as Error).message}\n${last.join("\n")}`, { cause: error });
+    const { message } = error as Error;
+    const text = `${message}\n${job}, whose last lines were:\n${last.join("\n")}`;
+    // What a job breaks, it breaks translated, too; it is not KVM's.
+    const own = error instanceof GuestLost && error.reset && job !== NO_JOB;
+    if (error instanceof GuestLost && !own) throw new GuestLost(text, error.reset);
+    throw new Error(text, { cause: error });
   }
   assertEquals(ended, machine.jobs, last.join("\n"));
   for (const [place, { id, offset, length, sha256 }] of disks) {

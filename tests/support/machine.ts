@@ -7,6 +7,8 @@
 import { DiskModel } from "@virtio/blk/model";
 import { EntropyModel } from "@virtio/random/model";
 import type { MachineOptions } from "../../mod.ts";
+import { newerQemu } from "../../tools/newer_qemu.ts";
+import { testWith } from "./needs.ts";
 
 const MIB = 2 ** 20;
 /** Bytes of the disk. */
@@ -14,24 +16,81 @@ export const CAPACITY = 16 * MIB;
 /** What the disk says that it is. */
 export const SERIAL = "VIRTIO-DENO-0001";
 
-/** Why no test can run on a QEMU machine; undefined if they can. */
-export const withoutQemu: string | undefined = findQemu()
-  ? undefined
-  : "there is no qemu-system-x86_64";
-if (withoutQemu) console.log(`skipped: ${withoutQemu} (package qemu-system-x86)`);
+/** A QEMU that tests run on. */
+export interface Qemu {
+  /** `"7.2"`. */
+  readonly version: string;
+  /** Path of the program, or its name. */
+  readonly program: string;
+}
 
-function findQemu(): boolean {
+/** Those that are there: the system's, and a newer one that `deno task prepare` fetched. */
+const QEMUS: readonly Qemu[] = findQemus();
+
+/** Why no test can run on a QEMU machine; undefined if they can. */
+export const withoutQemu: string | undefined = QEMUS.length > 0
+  ? undefined
+  : "there is no qemu-system-x86_64 (package qemu-system-x86)";
+/** Why no test can run on a newer QEMU than the system's. */
+export const withoutNewerQemu: string | undefined = QEMUS.length > 1
+  ? undefined
+  : "there is no newer QEMU than the system's (deno task prepare fetches one)";
+
+function findQemus(): Qemu[] {
+  const found = ["qemu-system-x86_64", newerQemu()].flatMap((program) => {
+    const version = program && versionOf(program);
+    return version ? [{ program, version }] : [];
+  });
+  // Twice the same would prove nothing more.
+  return found.filter(({ version }, i) => found.findIndex((it) => it.version === version) === i);
+}
+
+function versionOf(program: string): string | undefined {
   try {
-    return new Deno.Command("qemu-system-x86_64", { args: ["--version"], stdout: "null" })
-      .outputSync().success;
+    const { stdout } = new Deno.Command(program, { args: ["--version"] }).outputSync();
+    return /version (\d+\.\d+)/.exec(new TextDecoder().decode(stdout))?.[1];
   } catch {
-    return false;
+    return undefined;
   }
 }
 
-/** Declares a test on a QEMU machine: ignored, and its name says why, where there is no QEMU. */
-export function qemuTest(name: string, fn: () => Promise<void>): void {
-  Deno.test({ name: withoutQemu ? `${name} (${withoutQemu})` : name, ignore: !!withoutQemu, fn });
+/** Which one the running test has: those of a file run one after the other. */
+let current: Qemu | undefined = QEMUS[0];
+
+/** The QEMU of the running test, for QemuOptions and for `--qemu`. */
+export function qemuProgram(): string {
+  return current?.program ?? "qemu-system-x86_64";
+}
+
+/**
+ * Declares a test on a QEMU machine: ignored, and its name says why, where there is no QEMU.
+ *
+ * @param obstacle What else is missing; undefined if nothing is.
+ */
+export function qemuTest(name: string, fn: () => Promise<void>, obstacle?: string): void {
+  testWith(withoutQemu ?? obstacle, name, fn);
+}
+
+/** Declares a test on a newer QEMU than the system's: ignored, and its name says why, where there is none. */
+export function newerQemuTest(name: string, fn: () => Promise<void>, obstacle?: string): void {
+  testWith(
+    withoutNewerQemu ?? obstacle,
+    `${name} (QEMU ${QEMUS[1]?.version ?? "newer"})`,
+    async () => {
+      current = QEMUS[1];
+      try {
+        await fn();
+      } finally {
+        current = QEMUS[0];
+      }
+    },
+  );
+}
+
+/** Declares a test on the system's QEMU, and the same on a newer one. */
+export function eachQemuTest(name: string, fn: () => Promise<void>): void {
+  qemuTest(name, fn);
+  newerQemuTest(name, fn);
 }
 
 /** A machine with one entropy source and one disk. */
@@ -70,6 +129,7 @@ export function qemuMachine(board: "q35" | "pc"): TestMachine {
       machine: "qemu",
       qemu: {
         machine: board,
+        program: qemuProgram(),
         arguments: [
           ...["-device", "virtio-rng-pci,disable-legacy=on"],
           ...["-blockdev", `driver=file,filename=${file},node-name=disk`],

@@ -10,9 +10,10 @@ import type { BlockClient } from "../../core/class/block_client.ts";
 import type { EntropyClient } from "../../core/class/entropy_client.ts";
 import type { Device, DeviceDescription } from "../../core/kernel/device.ts";
 import type { QemuPlatform, Qmp } from "../../core/platform/qemu/mod.ts";
+import { pciCfgWindow } from "../../core/virtio/pci_cfg_window.ts";
 import { DRIVERS } from "../../drivers.ts";
 import { type Kernel, openKernel, type OpenOptions } from "../../mod.ts";
-import { pattern } from "./machine.ts";
+import { pattern, qemuProgram } from "./machine.ts";
 
 const KIB = 1024;
 
@@ -24,7 +25,7 @@ export function openQemuKernel(
 ): Promise<Kernel> {
   return openKernel({
     machine: "qemu",
-    qemu: { machine, arguments: qemu },
+    qemu: { machine, program: qemuProgram(), arguments: qemu },
     drivers: DRIVERS,
     ...options,
   });
@@ -186,20 +187,62 @@ function pathOf(qmp: Qmp, device: string): string {
 }
 
 /**
- * Status and features of a device as QEMU has them.
+ * Holds status and accepted features, as the kernel tells of them, against what QEMU has.
  *
  * @param device The id that it was given, or QEMU's name of its kind if there is but one.
  */
-export function qemuView(qmp: Qmp, device: string): { status: string[]; features: string } {
+export function assertQemuHas(kernel: Kernel, device: string, view: DeviceDescription): void {
+  const qmp = qmpOf(kernel);
+  // x-query-virtio-status ends QEMU 11.1 by an assertion, whatever the device: see docs/findings.md.
+  if (qmp.version[0] >= 11) return assertRegistersHave(kernel, view);
   const found = qmp.execute("x-query-virtio-status", { path: pathOf(qmp, device) }) as QemuStatus;
   const guest = found["guest-features"];
   const accepted = [...guest.transports, ...guest["dev-features"] ?? []].map(short)
     .reduce((set, name) => set | 1n << BigInt(FEATURES[name] ?? 127), 0n);
-  return {
-    status: found.status.statuses
-      .map((text) => short(text).replace("VIRTIO_CONFIG_S_", "")).toSorted(),
-    features: `0x${(accepted | BigInt(guest["unknown-dev-features"] ?? 0)).toString(16)}`,
+  assertEquals(
+    `0x${(accepted | BigInt(guest["unknown-dev-features"] ?? 0)).toString(16)}`,
+    view.features.accepted,
+    device,
+  );
+  assertEquals(
+    found.status.statuses.map((text) => short(text).replace("VIRTIO_CONFIG_S_", "")).toSorted(),
+    view.status.toSorted(),
+    device,
+  );
+}
+
+/** Bits of the status register (virtio 1.4, 2.1). */
+const STATUS: Readonly<Record<string, number>> = {
+  ACKNOWLEDGE: 1,
+  DRIVER: 2,
+  DRIVER_OK: 4,
+  FEATURES_OK: 8,
+};
+
+/** Likewise, from QEMU's registers, on another way than the kernel's. */
+function assertRegistersHave(kernel: Kernel, view: DeviceDescription): void {
+  const { config } = kernel.nodes.find(({ function: { address } }) => address === view.address)!
+    .function;
+  const status = view.status.reduce((bits, name) => bits | STATUS[name]!, 0);
+  const accepted = BigInt(view.features.accepted);
+  if (view.transport === "modern") {
+    const common = pciCfgWindow(config, { bar: 4, offset: 0, length: 56 })!;
+    assertEquals(common.read8(0x14), status, view.address);
+    const words = [0, 1].map((word) => {
+      common.write32(0x08, word);
+      return BigInt(common.read32(0x0c)) << BigInt(32 * word);
+    });
+    assertEquals(words[0]! | words[1]!, accepted, view.address);
+    return;
+  }
+  const ports = config.read32(0x10) & ~3;
+  const port = (offset: number, width: "b" | "w") => {
+    const line = `i /${width} 0x${(ports + offset).toString(16)}`;
+    const text = qmpOf(kernel).execute("human-monitor-command", { "command-line": line }) as string;
+    return Number(text.split("=")[1]);
   };
+  assertEquals(port(0x12, "b"), status, view.address);
+  assertEquals(BigInt(port(0x04, "w")), accepted, view.address);
 }
 
 /** A queue of a device as QEMU has it. */
@@ -239,9 +282,7 @@ export async function agrees(
   const status = ["ACKNOWLEDGE", "DRIVER", "DRIVER_OK"];
   if (view.transport === "modern") status.push("FEATURES_OK");
   assertEquals(view.status.toSorted(), status.toSorted(), id);
-  const qemu = qemuView(qmp, id);
-  assertEquals(qemu.status, status.toSorted(), id);
-  assertEquals(qemu.features, view.features.accepted, id);
+  assertQemuHas(kernel, id, view);
   for (const { index, kind, size, inFlight, published, completed, broken } of view.queues) {
     const queue = qemuQueue(qmp, id, index);
     assertEquals([inFlight, broken, published], [0, undefined, completed], id);

@@ -9,10 +9,16 @@ import { createSocket, type Socket } from "node:dgram";
 import { internetChecksum } from "../../core/class/internet_checksum.ts";
 import { parseMac } from "../../core/class/net.ts";
 import type { NetClient } from "../../core/class/net_client.ts";
-import type { Device, Frame, OpenOptions, TransmitOffload } from "../../mod.ts";
+import { DRIVERS } from "../../drivers.ts";
+import {
+  type Device,
+  type Frame,
+  openKernel,
+  type OpenOptions,
+  type TransmitOffload,
+} from "../../mod.ts";
 import { hashFrame } from "../../plugins/vtnet/toeplitz.ts";
 import { CARD, within } from "./net.ts";
-import { openQemuKernel } from "./qemu.ts";
 
 const KERNEL = [10, 7, 7, 1], OWN = [10, 7, 7, 2];
 const KERNEL_MAC = "02:00:00:00:00:01";
@@ -25,11 +31,19 @@ function ip(...args: string[]): void {
 }
 
 /** Opens the card on a tap with so many queues. */
-async function open(card: string, queues: number, options: OpenOptions) {
-  const kernel = await openQemuKernel([
-    ...["-netdev", `tap,id=tap,ifname=vt0,script=no,downscript=no,queues=${queues}`],
-    ...["-device", `virtio-net-pci,netdev=tap,mac=${CARD},romfile=${card}`],
-  ], options);
+async function open(program: string, card: string, queues: number, options: OpenOptions) {
+  const kernel = await openKernel({
+    machine: "qemu",
+    qemu: {
+      program,
+      arguments: [
+        ...["-netdev", `tap,id=tap,ifname=vt0,script=no,downscript=no,queues=${queues}`],
+        ...["-device", `virtio-net-pci,netdev=tap,mac=${CARD},romfile=${card}`],
+      ],
+    },
+    drivers: DRIVERS,
+    ...options,
+  });
   ip("link", "set", "vt0", "address", KERNEL_MAC);
   ip("addr", "add", "10.7.7.1/24", "dev", "vt0");
   ip("neigh", "add", "10.7.7.2", "lladdr", CARD, "dev", "vt0");
@@ -221,6 +235,24 @@ async function fragments(client: NetClient, mac: Uint8Array): Promise<number> {
   return length;
 }
 
+/** A frame of three datagrams that the device cuts: their lengths. */
+async function datagrams(client: NetClient, mac: Uint8Array): Promise<number[]> {
+  const socket = await bind();
+  const lengths: number[] = [];
+  const three = new Promise<void>((resolve) =>
+    socket.on("message", ({ length }) => {
+      if (lengths.push(length) === 3) resolve();
+    })
+  );
+  await client.send(packet(mac, UDP_PROTOCOL, udp(socket.address().port, new Uint8Array(3100))), {
+    ...UDP_OFFLOAD,
+    segmentation: { type: "udp", size: 1200, headers: ETHER + IP + UDP },
+  });
+  await within("three datagrams", three);
+  socket.close();
+  return lengths;
+}
+
 async function offloads(client: NetClient) {
   const counted = async () => (await receiveChecksum(client)).checksum;
   const before = await counted();
@@ -255,10 +287,10 @@ async function hashes(client: NetClient) {
 }
 
 if (import.meta.main) {
-  const [scenario, isolation] = Deno.args as [string, "process" | "inline"];
+  const [program, scenario, isolation] = Deno.args as [string, string, "process" | "inline"];
   const card = scenario === "hashes" ? ",mq=on,rss=on,hash=on,vectors=6" : ",mq=on,vectors=6";
-  const tunables = { "vtnet.lro_disable": scenario !== "segments" };
-  const { kernel, device, client, mac } = await open(card, 2, { isolation, tunables });
+  const tunables = { "vtnet.lro_disable": !["segments", "datagrams"].includes(scenario) };
+  const { kernel, device, client, mac } = await open(program, card, 2, { isolation, tunables });
   await using _kernel = kernel;
   const { list } = (await device.describe()).features;
   const seen = scenario === "checksums"
@@ -272,6 +304,8 @@ if (import.meta.main) {
     }
     : scenario === "segments"
     ? await segments(client, mac)
+    : scenario === "datagrams"
+    ? await datagrams(client, mac)
     : scenario === "offloads"
     ? await offloads(client)
     : scenario === "queues"

@@ -7,10 +7,9 @@
 import { type Accelerator, findAccelerator } from "./accelerator.ts";
 import { appEntries } from "./app.ts";
 import { cpio } from "./cpio.ts";
+import { Guest, type Patience } from "./guest.ts";
 import { openImage } from "./image.ts";
-import { lines } from "./lines.ts";
 import { deviceArguments, DISK_BYTES, type GuestMachine } from "./machine.ts";
-import { Qmp } from "./qmp.ts";
 import { type Said, understand } from "./report.ts";
 
 const MEMORY_MIB = 1024;
@@ -21,16 +20,23 @@ const MEMORY_MIB = 1024;
 const COMMAND_LINE = "console=ttyS0 quiet loglevel=1 panic=-1 mitigations=off audit=0 " +
   "no_timer_check cryptomgr.notests random.trust_cpu=on";
 
+/** How long a guest may be silent and a job may take, in seconds: many times what they take on an idle machine. */
+const LIMITS: Readonly<Record<Accelerator, { readonly silence: number; readonly job: number }>> = {
+  kvm: { silence: 40, job: 120 },
+  tcg: { silence: 180, job: 300 },
+};
+
 /** What the guests of a run have in common. */
 export class GuestHost implements AsyncDisposable {
   readonly #folder: string;
   readonly #kernel: string;
-  readonly #accelerator: Accelerator;
+  /** How it runs the guests that are booted next. */
+  accelerator: Accelerator;
 
   private constructor(folder: string, kernel: string, accelerator: Accelerator) {
     this.#folder = folder;
     this.#kernel = kernel;
-    this.#accelerator = accelerator;
+    this.accelerator = accelerator;
   }
 
   /**
@@ -53,50 +59,34 @@ export class GuestHost implements AsyncDisposable {
    * Boots a guest that runs jobs, and yields its lines and what they say until it has turned itself off.
    *
    * @param jobs Programs, by their names in `tests/guest`.
-   * @param milliseconds The guest is killed if it is not done then.
+   * @throws {GuestLost} If it does not come that far.
    */
   async *boot(
     machine: GuestMachine,
     jobs: readonly string[],
-    milliseconds: number,
   ): AsyncGenerator<[line: string, said: Said]> {
-    const qemu = this.#qemu(machine, jobs, { stdin: "null", stdout: "piped", stderr: "piped" });
-    const lastWords = new Response(qemu.stderr).text();
-    let late = false;
-    const timer = setTimeout(() => {
-      late = true;
-      qemu.kill("SIGKILL");
-    }, milliseconds);
-    let monitor: Qmp | undefined;
-    try {
-      for await (const line of lines(qemu.stdout)) {
-        const said = understand(line);
-        if (said.kind === "monitor") {
-          monitor ??= await Qmp.connect(this.#path("monitor"));
-          await monitor.execute(said.command);
-        }
-        yield [line, said];
-      }
-      const { code } = await qemu.status;
-      if (late) throw new Error(`The guest was not done within ${milliseconds / 1000} s`);
-      if (code !== 0) throw new Error(`QEMU ended with status ${code}: ${await lastWords}`);
-    } finally {
-      clearTimeout(timer);
-      monitor?.[Symbol.dispose]();
-      try {
-        qemu.kill("SIGKILL");
-      } catch {
-        // It has ended.
-      }
-      await qemu.status;
-      await lastWords;
+    this.#makeDisks(machine);
+    const { silence, job } = LIMITS[this.accelerator];
+    const patience: Patience = {
+      silence: silence * 1000,
+      life: (silence + jobs.length * (job + silence)) * 1000,
+    };
+    const command = this.#command(machine, jobs);
+    await using guest = await Guest.start(command, this.#path("monitor"), patience);
+    for await (const line of guest.lines()) {
+      const said = understand(line);
+      if (said.kind === "beat") continue;
+      if (said.kind === "monitor") await guest.execute(said.command);
+      yield [line, said];
     }
   }
 
   /** Boots a guest with a shell for whoever sits before this terminal. */
   async shell(machine: GuestMachine): Promise<void> {
     const all = "inherit";
-    await this.#qemu(machine, [], { stdin: all, stdout: all, stderr: all }).status;
+    this.#makeDisks(machine);
+    const [program, ...args] = this.#command(machine, []);
+    await new Deno.Command(program!, { args, stdin: all, stdout: all, stderr: all }).spawn().status;
   }
 
   /** Path of a disk's image, as the last guest left it. */
@@ -113,24 +103,29 @@ export class GuestHost implements AsyncDisposable {
     return `${this.#folder}/${name}`;
   }
 
-  #qemu(
-    machine: GuestMachine,
-    jobs: readonly string[],
-    streams: Pick<Deno.CommandOptions, "stdin" | "stdout" | "stderr">,
-  ): Deno.ChildProcess {
-    for (const id of machine.disks) {
+  #makeDisks({ disks }: GuestMachine): void {
+    for (const id of disks) {
       Deno.writeFileSync(this.disk(id), new Uint8Array());
       Deno.truncateSync(this.disk(id), DISK_BYTES);
     }
+  }
+
+  #command(machine: GuestMachine, jobs: readonly string[]): string[] {
     // setpriv, so that QEMU never outlives this program.
-    const args = ["--pdeathsig", "KILL", "qemu-system-x86_64", ...this.#arguments(machine, jobs)];
-    return new Deno.Command("setpriv", { args, ...streams }).spawn();
+    return [
+      "setpriv",
+      "--pdeathsig",
+      "KILL",
+      "qemu-system-x86_64",
+      ...this.#arguments(machine, jobs),
+    ];
   }
 
   #arguments(machine: GuestMachine, jobs: readonly string[]): string[] {
     const { name, iommu, disks } = machine;
-    const kvm = this.#accelerator === "kvm";
+    const kvm = this.accelerator === "kvm";
     const command = [COMMAND_LINE, `machine=${name}`, `jobs=${jobs}`];
+    command.push(`limit=${LIMITS[this.accelerator].job}`);
     if (iommu) command.push("intel_iommu=on");
     return [
       ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
@@ -140,7 +135,6 @@ export class GuestHost implements AsyncDisposable {
       ...(iommu ? ["-device", "intel-iommu"] : []),
       ...["-kernel", this.#kernel, "-initrd", this.#path("initrd"), "-append", command.join(" ")],
       ...["-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial"],
-      ...["-qmp", `unix:${this.#path("monitor")},server=on,wait=off`],
       ...disks.flatMap((id) => [
         "-blockdev",
         `driver=file,filename=${this.disk(id)},node-name=${id}`,

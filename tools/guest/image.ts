@@ -5,6 +5,7 @@
  * @module
  */
 
+import { kept } from "../cache.ts";
 import { cpio, type Entry, file, folder, link, program } from "./cpio.ts";
 import { closure, dependencies } from "./modules.ts";
 import {
@@ -15,7 +16,7 @@ import {
   SYSTEM_LISTS,
   Unavailable,
   unpack,
-} from "./packages.ts";
+} from "../packages.ts";
 
 /** A kernel and the begin of its first file system. */
 export interface Image {
@@ -47,7 +48,7 @@ const LIBRARIES = [
   "librt.so.1",
 ];
 const LIBRARY_FOLDER = "lib/x86_64-linux-gnu";
-const BUILDER = ["cpio.ts", "image.ts", "modules.ts", "packages.ts"];
+const BUILDER = ["cpio.ts", "image.ts", "modules.ts", "../packages.ts"];
 
 /**
  * The image, built if it is not there yet.
@@ -73,20 +74,11 @@ export async function openImage(): Promise<Image> {
 
 async function imageOf(lists: Lists): Promise<Image> {
   const kernel = await resolve(lists, KERNEL);
-  const cache = cacheFolder();
-  const kept = `${cache}/guest-${await key(kernel.version)}`;
-  const image = { kernel: `${kept}/vmlinuz`, base: `${kept}/base.cpio` };
-  if (exists(kept)) return image;
-  await Deno.mkdir(cache, { recursive: true });
-  const folder = await Deno.makeTempDir({ dir: cache, prefix: "building-" });
-  try {
-    await build(lists, kernel.name, folder);
-    // Another test run may have been faster.
-    if (!exists(kept)) await Deno.rename(folder, kept);
-  } finally {
-    if (exists(folder)) await Deno.remove(folder, { recursive: true });
-  }
-  return image;
+  const folder = await kept(
+    `guest-${await key(kernel.version)}`,
+    (folder) => build(lists, kernel.name, folder),
+  );
+  return { kernel: `${folder}/vmlinuz`, base: `${folder}/base.cpio` };
 }
 
 async function build(lists: Lists, kernel: string, into: string): Promise<void> {
@@ -121,23 +113,9 @@ function* baseEntries(root: string, release: string): Generator<Entry> {
   yield file(`${modules}/modules.dep`, new TextEncoder().encode(lines.join("")));
 }
 
-function cacheFolder(): string {
-  const { XDG_CACHE_HOME, HOME = "/tmp" } = Deno.env.toObject();
-  return `${XDG_CACHE_HOME || `${HOME}/.cache`}/virtio-deno`;
-}
-
 /** Differs whenever the image would. */
 async function key(kernel: string): Promise<string> {
   const texts = BUILDER.map((name) => Deno.readTextFileSync(new URL(name, import.meta.url)));
   const bytes = new TextEncoder().encode([kernel, Deno.version.deno, ...texts].join("\0"));
   return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex().slice(0, 16);
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }

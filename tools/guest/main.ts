@@ -7,8 +7,6 @@
 import { MACHINES } from "../../tests/guest/machines.ts";
 import { GuestHost } from "./boot.ts";
 
-const MINUTES = 10;
-
 const [name, ...jobs] = Deno.args;
 const machine = MACHINES.find((each) => each.name === name);
 if (!machine) {
@@ -17,5 +15,5 @@ if (!machine) {
 }
 await using host = await GuestHost.open();
 if (jobs.length > 0) {
-  for await (const [line] of host.boot(machine, jobs, MINUTES * 60_000)) console.log(line);
+  for await (const [line] of host.boot(machine, jobs)) console.log(line);
 } else await host.shell(machine);

@@ -23,6 +23,8 @@ export type Said =
   | { readonly kind: "provoke" }
   /** The guest's kernel reported something bad. */
   | { readonly kind: "kernel"; readonly text: string }
+  /** The guest is alive. */
+  | { readonly kind: "beat" }
   /** The job ended. */
   | { readonly kind: "end"; readonly status: number }
   /** Nothing to the host. */
@@ -51,6 +53,8 @@ export function understand(line: string): Said {
       return { kind: "provoke" };
     case "KERNEL":
       return { kind: "kernel", text: rest };
+    case "BEAT":
+      return { kind: "beat" };
     case "RC":
       return { kind: "end", status: Number(rest) };
     default:

@@ -6,21 +6,18 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { writeAll } from "../../host/fd.ts";
-import { findProgram } from "../../host/file.ts";
 import { mapShared } from "../../host/memory.ts";
 import { poll, POLLIN } from "../../host/poll.ts";
 import { DeviceStatus } from "../../virtio/status.ts";
 import { NO_VECTOR, type Transport } from "../../virtio/transport.ts";
 import { layoutSplit } from "../../virtqueue/layout.ts";
 import type { OpenFunction, PciFunction, Platform } from "../platform.ts";
+import { testWith, withoutPrograms } from "../../../tests/support/needs.ts";
 import { written } from "../written_test.ts";
-
-const missing = findProgram("qemu-system-x86_64") === undefined;
-if (missing) console.log("skipped: there is no qemu-system-x86_64 (package qemu-system-x86)");
 
 /** Declares a test that needs QEMU. */
 export function qemuTest(name: string, fn: () => Promise<void>): void {
-  Deno.test({ name, ignore: missing, fn });
+  testWith(withoutPrograms("qemu-system-x86_64"), name, fn);
 }
 
 /** The functions with this device id. */

@@ -135,7 +135,8 @@ export async function openQemu(options: QemuOptions, loop?: Loop): Promise<QemuP
       ...["-chardev", `socket,id=virtio-qtest,fd=${qtestFd}`],
       ...["-object", "qtest,id=virtio-qtest-server,chardev=virtio-qtest,log=none"],
       ...["-chardev", `socket,id=virtio-qmp,fd=${qmpFd}`],
-      ...["-mon", "chardev=virtio-qmp,mode=control"],
+      // Not -mon: QEMU 11.1 warns of it, and what it names instead is not known before.
+      ...["-qmp", "chardev:virtio-qmp"],
       ...options.arguments,
       ...(units.length > 0 ? ["-device", `virtio-scsi-pci,id=virtio-scsi,bus=${bus}`] : []),
       ...diskFds.flatMap((fd, i) =>

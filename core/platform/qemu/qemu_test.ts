@@ -1,19 +1,17 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { clear, writeAll } from "../../host/fd.ts";
-import { exists, findProgram, readFolder } from "../../host/file.ts";
+import { exists, readFolder } from "../../host/file.ts";
 import { mapShared } from "../../host/memory.ts";
 import { poll, POLLIN } from "../../host/poll.ts";
 import { sendNow } from "../../host/socket.ts";
 import { sizeBars } from "../../pci/bars.ts";
 import type { OpenFunction, PciFunction, Platform } from "../platform.ts";
 import { openQemu, QemuGone, QmpError } from "./mod.ts";
+import { testWith, withoutPrograms } from "../../../tests/support/needs.ts";
 import { written } from "../written_test.ts";
 
-const missing = findProgram("qemu-system-x86_64") === undefined;
-if (missing) console.log("skipped: there is no qemu-system-x86_64 (package qemu-system-x86)");
-
 function test(name: string, run: () => Promise<void>): void {
-  Deno.test({ name, ignore: missing, fn: run });
+  testWith(withoutPrograms("qemu-system-x86_64"), name, run);
 }
 
 const BLK = [

@@ -4,7 +4,7 @@
  * @module
  */
 
-/** What the guest is made of cannot be had on this machine. */
+/** What is made of packages cannot be had on this machine. */
 export class Unavailable extends Error {
   /** Tells the error apart. */
   override readonly name = "Unavailable";
@@ -49,8 +49,29 @@ export type Lists = readonly string[];
 export const SYSTEM_LISTS: Lists = [];
 
 /** Fetches lists into an empty folder; nothing of the system changes. */
-export async function freshLists(folder: string): Promise<Lists> {
-  const options = [`Dir::State::Lists=${folder}/lists`, `Dir::Cache=${folder}/cache`];
+export function freshLists(folder: string): Promise<Lists> {
+  return fetchLists(folder, []);
+}
+
+/**
+ * Fetches lists of other sources than the system's into an empty folder, for a system on which nothing is installed.
+ *
+ * @param sources Lines of a `sources.list`.
+ */
+export async function otherLists(folder: string, sources: readonly string[]): Promise<Lists> {
+  await Deno.writeTextFile(`${folder}/sources.list`, sources.join("\n"));
+  await Deno.writeTextFile(`${folder}/status`, "");
+  return await fetchLists(folder, [
+    `Dir::Etc::SourceList=${folder}/sources.list`,
+    `Dir::State::Status=${folder}/status`,
+    ...["SourceParts", "Preferences", "PreferencesParts"].map((name) =>
+      `Dir::Etc::${name}=/dev/null`
+    ),
+  ]);
+}
+
+async function fetchLists(folder: string, more: readonly string[]): Promise<Lists> {
+  const options = [`Dir::State::Lists=${folder}/lists`, `Dir::Cache=${folder}/cache`, ...more];
   const lists = options.flatMap((option) => ["-o", option]);
   await Deno.mkdir(`${folder}/lists/partial`, { recursive: true });
   await Deno.mkdir(`${folder}/cache/archives/partial`, { recursive: true });
@@ -66,15 +87,43 @@ export async function resolve(lists: Lists, name: string): Promise<Package> {
   throw new Unavailable(`apt-cache does not say what ${name} depends on`);
 }
 
-/** Fetches packages and unpacks them into a folder. */
+/** Fetches packages and unpacks them into a folder. apt takes none whose checksum is not that of the signed list. */
 export async function unpack(lists: Lists, names: readonly string[], into: string): Promise<void> {
   const debs = await Deno.makeTempDir({ prefix: "virtio-packages-" });
   try {
     await run("apt-get", [...lists, "-q", "download", ...names], debs);
-    for (const { name } of Deno.readDirSync(debs)) {
-      await run("dpkg-deb", ["-x", `${debs}/${name}`, into]);
-    }
+    await unpackAll(debs, into);
   } finally {
     await Deno.remove(debs, { recursive: true });
+  }
+}
+
+/**
+ * Likewise a package with all that it needs and the system does not have.
+ *
+ * @param lists Of {@linkcode freshLists} or {@linkcode otherLists}, whose folder still is there.
+ * @param suite The one that is preferred.
+ */
+export async function unpackWhole(
+  lists: Lists,
+  name: string,
+  suite: string,
+  into: string,
+): Promise<void> {
+  const debs = await Deno.makeTempDir({ prefix: "virtio-packages-" });
+  try {
+    await Deno.mkdir(`${debs}/partial`);
+    const options = ["-o", `Dir::Cache::Archives=${debs}`, "--no-install-recommends"];
+    const install = ["-q", "-y", "install", "--download-only", "-t", suite, name];
+    await run("apt-get", [...lists, ...options, ...install]);
+    await unpackAll(debs, into);
+  } finally {
+    await Deno.remove(debs, { recursive: true });
+  }
+}
+
+async function unpackAll(debs: string, into: string): Promise<void> {
+  for (const { name } of Deno.readDirSync(debs)) {
+    if (name.endsWith(".deb")) await run("dpkg-deb", ["-x", `${debs}/${name}`, into]);
   }
 }
