@@ -28,10 +28,10 @@ const LATENCY_READS = 64;
  */
 export async function checkBlock(client: Disk, options: CheckOptions): Promise<Result> {
   const { capacity, blockSize, readOnly } = client;
-  const write = options.write && !readOnly;
+  const write = options.write && !readOnly && capacity > 0;
   const id = await client.id();
-  const sound = capacity % SECTOR === 0 && blockSize % SECTOR === 0 && capacity >= blockSize &&
-    blockSize > 0;
+  const sound = capacity % SECTOR === 0 && blockSize % SECTOR === 0 && blockSize > 0 &&
+    (capacity === 0 || capacity >= blockSize);
   const findings: Finding[] = [{
     name: "capacity",
     passed: sound,
@@ -39,6 +39,7 @@ export async function checkBlock(client: Disk, options: CheckOptions): Promise<R
   }];
   const basics = { id, capacity, blockSize, readOnly, written: write };
   if (!sound) return { findings, figures: basics, summary: "its capacity makes no sense" };
+  if (capacity === 0) return { findings, figures: basics, summary: "nothing is on it: 0 bytes" };
 
   const region = middle(capacity, blockSize);
   const work = write ? await writeAndRead(client, region) : await readTwice(client, region);

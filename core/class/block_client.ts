@@ -9,6 +9,7 @@ import {
 import { BlockJobs, type JobRequest, type JobResult } from "./block_jobs.ts";
 import { BlockSlots } from "./block_slots.ts";
 import { BlockZones } from "./block_zones.ts";
+import { checkRange, readWhole } from "./blocks.ts";
 import type { ClientLane } from "./client_lane.ts";
 import { Status } from "./lane.ts";
 import { RequestError } from "./request_error.ts";
@@ -102,12 +103,26 @@ export class BlockClient implements BlockDevice {
     });
   }
 
-  /** Bytes that the device holds. */
+  /** Bytes that the device holds, in whole blocks. */
   get capacity(): number {
-    return this.#properties.sectors * SECTOR;
+    const bytes = this.#properties.sectors * SECTOR;
+    return bytes - bytes % this.blockSize;
   }
 
-  /** Bytes of the disk's own blocks: the best unit. Any multiple of 512 works. */
+  /** The number of its medium: these devices have one for ever. */
+  get medium(): number {
+    return 1;
+  }
+
+  /** Nothing to do: the device tells what changes. */
+  refresh(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /**
+   * Bytes of the disk's own blocks: the unit of all that changes it. The specification has it as advice (5.2.5), and
+   * devices refuse what is not in whole blocks all the same.
+   */
   get blockSize(): number {
     return this.#properties.blockSize;
   }
@@ -129,17 +144,32 @@ export class BlockClient implements BlockDevice {
 
   /** Whether it knows {@linkcode discard}. */
   get canDiscard(): boolean {
-    return this.#properties.discardSectors > 0;
+    return this.#mostDiscard > 0;
   }
 
   /** Whether it knows {@linkcode writeZeroes}. */
   get canWriteZeroes(): boolean {
-    return this.#properties.zeroesSectors > 0;
+    return this.#mostZeroes > 0;
   }
 
   /** Whether it knows {@linkcode secureErase}. */
   get canSecureErase(): boolean {
-    return this.#properties.eraseSectors > 0;
+    return this.#mostErase > 0;
+  }
+
+  /** Most sectors of one request, in whole blocks. */
+  get #mostDiscard(): number {
+    const { discardSectors, discardAlignment } = this.#properties;
+    return fitting(discardSectors, this.blockSize / SECTOR, discardAlignment);
+  }
+
+  get #mostZeroes(): number {
+    return fitting(this.#properties.zeroesSectors, this.blockSize / SECTOR);
+  }
+
+  get #mostErase(): number {
+    const { eraseSectors, eraseAlignment } = this.#properties;
+    return fitting(eraseSectors, this.blockSize / SECTOR, eraseAlignment);
   }
 
   /** Whether it knows {@linkcode lifetime}. */
@@ -185,7 +215,7 @@ export class BlockClient implements BlockDevice {
    * @throws RequestError If the device fails.
    */
   async read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
-    this.#checkRange("read", offset, length);
+    this.#checkRange("read", offset, length, SECTOR);
     const bytes = new Uint8Array(length);
     await this.readInto(offset, bytes);
     return bytes;
@@ -200,10 +230,12 @@ export class BlockClient implements BlockDevice {
    * @throws RequestError If the device fails.
    */
   async readInto(offset: number, bytes: Uint8Array): Promise<void> {
-    this.#checkRange("read", offset, bytes.length);
+    const action = this.#checkRange("read", offset, bytes.length, SECTOR);
     if (bytes.length === 0) return;
-    const action = `Cannot read ${bytes.length} bytes at ${offset}`;
-    await this.#run(action, { operation: BlockOperation.read, sector: offset / SECTOR, bytes });
+    const { read: operation } = BlockOperation;
+    await readWhole(this.blockSize, offset, bytes, async (offset, bytes) => {
+      await this.#run(action, { operation, sector: offset / SECTOR, bytes });
+    });
   }
 
   /**
@@ -212,8 +244,8 @@ export class BlockClient implements BlockDevice {
    * Requests that are under way at the same time have no order; if they overlap, either may come last, and after a
    * restart of the device one may be done once more.
    *
-   * @param offset First byte, a multiple of 512.
-   * @param bytes What to write; its length a multiple of 512. It must not change until the promise settles.
+   * @param offset First byte, a multiple of {@linkcode blockSize}.
+   * @param bytes What to write; its length a multiple of that, too. It must not change until the promise settles.
    * @throws RangeError If that is not inside the device.
    * @throws RequestError If the device fails or is read-only.
    */
@@ -263,9 +295,8 @@ export class BlockClient implements BlockDevice {
    * @throws RequestError If the device fails, or does not know this.
    */
   async discard(offset: number, length: number): Promise<void> {
-    const { discardSectors, discardAlignment } = this.#properties;
     await this.#change("discard", BlockOperation.discard, { offset, length }, {
-      mostSectors: aligned(discardSectors, discardAlignment),
+      mostSectors: this.#mostDiscard,
     });
   }
 
@@ -281,10 +312,9 @@ export class BlockClient implements BlockDevice {
     length: number,
     { unmap = false }: { readonly unmap?: boolean } = {},
   ): Promise<void> {
-    const { zeroesSectors, zeroesUnmap } = this.#properties;
     await this.#change("write zeroes to", BlockOperation.writeZeroes, { offset, length }, {
-      mostSectors: zeroesSectors,
-      flags: unmap && zeroesUnmap ? UNMAP : 0,
+      mostSectors: this.#mostZeroes,
+      flags: unmap && this.#properties.zeroesUnmap ? UNMAP : 0,
     });
   }
 
@@ -295,7 +325,7 @@ export class BlockClient implements BlockDevice {
    * @throws RequestError If the device fails, or does not know this.
    */
   async secureErase(offset: number, length: number): Promise<void> {
-    const { eraseSectors, eraseAlignment } = this.#properties;
+    const { eraseAlignment } = this.#properties;
     const unit = eraseAlignment * SECTOR;
     if (unit > 0 && (offset % unit !== 0 || length % unit !== 0)) {
       throw new RangeError(
@@ -303,7 +333,7 @@ export class BlockClient implements BlockDevice {
       );
     }
     await this.#change("erase", BlockOperation.secureErase, { offset, length }, {
-      mostSectors: aligned(eraseSectors, eraseAlignment),
+      mostSectors: this.#mostErase,
     });
   }
 
@@ -392,22 +422,16 @@ export class BlockClient implements BlockDevice {
   }
 
   #checkWrite(verb: string, offset: number, length: number): string {
-    this.#checkRange(verb, offset, length);
-    const action = `Cannot ${verb} ${length} bytes at ${offset}`;
+    const action = this.#checkRange(verb, offset, length, this.blockSize);
     if (this.readOnly) throw new TypeError(`${action}: the device is read-only`);
     return action;
   }
 
-  #checkRange(verb: string, offset: number, length: number): void {
-    const whole = (value: number) =>
-      Number.isSafeInteger(value) && value >= 0 && value % SECTOR === 0;
+  /** Returns what errors begin with. */
+  #checkRange(verb: string, offset: number, length: number, unit: number): string {
     const action = `Cannot ${verb} ${length} bytes at ${offset}`;
-    if (!whole(offset) || !whole(length)) {
-      throw new RangeError(`${action}: not multiples of ${SECTOR}`);
-    }
-    if (offset + length > this.capacity) {
-      throw new RangeError(`${action}: the device ends at ${this.capacity}`);
-    }
+    checkRange(action, offset, length, { unit, capacity: this.capacity, what: "device" });
+    return action;
   }
 
   async #run(action: string, request: JobRequest): Promise<JobResult> {
@@ -418,7 +442,12 @@ export class BlockClient implements BlockDevice {
   }
 }
 
-/** As many sectors as fit a limit and an alignment, if that can be. */
-function aligned(most: number, alignment: number): number {
-  return alignment > 0 && most > alignment ? most - most % alignment : most;
+/** As many sectors of a limit as are whole blocks, and fit an alignment if that can be. */
+function fitting(most: number, block: number, alignment = 0): number {
+  const unit = alignment > 0 ? block / commonDivisor(block, alignment) * alignment : block;
+  return most >= unit ? most - most % unit : most - most % block;
+}
+
+function commonDivisor(a: number, b: number): number {
+  return b === 0 ? a : commonDivisor(b, a % b);
 }

@@ -58,7 +58,7 @@ class Disk {
     const { sectors = 64, slots = 4, slotBytes = 1024, properties } = options;
     this.bytes = new Uint8Array(sectors * SECTOR);
     this.pair = new Pair({ slots, slotBytes });
-    const usual = { sectors, blockSize: 4096, readOnly: false, writeCache: true };
+    const usual = { sectors, blockSize: 512, readOnly: false, writeCache: true };
     this.client = new BlockClient(
       this.pair.client,
       blockProperties({ ...usual, ...properties }),
@@ -386,7 +386,7 @@ Deno.test("topology and geometry are what the device says", () => {
   const { client } = new Disk({
     properties: { ...topology, bestTransfer: 65536, cylinders: 9, heads: 8, sectorsPerTrack: 7 },
   });
-  assertEquals(client.topology, { blockSize: 4096, ...topology, bestTransfer: 65536 });
+  assertEquals(client.topology, { blockSize: 512, ...topology, bestTransfer: 65536 });
   assertEquals(client.geometry, { cylinders: 9, heads: 8, sectors: 7 });
 });
 
