@@ -129,13 +129,14 @@ export class Transmission {
   }
 
   #check({ type, flags, offset, length }: Request): void {
-    const { allocation, size, blockSize, medium } = this.#agreement;
+    const { structured, allocation, size, blockSize, medium } = this.#agreement;
     const { disk } = this.#export;
     const allowed = FLAGS[type];
     if (allowed === undefined || type === Cmd.BLOCK_STATUS && !allocation) {
       throw new Refusal(Errno.EINVAL, `command ${type} is not served`);
     }
-    const wrong = flags & ~allowed & ~CmdFlag.FUA;
+    const offered = structured ? allowed : allowed & ~CmdFlag.DF;
+    const wrong = flags & ~offered & ~CmdFlag.FUA;
     if (wrong !== 0) throw new Refusal(Errno.EINVAL, `command ${type} has no flags ${wrong}`);
     if (disk.medium !== medium) {
       throw new Refusal(Errno.EIO, "the medium was exchanged or taken out; connect again");
