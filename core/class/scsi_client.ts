@@ -376,13 +376,15 @@ export class ScsiClient {
       this.#tell({ kind: "changed", address, asc, ascq });
       this.#refresh(address);
     } else if (asc === 0x3f && ascq === 0x0e) this.#rescan([address.target]);
+    // A unit that was reset does not tell any more that its medium was exchanged before.
+    else if (asc === 0x29) this.#refresh(address, ({ inquiry }) => inquiry.removable);
   }
 
-  /** Looks again at a disk, if it is one that somebody uses. */
-  #refresh(address: ScsiAddress): void {
+  /** Looks again at a disk, if it is one that somebody uses, and one of those that are meant. */
+  #refresh(address: ScsiAddress, meant: (disk: ScsiDisk) => boolean = () => true): void {
     const opening = this.#disks.get(formatScsiAddress(address));
     // What fails is found by whoever uses it next.
-    opening?.then((disk) => disk.learn()).catch(() => {});
+    opening?.then((disk) => meant(disk) ? disk.learn() : undefined).catch(() => {});
   }
 
   /** Looks again at targets whose units are known; a flood of wishes is granted once. */
