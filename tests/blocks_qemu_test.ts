@@ -237,3 +237,35 @@ print(json.dumps([b, h.get_block_size(nbd.SIZE_PREFERRED), end, steps, odd, past
     );
   }
 }
+
+qemuTest(
+  "blocks: a disk of 0 sectors is one with nothing on it #blk:empty #nbd:empty",
+  async () => {
+    using image = new Image(0, "blk", BLOCKS[512]);
+    await withDisk(image, "blk", async (disk) => {
+      assertEquals([disk.capacity, disk.medium], [0, 1]);
+      assertEquals((await disk.read(0, 0)).length, 0);
+      await assertRejects(() => disk.read(0, 512), RangeError, "ends at 0");
+      await disk.flush();
+    });
+    const lines = [
+      ["check", 0, "nothing is on it"],
+      ["blk info", 0, "0 (0 bytes)"],
+      ["blk read", 0, ""],
+      [`blk copy disk ${image.path}.copy`, 0, "0 bytes"],
+      [`blk write ${image.path}.txt`, 1, "ends at 0"],
+      ["blk bench --runtime 1", 1, "0 bytes"],
+    ] as const;
+    Deno.writeTextFileSync(`${image.path}.txt`, "x");
+    try {
+      for (const [line, exit, says] of lines) {
+        const words = [...line.split(" "), "--machine", "qemu", "--", ...image.arguments];
+        const { code, text, err } = await run(...program(...words));
+        assertEquals(code, exit, `${line}: ${err}`);
+        assert((text + err).includes(says), `${line}: ${text}${err}`);
+      }
+    } finally {
+      for (const more of ["txt", "copy"]) Deno.removeSync(`${image.path}.${more}`);
+    }
+  },
+);
