@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { close, pipe, read, writeAll } from "./fd.ts";
 import {
+  absolutePath,
   environment,
   exists,
   findProgram,
@@ -193,4 +194,9 @@ Deno.test("writeText writes into what is there, and names what cannot be written
     assertThrows(() => writeText(`${folder}/other`, ""), OsError, "ENOENT");
     assertThrows(() => writeText("/dev/full", "text"), OsError, 'Cannot write "text" to /dev/full');
   });
+});
+
+Deno.test("a path from this program's folder on is one from the root on", () => {
+  assertEquals(absolutePath("/a/b"), "/a/b");
+  assertEquals(absolutePath("a/b"), `${Deno.cwd()}/a/b`);
 });

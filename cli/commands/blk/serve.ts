@@ -1,7 +1,7 @@
 import type { BlockDevice } from "../../../core/class/block.ts";
+import { absolutePath } from "../../../core/host/file.ts";
 import { NbdServer, type ServeOptions } from "../../../nbd/server.ts";
 import { nbdUri } from "../../../nbd/uri.ts";
-import { readLink } from "../../../core/host/file.ts";
 import type { Command } from "../../command.ts";
 import { DISK_OPTIONS, useDrive, WRITE_OPTION } from "../../disk.ts";
 import { CliError, EXIT, usageError } from "../../exit.ts";
@@ -48,7 +48,8 @@ export const blkServe: Command = {
       readOnly,
       log: context.detail,
     });
-    const uri = nbdUri(String(name), absolute(nbd));
+    // As programs find it that were started elsewhere.
+    const uri = nbdUri(String(name), absolutePath(nbd));
     if (options.json) printJson(context, "blk serve", { uri, readOnly: readOnly || disk.readOnly });
     else context.talk(`Serving ${device.address} at ${uri} until Ctrl-C`);
     const ended = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
@@ -61,11 +62,6 @@ export const blkServe: Command = {
     return EXIT.done;
   },
 };
-
-/** The path as programs find it that were started elsewhere. */
-function absolute(path: string): string {
-  return path.startsWith("/") ? path : `${readLink("/proc/self/cwd") ?? "."}/${path}`;
-}
 
 function serve(disk: BlockDevice, options: ServeOptions): NbdServer {
   try {
