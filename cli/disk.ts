@@ -25,9 +25,25 @@ export interface DiskInUse extends DeviceInUse<"block" | "scsi"> {
 /**
  * Puts the disk to work that the user named: a block device, or a unit of a SCSI host.
  *
- * @throws {CliError} With status 3 if there is none, 4 if it must not be taken.
+ * @throws {CliError} With status 3 if there is none, 4 if it must not be taken, 1 if there is no medium in it.
  */
 export async function useDisk(context: Context): Promise<DiskInUse> {
+  await using stack = new AsyncDisposableStack();
+  const use = stack.use(await useDrive(context));
+  if (use.disk.medium === 0) {
+    const { address } = use.device;
+    throw new CliError(EXIT.failed, `Cannot use the disk of ${address}: there is no medium in it`);
+  }
+  const kept = stack.move();
+  return { ...use, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+}
+
+/**
+ * As {@linkcode useDisk}, but there may be no medium in it.
+ *
+ * @throws {CliError} With status 3 if there is none, 4 if it must not be taken.
+ */
+export async function useDrive(context: Context): Promise<DiskInUse> {
   const { lun } = context.given;
   const unit = lunOf(context);
   await using stack = new AsyncDisposableStack();
@@ -78,4 +94,33 @@ export function partOf(
     : parseSize("length", String(given.length));
   if (offset + length <= capacity && offset <= capacity) return { offset, length };
   throw usageError(`Cannot use ${length} bytes at ${offset}: the disk ends at ${capacity}`);
+}
+
+/**
+ * Refuses numbers of bytes that are not whole blocks of the disk.
+ *
+ * @param action What cannot be done then: `"Cannot discard 100 bytes at 0"`.
+ * @throws {CliError} With status 2.
+ */
+export function checkBlocks(
+  action: string,
+  { blockSize }: BlockDevice,
+  ...bytes: readonly number[]
+): void {
+  if (bytes.every((count) => count % blockSize === 0)) return;
+  throw usageError(`${action}: the disk takes multiples of ${blockSize}, the size of its blocks`);
+}
+
+/**
+ * Makes sure that a disk that was read to its end is as large as it was.
+ *
+ * @throws {CliError} With status 1 if it is not: then it was not all of it, or more.
+ */
+export async function checkSameSize(disk: BlockDevice, capacity: number): Promise<void> {
+  await disk.refresh();
+  if (disk.capacity === capacity) return;
+  throw new CliError(
+    EXIT.failed,
+    `The disk had ${capacity} bytes when it was begun, and has ${disk.capacity} now: what was read is not all of it`,
+  );
 }

@@ -283,10 +283,12 @@ export function memoryDisk(
     flushes: 0,
     capacity,
     blockSize,
+    medium: 1,
     readOnly: false,
     writeCache: true,
     canDiscard: true,
     canWriteZeroes: true,
+    refresh: () => Promise.resolve(),
     id: () => Promise.resolve("disk-1"),
     // deno-lint-ignore require-await -- so that errors are rejections
     async read(offset, length) {

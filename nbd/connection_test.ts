@@ -7,6 +7,7 @@ import { Buffers } from "./buffers.ts";
 import { Bytes } from "./bytes.ts";
 import { Connection } from "./connection.ts";
 import { MOST_DATA } from "./export.ts";
+import { nbdUri } from "./uri.ts";
 import { Chunk, Cmd, CmdFlag, Errno, Opt, OPTS_MAGIC, Rep, REQUEST_MAGIC } from "./protocol.ts";
 
 const CAPACITY = 1 << 20;
@@ -15,14 +16,16 @@ const CAPACITY = 1 << 20;
 class MemoryDisk implements BlockDevice {
   readonly bytes = new Uint8Array(CAPACITY);
   readonly calls: string[] = [];
-  readonly blockSize = 512;
   readonly writeCache = true;
+  blockSize = 512;
+  medium = 1;
   capacity = CAPACITY;
   readOnly = false;
   canDiscard = true;
   canWriteZeroes = true;
   fail: Error | undefined;
 
+  refresh = () => Promise.resolve();
   id = () => Promise.resolve("id");
   read = (offset: number, length: number) =>
     Promise.resolve(this.bytes.slice(offset, offset + length));
@@ -133,10 +136,16 @@ class Peer {
     return { option: head.getUint32(8), type: head.getUint32(12), data };
   }
 
-  /** Greets, and goes on to transmission. */
-  negotiate({ structured = false, contexts = false } = {}): this {
+  /** Greets. */
+  greet(): this {
     this.take(18);
     this.send(new Bytes(4).u32(3).bytes);
+    return this;
+  }
+
+  /** Greets, and goes on to transmission. */
+  negotiate({ structured = false, contexts = false } = {}): this {
+    this.greet();
     if (structured) {
       this.option(Opt.STRUCTURED_REPLY);
       assertEquals(this.answer().type, Rep.ACK);
@@ -145,7 +154,7 @@ class Peer {
       this.option(Opt.SET_META_CONTEXT, contextQuery("disk", "base:allocation", "x:y"));
       assertEquals([this.answer().type, this.answer().type], [Rep.META_CONTEXT, Rep.ACK]);
     }
-    this.option(Opt.GO, nameOf(""));
+    this.option(Opt.GO, nameOf(contexts ? "disk" : ""));
     for (let answer = this.answer(); answer.type !== Rep.ACK; answer = this.answer());
     return this;
   }
@@ -241,8 +250,8 @@ Deno.test("a client is told size, flags and sizes of requests", () => {
   assertEquals(answers.map(({ type }) => type), [Rep.INFO, Rep.INFO, Rep.INFO, Rep.ACK]);
   const [about, name, sizes] = answers.map(({ data }) => data);
   assertEquals([about!.getUint16(0), about!.getBigUint64(2)], [0, BigInt(CAPACITY)]);
-  // HAS_FLAGS, FLUSH, FUA, TRIM, ZEROES, DF, MULTI_CONN, CACHE, FAST_ZERO
-  assertEquals(about!.getUint16(10), 1 | 4 | 8 | 32 | 64 | 128 | 256 | 1024 | 2048);
+  // HAS_FLAGS, FLUSH, FUA, TRIM, ZEROES, MULTI_CONN, CACHE, FAST_ZERO; DF goes with structured replies.
+  assertEquals(about!.getUint16(10), 1 | 4 | 8 | 32 | 64 | 256 | 1024 | 2048);
   assertEquals(new TextDecoder().decode(name!.buffer.slice(2)), "disk");
   assertEquals([2, 6, 10].map((at) => sizes!.getUint32(at)), [512, 4096, MOST_DATA]);
 });
@@ -362,10 +371,10 @@ Deno.test("a disk that makes no zeroes gets them written, unless they must be fa
   assertEquals(await peer.ask(Cmd.WRITE_ZEROES, 512, 1024), 0);
   assertEquals([peer.disk.bytes[511], peer.disk.bytes[512], peer.disk.bytes[1536]], [9, 0, 9]);
   const fast = { flags: CmdFlag.FAST_ZERO };
-  assertEquals(await peer.ask(Cmd.WRITE_ZEROES, 512, 1024, fast), Errno.ENOTSUP);
+  assertEquals(await peer.ask(Cmd.WRITE_ZEROES, 512, 1024, fast), Errno.EINVAL);
 });
 
-Deno.test("a wrong request gets one error, and the next one is served", async () => {
+Deno.test("a wrong request gets one error, and the next one is served #nbd:errors", async () => {
   const peer = new Peer().negotiate();
   const data = pattern(512);
   const wrong: readonly (readonly [Parameters<Peer["request"]>, number])[] = [
@@ -390,22 +399,211 @@ Deno.test("a wrong request gets one error, and the next one is served", async ()
   assert(!peer.closed);
 });
 
-Deno.test("a write that is too long is thrown away, and told", async () => {
+Deno.test("a write that is too long is told when all of it has come #nbd:payload_limit", async () => {
   const peer = new Peer().negotiate();
   const length = MOST_DATA + 512;
-  peer.request(Cmd.WRITE, 0, length, { data: new Uint8Array(length) });
+  peer.request(Cmd.WRITE, 0, length, { data: new Uint8Array(length - 1) });
+  await settled();
+  assertEquals(peer.left, 0);
+  peer.send(new Uint8Array(1));
   await settled();
   assertEquals(peer.simple().error, Errno.EINVAL);
   assertEquals(await peer.ask(Cmd.READ, 0, 512), 0);
 });
 
-Deno.test("what the disk says is told as what it means", async () => {
+Deno.test("an option that is too long is answered when all of it has come #nbd:long_option", () => {
+  const long = new Uint8Array(40_000);
+  const answers = [
+    [Opt.GO, Rep.ERR_TOO_BIG, false],
+    [Opt.SET_META_CONTEXT, Rep.ERR_TOO_BIG, false],
+    [99, Rep.ERR_UNSUP, false],
+    [Opt.ABORT, Rep.ACK, true],
+    [Opt.EXPORT_NAME, undefined, true],
+  ] as const;
+  for (const [option, answer, closed] of answers) {
+    const peer = new Peer().greet();
+    peer.send(new Bytes(16).u64(OPTS_MAGIC).u32(option).u32(long.length).bytes);
+    peer.send(long.subarray(1));
+    assertEquals([peer.left, peer.closed], [0, false]);
+    peer.send(new Uint8Array(1));
+    if (answer !== undefined) assertEquals(peer.answer().type, answer);
+    assertEquals([peer.left, peer.closed], [0, closed]);
+  }
+});
+
+Deno.test("strings have up to 4096 bytes, of UTF-8 and without NUL #nbd:long_name", () => {
+  const name = (bytes: Uint8Array) =>
+    join(new Bytes(4).u32(bytes.length).bytes, bytes, new Uint8Array(2));
+  const text = (text: string) => new TextEncoder().encode(text);
+  const peer = new Peer().greet();
+  for (const unknown of ["x".repeat(4096), "é".repeat(2048), "\u{feff}disk", "日本", '"']) {
+    peer.option(Opt.GO, name(text(unknown)));
+    const { type, data } = peer.answer();
+    assertEquals(type, Rep.ERR_UNKNOWN);
+    assert(data.byteLength <= 4096);
+    new TextDecoder("utf-8", { fatal: true }).decode(data);
+  }
+  for (const none of [text("x".repeat(4097)), text("di\0sk"), Uint8Array.of(0xff)]) {
+    peer.option(Opt.INFO, name(none));
+    assertEquals(peer.answer().type, Rep.ERR_INVALID);
+    const old = new Peer().greet();
+    old.option(Opt.EXPORT_NAME, none);
+    assert(old.closed);
+  }
+  peer.option(Opt.GO, name(text("disk")));
+  assertEquals(peer.answer().type, Rep.INFO);
+});
+
+Deno.test("reasons are cut where a character ends #nbd:long_name", async () => {
+  const peer = new Peer().negotiate({ structured: true });
+  peer.disk.fail = new Error(`${"x".repeat(4095)}é and more`);
+  peer.request(Cmd.READ, 0, 512);
+  await settled();
+  const { error, data } = peer.chunk();
+  assertEquals([error, data.length], [Errno.EIO, 6 + 4095]);
+});
+
+Deno.test("an information request is as long as it says #nbd:long_option", () => {
+  const peer = new Peer().greet();
+  for (const [count, there] of [[0, 1], [2, 1], [1, 0], [65535, 3]] as const) {
+    const data = new Bytes(6 + 2 * there).u32(0).u16(count).bytes;
+    peer.option(Opt.INFO, data);
+    assertEquals(peer.answer().type, Rep.ERR_INVALID);
+  }
+});
+
+Deno.test("blocks are told and held to, and those that cannot be told are not served #nbd:block_size", async () => {
+  const peer = new Peer();
+  peer.disk.blockSize = 4096;
+  peer.disk.capacity = CAPACITY - 512;
+  peer.greet().option(Opt.GO, nameOf("", 3));
+  const [about, sizes] = [peer.answer(), peer.answer()].map(({ data }) => data);
+  assertEquals(about!.getBigUint64(2), BigInt(CAPACITY - 4096));
+  assertEquals([2, 6].map((at) => sizes!.getUint32(at)), [4096, 4096]);
+  assertEquals(peer.answer().type, Rep.ACK);
+  for (const command of [Cmd.READ, Cmd.TRIM, Cmd.WRITE_ZEROES]) {
+    assertEquals(await peer.ask(command, 0, 512), Errno.EINVAL);
+    assertEquals(await peer.ask(command, 512, 4096), Errno.EINVAL);
+    assertEquals(await peer.ask(command, 4096, 8192), 0);
+  }
+  const large = new Peer();
+  large.disk.blockSize = 131072;
+  large.greet().option(Opt.GO, nameOf("", 3));
+  assertEquals(large.answer().type, Rep.ERR_POLICY);
+  large.option(Opt.EXPORT_NAME);
+  assert(large.closed);
+});
+
+Deno.test("an extent has at least one byte #nbd:block_status", async () => {
+  const peer = new Peer().negotiate({ structured: true, contexts: true });
+  for (
+    const [offset, length, flags, error] of [
+      [0, 0, 0, Errno.EINVAL],
+      [CAPACITY, 0, 0, Errno.EINVAL],
+      [0, 2 * CAPACITY, 0, Errno.EINVAL],
+      [512, 512, CmdFlag.REQ_ONE, 0],
+      [0, CAPACITY, CmdFlag.FUA, 0],
+    ] as const
+  ) {
+    peer.request(Cmd.BLOCK_STATUS, offset, length, { flags });
+    await settled();
+    const reply = peer.chunk();
+    assertEquals(reply.error, error);
+    if (error === 0) assertEquals(new DataView(reply.data.buffer).getUint32(4), length);
+  }
+});
+
+Deno.test("contexts are those that were set last, for that name #nbd:block_status", async () => {
+  const cases = [
+    [[contextQuery("disk", "base:allocation")], "disk", 0],
+    [[contextQuery("", "base:allocation")], "", 0],
+    [[contextQuery("disk", "base:allocation")], "", Errno.EINVAL],
+    [[contextQuery("disk", "base:allocation"), contextQuery("disk")], "disk", Errno.EINVAL],
+    [[contextQuery("disk", "base:allocation"), new Uint8Array(3)], "disk", Errno.EINVAL],
+    [[contextQuery("disk", "base:")], "disk", Errno.EINVAL],
+  ] as const;
+  for (const [queries, name, error] of cases) {
+    const peer = new Peer().greet();
+    peer.option(Opt.STRUCTURED_REPLY);
+    for (const query of queries) peer.option(Opt.SET_META_CONTEXT, query);
+    peer.option(Opt.GO, nameOf(name));
+    peer.take(peer.left);
+    peer.request(Cmd.BLOCK_STATUS, 0, 512);
+    await settled();
+    assertEquals(peer.chunk().error, error);
+  }
+  const peer = new Peer().greet();
+  peer.option(Opt.STRUCTURED_REPLY);
+  peer.option(Opt.LIST_META_CONTEXT, contextQuery("disk"));
+  peer.answer();
+  assertEquals(peer.answer().data.getUint32(0), 0);
+});
+
+Deno.test("FUA may go with every command, other flags only where they were offered #nbd:flags", async () => {
+  const { FUA, DF, FAST_ZERO, NO_HOLE } = CmdFlag;
+  const peer = new Peer().negotiate();
+  for (const command of [Cmd.READ, Cmd.FLUSH, Cmd.TRIM, Cmd.CACHE, Cmd.WRITE_ZEROES]) {
+    assertEquals(await peer.ask(command, 0, command === Cmd.FLUSH ? 0 : 512, { flags: FUA }), 0);
+  }
+  // One of its own, and one behind each change.
+  assertEquals(peer.disk.calls.filter((call) => call === "flush").length, 3);
+  assertEquals(await peer.ask(Cmd.READ, 0, 512, { flags: DF }), Errno.EINVAL);
+  assertEquals(await peer.ask(Cmd.TRIM, 0, 512, { flags: NO_HOLE }), Errno.EINVAL);
+  assertEquals(await peer.ask(Cmd.WRITE_ZEROES, 0, 512, { flags: FAST_ZERO }), 0);
+  peer.disk.canDiscard = peer.disk.canWriteZeroes = false;
+  assertEquals(await peer.ask(Cmd.TRIM, 0, 512), Errno.EINVAL);
+  assertEquals(await peer.ask(Cmd.WRITE_ZEROES, 0, 512, { flags: FAST_ZERO }), Errno.EINVAL);
+  const structured = new Peer().greet();
+  structured.option(Opt.STRUCTURED_REPLY);
+  structured.answer();
+  structured.option(Opt.GO, nameOf(""));
+  assertEquals(structured.answer().data.getUint16(10) & 128, 128);
+  structured.take(structured.left);
+  structured.request(Cmd.READ, 0, 512, { flags: DF });
+  await settled();
+  assertEquals(structured.chunk().error, 0);
+});
+
+Deno.test("after an exchange of the medium all that a client asks for is an error #nbd:medium", async () => {
+  const peer = new Peer().negotiate();
+  assertEquals(await peer.ask(Cmd.READ, 0, 512), 0);
+  const data = pattern(512);
+  for (const medium of [2, 0]) {
+    peer.disk.medium = medium;
+    peer.disk.calls.length = 0;
+    for (const command of [Cmd.READ, Cmd.TRIM, Cmd.CACHE, Cmd.WRITE_ZEROES]) {
+      assertEquals(await peer.ask(command, 0, 512), Errno.EIO);
+    }
+    assertEquals(await peer.ask(Cmd.WRITE, 0, 512, { data }), Errno.EIO);
+    assertEquals(await peer.ask(Cmd.FLUSH, 0, 0), Errno.EIO);
+    assertEquals(peer.disk.calls, []);
+  }
+});
+
+Deno.test("a disk of no bytes is one #nbd:empty", async () => {
+  const peer = new Peer();
+  peer.disk.capacity = 0;
+  peer.negotiate();
+  assertEquals(await peer.ask(Cmd.READ, 0, 512), Errno.EINVAL);
+  assertEquals(await peer.ask(Cmd.WRITE, 0, 512, { data: pattern(512) }), Errno.ENOSPC);
+  assertEquals(await peer.ask(Cmd.FLUSH, 0, 0), 0);
+});
+
+Deno.test("a URI has whatever characters a name and a path have #nbd:uri", () => {
+  assertEquals(nbdUri("disk", "/tmp/a.sock"), "nbd+unix:///disk?socket=/tmp/a.sock");
+  assertEquals(
+    nbdUri("a b/c", "/odd dir/a&b#c?=%+é.sock"),
+    "nbd+unix:///a%20b%2Fc?socket=/odd%20dir/a%26b%23c%3F%3D%25%2B%C3%A9.sock",
+  );
+});
+
+Deno.test("what the disk says is told as what it means #nbd:errors", async () => {
   const peer = new Peer().negotiate();
   for (
     const [error, expected] of [
       [new RequestError("x", Status.failed), Errno.EIO],
       [new RequestError("x", Status.gone), Errno.EIO],
-      [new RequestError("x", Status.unsupported), Errno.ENOTSUP],
+      [new RequestError("x", Status.unsupported), Errno.EINVAL],
       [new RangeError("the device ends"), Errno.ENOSPC],
       [new TypeError("read-only"), Errno.EPERM],
       [new Error("other"), Errno.EIO],

@@ -2,8 +2,8 @@ import type { BlockDevice } from "../core/class/block.ts";
 import type { Buffers } from "./buffers.ts";
 import { Transmission } from "./protocol.ts";
 
-/** Bytes that requests are multiples of: those of a sector. */
-export const UNIT = 512;
+/** The largest block that a client can be told of ("Size constraints"). */
+export const MOST_BLOCK = 65536;
 /** The most bytes of one request that moves data. */
 export const MOST_DATA = 32 << 20;
 
@@ -24,11 +24,16 @@ export function isReadOnly({ disk, readOnly }: Export): boolean {
   return readOnly || disk.readOnly;
 }
 
-/** What clients are told that they can do. */
-export function transmissionFlags(served: Export): number {
+/**
+ * What clients are told that they can do.
+ *
+ * @param structured Whether replies are structured: others are never in fragments.
+ */
+export function transmissionFlags(served: Export, structured: boolean): number {
   const { disk } = served;
   let flags = Transmission.HAS_FLAGS | Transmission.SEND_FLUSH | Transmission.SEND_FUA |
-    Transmission.SEND_DF | Transmission.SEND_CACHE;
+    Transmission.SEND_CACHE;
+  if (structured) flags |= Transmission.SEND_DF;
   // A flush makes durable what any connection has written.
   flags |= Transmission.CAN_MULTI_CONN;
   if (isReadOnly(served)) return flags | Transmission.READ_ONLY;

@@ -1,4 +1,4 @@
-import { type Export, MOST_DATA, transmissionFlags, UNIT } from "./export.ts";
+import { type Export, MOST_BLOCK, MOST_DATA, transmissionFlags } from "./export.ts";
 import { type Input, MOST_EXPECTED } from "./input.ts";
 import {
   BASE_ALLOCATION,
@@ -12,6 +12,7 @@ import {
   REP_MAGIC,
 } from "./protocol.ts";
 import { Bytes } from "./bytes.ts";
+import { textBytes, textOf } from "./text.ts";
 
 /** What client and server agreed on. */
 export interface Agreement {
@@ -21,6 +22,10 @@ export interface Agreement {
   readonly allocation: boolean;
   /** Bytes of the export as the client was told. */
   readonly size: number;
+  /** Bytes that requests are multiples of, as the client was told. */
+  readonly blockSize: number;
+  /** The medium that all of this is about, as the disk counts them. */
+  readonly medium: number;
 }
 
 /** What a negotiation needs of its connection. */
@@ -37,6 +42,16 @@ export interface NegotiationPort {
 
 const OPTION_BYTES = 16;
 
+/** Options that a client may send at all, beside those that end the negotiation. */
+const KNOWN: readonly number[] = [
+  Opt.LIST,
+  Opt.INFO,
+  Opt.GO,
+  Opt.STRUCTURED_REPLY,
+  Opt.LIST_META_CONTEXT,
+  Opt.SET_META_CONTEXT,
+];
+
 /** The fixed newstyle negotiation. A client that breaks the protocol itself is shown the door. */
 export class Negotiation {
   readonly #export: Export;
@@ -44,7 +59,8 @@ export class Negotiation {
   /** Whether the client wants no padding behind the old answer to EXPORT_NAME. */
   #noZeroes = false;
   #structured = false;
-  #allocation = false;
+  /** The name of the export for which the client asks what is allocated. */
+  #allocation: string | undefined;
 
   constructor(served: Export, port: NegotiationPort) {
     this.#export = served;
@@ -70,10 +86,17 @@ export class Negotiation {
       if (length <= MOST_EXPECTED) {
         return this.#port.input.expect(length, (data) => this.#option(option, new Reader(data)));
       }
+      // It is answered when all of it has come: until then the client sends and does not listen.
       this.#port.input.skip(length);
-      this.#reply(option, Rep.ERR_TOO_BIG, `an option has at most ${MOST_EXPECTED} bytes`);
-      this.#next();
+      this.#port.input.expect(0, () => this.#tooLong(option));
     });
+  }
+
+  #tooLong(option: number): void {
+    if (option === Opt.EXPORT_NAME) return this.#port.close();
+    if (!KNOWN.includes(option)) return this.#option(option, new Reader(new Uint8Array(0)));
+    this.#reply(option, Rep.ERR_TOO_BIG, `an option has at most ${MOST_EXPECTED} bytes`);
+    this.#next();
   }
 
   #option(option: number, data: Reader): void {
@@ -85,7 +108,7 @@ export class Negotiation {
         return this.#port.close();
       case Opt.GO:
         // What they agreed on holds; no more options come.
-        if (this.#info(option, data)) return this.#done();
+        if (this.#goes(option, data)) return;
         break;
       case Opt.INFO:
         this.#info(option, data);
@@ -111,77 +134,95 @@ export class Negotiation {
   }
 
   /** The old way to begin: it has no answer that says no. */
-  #exportName(name: string): void {
-    if (!this.#isOurs(name)) return this.#port.close();
+  #exportName(name: string | undefined): void {
+    if (name === undefined || this.#refusal(name)) return this.#port.close();
     const { size, flags } = this.#about();
     const answer = new Bytes(this.#noZeroes ? 10 : 134).u64(BigInt(size)).u16(flags);
     this.#port.send(answer.bytes);
-    this.#done();
+    this.#done(name);
   }
 
   #list(option: number, data: Reader): void {
     if (data.left > 0) return this.#invalid(option);
-    const name = new TextEncoder().encode(this.#export.name);
+    const name = textBytes(this.#export.name);
     const server = new Bytes(4 + name.length).u32(name.length).put(name).bytes;
     this.#reply(option, Rep.SERVER, server);
     this.#reply(option, Rep.ACK);
   }
 
-  /** Tells about the export, what the client asks for and what it must know. Returns whether it is ours. */
-  #info(option: number, data: Reader): boolean {
+  #goes(option: number, data: Reader): boolean {
+    const name = this.#info(option, data);
+    if (name === undefined) return false;
+    this.#done(name);
+    return true;
+  }
+
+  /** Tells about the export, what the client asks for and what it must know. Returns the name that it has for it, if it is one. */
+  #info(option: number, data: Reader): string | undefined {
     const name = data.text(data.u32());
-    const wanted = Array.from({ length: Math.min(data.u16(), data.left / 2) }, () => data.u16());
-    if (!data.whole) return this.#invalid(option), false;
-    if (!this.#isOurs(name)) {
-      this.#reply(option, Rep.ERR_UNKNOWN, `there is no export ${JSON.stringify(name)}`);
-      return false;
+    const count = data.u16();
+    if (name === undefined || !data.whole || data.left !== 2 * count) {
+      return this.#invalid(option), undefined;
     }
-    const { size, flags } = this.#about();
-    const { disk } = this.#export;
+    const wanted = Array.from({ length: count }, () => data.u16());
+    const refusal = this.#refusal(name);
+    if (refusal) return this.#reply(option, ...refusal), undefined;
+    const { size, blockSize, flags } = this.#about();
     this.#reply(
       option,
       Rep.INFO,
       new Bytes(12).u16(Info.EXPORT).u64(BigInt(size)).u16(flags).bytes,
     );
     if (wanted.includes(Info.NAME)) {
-      const text = new TextEncoder().encode(this.#export.name);
+      const text = textBytes(this.#export.name);
       this.#reply(option, Rep.INFO, new Bytes(2 + text.length).u16(Info.NAME).put(text).bytes);
     }
-    const best = Math.max(4096, disk.blockSize);
-    const sizes = new Bytes(14).u16(Info.BLOCK_SIZE).u32(UNIT).u32(best).u32(MOST_DATA);
+    const best = Math.max(4096, blockSize);
+    const sizes = new Bytes(14).u16(Info.BLOCK_SIZE).u32(blockSize).u32(best).u32(MOST_DATA);
     this.#reply(option, Rep.INFO, sizes.bytes);
     this.#reply(option, Rep.ACK);
-    return true;
+    return name;
   }
 
   #contexts(option: number, data: Reader): void {
+    const sets = option === Opt.SET_META_CONTEXT;
+    // What was selected before is not any more, whatever comes of this.
+    if (sets) this.#allocation = undefined;
     const name = data.text(data.u32());
     const count = data.u32();
-    const queries: string[] = [];
+    const queries: (string | undefined)[] = [];
     for (let i = 0; i < count && data.whole; i++) queries.push(data.text(data.u32()));
-    if (!data.whole || data.left > 0 || !this.#structured) return this.#invalid(option);
-    if (!this.#isOurs(name)) {
-      return this.#reply(option, Rep.ERR_UNKNOWN, `there is no export ${JSON.stringify(name)}`);
+    if (name === undefined || !data.whole || data.left > 0 || !this.#structured) {
+      return this.#invalid(option);
     }
-    const sets = option === Opt.SET_META_CONTEXT;
+    const refusal = this.#refusal(name);
+    if (refusal) return this.#reply(option, ...refusal);
     const fits = queries.includes(BASE_ALLOCATION) ||
       !sets && (queries.length === 0 || queries.includes("base:"));
-    if (sets) this.#allocation = fits;
+    if (sets && fits) this.#allocation = name;
     if (fits) {
-      const text = new TextEncoder().encode(BASE_ALLOCATION);
-      const context = new Bytes(4 + text.length).u32(BASE_ALLOCATION_ID).put(text);
+      const text = textBytes(BASE_ALLOCATION);
+      const context = new Bytes(4 + text.length).u32(sets ? BASE_ALLOCATION_ID : 0).put(text);
       this.#reply(option, Rep.META_CONTEXT, context.bytes);
     }
     this.#reply(option, Rep.ACK);
   }
 
-  #isOurs(name: string): boolean {
-    return name === "" || name === this.#export.name;
+  /** Why the export of that name cannot be used, if so. */
+  #refusal(name: string): [type: number, reason: string] | undefined {
+    const { name: ours, disk: { blockSize } } = this.#export;
+    if (name !== "" && name !== ours) {
+      return [Rep.ERR_UNKNOWN, `there is no export ${JSON.stringify(name)}`];
+    }
+    if (blockSize <= MOST_BLOCK) return undefined;
+    return [Rep.ERR_POLICY, `its blocks of ${blockSize} bytes are larger than ${MOST_BLOCK}`];
   }
 
-  #about(): { size: number; flags: number } {
-    const { capacity } = this.#export.disk;
-    return { size: capacity - capacity % UNIT, flags: transmissionFlags(this.#export) };
+  #about(): { size: number; blockSize: number; medium: number; flags: number } {
+    const { capacity, blockSize, medium } = this.#export.disk;
+    const size = capacity - capacity % blockSize;
+    const flags = transmissionFlags(this.#export, this.#structured);
+    return { size, blockSize, medium, flags };
   }
 
   #invalid(option: number): void {
@@ -189,18 +230,19 @@ export class Negotiation {
   }
 
   #reply(option: number, type: number, data: Uint8Array | string = ""): void {
-    const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
+    const bytes = typeof data === "string" ? textBytes(data) : data;
     const head = new Bytes(20 + bytes.length).u64(REP_MAGIC).u32(option).u32(type);
     this.#port.send(head.u32(bytes.length).put(bytes).bytes);
   }
 
-  #done(): void {
-    const { size } = this.#about();
-    this.#port.done({ structured: this.#structured, allocation: this.#allocation, size });
+  #done(name: string): void {
+    const { flags: _, ...about } = this.#about();
+    const allocation = this.#allocation === name;
+    this.#port.done({ ...about, structured: this.#structured, allocation });
   }
 }
 
-/** Reads numbers and texts from front to back. Behind the end everything is 0 or empty, and it is not whole. */
+/** Reads numbers and texts from front to back. Behind the end all numbers are 0, and it is not whole. */
 class Reader {
   readonly #bytes: Uint8Array<ArrayBuffer>;
   readonly #view: DataView<ArrayBuffer>;
@@ -228,9 +270,12 @@ class Reader {
     return this.#take(8) ? this.#view.getBigUint64(this.#at - 8) : 0n;
   }
 
-  text(length: number): string {
-    if (!this.#take(length)) return "";
-    return new TextDecoder().decode(this.#bytes.subarray(this.#at - length, this.#at));
+  /** The next string; undefined if it is none. */
+  text(length: number): string | undefined {
+    if (!this.#take(length)) return undefined;
+    const text = textOf(this.#bytes.subarray(this.#at - length, this.#at));
+    if (text === undefined) this.whole = false;
+    return text;
   }
 
   #take(length: number): boolean {

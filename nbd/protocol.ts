@@ -41,6 +41,7 @@ export const Rep = {
   INFO: 3,
   META_CONTEXT: 4,
   ERR_UNSUP: 0x80000001,
+  ERR_POLICY: 0x80000002,
   ERR_INVALID: 0x80000003,
   ERR_UNKNOWN: 0x80000006,
   ERR_TOO_BIG: 0x80000009,
@@ -85,7 +86,7 @@ export const Chunk = { NONE: 0, OFFSET_DATA: 1, BLOCK_STATUS: 5, ERROR: 0x8001 }
 export const DONE = 1;
 
 /** Errors. */
-export const Errno = { EPERM: 1, EIO: 5, EINVAL: 22, ENOSPC: 28, ENOTSUP: 95 } as const;
+export const Errno = { EPERM: 1, EIO: 5, EINVAL: 22, ENOSPC: 28 } as const;
 
 /** The metadata context that says what is allocated. */
 export const BASE_ALLOCATION = "base:allocation";

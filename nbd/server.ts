@@ -7,6 +7,7 @@ import type { Loop } from "../core/irq/interrupt_loop.ts";
 import { Buffers } from "./buffers.ts";
 import { Connection } from "./connection.ts";
 import type { Export } from "./export.ts";
+import { MOST_TEXT, textOf } from "./text.ts";
 
 /** Clients that may be connected at a time; more have to wait. */
 const MOST_CLIENTS = 64;
@@ -23,7 +24,7 @@ export interface ServeOptions {
   readonly socket: string;
   /** What waits for the socket: that of the kernel. */
   readonly loop: Loop;
-  /** The name that clients may ask for, besides the empty one; `"disk"` if left out. */
+  /** The name that clients may ask for, besides the empty one: up to 4096 bytes; `"disk"` if left out. */
   readonly name?: string;
   /** Whether clients must not write; false if left out. */
   readonly readOnly?: boolean;
@@ -46,9 +47,15 @@ export class NbdServer implements Disposable {
    * Listens.
    *
    * @throws OsError If that is not possible at this path.
+   * @throws RangeError If that can be no name.
    */
   constructor(disk: BlockDevice, options: ServeOptions) {
     const { name = "disk", readOnly = false, socket } = options;
+    if (textOf(new TextEncoder().encode(name)) === undefined) {
+      throw new RangeError(
+        `Cannot serve under this name: it may have ${MOST_TEXT} bytes of UTF-8, and no NUL`,
+      );
+    }
     this.#export = { disk, name, readOnly, buffers: new Buffers(KEPT_BYTES) };
     this.#options = options;
     this.#fd = listenUnix(socket);
@@ -78,6 +85,7 @@ export class NbdServer implements Disposable {
 
   #connect(fd: number): void {
     const { loop, log = () => {} } = this.#options;
+    const { disk } = this.#export;
     const client = new Client(fd, loop, this.#export, (reason) => {
       const full = this.#clients.size >= MOST_CLIENTS;
       this.#clients.delete(client);
@@ -86,7 +94,8 @@ export class NbdServer implements Disposable {
     });
     this.#clients.add(client);
     log(`client ${fd} came`);
-    client.start();
+    // It is told what is there now: another medium may be in the drive, unheard of.
+    disk.refresh().catch((error) => log((error as Error).message)).finally(() => client.start());
   }
 
   /** Ends all connections, and takes the socket away. */

@@ -1,7 +1,7 @@
 import { Status } from "../core/class/lane.ts";
 import { RequestError } from "../core/class/request_error.ts";
 import { Bytes } from "./bytes.ts";
-import { type Export, isReadOnly, MOST_DATA, UNIT } from "./export.ts";
+import { type Export, isReadOnly, MOST_DATA } from "./export.ts";
 import type { Input } from "./input.ts";
 import type { Agreement } from "./negotiation.ts";
 import {
@@ -18,6 +18,7 @@ import {
   SIMPLE_REPLY_MAGIC,
   STRUCTURED_REPLY_MAGIC,
 } from "./protocol.ts";
+import { textBytes } from "./text.ts";
 
 /** What serving needs of its connection. */
 export interface TransmissionPort {
@@ -40,14 +41,14 @@ interface Request {
   readonly length: number;
 }
 
-/** The flags that each command may have. */
+/** The flags that each command may have, beside FUA, which all may: where nothing is written, it means nothing. */
 const FLAGS: Readonly<Record<number, number>> = {
   [Cmd.READ]: CmdFlag.DF,
-  [Cmd.WRITE]: CmdFlag.FUA,
+  [Cmd.WRITE]: 0,
   [Cmd.FLUSH]: 0,
-  [Cmd.TRIM]: CmdFlag.FUA,
+  [Cmd.TRIM]: 0,
   [Cmd.CACHE]: 0,
-  [Cmd.WRITE_ZEROES]: CmdFlag.FUA | CmdFlag.NO_HOLE | CmdFlag.FAST_ZERO,
+  [Cmd.WRITE_ZEROES]: CmdFlag.NO_HOLE | CmdFlag.FAST_ZERO,
   [Cmd.BLOCK_STATUS]: CmdFlag.REQ_ONE,
 };
 const WRITES: readonly number[] = [Cmd.WRITE, Cmd.TRIM, Cmd.WRITE_ZEROES];
@@ -96,11 +97,15 @@ export class Transmission {
     this.#next();
     if (request.type !== Cmd.WRITE) return void this.#serve(request);
     const { length } = request;
-    if (length > MOST_DATA) {
-      this.#port.input.skip(length);
-      return void this.#serve(request);
-    }
     const { input } = this.#port;
+    if (length > MOST_DATA) {
+      // It is answered when all of it has come: a client that still sends expects no answer.
+      input.skip(length);
+      return input.expect(0, () => {
+        this.#next();
+        void this.#serve(request);
+      });
+    }
     const data = this.#export.buffers.take(length);
     input.fill(data, () => {
       this.#next();
@@ -124,28 +129,40 @@ export class Transmission {
   }
 
   #check({ type, flags, offset, length }: Request): void {
+    const { structured, allocation, size, blockSize, medium } = this.#agreement;
+    const { disk } = this.#export;
     const allowed = FLAGS[type];
-    if (allowed === undefined || type === Cmd.BLOCK_STATUS && !this.#agreement.allocation) {
+    if (allowed === undefined || type === Cmd.BLOCK_STATUS && !allocation) {
       throw new Refusal(Errno.EINVAL, `command ${type} is not served`);
     }
-    if ((flags & ~allowed) !== 0) {
-      throw new Refusal(Errno.EINVAL, `command ${type} has no flags ${flags}`);
+    const offered = structured ? allowed : allowed & ~CmdFlag.DF;
+    const wrong = flags & ~offered & ~CmdFlag.FUA;
+    if (wrong !== 0) throw new Refusal(Errno.EINVAL, `command ${type} has no flags ${wrong}`);
+    if (disk.medium !== medium) {
+      throw new Refusal(Errno.EIO, "the medium was exchanged or taken out; connect again");
     }
     if (WRITES.includes(type) && isReadOnly(this.#export)) {
       throw new Refusal(Errno.EPERM, "the export is read-only");
+    }
+    if (type === Cmd.TRIM && !disk.canDiscard) {
+      throw new Refusal(Errno.EINVAL, "the disk does not know how to give up what it holds");
+    }
+    if (flags & CmdFlag.FAST_ZERO && !disk.canWriteZeroes) {
+      throw new Refusal(Errno.EINVAL, "the disk makes no zeroes by itself");
     }
     if ((type === Cmd.READ || type === Cmd.WRITE) && length > MOST_DATA) {
       throw new Refusal(Errno.EINVAL, `a request moves at most ${MOST_DATA} bytes`);
     }
     if (type === Cmd.FLUSH) return;
-    if (offset + length > this.#agreement.size) {
-      throw new Refusal(
-        type === Cmd.WRITE || type === Cmd.WRITE_ZEROES ? Errno.ENOSPC : Errno.EINVAL,
-        `the export ends at ${this.#agreement.size}`,
-      );
+    if (offset + length > size) {
+      const changes = type === Cmd.WRITE || type === Cmd.WRITE_ZEROES;
+      throw new Refusal(changes ? Errno.ENOSPC : Errno.EINVAL, `the export ends at ${size}`);
     }
-    if (offset % UNIT !== 0 || length % UNIT !== 0) {
-      throw new Refusal(Errno.EINVAL, `requests are in multiples of ${UNIT} bytes`);
+    if (offset % blockSize !== 0 || length % blockSize !== 0) {
+      throw new Refusal(Errno.EINVAL, `requests are in multiples of ${blockSize} bytes`);
+    }
+    if (type === Cmd.BLOCK_STATUS && length === 0) {
+      throw new Refusal(Errno.EINVAL, "an extent has at least one block");
     }
   }
 
@@ -170,7 +187,7 @@ export class Transmission {
       case Cmd.BLOCK_STATUS:
         return this.#allBytesAreThere(request);
     }
-    if (flags & CmdFlag.FUA) await disk.flush();
+    if (flags & CmdFlag.FUA && WRITES.includes(type)) await disk.flush();
     return this.#done(request);
   }
 
@@ -199,9 +216,6 @@ export class Transmission {
     if (disk.canWriteZeroes) {
       return await disk.writeZeroes(offset, length, { unmap: !(flags & CmdFlag.NO_HOLE) });
     }
-    if (flags & CmdFlag.FAST_ZERO) {
-      throw new Refusal(Errno.ENOTSUP, "the disk makes no zeroes by itself");
-    }
     for (let at = 0; at < length; at += ZEROES.length) {
       await disk.write(offset + at, ZEROES.subarray(0, length - at));
     }
@@ -223,7 +237,7 @@ export class Transmission {
     if (!this.#agreement.structured) {
       return new Bytes(SIMPLE_REPLY_BYTES).u32(SIMPLE_REPLY_MAGIC).u32(errno).put(cookie).bytes;
     }
-    const text = new TextEncoder().encode((error as Error).message).subarray(0, 1024);
+    const text = textBytes((error as Error).message);
     return this.#chunk(Chunk.ERROR, cookie, 6 + text.length)
       .u32(errno).u16(text.length).put(text).bytes;
   }
@@ -238,7 +252,7 @@ export class Transmission {
 function errnoOf(error: unknown): number {
   if (error instanceof Refusal) return error.errno;
   if (error instanceof RequestError) {
-    return error.status === Status.unsupported ? Errno.ENOTSUP : Errno.EIO;
+    return error.status === Status.unsupported ? Errno.EINVAL : Errno.EIO;
   }
   // The disk has become smaller, or read-only, since the client asked.
   if (error instanceof RangeError) return Errno.ENOSPC;

@@ -4,30 +4,29 @@
  * @module
  */
 
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { DiskModel } from "@virtio/blk/model";
 import { DRIVERS } from "../drivers.ts";
 import { type BlockClient, openKernel, type OpenOptions } from "../mod.ts";
-import { NbdServer } from "../nbd/mod.ts";
+import { NbdServer, nbdUri } from "../nbd/mod.ts";
 import { soon } from "./support/leaks.ts";
 import "./support/libc.ts";
-import { pattern, withoutQemu } from "./support/machine.ts";
+import { pattern, qemuTest, withoutQemu } from "./support/machine.ts";
 import { testWith, withoutPrograms } from "./support/needs.ts";
+import { nbdsh, output as run, toolTest } from "./support/nbd.ts";
 import { differsAt, FileDisk, openQemuKernel } from "./support/qemu.ts";
 import { ScsiFileDisk } from "./support/scsi.ts";
 
 const CAPACITY = 16 << 20;
 
-/** A test that needs a program, and says so where it is not there. */
-function toolTest(tool: string, name: string, fn: () => Promise<void>): void {
-  testWith(withoutPrograms(tool), name, fn);
-}
-
-async function run(program: string, ...args: string[]): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command(program, { args }).output();
-  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  assert(success, `${program} ${args.join(" ")}: ${text(stderr)}${text(stdout)}`);
-  return text(stdout);
+/** A machine with one disk. */
+function simulated(): OpenOptions {
+  return {
+    machine: "simulated",
+    devices: [new DiskModel({ capacity: CAPACITY, serial: "NBD" })],
+    isolation: "inline",
+    drivers: DRIVERS,
+  };
 }
 
 interface Bench {
@@ -45,13 +44,7 @@ async function serving(
   const folder = Deno.makeTempDirSync({ prefix: "virtio-nbd-" });
   try {
     const socket = `${folder}/socket`;
-    await using kernel = await openKernel({
-      machine: "simulated",
-      devices: [new DiskModel({ capacity: CAPACITY, serial: "NBD" })],
-      isolation: "inline",
-      drivers: DRIVERS,
-      ...options,
-    });
+    await using kernel = await openKernel({ ...simulated(), ...options });
     const { client } = await kernel.attachFirst("block");
     const { readOnly = false } = options;
     using server = new NbdServer(client, { socket, loop: kernel.loop, readOnly });
@@ -62,7 +55,7 @@ async function serving(
   }
 }
 
-toolTest("nbdinfo", "nbd: nbdinfo finds size, abilities and one extent", async () => {
+toolTest("nbdinfo", "nbd: nbdinfo finds size, abilities and one extent #nbd:tools", async () => {
   await serving(async ({ uri }) => {
     const [info] = (JSON.parse(await run("nbdinfo", "--json", uri)) as {
       exports: Record<string, unknown>[];
@@ -83,7 +76,7 @@ toolTest("nbdinfo", "nbd: nbdinfo finds size, abilities and one extent", async (
 
 toolTest(
   "nbdcopy",
-  "nbd: nbdcopy brings an image there and back, over many connections",
+  "nbd: nbdcopy brings an image there and back, over many connections #nbd:tools",
   async () => {
     await serving(async ({ uri, client, folder }) => {
       const image = pattern(CAPACITY, 1);
@@ -98,7 +91,7 @@ toolTest(
   },
 );
 
-toolTest("qemu-img", "nbd: qemu-img compares, converts and maps", async () => {
+toolTest("qemu-img", "nbd: qemu-img compares, converts and maps #nbd:tools", async () => {
   await serving(async ({ uri, client, folder }) => {
     const image = `${folder}/image`;
     Deno.writeFileSync(image, pattern(CAPACITY, 2));
@@ -115,7 +108,7 @@ toolTest("qemu-img", "nbd: qemu-img compares, converts and maps", async () => {
   });
 });
 
-toolTest("fio", "nbd: fio finds no wrong byte", async () => {
+toolTest("fio", "nbd: fio finds no wrong byte #nbd:tools", async () => {
   await serving(async ({ uri, folder }) => {
     const output = `${folder}/fio.json`;
     await run(
@@ -139,7 +132,7 @@ toolTest("fio", "nbd: fio finds no wrong byte", async () => {
   });
 });
 
-toolTest("mke2fs", "nbd: a file system goes through it whole", async () => {
+toolTest("mke2fs", "nbd: a file system goes through it whole #nbd:tools", async () => {
   await serving(async ({ uri, folder }) => {
     const [image, back] = [`${folder}/image`, `${folder}/back`];
     Deno.writeFileSync(image, new Uint8Array(0));
@@ -154,6 +147,103 @@ toolTest("mke2fs", "nbd: a file system goes through it whole", async () => {
     await run("debugfs", "-R", `dump file ${folder}/out`, back);
     assertEquals(differsAt(Deno.readFileSync(`${folder}/out`), pattern(100_000, 5)), -1);
   });
+});
+
+toolTest(
+  "nbdsh",
+  "nbd: libnbd gets one answer to each odd request, and its connection goes on " +
+    "#nbd:payload_limit #nbd:block_status #nbd:errors #nbd:flags",
+  async () => {
+    await serving(async ({ uri }) => {
+      const found = await nbdsh(
+        uri,
+        `
+h.add_meta_context("base:allocation")
+h.connect_uri(uri)
+size, extents = h.get_size(), []
+status = lambda n, o: h.block_status(n, o, lambda c, o, e, err: extents.append(list(e)))
+answers = [
+    tried(h.pwrite, bytes((32 << 20) + 512), 0), tried(h.pread, (32 << 20) + 512, 0),
+    tried(status, 0, 0), tried(status, 512, size), tried(status, size, 0),
+    tried(h.pread, 0, 0), tried(h.pwrite, b"", 0), tried(h.zero, 0, 0), tried(h.trim, 0, 0),
+    tried(h.pread, 512, 0, nbd.CMD_FLAG_FUA), tried(h.pread, 512, 0, 0x8000),
+    tried(h.pread, 512, 2**63 - 512), tried(h.pwrite, bytes(512), size), tried(h.trim, 512, size),
+    tried(h.pread, 512, 0),
+]
+print(json.dumps([answers, extents]))
+`,
+      );
+      const answers = ["EINVAL", "EINVAL", "EINVAL", "EINVAL", "ok", "ok", "ok", "ok", "ok"];
+      answers.push("ok", "EINVAL", "EINVAL", "ENOSPC", "EINVAL", "ok");
+      assertEquals(found, [answers, [[CAPACITY, 0]]]);
+    });
+  },
+);
+
+toolTest("nbdsh", "nbd: libnbd asks for names of every length #nbd:long_name", async () => {
+  await serving(async ({ uri }) => {
+    const found = await nbdsh(
+      uri,
+      `
+h.set_opt_mode(True)
+h.connect_uri(uri)
+answers = []
+for name in ("x" * 4096, "é" * 2048, "nope", "disk ", ""):
+    h.set_export_name(name)
+    answers.append([tried(h.opt_info), h.aio_is_negotiating()])
+print(json.dumps([answers, tried(h.opt_go)]))
+`,
+    );
+    const unknown = Array.from({ length: 4 }, () => ["ENOENT", true]);
+    assertEquals(found, [[...unknown, ["ok", true]], "ok"]);
+  });
+});
+
+toolTest(
+  "nbdinfo",
+  "nbd: a URI finds its export, whatever name and path it has #nbd:uri",
+  async () => {
+    const folder = Deno.makeTempDirSync({ prefix: "virtio-nbd-" });
+    try {
+      await using kernel = await openKernel(simulated());
+      const { client } = await kernel.attachFirst("block");
+      for (const name of ["disk", "a b/c", "é?&#%日本"]) {
+        const socket = `${folder}/${name.length} a&b=c+d#?%é.sock`;
+        using server = new NbdServer(client, { socket, loop: kernel.loop, name });
+        assertEquals((await run("nbdinfo", "--size", nbdUri(name, socket))).trim(), `${CAPACITY}`);
+        assert(await soon(() => server.clients === 0));
+      }
+      const serve = (name: string) =>
+        new NbdServer(client, { socket: `${folder}/s`, loop: kernel.loop, name });
+      for (const none of ["x".repeat(4097), "a\0b"]) assertThrows(() => serve(none), RangeError);
+    } finally {
+      Deno.removeSync(folder, { recursive: true });
+    }
+  },
+);
+
+toolTest("nbdsh", "nbd: a disk is resized under its clients #nbd:resize #nbd:empty", async () => {
+  const model = new DiskModel({ capacity: CAPACITY });
+  await serving(async ({ uri, client }) => {
+    const ask = async () =>
+      await nbdsh(
+        uri,
+        `
+h.connect_uri(uri)
+size = h.get_size()
+print(json.dumps([size, tried(h.pread, 512, size - 512), tried(h.pread, 512, size)]))
+`,
+      );
+    assertEquals(await ask(), [CAPACITY, "ok", "EINVAL"]);
+    for (const size of [2 * CAPACITY, CAPACITY / 2]) {
+      model.resize(size);
+      assert(await soon(() => client.capacity === size));
+      assertEquals(await ask(), [size, "ok", "EINVAL"]);
+    }
+    model.resize(0);
+    assert(await soon(() => client.capacity === 0));
+    assertEquals((await run("nbdinfo", "--size", uri)).trim(), "0");
+  }, { devices: [model] });
 });
 
 Deno.test("nbd: clients that break off leave nothing behind", async () => {

@@ -295,7 +295,7 @@ qemuTest(
   },
 );
 
-qemuTest("scsi: a CD-ROM is read, and another medium is seen", async () => {
+qemuTest("scsi: a CD-ROM is read, and another medium is seen #scsi:medium", async () => {
   using first = new ScsiFileDisk("cd", MIB, { target: 2, lun: 0 }, "", "scsi-cd");
   using second = new ScsiFileDisk("other", 2 * MIB, { target: 0, lun: 0 });
   const [one, two] = [pattern(MIB, 1), pattern(2 * MIB, 2)];
@@ -322,7 +322,13 @@ qemuTest("scsi: a CD-ROM is read, and another medium is seen", async () => {
   await client.ready(first.address);
   assertEquals((await nextEvent(events, "medium")).address, first.address);
   assert(await soon(() => disk.capacity === 2 * MIB), `it is ${disk.capacity}`);
-  assertEquals(differsAt(await disk.read(MIB, MIB), two.slice(MIB)), -1);
+  // What was opened is the old medium: its user must say that the new one is meant.
+  await assertRejects(() => disk.read(MIB, MIB), ScsiError, "exchanged or taken out");
+  const anew = await client.disk(first.address);
+  assertEquals(differsAt(await anew.read(MIB, MIB), two.slice(MIB)), -1);
+  await assertRejects(() => disk.read(0, 2048), ScsiError, "open the disk anew");
+  await disk.refresh();
+  assertEquals(differsAt(await disk.read(0, MIB), two.slice(0, MIB)), -1);
 });
 
 qemuTest(

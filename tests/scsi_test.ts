@@ -480,6 +480,68 @@ Deno.test("scsi: notifications are asked for again after a restart #scsi:REPLAY"
   assertEquals((await nextEvent(events, "notified")).notifications, 16);
 });
 
+Deno.test("scsi: a medium that is exchanged for a protected one is written no more #scsi:medium #scsi:drive", async () => {
+  await using use = await open();
+  const { client, model } = use;
+  const [unit] = model.units.values();
+  const disk = await client.disk(UNIT);
+  await disk.write(0, pattern(4096, 1));
+  await disk.flush();
+  unit!.load(true, { capacity: 2 * MIB, readOnly: true });
+  const error = await assertRejects(() => disk.write(512, pattern(512, 2)), ScsiError);
+  assertEquals(
+    error.message,
+    "Cannot write 512 bytes at 512 of unit 0:0: the medium was exchanged or taken out; open the disk anew",
+  );
+  await assertRejects(() => disk.writeZeroes(0, 512), ScsiError, "open the disk anew");
+  await assertRejects(() => disk.discard(0, 512), ScsiError, "open the disk anew");
+  await disk.flush(); // nothing of the old one was left to flush
+  await disk.refresh();
+  assertEquals([disk.capacity, disk.readOnly], [2 * MIB, true]);
+  await assertRejects(() => disk.write(0, pattern(512, 2)), TypeError, "read-only");
+  assertEquals(await disk.read(0, 4096), pattern(4096, 1));
+});
+
+Deno.test("scsi: whoever hears of an exchange first, the disk's user is told #scsi:medium", async () => {
+  await using use = await open();
+  const { client, model } = use;
+  const [unit] = model.units.values();
+  const disk = await client.disk(UNIT);
+  const events = client.events();
+  unit!.load(true, { capacity: 3 * MIB });
+  // The user's own command takes the unit attention away.
+  const { sense } = await client.execute(UNIT, READ, { inBytes: 512 });
+  assertEquals(sense?.asc, 0x28);
+  assertEquals((await nextEvent(events, "medium")).address, UNIT);
+  await assertRejects(() => disk.read(0, 512), ScsiError, "open the disk anew");
+  const anew = await client.disk(UNIT);
+  assert(anew !== disk && anew === await client.disk(UNIT));
+  assertEquals([anew.capacity, (await anew.read(0, 512)).length], [3 * MIB, 512]);
+  await assertRejects(() => disk.read(0, 512), ScsiError, "open the disk anew");
+});
+
+Deno.test("scsi: an exchange that a reset of the unit hid shows by the size #scsi:medium", async () => {
+  await using use = await open({ units: [{ type: "cdrom", capacity: MIB }] });
+  const { client, model } = use;
+  const [unit] = model.units.values();
+  const disk = await client.disk(UNIT);
+  await disk.read(0, 2048);
+  unit!.attentions.length = 0;
+  unit!.resize(2 * MIB);
+  unit!.attentions.push([0x6, 0x29, 0x00]);
+  await disk.read(0, 2048);
+  assert(await soon(() => disk.exchanged), "it is taken for the same");
+  await assertRejects(() => disk.read(0, 2048), ScsiError, "open the disk anew");
+});
+
+Deno.test("scsi: a unit that tells of an exchange with every command is an error, and no loop #scsi:medium", async () => {
+  await using use = await open();
+  const [unit] = use.model.units.values();
+  unit!.attentions.push(...Array(1000).fill([0x6, 0x28, 0x00]));
+  const error = await assertRejects(() => use.client.disk(UNIT), ScsiError);
+  assertMatch(error.message, /not ready to ready change/);
+});
+
 Deno.test("scsi: a host that never answers is given up, with one end for each command", async () => {
   const left = await leftovers(async () => {
     const silent = { hold: () => true, manage: () => -1 };

@@ -33,6 +33,11 @@ const NEEDS: Need[] = [
     tests: "tests of the NBD server with libnbd's tools",
   },
   {
+    command: "/usr/bin/nbdsh",
+    package: "python3-libnbd",
+    tests: "tests of the NBD server's answers to odd requests",
+  },
+  {
     command: "qemu-img",
     package: "qemu-utils",
     tests: "tests of the NBD server with QEMU's tools",

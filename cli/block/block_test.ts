@@ -1,5 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
+import { memoryDisk } from "../fake_test.ts";
+import { DiskEnd } from "./ends.ts";
 import { Latencies } from "./latencies.ts";
 import { Sha256 } from "./sha256.ts";
 import { formatSize, parseSize } from "./size.ts";
@@ -13,6 +15,46 @@ Deno.test("Sha256 is that of the web, in whatever pieces the bytes come", async 
     const wanted = new Uint8Array(await crypto.subtle.digest("SHA-256", all)).toHex();
     assertEquals(sum.digest(), wanted);
   }));
+});
+
+Deno.test("a part of a disk is read and written from any byte to any byte, in blocks of any size #cli:bytes", async () => {
+  const capacity = 4 * 4096;
+  const run = fc.record({
+    blockSize: fc.constantFrom(512, 2048, 4096),
+    offset: fc.nat(capacity),
+    // Many at once, next to each other: most share a block with the next.
+    pieces: fc.array(fc.integer({ min: 1, max: 5000 }), { maxLength: 12 }),
+  });
+  await fc.assert(
+    fc.asyncProperty(run, async ({ blockSize, offset, pieces }) => {
+      const disk = memoryDisk(capacity, blockSize);
+      const { read } = disk;
+      // So that what is read is old when it is written back, if nothing keeps the order.
+      disk.read = async (...request) => {
+        const bytes = await read.apply(disk, request);
+        await new Promise((resolve) => setTimeout(resolve, 0));
+        return bytes;
+      };
+      disk.bytes.fill(9);
+      const wanted = disk.bytes.slice();
+      const end = new DiskEnd(disk, offset);
+      const writes: Promise<void>[] = [];
+      let at = 0;
+      for (const [i, wish] of pieces.entries()) {
+        const bytes = new Uint8Array(Math.min(wish, end.length - at)).fill(i + 10);
+        writes.push(end.write(at, bytes));
+        wanted.set(bytes, offset + at);
+        at += bytes.length;
+      }
+      await Promise.all(writes);
+      assertEquals(disk.bytes, wanted);
+      const found = new Uint8Array(at + 100);
+      const length = await end.read(0, found);
+      assertEquals(length, Math.min(at + 100, end.length));
+      assertEquals(found.subarray(0, length), wanted.subarray(offset, offset + length));
+    }),
+    { numRuns: 50 },
+  );
 });
 
 Deno.test("parseSize reads bytes as people write them, and formatSize writes them so", () => {

@@ -1,5 +1,5 @@
 import type { BlockDevice } from "../../core/class/block.ts";
-import { SECTOR } from "../../core/class/block.ts";
+import { readWhole } from "../../core/class/blocks.ts";
 import { close } from "../../core/host/fd.ts";
 import { openFile, readAt, sizeOf, sync, writeAt } from "../../core/host/file.ts";
 import { CliError, EXIT } from "../exit.ts";
@@ -21,13 +21,18 @@ export interface Target {
   finish(): Promise<void>;
 }
 
-/** A part of a disk. */
+/**
+ * A part of a disk, from any byte to any byte. Disks are written in whole blocks: where the part begins or ends within
+ * one, the block is read, and written with the rest of it as it was. Nobody else should write there meanwhile.
+ */
 export class DiskEnd implements Source, Target {
   readonly length: number;
   readonly #disk: BlockDevice;
   readonly #offset: number;
+  /** Settles when what was written within blocks is there: what comes next may be about the same block. */
+  #patched: Promise<void> = Promise.resolve();
 
-  /** A part whose place and length are multiples of 512; to the end of the disk if no length is given. */
+  /** A part that begins at `offset`; to the end of the disk if no length is given. */
   constructor(disk: BlockDevice, offset: number, length: number = disk.capacity - offset) {
     this.#disk = disk;
     this.#offset = offset;
@@ -35,25 +40,46 @@ export class DiskEnd implements Source, Target {
   }
 
   async read(at: number, into: Uint8Array<ArrayBuffer>): Promise<number> {
+    const disk = this.#disk;
     const bytes = into.subarray(0, Math.max(0, Math.min(into.length, this.length - at)));
-    // The part may end within a sector.
-    const whole = bytes.length - bytes.length % SECTOR;
-    if (whole > 0) await this.#disk.readInto(this.#offset + at, bytes.subarray(0, whole));
-    if (whole < bytes.length) {
-      const last = await this.#disk.read(this.#offset + at + whole, SECTOR);
-      bytes.set(last.subarray(0, bytes.length - whole), whole);
-    }
+    if (bytes.length === 0) return 0;
+    await readWhole(
+      disk.blockSize,
+      this.#offset + at,
+      bytes,
+      (offset, bytes) => disk.readInto(offset, bytes),
+    );
     return bytes.length;
   }
 
   async write(at: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    const whole = bytes.length - bytes.length % SECTOR;
-    if (whole > 0) await this.#disk.write(this.#offset + at, bytes.subarray(0, whole));
-    if (whole === bytes.length) return;
-    // The rest of the last sector stays what it is.
-    const last = await this.#disk.read(this.#offset + at + whole, SECTOR);
-    last.set(bytes.subarray(whole));
-    await this.#disk.write(this.#offset + at + whole, last);
+    const { blockSize } = this.#disk;
+    const start = this.#offset + at;
+    const end = start + bytes.length;
+    const first = Math.ceil(start / blockSize) * blockSize;
+    const last = Math.floor(end / blockSize) * blockSize;
+    // Within one block.
+    if (last < first) return await this.#patch(start, bytes);
+    const middle = bytes.subarray(first - start, last - start);
+    await Promise.all([
+      this.#patch(start, bytes.subarray(0, first - start)),
+      middle.length > 0 ? this.#disk.write(first, middle) : undefined,
+      this.#patch(last, bytes.subarray(last - start)),
+    ]);
+  }
+
+  /** Writes within a block. */
+  #patch(offset: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    if (bytes.length === 0) return Promise.resolve();
+    const disk = this.#disk;
+    const patched = this.#patched.then(async () => {
+      const start = offset - offset % disk.blockSize;
+      const block = await disk.read(start, disk.blockSize);
+      block.set(bytes, offset - start);
+      await disk.write(start, block);
+    });
+    this.#patched = patched.catch(() => {});
+    return patched;
   }
 
   async finish(): Promise<void> {

@@ -43,10 +43,10 @@ export async function checkBlock(
   const { step = () => {} } = options;
   step("asking what it is");
   const { capacity, blockSize, readOnly } = client;
-  const write = options.write && !readOnly;
+  const write = options.write && !readOnly && capacity > 0;
   const id = await client.id();
-  const sound = capacity % SECTOR === 0 && blockSize % SECTOR === 0 && capacity >= blockSize &&
-    blockSize > 0;
+  const sound = capacity % SECTOR === 0 && blockSize % SECTOR === 0 && blockSize > 0 &&
+    (capacity === 0 || capacity >= blockSize);
   const findings: Finding[] = [{
     name: "capacity",
     passed: sound,
@@ -57,6 +57,7 @@ export async function checkBlock(
     return { findings: [], figures: basics, summary: "the disk is empty", nothing: true };
   }
   if (!sound) return { findings, figures: basics, summary: "its capacity makes no sense" };
+  if (capacity === 0) return { findings, figures: basics, summary: "nothing is on it: 0 bytes" };
 
   const region = middle(capacity, blockSize);
   step(write ? "writing a pattern and reading it back" : "reading twice");

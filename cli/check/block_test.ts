@@ -79,9 +79,19 @@ Deno.test("checkBlock finds nothing to check on an empty disk #cli:check_nothing
 });
 
 Deno.test("checkBlock finds a capacity that makes no sense, and does nothing then", async () => {
-  const disk = memoryDisk(1000);
-  assertEquals(await failures(disk), ["capacity"]);
-  assertEquals(disk.writes, 0);
+  for (const [capacity, blockSize] of [[1000, 512], [512, 4096], [4096, 100], [4096, 0]] as const) {
+    const disk = memoryDisk(capacity, blockSize);
+    assertEquals(await failures(disk), ["capacity"]);
+    assertEquals(disk.writes, 0);
+  }
+});
+
+Deno.test("checkBlock passes a disk with nothing on it #blk:empty", async () => {
+  const disk = memoryDisk(0);
+  assertEquals(await failures(disk), []);
+  const { summary, figures } = await checkBlock(disk, { write: true });
+  assertEquals([summary, figures.written], ["nothing is on it: 0 bytes", false]);
+  assertEquals([disk.writes, disk.flushes], [0, 0]);
 });
 
 Deno.test("cut covers a region once, in whole blocks, with one large request", () => {

@@ -64,12 +64,17 @@ export const BlockWord = {
 /** A block device's sectors in the protocol have this many bytes, whatever the disk's own blocks are. */
 export const SECTOR = 512;
 
-/** A disk, whatever is behind it. Positions and lengths are bytes, in multiples of 512. */
+/**
+ * A disk, whatever is behind it. Positions and lengths are bytes, in whole blocks; only reads may be of any sectors of
+ * 512 bytes, and read the blocks around.
+ */
 export interface BlockDevice {
-  /** Bytes that it holds. */
+  /** Bytes that it holds, in whole blocks. */
   readonly capacity: number;
-  /** Bytes of the disk's own blocks: the best unit. */
+  /** Bytes of the disk's own blocks: the unit of all that changes it. */
   readonly blockSize: number;
+  /** Which medium is in it, counted: another number after each exchange that was noticed, 0 while there is none. */
+  readonly medium: number;
   /** Whether writes are refused. */
   readonly readOnly: boolean;
   /** Whether finished writes are durable only after {@linkcode flush}. */
@@ -78,6 +83,8 @@ export interface BlockDevice {
   readonly canDiscard: boolean;
   /** Whether it knows {@linkcode writeZeroes}. */
   readonly canWriteZeroes: boolean;
+  /** Learns what it is like now, and takes the medium that is in it now for its own. */
+  refresh(): Promise<void>;
   /** Its name: up to 20 characters, often a serial number, possibly none. */
   id(): Promise<string>;
   /** Reads `length` bytes. */

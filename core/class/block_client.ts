@@ -11,6 +11,7 @@ import {
 import { BlockJobs, type JobRequest, type JobResult } from "./block_jobs.ts";
 import { BlockSlots } from "./block_slots.ts";
 import { BlockZones } from "./block_zones.ts";
+import { checkRange, readWhole } from "./blocks.ts";
 import type { ClientLane } from "./client_lane.ts";
 import { Status } from "./lane.ts";
 import { RequestError } from "./request_error.ts";
@@ -103,12 +104,26 @@ export class BlockClient implements BlockDevice {
     });
   }
 
-  /** Bytes that the device holds. */
+  /** Bytes that the device holds, in whole blocks. */
   get capacity(): number {
-    return this.#properties.sectors * SECTOR;
+    const bytes = this.#properties.sectors * SECTOR;
+    return bytes - bytes % this.blockSize;
   }
 
-  /** Bytes of the disk's own blocks: the best unit. Any multiple of 512 works. */
+  /** The number of its medium: these devices have one for ever. */
+  get medium(): number {
+    return 1;
+  }
+
+  /** Nothing to do: the device tells what changes. */
+  refresh(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /**
+   * Bytes of the disk's own blocks: the unit of all that changes it. The specification has it as advice (5.2.5), and
+   * devices refuse what is not in whole blocks all the same.
+   */
   get blockSize(): number {
     return this.#properties.blockSize;
   }
@@ -130,17 +145,32 @@ export class BlockClient implements BlockDevice {
 
   /** Whether it knows {@linkcode discard}. */
   get canDiscard(): boolean {
-    return this.#properties.discardSectors > 0;
+    return this.#mostDiscard > 0;
   }
 
   /** Whether it knows {@linkcode writeZeroes}. */
   get canWriteZeroes(): boolean {
-    return this.#properties.zeroesSectors > 0;
+    return this.#mostZeroes > 0;
   }
 
   /** Whether it knows {@linkcode secureErase}. */
   get canSecureErase(): boolean {
-    return this.#properties.eraseSectors > 0;
+    return this.#mostErase > 0;
+  }
+
+  /** Most sectors of one request, in whole blocks. */
+  get #mostDiscard(): number {
+    const { discardSectors, discardAlignment } = this.#properties;
+    return fitting(discardSectors, this.blockSize / SECTOR, discardAlignment);
+  }
+
+  get #mostZeroes(): number {
+    return fitting(this.#properties.zeroesSectors, this.blockSize / SECTOR);
+  }
+
+  get #mostErase(): number {
+    const { eraseSectors, eraseAlignment } = this.#properties;
+    return fitting(eraseSectors, this.blockSize / SECTOR, eraseAlignment);
   }
 
   /** Whether it knows {@linkcode lifetime}. */
@@ -198,8 +228,8 @@ export class BlockClient implements BlockDevice {
   async read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
     argument.integer(offset, "BlockClient.read", "offset");
     argument.integer(length, "BlockClient.read", "length");
-    this.#checkRange("read", offset, length);
-    const target = argument.room(length, `Cannot read ${length} bytes at ${offset}`);
+    const action = this.#checkRange("read", offset, length, SECTOR);
+    const target = argument.room(length, action);
     await this.readInto(offset, target);
     return target;
   }
@@ -216,11 +246,12 @@ export class BlockClient implements BlockDevice {
   async readInto(offset: number, bytes: Uint8Array): Promise<void> {
     argument.integer(offset, "BlockClient.readInto", "offset");
     const own = argument.bytes(bytes, "BlockClient.readInto", "bytes");
-    this.#checkRange("read", offset, own.length);
+    const action = this.#checkRange("read", offset, own.length, SECTOR);
     if (own.length === 0) return;
-    const action = `Cannot read ${own.length} bytes at ${offset}`;
-    const sector = offset / SECTOR;
-    await this.#run(action, { operation: BlockOperation.read, sector, bytes: own });
+    const { read: operation } = BlockOperation;
+    await readWhole(this.blockSize, offset, own, async (offset, bytes) => {
+      await this.#run(action, { operation, sector: offset / SECTOR, bytes });
+    });
   }
 
   /**
@@ -229,8 +260,8 @@ export class BlockClient implements BlockDevice {
    * Requests that are under way at the same time have no order; if they overlap, either may come last, and after a
    * restart of the device one may be done once more.
    *
-   * @param offset First byte, a multiple of 512.
-   * @param bytes What to write; its length a multiple of 512. It must not change until the promise settles.
+   * @param offset First byte, a multiple of {@linkcode blockSize}.
+   * @param bytes What to write; its length a multiple of that, too. It must not change until the promise settles.
    * @throws RangeError If that is not inside the device.
    * @throws RequestError If the device fails or is read-only.
    * @throws TypeError If the buffer is transferred or resized meanwhile.
@@ -287,9 +318,8 @@ export class BlockClient implements BlockDevice {
   async discard(offset: number, length: number): Promise<void> {
     argument.integer(offset, "BlockClient.discard", "offset");
     argument.integer(length, "BlockClient.discard", "length");
-    const { discardSectors, discardAlignment } = this.#properties;
     await this.#change("discard", BlockOperation.discard, { offset, length }, {
-      mostSectors: aligned(discardSectors, discardAlignment),
+      mostSectors: this.#mostDiscard,
     });
   }
 
@@ -309,10 +339,9 @@ export class BlockClient implements BlockDevice {
     argument.integer(length, "BlockClient.writeZeroes", "length");
     const { unmap = false } = argument.record(options, "BlockClient.writeZeroes", "options");
     argument.flag(unmap, "BlockClient.writeZeroes", "options.unmap");
-    const { zeroesSectors, zeroesUnmap } = this.#properties;
     await this.#change("write zeroes to", BlockOperation.writeZeroes, { offset, length }, {
-      mostSectors: zeroesSectors,
-      flags: unmap && zeroesUnmap ? UNMAP : 0,
+      mostSectors: this.#mostZeroes,
+      flags: unmap && this.#properties.zeroesUnmap ? UNMAP : 0,
     });
   }
 
@@ -325,7 +354,7 @@ export class BlockClient implements BlockDevice {
   async secureErase(offset: number, length: number): Promise<void> {
     argument.integer(offset, "BlockClient.secureErase", "offset");
     argument.integer(length, "BlockClient.secureErase", "length");
-    const { eraseSectors, eraseAlignment } = this.#properties;
+    const { eraseAlignment } = this.#properties;
     const unit = eraseAlignment * SECTOR;
     if (unit > 0 && (offset % unit !== 0 || length % unit !== 0)) {
       throw new RangeError(
@@ -333,7 +362,7 @@ export class BlockClient implements BlockDevice {
       );
     }
     await this.#change("erase", BlockOperation.secureErase, { offset, length }, {
-      mostSectors: aligned(eraseSectors, eraseAlignment),
+      mostSectors: this.#mostErase,
     });
   }
 
@@ -425,21 +454,16 @@ export class BlockClient implements BlockDevice {
   }
 
   #checkWrite(verb: string, offset: number, length: number): string {
-    this.#checkRange(verb, offset, length);
-    const action = `Cannot ${verb} ${length} bytes at ${offset}`;
+    const action = this.#checkRange(verb, offset, length, this.blockSize);
     if (this.readOnly) throw new TypeError(`${action}: the device is read-only`);
     return action;
   }
 
-  #checkRange(verb: string, offset: number, length: number): void {
-    const whole = (value: number) => value % SECTOR === 0;
+  /** Returns what errors begin with. */
+  #checkRange(verb: string, offset: number, length: number, unit: number): string {
     const action = `Cannot ${verb} ${length} bytes at ${offset}`;
-    if (!whole(offset) || !whole(length)) {
-      throw new RangeError(`${action}: not multiples of ${SECTOR}`);
-    }
-    if (offset + length > this.capacity) {
-      throw new RangeError(`${action}: the device ends at ${this.capacity}`);
-    }
+    checkRange(action, offset, length, { unit, capacity: this.capacity, what: "device" });
+    return action;
   }
 
   async #run(action: string, request: JobRequest): Promise<JobResult> {
@@ -451,7 +475,12 @@ export class BlockClient implements BlockDevice {
   }
 }
 
-/** As many sectors as fit a limit and an alignment, if that can be. */
-function aligned(most: number, alignment: number): number {
-  return alignment > 0 && most > alignment ? most - most % alignment : most;
+/** As many sectors of a limit as are whole blocks, and fit an alignment if that can be. */
+function fitting(most: number, block: number, alignment = 0): number {
+  const unit = alignment > 0 ? block / commonDivisor(block, alignment) * alignment : block;
+  return most >= unit ? most - most % unit : most - most % block;
+}
+
+function commonDivisor(a: number, b: number): number {
+  return b === 0 ? a : commonDivisor(b, a % b);
 }

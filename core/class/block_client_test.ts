@@ -58,7 +58,7 @@ class Disk {
     const { sectors = 64, slots = 4, slotBytes = 1024, properties } = options;
     this.bytes = new Uint8Array(sectors * SECTOR);
     this.pair = new Pair({ slots, slotBytes });
-    const usual = { sectors, blockSize: 4096, readOnly: false, writeCache: true };
+    const usual = { sectors, blockSize: 512, readOnly: false, writeCache: true };
     this.client = new BlockClient(
       this.pair.client,
       blockProperties({ ...usual, ...properties }),
@@ -359,6 +359,62 @@ Deno.test("discards, zeroes and erases are cut at the device's limits, and nowhe
   assertEquals(disk.stretches.length, 7);
 });
 
+Deno.test("blocks are the unit of changes: of their places, of their pieces and of what is there #blk:block_size", async () => {
+  const blocks = { sectors: 67, properties: { blockSize: 4096 }, slotBytes: 4096 };
+  const disk = new Disk(blocks);
+  const { client } = disk;
+  assertEquals([client.blockSize, client.capacity], [4096, 32768]);
+  const bytes = pattern(8192, 1);
+  await disk.during(client.write(4096, bytes));
+  assertEquals(disk.served, [[BlockOperation.write, 8, 4096], [BlockOperation.write, 16, 4096]]);
+  // Reads of sectors read the blocks around.
+  assertEquals(await disk.during(client.read(4608, 1024)), bytes.slice(512, 1536));
+  assertEquals(disk.served.slice(2), [[BlockOperation.read, 8, 4096]]);
+  const reason = "not multiples of 4096, the size of its blocks";
+  for (const [offset, length] of [[0, 512], [512, 4096], [4096, 4608]] as const) {
+    const part = new Uint8Array(length);
+    await assertRejects(() => client.write(offset, part), RangeError, reason);
+    await assertRejects(() => client.discard(offset, length), RangeError, reason);
+    await assertRejects(() => client.writeZeroes(offset, length), RangeError, reason);
+    await assertRejects(() => client.secureErase(offset, length), RangeError, reason);
+  }
+  await assertRejects(() => client.read(32768, 512), RangeError, "ends at 32768");
+  await assertRejects(() => client.read(100, 512), RangeError, "not multiples of 512");
+});
+
+Deno.test("limits that are no whole blocks are cut at one, and those below a block are none #blk:block_size #blk:D-90", async () => {
+  const limits = [
+    // QEMU's, of 2 GiB less a sector.
+    [{ zeroesSectors: 4194303 }, 4194296],
+    [{ discardSectors: 4194303, discardAlignment: 8 }, 4194296],
+    [{ discardSectors: 100, discardAlignment: 24 }, 96],
+    [{ discardSectors: 100, discardAlignment: 3 }, 96],
+    [{ discardSectors: 20, discardAlignment: 3 }, 16],
+    [{ discardSectors: 2 ** 32 - 1, discardAlignment: 2 ** 32 - 5 }, 2 ** 32 - 8],
+    [{ eraseSectors: 4194303, eraseAlignment: 16 }, 4194288],
+    [{ zeroesSectors: 7, discardSectors: 7, eraseSectors: 7 }, 0],
+  ] as const;
+  for (const [properties, first] of limits) {
+    const disk = new Disk({ properties: { blockSize: 4096, sectors: 2 ** 35, ...properties } });
+    const { client } = disk;
+    const { canDiscard, canWriteZeroes, canSecureErase } = client;
+    const bytes = 2.5 * first * SECTOR - 2.5 * first * SECTOR % 65536 + 65536;
+    const works = [
+      canDiscard && client.discard(0, bytes),
+      canWriteZeroes && client.writeZeroes(0, bytes),
+      canSecureErase && client.secureErase(0, bytes),
+    ].filter((work) => work !== false);
+    assertEquals(works.length, first === 0 ? 0 : 1);
+    for (const work of works) {
+      await disk.during(work);
+      assert(
+        disk.stretches.every(([, sector, sectors]) => sector! % 8 === 0 && sectors! % 8 === 0),
+      );
+      assertEquals(disk.stretches[0]![2], first);
+    }
+  }
+});
+
 Deno.test("what the device does not have is refused before anything happens", async () => {
   const disk = new Disk();
   const { client } = disk;
@@ -399,7 +455,7 @@ Deno.test("topology and geometry are what the device says", () => {
   const { client } = new Disk({
     properties: { ...topology, bestTransfer: 65536, cylinders: 9, heads: 8, sectorsPerTrack: 7 },
   });
-  assertEquals(client.topology, { blockSize: 4096, ...topology, bestTransfer: 65536 });
+  assertEquals(client.topology, { blockSize: 512, ...topology, bestTransfer: 65536 });
   assertEquals(client.geometry, { cylinders: 9, heads: 8, sectors: 7 });
 });
 

@@ -12,6 +12,7 @@ import { ScsiError } from "./scsi/error.ts";
 import { EventCode, parseEvent, type RawEvent, ResetReason, type ScsiEvent } from "./scsi/event.ts";
 import { EventStream } from "./scsi/event_stream.ts";
 import { INQUIRY_BYTES, parseInquiry, type ScsiInquiry } from "./scsi/inquiry.ts";
+import { isWithoutMedium } from "./scsi/media.ts";
 import { MODE_BYTES, modePage } from "./scsi/mode.ts";
 import { lookAt, scanHost, scanTarget, type ScsiUnit } from "./scsi/scan.ts";
 import type { ScsiSense } from "./scsi/sense.ts";
@@ -195,7 +196,7 @@ export class ScsiClient {
   }
 
   /**
-   * A unit as a disk: all that takes disks takes this one.
+   * A unit as a disk, with the medium that is in it now: all that takes disks takes this one.
    *
    * @throws ScsiError If the unit is not there, or is neither disk nor CD-ROM.
    */
@@ -203,7 +204,12 @@ export class ScsiClient {
     const unit = checkAddress(address, "ScsiClient.disk");
     const key = formatScsiAddress(unit);
     const known = this.#disks.get(key);
-    if (known) return await known;
+    if (known) {
+      const disk = await known;
+      // One that stands for a medium that is gone stays with those that have it.
+      if (!disk.exchanged) return disk;
+      if (this.#disks.get(key) !== known) return await this.disk(unit);
+    }
     const opening = this.#open(unit);
     this.#disks.set(key, opening);
     try {
@@ -390,21 +396,24 @@ export class ScsiClient {
   }
 
   /** A command met a unit attention: the device says what happened also in this way. */
-  #attention(address: ScsiAddress, { asc, ascq }: ScsiSense): void {
-    if (asc === 0x28) {
+  #attention(address: ScsiAddress, sense: ScsiSense): void {
+    const { asc, ascq } = sense;
+    if (asc === 0x28 || isWithoutMedium(sense)) {
       this.#tell({ kind: "medium", address });
       this.#refresh(address);
     } else if (asc === 0x2a) {
       this.#tell({ kind: "changed", address, asc, ascq });
       this.#refresh(address);
     } else if (asc === 0x3f && ascq === 0x0e) this.#rescan([address.target]);
+    // A unit that was reset does not tell any more that its medium was exchanged before.
+    else if (asc === 0x29) this.#refresh(address, ({ inquiry }) => inquiry.removable);
   }
 
-  /** Looks again at a disk, if it is one that somebody uses. */
-  #refresh(address: ScsiAddress): void {
+  /** Looks again at a disk, if it is one that somebody uses, and one of those that are meant. */
+  #refresh(address: ScsiAddress, meant: (disk: ScsiDisk) => boolean = () => true): void {
     const opening = this.#disks.get(formatScsiAddress(address));
     // What fails is found by whoever uses it next.
-    opening?.then((disk) => disk.refresh()).catch(() => {});
+    opening?.then((disk) => meant(disk) ? disk.learn() : undefined).catch(() => {});
   }
 
   /** Looks again at targets whose units are known; a flood of wishes is granted once. */

@@ -20,6 +20,11 @@ export class Unflushed {
     if (this.#since === NONE || start < this.#since) this.#since = start;
   }
 
+  /** Whether anything waits for a flush. */
+  get any(): boolean {
+    return this.#since !== NONE;
+  }
+
   /** A flush begins: what was written until now is its matter. The result goes to {@linkcode flushed} or `failed`. */
   flush(): number {
     const since = this.#since;

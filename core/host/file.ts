@@ -166,6 +166,12 @@ export function readLink(path: string): string | undefined {
   return length < 0 ? undefined : new TextDecoder().decode(target.subarray(0, length));
 }
 
+/** A path from the root on, where it may be one from this program's folder on; as it is if that is not known. */
+export function absolutePath(path: string): string {
+  const folder = path.startsWith("/") ? undefined : readLink("/proc/self/cwd");
+  return folder === undefined ? path : `${folder}/${path}`;
+}
+
 /** Names in a folder, sorted, without `.` and `..`. */
 export function readFolder(path: string): string[] {
   const fd = check(libc().open(cString(path), O_DIRECTORY | O_CLOEXEC, 0), `Cannot open ${path}`);

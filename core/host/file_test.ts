@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { close, pipe, read, writeAll } from "./fd.ts";
 import {
+  absolutePath,
   environment,
   exists,
   findProgram,
@@ -227,4 +228,9 @@ Deno.test("isClaimed tells of a block device that is used alone, and of none tha
       assertEquals(isClaimed(loop), false);
     },
   });
+});
+
+Deno.test("a path from this program's folder on is one from the root on", () => {
+  assertEquals(absolutePath("/a/b"), "/a/b");
+  assertEquals(absolutePath("a/b"), `${Deno.cwd()}/a/b`);
 });

@@ -13,7 +13,7 @@ import {
   Status,
 } from "@virtio/deno/plugin";
 import { isHostManaged, usable, zonesWrong } from "./limits.ts";
-import { properties } from "./properties.ts";
+import { blockSize, properties } from "./properties.ts";
 import { type RequestForm, requestForms } from "./requests.ts";
 import { makeStatistics } from "./statistics.ts";
 import * as wire from "./wire.ts";
@@ -58,15 +58,20 @@ const blk: Plugin = definePlugin({
     // A slot may straddle one page more than it has, each a segment of its own at worst.
     const segments = features & wire.F_SEG_MAX ? config.u32(wire.CONFIG_SEG_MAX) : SLOT_BYTES;
     const pages = Math.max(1, segments - 1) * 4096;
-    const slotBytes = Math.min(SLOT_BYTES, pages, largest - largest % wire.SECTOR_BYTES);
+    const most = Math.min(SLOT_BYTES, pages, largest - largest % wire.SECTOR_BYTES);
+    const block = blockSize(features, config);
+    if (most < block) {
+      return { decline: `its blocks have ${block} bytes, and a request takes ${most}` };
+    }
+    const slotBytes = most - most % block;
     // More than a few do not make one thread faster.
-    const most = Number(tunables.num_request_queues);
+    const mostQueues = Number(tunables.num_request_queues);
     return {
       features,
       // A request is header, data or segment, status.
       queues: Object.fromEntries(
         Array.from(
-          { length: Math.min(queueCount(features, config, present), most) },
+          { length: Math.min(queueCount(features, config, present), mostQueues) },
           (_, index) => [`requests${index}`, { index, size: QUEUE_SIZE, buffers: 3 }],
         ),
       ),

@@ -144,11 +144,24 @@ Deno.test("size_max bounds a slot, in whole sectors, if it was offered (D-38) #b
 Deno.test("blk_size is believed if it can be true (D-38)", () => {
   const blockSize = (blkSize: number, features = wire.F_BLK_SIZE) =>
     plan({ blkSize, features }).properties?.blockSize;
-  for (const right of [512, 1024, 4096, 2 ** 20]) assertEquals(blockSize(right), right);
-  for (const wrong of [0, 1, 3, 256, 513, 4097, 2 ** 21, 2 ** 31, 2 ** 32 - 1]) {
+  for (const right of [512, 1024, 4096, 65536]) assertEquals(blockSize(right), right);
+  for (const wrong of [0, 1, 3, 256, 513, 4097, 2 ** 22, 2 ** 31, 2 ** 32 - 1]) {
     assertEquals(blockSize(wrong), 512);
   }
   assertEquals(blockSize(4096, 0n), 512);
+});
+
+Deno.test("slots have whole blocks, and a disk whose blocks are larger is declined #blk:block_size", () => {
+  const features = wire.F_BLK_SIZE | wire.F_SIZE_MAX;
+  const slotBytes = (blkSize: number, sizeMax: number) =>
+    plan({ blkSize, sizeMax, features }).lanes.requests?.slotBytes;
+  assertEquals(slotBytes(4096, 2 ** 31), 65536);
+  assertEquals(slotBytes(4096, 10_000), 8192);
+  assertEquals(slotBytes(65536, 65536), 65536);
+  for (const [blkSize, sizeMax, most] of [[4096, 2048, 2048], [2 ** 17, 2 ** 31, 65536]] as const) {
+    const reason = decline({ blkSize, sizeMax, features });
+    assertEquals(reason, `its blocks have ${blkSize} bytes, and a request takes ${most}`);
+  }
 });
 
 Deno.test("the features say whether a disk takes writes and caches them", () => {

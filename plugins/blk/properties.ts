@@ -45,10 +45,13 @@ export function properties(features: bigint, config: Config, writeCache: boolean
   };
 }
 
-/** What the device says of its blocks, if that can be true; it is advice only. */
-function blockSize(features: bigint, config: Config): number {
+/** Blocks larger than this no device has: those of QEMU may be as large. */
+const MOST_BLOCK_BYTES = 2 ** 21;
+
+/** Bytes of the device's blocks, if what it says can be true: devices take requests in whole blocks only. */
+export function blockSize(features: bigint, config: Config): number {
   const size = config.u32(wire.CONFIG_BLK_SIZE);
-  const plausible = isPowerOfTwo(size) && size >= wire.SECTOR_BYTES && size <= 2 ** 20;
+  const plausible = isPowerOfTwo(size) && size >= wire.SECTOR_BYTES && size <= MOST_BLOCK_BYTES;
   return features & wire.F_BLK_SIZE && plausible ? size : wire.SECTOR_BYTES;
 }
 

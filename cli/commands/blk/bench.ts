@@ -4,7 +4,7 @@ import { type Load, runLoad } from "../../block/load.ts";
 import { formatSize, parseSize } from "../../block/size.ts";
 import { round } from "../../check/result.ts";
 import type { Command, Context } from "../../command.ts";
-import { checkMayWrite, DISK_OPTIONS, useDisk, WRITE_OPTION } from "../../disk.ts";
+import { checkBlocks, checkMayWrite, DISK_OPTIONS, useDisk, WRITE_OPTION } from "../../disk.ts";
 import { CliError, EXIT, usageError } from "../../exit.ts";
 import { printJson } from "../../json.ts";
 
@@ -55,6 +55,7 @@ export const blkBench: Command = {
     const load = { ...kind, ...sizes(context) };
     await using use = await useDisk(context);
     if (load.writes) checkMayWrite(context, use);
+    checkBlocks(`Cannot use requests of ${load.blockSize} bytes`, use.disk, load.blockSize);
     if (use.disk.capacity < load.blockSize) {
       throw new CliError(EXIT.failed, `Cannot measure: the disk has ${use.disk.capacity} bytes`);
     }

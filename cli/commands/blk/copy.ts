@@ -2,7 +2,7 @@ import { DiskEnd, FileEnd, type Source } from "../../block/ends.ts";
 import { tellTransfer } from "../../block/tell.ts";
 import { transfer } from "../../block/transfer.ts";
 import type { Command } from "../../command.ts";
-import { checkMayWrite, DISK_OPTIONS, useDisk, WRITE_OPTION } from "../../disk.ts";
+import { checkMayWrite, checkSameSize, DISK_OPTIONS, useDisk, WRITE_OPTION } from "../../disk.ts";
 import { CliError, EXIT, usageError } from "../../exit.ts";
 
 /** What stands for the disk on the command line. */
@@ -46,7 +46,9 @@ export const blkCopy: Command = {
       again = new DiskEnd(disk, 0, copied.bytes);
     } else {
       const target = stack.use(new FileEnd(to, "write"));
+      const { capacity } = disk;
       copied = await transfer(context, "Copying", new DiskEnd(disk, 0), target);
+      await checkSameSize(disk, capacity);
       again = target;
     }
     const { sha256 } = await transfer(context, "Comparing", again);

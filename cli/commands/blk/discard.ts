@@ -1,6 +1,7 @@
 import { BlockClient } from "../../../core/class/block_client.ts";
 import type { Command } from "../../command.ts";
 import {
+  checkBlocks,
   checkMayWrite,
   DISK_OPTIONS,
   PART_OPTIONS,
@@ -29,8 +30,8 @@ export const blkDiscard: Command = {
     ["blk discard --offset 0 --length 64K --zero --machine qemu", "zeroes at the beginning"],
   ],
   notes: [
-    "What is read from a discarded part afterwards, nobody knows. Both --offset and --length must be given.",
-    "On this machine (host) it takes --write.",
+    "What is read from a discarded part afterwards, nobody knows. Both --offset and --length must be given, in",
+    "whole blocks of the disk. On this machine (host) it takes --write.",
   ],
   async run(context) {
     const { given } = context;
@@ -42,6 +43,7 @@ export const blkDiscard: Command = {
     checkMayWrite(context, use);
     const { disk } = use;
     const { offset, length } = partOf(context, disk.capacity);
+    checkBlocks(`Cannot discard ${length} bytes at ${offset}`, disk, offset, length);
     if (given.zero) await context.until(disk.writeZeroes(offset, length, { unmap: true }));
     else if (!given.secure) await context.until(disk.discard(offset, length));
     else if (disk instanceof BlockClient) await context.until(disk.secureErase(offset, length));

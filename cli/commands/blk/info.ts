@@ -2,7 +2,7 @@ import type { BlockDevice } from "../../../core/class/block.ts";
 import { BlockClient } from "../../../core/class/block_client.ts";
 import { sizeInFull } from "../../block/size.ts";
 import type { Command } from "../../command.ts";
-import { DISK_OPTIONS, useDisk } from "../../disk.ts";
+import { DISK_OPTIONS, useDrive } from "../../disk.ts";
 import { EXIT } from "../../exit.ts";
 import { printJson } from "../../json.ts";
 import { printable } from "../../printable.ts";
@@ -20,7 +20,7 @@ export const blkInfo: Command = {
   ],
   notes: [],
   async run(context) {
-    await using use = await useDisk(context);
+    await using use = await useDrive(context);
     const { disk, device } = use;
     const { address, driver } = device;
     const facts = { address, driver, ...await common(disk), ...await more(disk) };
@@ -40,7 +40,8 @@ export const blkInfo: Command = {
 async function common(disk: BlockDevice): Promise<object> {
   const { capacity, blockSize, readOnly, writeCache, canDiscard, canWriteZeroes } = disk;
   const id = await disk.id();
-  return { id, capacity, blockSize, readOnly, writeCache, canDiscard, canWriteZeroes };
+  const medium = disk.medium !== 0;
+  return { id, capacity, blockSize, readOnly, writeCache, canDiscard, canWriteZeroes, medium };
 }
 
 /** What only a block device tells. */

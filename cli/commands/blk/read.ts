@@ -2,7 +2,7 @@ import { DiskEnd, FileEnd, outputEnd } from "../../block/ends.ts";
 import { tellTransfer } from "../../block/tell.ts";
 import { transfer } from "../../block/transfer.ts";
 import type { Command } from "../../command.ts";
-import { DISK_OPTIONS, PART_OPTIONS, partOf, useDisk } from "../../disk.ts";
+import { checkSameSize, DISK_OPTIONS, PART_OPTIONS, partOf, useDisk } from "../../disk.ts";
 import { EXIT } from "../../exit.ts";
 
 /** Reads a disk. */
@@ -24,9 +24,10 @@ export const blkRead: Command = {
     const { offset, length } = partOf(context, use.disk.capacity);
     const target = path === "-" ? outputEnd(context.io) : stack.use(new FileEnd(path, "write"));
     const source = new DiskEnd(use.disk, offset, length);
-    tellTransfer(context, "blk read", await transfer(context, "Reading", source, target), {
-      quiet: path === "-",
-    });
+    const { capacity } = use.disk;
+    const read = await transfer(context, "Reading", source, target);
+    if (context.given.length === undefined) await checkSameSize(use.disk, capacity);
+    tellTransfer(context, "blk read", read, { quiet: path === "-" });
     return EXIT.done;
   },
 };

@@ -1,7 +1,9 @@
 import type { BlockDevice } from "../../../core/class/block.ts";
+import { absolutePath } from "../../../core/host/file.ts";
 import { NbdServer, type ServeOptions } from "../../../nbd/server.ts";
+import { nbdUri } from "../../../nbd/uri.ts";
 import type { Command } from "../../command.ts";
-import { DISK_OPTIONS, useDisk, WRITE_OPTION } from "../../disk.ts";
+import { DISK_OPTIONS, useDrive, WRITE_OPTION } from "../../disk.ts";
 import { CliError, EXIT, usageError } from "../../exit.ts";
 import { printJson } from "../../json.ts";
 
@@ -26,13 +28,14 @@ export const blkServe: Command = {
     'Meanwhile, elsewhere: nbdinfo "nbd+unix:///?socket=/tmp/disk.sock"',
     "",
     "Whoever may open the socket may use the disk. Many clients may at once: a flush of one makes durable what",
-    "all have written. On this machine (host) clients may only read, unless --write.",
+    "all have written. On this machine (host) clients may only read, unless --write. Requests are in whole blocks",
+    "of the disk. When a medium is exchanged, clients get errors until they connect again.",
   ],
   async run(context) {
     const { given, signal, options } = context;
     const { nbd, name = "disk" } = given;
     if (typeof nbd !== "string") throw usageError("Cannot serve without --nbd <socket>");
-    await using use = await useDisk(context);
+    await using use = await useDrive(context);
     const { kernel, device, disk } = use;
     const held = kernel.platform.kind === "host" && given.write !== true;
     const readOnly = given["read-only"] === true || held;
@@ -46,7 +49,8 @@ export const blkServe: Command = {
       readOnly,
       log: context.detail,
     });
-    const uri = `nbd+unix:///${encodeURIComponent(String(name))}?socket=${nbd}`;
+    // As programs find it that were started elsewhere.
+    const uri = nbdUri(String(name), absolutePath(nbd));
     if (options.json) printJson(context, "blk serve", { uri, readOnly: readOnly || disk.readOnly });
     else context.talk(`Serving ${device.address} at ${uri} until Ctrl-C`);
     const ended = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));

@@ -4,8 +4,7 @@ import { tellTransfer } from "../../block/tell.ts";
 import { transfer } from "../../block/transfer.ts";
 import type { Command } from "../../command.ts";
 import { checkMayWrite, DISK_OPTIONS, PART_OPTIONS, useDisk, WRITE_OPTION } from "../../disk.ts";
-import { CliError, EXIT, usageError } from "../../exit.ts";
-import { SECTOR } from "../../../core/class/block.ts";
+import { CliError, EXIT } from "../../exit.ts";
 
 /** Writes to a disk. */
 export const blkWrite: Command = {
@@ -22,15 +21,13 @@ export const blkWrite: Command = {
     ],
   ],
   notes: [
-    "Without a file, or with -, the bytes come from the standard input. What ends within a sector leaves the",
-    "rest of it as it is. On this machine (host) disks are only written with --write.",
+    "Without a file, or with -, the bytes come from the standard input. What begins or ends within a block of the",
+    "disk leaves the rest of it as it is: the block is read and written, which takes a disk that nobody else writes.",
+    "On this machine (host) disks are only written with --write.",
   ],
   async run(context) {
     const [path = "-"] = context.words;
     const offset = parseSize("offset", String(context.given.offset ?? 0));
-    if (offset % SECTOR !== 0) {
-      throw usageError(`Cannot write at ${offset}: it is no multiple of ${SECTOR}`);
-    }
     using stack = new DisposableStack();
     const source = path === "-" ? inputEnd(context.io) : stack.use(new FileEnd(path, "read"));
     await using use = await useDisk(context);

@@ -14,6 +14,7 @@ import { addressWord, checkAddress, formatScsiAddress, type ScsiAddress } from "
 import type { ScsiAnswer } from "./answer.ts";
 import { ScsiError } from "./error.ts";
 import { endLate, type LateCommand } from "./ladder.ts";
+import { isAboutMedium, isWithoutMedium, Media } from "./media.ts";
 import { parseSense, type ScsiSense, SenseKey } from "./sense.ts";
 import { ScsiStatus } from "./status.ts";
 import type { TaskManagement } from "./task_management.ts";
@@ -36,6 +37,8 @@ export interface CommandOptions {
   readonly order?: "simple" | "ordered" | "head" | "aca";
   /** Whether doing it twice does no harm: then it is done again where nobody knows whether it was. */
   readonly repeatable?: boolean;
+  /** The generation of the medium that it is for: with another one in the drive, what came of it is not what was asked for. */
+  readonly medium?: number;
   /** Aborts it. */
   readonly signal?: AbortSignal;
 }
@@ -72,6 +75,8 @@ export class ScsiCommands {
   readonly dataBytes: number;
   /** Commands whose time was over. */
   timeouts = 0;
+  /** Which medium each unit has. */
+  readonly media: Media = new Media();
   readonly #lane: ClientLane;
   readonly #manager: TaskManagement;
   readonly #flights = new Set<Flight>();
@@ -80,7 +85,7 @@ export class ScsiCommands {
   #publishing = false;
   #watch: ReturnType<typeof setInterval> | undefined;
 
-  /** @param attention Hears of the unit attentions that commands met. */
+  /** @param attention Hears of what commands met that is not about them: unit attentions, and media that are gone. */
   constructor(
     lane: ClientLane,
     manager: TaskManagement,
@@ -122,10 +127,18 @@ export class ScsiCommands {
     options: CommandOptions = {},
   ): Promise<ScsiAnswer> {
     const deadline = performance.now() + (options.timeout ?? this.timeout);
+    const word = addressWord(address);
+    const { medium } = options;
     for (let tries = 1;; tries++) {
       const answer = await this.execute(address, cdb, options);
+      if (medium !== undefined && medium !== this.media.generation(word)) {
+        throw exchangedError(action, address, answer);
+      }
+      const { sense } = answer;
+      if (sense?.key === SenseKey.unitAttention && !isAboutMedium(sense)) {
+        this.#attention(address, sense);
+      }
       const verdict = judge(answer, options.repeatable === true);
-      if (answer.sense?.key === SenseKey.unitAttention) this.#attention(address, answer.sense);
       if (verdict === "done") return answer;
       const enough = verdict === "later" ? performance.now() > deadline : tries >= TRIES;
       if (verdict === "failed" || enough) {
@@ -245,6 +258,10 @@ export class ScsiCommands {
         const lost = isLost(command);
         const answer = this.#answer(flight, ended, Math.min(moved, inBytes), command);
         this.#end(flight);
+        // Before any command that ended along with this one is told of: they may be about another medium.
+        if (answer.sense && this.media.look(word, answer.sense)) {
+          this.#attention(address, answer.sense);
+        }
         if (lost) reject(argument.lostError(actionOf(address)));
         else if (signal?.aborted && answer.response !== ScsiResponse.ok) reject(signal.reason);
         else resolve(answer);
@@ -373,6 +390,18 @@ export class ScsiCommands {
     }
   }
 }
+
+/** The error of a command for a medium that is not in its unit any more. */
+export function exchangedError(
+  action: string,
+  address: ScsiAddress,
+  answer?: ScsiAnswer,
+): ScsiError {
+  const reason = isWithoutMedium(answer?.sense) ? undefined : EXCHANGED;
+  return new ScsiError(action, address, Status.failed, answer, reason);
+}
+
+const EXCHANGED = "the medium was exchanged or taken out; open the disk anew";
 
 /** The answer of a unit that is not there any more, instead of none. */
 const GIVEN_UP: ScsiAnswer = {

@@ -1,10 +1,11 @@
 import * as argument from "../arguments.ts";
 import type { BlockDevice } from "../block.ts";
 import { SECTOR } from "../block.ts";
+import { checkRange, readWhole } from "../blocks.ts";
 import { Status } from "../lane.ts";
 import { RequestError } from "../request_error.ts";
 import { MAY_BE_LOST, Unflushed } from "../unflushed.ts";
-import { formatScsiAddress, type ScsiAddress } from "./address.ts";
+import { addressWord, formatScsiAddress, type ScsiAddress } from "./address.ts";
 import type { ScsiAnswer } from "./answer.ts";
 import { asciiText } from "./big_endian.ts";
 import {
@@ -25,9 +26,10 @@ import {
   unmapRanges,
   writeSame16,
 } from "./cdb.ts";
-import type { CommandOptions, ScsiCommands } from "./commands.ts";
+import { type CommandOptions, exchangedError, type ScsiCommands } from "./commands.ts";
 import { ScsiError } from "./error.ts";
 import type { ScsiInquiry } from "./inquiry.ts";
+import { isWithoutMedium } from "./media.ts";
 import { CACHING_PAGE, MODE_BYTES, parseModes, type ScsiModes } from "./mode.ts";
 import { protect, PROTECTION_BYTES, unprotected } from "./protection.ts";
 import { ScsiTail } from "../scsi.ts";
@@ -51,6 +53,8 @@ export interface DiskPort {
 
 /** Commands of one call that are under way at the same time. */
 const AT_ONCE = 32;
+/** How often a unit is asked anew that changes while it is asked. */
+const MOST_PASSES = 8;
 /** Blocks that one command may have, if the unit does not say. */
 const MOST_UNMAP = 2 ** 32 - 1, MOST_SAME = 65535;
 const DIRECT_ACCESS = 0, CD_ROM = 5;
@@ -72,7 +76,12 @@ const NO_CAPACITY: ScsiCapacity = {
   unmappedZeroes: false,
 };
 
-/** A disk or a CD-ROM of a SCSI host. Positions and lengths are bytes; reads in multiples of 512, writes in blocks. */
+/**
+ * A disk or a CD-ROM of a SCSI host. Positions and lengths are bytes; reads in multiples of 512, all else in blocks.
+ *
+ * It stands for the medium that was in the unit when it was opened, or when {@linkcode ScsiDisk.refresh} was called
+ * last. From the moment on when an exchange shows, all that is asked for fails, and so does what is under way.
+ */
 export class ScsiDisk implements BlockDevice {
   /** Where it is. */
   readonly address: ScsiAddress;
@@ -85,8 +94,12 @@ export class ScsiDisk implements BlockDevice {
   #provisioning: Provisioning = NOT_THIN;
   #sameRefused = false;
   readonly #unflushed = new Unflushed();
+  /** The medium that it stands for: how many were before it. */
+  #generation = 0;
+  /** The medium of which all that is kept was learnt. */
+  #learnt = 0;
   #stale = false;
-  #refreshing: Promise<void> | undefined;
+  #learning: Promise<void> | undefined;
 
   /** Made by the client; {@linkcode open} first. */
   constructor(address: ScsiAddress, inquiry: ScsiInquiry, port: DiskPort) {
@@ -111,28 +124,63 @@ export class ScsiDisk implements BlockDevice {
     await this.refresh();
   }
 
-  /** Asks the unit anew how large it is and whether it may be written. */
-  refresh(): Promise<void> {
+  /** Asks the unit anew how large it is and whether it may be written, and takes the medium that is in it now for its own. */
+  async refresh(): Promise<void> {
+    await this.learn();
+    if (this.#generation === this.#learnt) return;
+    this.#generation = this.#learnt;
+    this.#unflushed.flush();
+  }
+
+  /** Asks the unit anew how large it is and whether it may be written; for the client. */
+  learn(): Promise<void> {
     this.#stale = true;
-    return this.#refreshing ??= this.#refreshAll().finally(() => this.#refreshing = undefined);
+    return this.#learning ??= this.#learnAll().finally(() => this.#learning = undefined);
   }
 
   /** What changes while the unit is asked is asked for again. */
-  async #refreshAll(): Promise<void> {
-    while (this.#stale) {
+  async #learnAll(): Promise<void> {
+    for (let passes = 0; this.#stale && passes < MOST_PASSES; passes++) {
       this.#stale = false;
-      await this.#refresh();
+      const now = this.#now;
+      await this.#learn();
+      this.#learnt = now;
+      if (this.#now !== now) this.#stale = true;
     }
   }
 
-  async #refresh(): Promise<void> {
+  async #learn(): Promise<void> {
+    const { media } = this.#port.commands;
+    const word = addressWord(this.address);
+    const before = this.#capacity;
+    const generation = this.#now;
     try {
-      this.#capacity = await this.#readCapacity();
+      const { blocks, blockSize } = this.#capacity = await this.#readCapacity();
+      media.present(word);
+      // That its medium is another one may have been said no more after a reset of the unit.
+      const other = blocks !== before.blocks || blockSize !== before.blockSize;
+      const unnoticed = generation === this.#now && before !== NO_CAPACITY;
+      if (this.inquiry.removable && other && unnoticed) media.exchanged(word, false);
     } catch (error) {
-      if (!(error instanceof ScsiError) || error.sense?.asc !== NO_MEDIUM) throw error;
+      if (!(error instanceof ScsiError) || !isWithoutMedium(error.sense)) throw error;
       this.#capacity = { ...this.#capacity, blocks: 0 };
     }
     this.#modes = await this.#readModes();
+  }
+
+  /** The generation of the medium that is in the unit, as far as is known. */
+  get #now(): number {
+    return this.#port.commands.media.generation(addressWord(this.address));
+  }
+
+  /** Whether the medium that it stands for is not in the unit any more. */
+  get exchanged(): boolean {
+    return this.#now !== this.#generation;
+  }
+
+  /** Which medium is in the unit, counted; 0 while there is none. */
+  get medium(): number {
+    return this.#port.commands.media.isAbsent(addressWord(this.address)) ? 0 : this.#now + 1;
   }
 
   /** Bytes that it holds; 0 without a medium. */
@@ -183,7 +231,7 @@ export class ScsiDisk implements BlockDevice {
   async read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
     argument.integer(offset, "ScsiDisk.read", "offset");
     argument.integer(length, "ScsiDisk.read", "length");
-    this.#checkRange("read", offset, length, SECTOR);
+    this.#check("read", offset, length, SECTOR);
     const bytes = argument.room(length, `Cannot read ${length} bytes at ${offset}`);
     await this.readInto(offset, bytes);
     return bytes;
@@ -198,17 +246,17 @@ export class ScsiDisk implements BlockDevice {
     argument.integer(offset, "ScsiDisk.readInto", "offset");
     const own = argument.bytes(bytes, "ScsiDisk.readInto", "bytes");
     const { length } = own;
-    const action = `Cannot read ${length} bytes at ${offset}`;
-    this.#checkRange("read", offset, length, SECTOR);
+    const medium = this.#check("read", offset, length, SECTOR);
     if (length === 0) return;
-    const { blockSize } = this;
-    const start = offset - offset % blockSize;
-    const end = Math.ceil((offset + length) / blockSize) * blockSize;
-    const whole = start === offset && end === offset + length;
-    const target = whole ? own : argument.room(end - start, action);
-    await this.#move(false, start, target);
-    if (argument.isLost(own, length)) throw argument.lostError(action);
-    if (!whole) own.set(target.subarray(offset - start, offset - start + length));
+    await readWhole(
+      this.blockSize,
+      offset,
+      own,
+      (offset, bytes) => this.#move(false, offset, bytes, medium),
+    );
+    if (argument.isLost(own, length)) {
+      throw argument.lostError(`Cannot read ${length} bytes at ${offset}`);
+    }
   }
 
   /**
@@ -220,8 +268,8 @@ export class ScsiDisk implements BlockDevice {
     argument.integer(offset, "ScsiDisk.write", "offset");
     const own = argument.bytes(bytes, "ScsiDisk.write", "bytes");
     const { length } = own;
-    this.#checkWrite("write", offset, length);
-    await this.#move(true, offset, own);
+    const medium = this.#checkWrite("write", offset, length);
+    await this.#move(true, offset, own, medium);
     if (argument.isLost(own, length)) {
       throw argument.lostError(`Cannot write ${length} bytes at ${offset}`);
     }
@@ -234,12 +282,14 @@ export class ScsiDisk implements BlockDevice {
    * fails, once, and what is needed must be written again.
    */
   async flush(): Promise<void> {
-    if (!this.writeCache) return;
     const { commands } = this.#port;
     const action = "Cannot flush";
+    if (this.exchanged && this.#unflushed.any) throw exchangedError(action, this.address);
+    if (!this.writeCache || this.exchanged || this.medium === 0) return;
+    const medium = this.#generation;
     const since = this.#unflushed.flush();
     try {
-      await commands.perform(action, this.address, synchronizeCache(), { repeatable: true });
+      await this.#perform(action, synchronizeCache(), { repeatable: true, medium });
     } catch (error) {
       this.#unflushed.failed(since);
       throw error;
@@ -256,14 +306,16 @@ export class ScsiDisk implements BlockDevice {
   async discard(offset: number, length: number): Promise<void> {
     argument.integer(offset, "ScsiDisk.discard", "offset");
     argument.integer(length, "ScsiDisk.discard", "length");
-    this.#checkWrite("discard", offset, length);
+    const medium = this.#checkWrite("discard", offset, length);
     const action = `Cannot discard ${length} bytes at ${offset}`;
     if (!this.canDiscard) throw new TypeError(`${action}: the unit cannot`);
-    if (!this.#provisioning.unmap) return await this.#writeSame(action, offset, length, true);
+    if (!this.#provisioning.unmap) {
+      return await this.#writeSame(action, offset, length, { unmap: true, medium });
+    }
     const most = this.#limits.mostUnmap || MOST_UNMAP;
     await this.#each(offset, length, most * this.blockSize, async (at, bytes) => {
       const out = unmapRanges([[at / this.blockSize, bytes / this.blockSize]]);
-      const options = { out, repeatable: true };
+      const options = { out, repeatable: true, medium };
       await this.#change(action, unmap(out.length), options);
     });
   }
@@ -278,12 +330,12 @@ export class ScsiDisk implements BlockDevice {
     argument.integer(length, "ScsiDisk.writeZeroes", "length");
     const { unmap = false } = argument.record(options, "ScsiDisk.writeZeroes", "options");
     argument.flag(unmap, "ScsiDisk.writeZeroes", "options.unmap");
-    this.#checkWrite("write zeroes to", offset, length);
+    const medium = this.#checkWrite("write zeroes to", offset, length);
     const action = `Cannot write ${length} zeroes at ${offset}`;
     if (!this.#sameRefused) {
       try {
         const giveUp = unmap && this.#provisioning.same && this.#capacity.unmappedZeroes;
-        return await this.#writeSame(action, offset, length, giveUp);
+        return await this.#writeSame(action, offset, length, { unmap: giveUp, medium });
       } catch (error) {
         const refused = error instanceof ScsiError && error.sense?.key === SenseKey.illegalRequest;
         if (!refused) throw error;
@@ -295,7 +347,7 @@ export class ScsiDisk implements BlockDevice {
       offset,
       length,
       zeroes.length,
-      (at, bytes) => this.#piece(true, at, zeroes.subarray(0, bytes)),
+      (at, bytes) => this.#piece(true, at, zeroes.subarray(0, bytes), medium),
     );
   }
 
@@ -303,17 +355,12 @@ export class ScsiDisk implements BlockDevice {
   async readProtected(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
     argument.integer(offset, "ScsiDisk.readProtected", "offset");
     argument.integer(length, "ScsiDisk.readProtected", "length");
-    const action = this.#checkProtected("read", offset, length);
+    const { action, medium } = this.#checkProtected("read", offset, length);
     const first = offset / this.blockSize;
     const inProtection = length / this.blockSize * PROTECTION_BYTES;
     const cdb = readOrWrite(false, first, length / this.blockSize, 1);
-    const options = { inBytes: length, inProtection, repeatable: true };
-    const { data, protection, ...answer } = await this.#port.commands.perform(
-      action,
-      this.address,
-      cdb,
-      options,
-    );
+    const options = { inBytes: length, inProtection, repeatable: true, medium };
+    const { data, protection, ...answer } = await this.#perform(action, cdb, options);
     const whole = data.length === length;
     if (whole && unprotected(data, this.blockSize, first, protection) < 0) return data;
     const wrong = { ...answer, data, protection };
@@ -324,11 +371,11 @@ export class ScsiDisk implements BlockDevice {
   async writeProtected(offset: number, bytes: Uint8Array): Promise<void> {
     argument.integer(offset, "ScsiDisk.writeProtected", "offset");
     const own = argument.bytes(bytes, "ScsiDisk.writeProtected", "bytes");
-    const action = this.#checkProtected("write", offset, own.length);
+    const { action, medium } = this.#checkProtected("write", offset, own.length);
     const first = offset / this.blockSize;
     const cdb = readOrWrite(true, first, own.length / this.blockSize, 1);
     const outProtection = protect(own, this.blockSize, first);
-    await this.#change(action, cdb, { out: own, outProtection, repeatable: true });
+    await this.#change(action, cdb, { out: own, outProtection, repeatable: true, medium });
   }
 
   /** Puts the medium in, or takes it out. */
@@ -381,25 +428,23 @@ export class ScsiDisk implements BlockDevice {
   }
 
   /** Reads or writes whole blocks, as many commands as that takes. */
-  async #move(write: boolean, offset: number, bytes: Uint8Array): Promise<void> {
+  async #move(write: boolean, offset: number, bytes: Uint8Array, medium: number): Promise<void> {
     const all = bytes.length;
     const action = `Cannot ${write ? "write" : "read"} ${all} bytes at ${offset}`;
     await this.#each(offset, all, this.#mostBytes(), async (at, length) => {
       if (argument.isLost(bytes, all)) throw argument.lostError(action);
-      await this.#piece(write, at, bytes.subarray(at - offset, at - offset + length));
+      await this.#piece(write, at, bytes.subarray(at - offset, at - offset + length), medium);
     });
   }
 
-  async #piece(write: boolean, offset: number, bytes: Uint8Array): Promise<void> {
+  async #piece(write: boolean, offset: number, bytes: Uint8Array, medium: number): Promise<void> {
     const { blockSize } = this;
     const verb = write ? "write" : "read";
     const action = `Cannot ${verb} ${bytes.length} bytes at ${offset}`;
     const cdb = readOrWrite(write, offset / blockSize, bytes.length / blockSize);
-    const options = { ...(write ? { out: bytes } : { into: bytes }), repeatable: true };
+    const options = { ...(write ? { out: bytes } : { into: bytes }), repeatable: true, medium };
     const answer =
-      await (write
-        ? this.#change(action, cdb, options)
-        : this.#port.commands.perform(action, this.address, cdb, options));
+      await (write ? this.#change(action, cdb, options) : this.#perform(action, cdb, options));
     // What moved less than it should is nothing, whatever the unit says.
     if (answer.residual > 0) throw new ScsiError(action, this.address, Status.invalid);
   }
@@ -408,20 +453,36 @@ export class ScsiDisk implements BlockDevice {
   async #change(action: string, cdb: Uint8Array, options: CommandOptions): Promise<ScsiAnswer> {
     const { commands } = this.#port;
     try {
-      return await commands.perform(action, this.address, cdb, options);
+      return await this.#perform(action, cdb, options);
     } finally {
       // What failed may have been written in part.
       if (this.writeCache) this.#unflushed.written(commands.restarts);
     }
   }
 
-  async #writeSame(action: string, offset: number, length: number, unmap: boolean): Promise<void> {
+  /** Has a command carried out; if the medium is another one now, what is known of it is learnt before that is told. */
+  async #perform(action: string, cdb: Uint8Array, options: CommandOptions): Promise<ScsiAnswer> {
+    try {
+      return await this.#port.commands.perform(action, this.address, cdb, options);
+    } catch (error) {
+      // Why it cannot be asked is not what its user wants to know.
+      if (this.#learnt !== this.#now) await (this.#learning ?? this.learn()).catch(() => {});
+      throw error;
+    }
+  }
+
+  async #writeSame(
+    action: string,
+    offset: number,
+    length: number,
+    { unmap, medium }: { readonly unmap: boolean; readonly medium: number },
+  ): Promise<void> {
     const { blockSize } = this;
     const out = new Uint8Array(blockSize);
     const most = Math.min(this.#limits.mostSame || MOST_SAME, MOST_UNMAP);
     await this.#each(offset, length, most * blockSize, async (at, bytes) => {
       const cdb = writeSame16(at / blockSize, bytes / blockSize, unmap);
-      await this.#change(action, cdb, { out, repeatable: true });
+      await this.#change(action, cdb, { out, repeatable: true, medium });
     });
   }
 
@@ -460,26 +521,31 @@ export class ScsiDisk implements BlockDevice {
     return Math.max(1, Math.min(fits, mostTransfer || fits)) * blockSize;
   }
 
-  #checkRange(verb: string, offset: number, length: number, unit: number): void {
-    const whole = (value: number) => value % unit === 0;
+  /** Returns the generation of the medium that it is about. */
+  #check(verb: string, offset: number, length: number, unit: number): number {
     const action = `Cannot ${verb} ${length} bytes at ${offset}`;
-    if (!whole(offset) || !whole(length)) {
-      throw new RangeError(`${action}: not multiples of ${unit}`);
+    if (this.exchanged) throw exchangedError(action, this.address);
+    if (this.medium === 0) {
+      const what = `${action} of unit ${formatScsiAddress(this.address)}`;
+      throw new RequestError(what, Status.failed, "there is no medium in it");
     }
-    if (offset + length > this.capacity) {
-      throw new RangeError(`${action}: the unit ends at ${this.capacity}`);
-    }
+    checkRange(action, offset, length, { unit, capacity: this.capacity, what: "unit" });
+    return this.#generation;
   }
 
-  #checkWrite(verb: string, offset: number, length: number): void {
-    this.#checkRange(verb, offset, length, this.blockSize);
-    if (!this.readOnly) return;
+  #checkWrite(verb: string, offset: number, length: number): number {
+    const medium = this.#check(verb, offset, length, this.blockSize);
+    if (!this.readOnly) return medium;
     throw new TypeError(`Cannot ${verb} ${length} bytes at ${offset}: the unit is read-only`);
   }
 
-  #checkProtected(verb: string, offset: number, length: number): string {
+  #checkProtected(
+    verb: string,
+    offset: number,
+    length: number,
+  ): { readonly action: string; readonly medium: number } {
     const action = `Cannot ${verb} ${length} protected bytes at ${offset}`;
-    this.#checkRange(verb, offset, length, this.blockSize);
+    const medium = this.#check(verb, offset, length, this.blockSize);
     const most = Math.min(
       this.#port.commands.dataBytes,
       ScsiTail.protectionBytes / PROTECTION_BYTES * this.blockSize,
@@ -488,9 +554,6 @@ export class ScsiDisk implements BlockDevice {
     if (this.#capacity.protectionType === 0) {
       throw new TypeError(`${action}: the unit's blocks carry no protection information`);
     }
-    return action;
+    return { action, medium };
   }
 }
-
-/** Additional sense code: medium not present. */
-const NO_MEDIUM = 0x3a;

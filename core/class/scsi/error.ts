@@ -13,10 +13,16 @@ export class ScsiError extends RequestError {
   /** What came back; undefined if the request did not get that far. */
   readonly answer: ScsiAnswer | undefined;
 
-  /** Makes the error of `action`, for example `"Cannot read 4096 bytes at 0"`. */
-  constructor(action: string, address: ScsiAddress, status: number, answer?: ScsiAnswer) {
+  /** Makes the error of `action`, for example `"Cannot read 4096 bytes at 0"`; `reason` if the answer is none. */
+  constructor(
+    action: string,
+    address: ScsiAddress,
+    status: number,
+    answer?: ScsiAnswer,
+    reason: string | undefined = answer && reasonOf(answer),
+  ) {
     const what = `${action} of unit ${formatScsiAddress(address)}`;
-    super(what, status, answer && reasonOf(answer));
+    super(what, status, reason);
     this.address = address;
     this.answer = answer;
   }

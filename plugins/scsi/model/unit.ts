@@ -82,10 +82,12 @@ export class UnitModel {
   readonly #protection = new SparseMemory();
   #blocks = 0;
   #loaded = true;
+  #protected: boolean;
 
   /** @throws {RangeError} If the capacity is not a multiple of the block size. */
   constructor(options: UnitOptions) {
     this.#options = options;
+    this.#protected = options.readOnly === true;
     this.target = options.target ?? 0;
     this.lun = options.lun ?? 0;
     this.#blockSize = options.blockSize ?? (options.type === "cdrom" ? 2048 : 512);
@@ -105,9 +107,14 @@ export class UnitModel {
     this.#blocks = blocks;
   }
 
-  /** Takes the medium out, or puts one in. */
-  load(loaded: boolean): void {
+  /** Takes the medium out, or puts one in: it may be another one, of a capacity in bytes, protected or not. */
+  load(
+    loaded: boolean,
+    medium: { readonly capacity?: number; readonly readOnly?: boolean } = {},
+  ): void {
     this.#loaded = loaded;
+    if (medium.capacity !== undefined) this.resize(medium.capacity);
+    this.#protected = medium.readOnly ?? this.#protected;
     if (loaded) this.attentions.push(Sense.mediumChanged);
   }
 
@@ -118,7 +125,7 @@ export class UnitModel {
 
   /** Whether it refuses writes. */
   get #readOnly(): boolean {
-    return this.#options.readOnly === true || this.#options.type === "cdrom";
+    return this.#protected || this.#options.type === "cdrom";
   }
 
   /** Carries a command out; `luns` are those of its target. */
