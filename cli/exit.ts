@@ -12,6 +12,7 @@ export const EXIT = {
   driver: 7,
   conformance: 8,
   timeout: 124,
+  hungUp: 129,
   interrupted: 130,
   terminated: 143,
 } as const;
@@ -31,7 +32,8 @@ export const MEANING: readonly (readonly [ExitCode, string])[] = [
   [EXIT.driver, "a driver failed and was given up"],
   [EXIT.conformance, "a conformance test failed"],
   [EXIT.timeout, "not done in time (--timeout)"],
-  [EXIT.interrupted, "interrupted (SIGINT)"],
+  [EXIT.hungUp, "the terminal is gone (SIGHUP)"],
+  [EXIT.interrupted, "interrupted (SIGINT, Ctrl-C)"],
   [EXIT.terminated, "terminated (SIGTERM)"],
 ];
 
@@ -54,9 +56,12 @@ export function usageError(message: string): CliError {
   return new CliError(EXIT.usage, message);
 }
 
-/** Whether a command was told to end by a person, and not because its time is over. */
+/** Statuses of a program that was told to end by a signal. */
+const BY_SIGNAL: readonly ExitCode[] = [EXIT.hungUp, EXIT.interrupted, EXIT.terminated];
+
+/** Whether a command was told to end by a person or a service manager, and not because its time is over. */
 export function endedByPerson({ aborted, reason }: AbortSignal): boolean {
-  return aborted && [EXIT.interrupted, EXIT.terminated].includes(exitCode(reason) as 130 | 143);
+  return aborted && BY_SIGNAL.includes(exitCode(reason));
 }
 
 /** What to tell of whatever was thrown. */

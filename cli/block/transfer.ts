@@ -1,3 +1,4 @@
+import { abortable, delay } from "@std/async";
 import type { Context } from "../command.ts";
 import type { Source, Target } from "./ends.ts";
 import { Progress } from "./progress.ts";
@@ -7,6 +8,8 @@ import { Sha256 } from "./sha256.ts";
 const PIECE = 1 << 20;
 /** Pieces that are written at the same time. */
 const DEPTH = 4;
+/** Files answer at once: so long the rest of the program waits for its turn, in milliseconds. */
+const TURN = 50;
 
 /** What was moved. */
 export interface Transferred {
@@ -22,7 +25,7 @@ export interface Transferred {
  * Moves bytes, reading ahead and writing behind.
  *
  * @param target Undefined to only look at them.
- * @throws The reason of `context.signal`, when it aborts; what was begun has ended then.
+ * @throws The reason of `context.signal`, when it aborts; writes that were begun have ended then.
  */
 export async function transfer(
   context: Pick<Context, "io" | "options" | "signal">,
@@ -40,11 +43,17 @@ export async function transfer(
     return piece.subarray(0, await source.read(at, piece));
   };
   let bytes = 0;
+  let turn = start;
   let next = read(0);
   try {
     for (;;) {
-      const piece = await next;
-      signal.throwIfAborted();
+      // What never comes, from a terminal or a pipe, is not waited for.
+      const piece = await abortable(next, signal);
+      if (performance.now() - turn > TURN) {
+        await delay(0);
+        signal.throwIfAborted();
+        turn = performance.now();
+      }
       const last = piece.length < PIECE;
       if (!last) next = read(bytes + PIECE);
       // Whoever waits for it first is told; until then it is nobody's.
@@ -63,7 +72,8 @@ export async function transfer(
     for (const write of writing) await write;
     await target?.finish();
   } finally {
-    await Promise.allSettled([next, ...writing]);
+    next.catch(() => {});
+    await Promise.allSettled(writing);
     progress.end();
   }
   return { bytes, sha256: sum.digest(), milliseconds: performance.now() - start };

@@ -2,7 +2,8 @@ import type { BlockDevice } from "../../../core/class/block.ts";
 import { NbdServer, type ServeOptions } from "../../../nbd/server.ts";
 import type { Command } from "../../command.ts";
 import { DISK_OPTIONS, useDisk, WRITE_OPTION } from "../../disk.ts";
-import { CliError, EXIT, usageError } from "../../exit.ts";
+import { CliError, endedByPerson, EXIT, usageError } from "../../exit.ts";
+import { goneError } from "../../gone.ts";
 import { printJson } from "../../json.ts";
 
 /** Serves a disk to other programs. */
@@ -38,23 +39,28 @@ export const blkServe: Command = {
     if (held && !disk.readOnly) {
       context.talk("Clients may only read: add --write to let them write");
     }
-    using _server = serve(disk, {
-      socket: nbd,
-      loop: kernel.loop,
-      name: String(name),
-      readOnly,
-      log: context.detail,
-    });
     const uri = `nbd+unix:///${encodeURIComponent(String(name))}?socket=${nbd}`;
-    if (options.json) printJson(context, "blk serve", { uri, readOnly: readOnly || disk.readOnly });
-    else context.talk(`Serving ${device.address} at ${uri} until Ctrl-C`);
-    const ended = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
-    const gone = await Promise.race([ended, device.gone]);
-    if (typeof gone === "string") throw new Error(`The disk is gone: ${gone}`);
-    if ((signal.reason as { exit?: number } | undefined)?.exit === EXIT.timeout) {
-      throw signal.reason;
+    {
+      using _server = serve(disk, {
+        socket: nbd,
+        loop: kernel.loop,
+        name: String(name),
+        readOnly,
+        log: context.detail,
+      });
+      if (options.json) {
+        printJson(context, "blk serve", { uri, readOnly: readOnly || disk.readOnly });
+      } else context.talk(`Serving ${device.address} at ${uri} until Ctrl-C`);
+      const ended = new Promise<void>((resolve) => {
+        signal.addEventListener("abort", () => resolve());
+        if (signal.aborted) resolve();
+      });
+      await Promise.race([ended, device.gone]);
     }
+    if (!signal.aborted) throw await goneError(context, device);
+    // Of all that was answered, now that nothing more is.
     if (!disk.readOnly && !readOnly) await disk.flush();
+    if (!endedByPerson(signal)) throw signal.reason;
     return EXIT.done;
   },
 };

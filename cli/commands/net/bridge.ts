@@ -1,7 +1,8 @@
 import type { Command, Context } from "../../command.ts";
 import { endedByPerson, EXIT, messageOf } from "../../exit.ts";
 import { printJson } from "../../json.ts";
-import { DEVICE_OPTION, goneError, useDevice } from "../../kernel.ts";
+import { goneError } from "../../gone.ts";
+import { DEVICE_OPTION, useDevice } from "../../kernel.ts";
 import { bridge as pass, type Passed } from "../../net/bridge.ts";
 import type { Card } from "../../net/card.ts";
 import { tapPort } from "../../net/tap_port.ts";

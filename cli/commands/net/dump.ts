@@ -4,7 +4,8 @@ import { openFile } from "../../../core/host/file.ts";
 import type { Command, Context } from "../../command.ts";
 import { endedByPerson, EXIT, usageError } from "../../exit.ts";
 import { printJson } from "../../json.ts";
-import { DEVICE_OPTION, goneError, useDevice } from "../../kernel.ts";
+import { goneError } from "../../gone.ts";
+import { DEVICE_OPTION, useDevice } from "../../kernel.ts";
 import {
   capture,
   type CaptureLimits,
