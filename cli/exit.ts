@@ -23,7 +23,7 @@ export type ExitCode = typeof EXIT[keyof typeof EXIT];
 /** What each status means, for people. */
 export const MEANING: readonly (readonly [ExitCode, string])[] = [
   [EXIT.done, "done"],
-  [EXIT.failed, "failed: a device or I/O error"],
+  [EXIT.failed, "failed: a device, a file, or its input or output"],
   [EXIT.usage, "wrong usage"],
   [EXIT.notFound, "no such device or driver"],
   [EXIT.refused, "refused for safety: a kernel driver holds the device, no IOMMU"],

@@ -1,8 +1,7 @@
 import type { BlockDevice } from "../core/class/block.ts";
 import { close } from "../core/host/fd.ts";
-import { unlink } from "../core/host/file.ts";
 import { POLLIN, POLLOUT } from "../core/host/poll.ts";
-import { accept, listenUnix, receive, sendNow } from "../core/host/socket.ts";
+import { accept, listenUnix, receive, sendNow, type UnixListener } from "../core/host/socket.ts";
 import type { Loop } from "../core/irq/interrupt_loop.ts";
 import { Buffers } from "./buffers.ts";
 import { Connection } from "./connection.ts";
@@ -19,7 +18,7 @@ const RECEPTIONS = 32;
 
 /** How a disk is served. */
 export interface ServeOptions {
-  /** Path of the Unix socket; nothing may be there. */
+  /** Path of the Unix socket. What a server that is no more has left there is taken over. */
   readonly socket: string;
   /** What waits for the socket: that of the kernel. */
   readonly loop: Loop;
@@ -38,20 +37,23 @@ export interface ServeOptions {
 export class NbdServer implements Disposable {
   readonly #export: Export;
   readonly #options: ServeOptions;
-  readonly #fd: number;
+  readonly #listener: UnixListener;
   readonly #clients = new Set<Client>();
+  /** Clients that have come so far. */
+  #came = 0;
   #again: ReturnType<typeof setTimeout> | undefined;
 
   /**
    * Listens.
    *
+   * @throws PathTaken If another server is at work there, or another file is there.
    * @throws OsError If that is not possible at this path.
    */
   constructor(disk: BlockDevice, options: ServeOptions) {
     const { name = "disk", readOnly = false, socket } = options;
     this.#export = { disk, name, readOnly, buffers: new Buffers(KEPT_BYTES) };
     this.#options = options;
-    this.#fd = listenUnix(socket);
+    this.#listener = listenUnix(socket);
     this.#listen();
   }
 
@@ -61,16 +63,17 @@ export class NbdServer implements Disposable {
   }
 
   #listen(): void {
-    this.#options.loop.add(this.#fd, () => {
+    const { fd: listening } = this.#listener;
+    this.#options.loop.add(listening, () => {
       try {
-        for (let fd; this.#clients.size < MOST_CLIENTS && (fd = accept(this.#fd)) >= 0;) {
+        for (let fd; this.#clients.size < MOST_CLIENTS && (fd = accept(listening)) >= 0;) {
           this.#connect(fd);
         }
-        if (this.#clients.size >= MOST_CLIENTS) this.#options.loop.remove(this.#fd);
+        if (this.#clients.size >= MOST_CLIENTS) this.#options.loop.remove(listening);
       } catch (error) {
         // No descriptors are left, for example. They may be later.
         this.#options.log?.((error as Error).message);
-        this.#options.loop.remove(this.#fd);
+        this.#options.loop.remove(listening);
         this.#again = setTimeout(() => this.#listen(), AGAIN_MS);
       }
     });
@@ -78,23 +81,23 @@ export class NbdServer implements Disposable {
 
   #connect(fd: number): void {
     const { loop, log = () => {} } = this.#options;
+    const number = ++this.#came;
     const client = new Client(fd, loop, this.#export, (reason) => {
       const full = this.#clients.size >= MOST_CLIENTS;
       this.#clients.delete(client);
-      log(`client ${fd} left${reason === undefined ? "" : `: ${reason}`}`);
+      log(`client ${number} left${reason === undefined ? "" : `: ${reason}`}`);
       if (full) this.#listen();
     });
     this.#clients.add(client);
-    log(`client ${fd} came`);
+    log(`client ${number} came`);
     client.start();
   }
 
   /** Ends all connections, and takes the socket away. */
   [Symbol.dispose](): void {
     clearTimeout(this.#again);
-    this.#options.loop.remove(this.#fd);
-    close(this.#fd);
-    unlink(this.#options.socket);
+    this.#options.loop.remove(this.#listener.fd);
+    this.#listener.close();
     for (const client of this.#clients) client[Symbol.dispose]();
     this.#clients.clear();
   }

@@ -1,4 +1,4 @@
-import { abortable, delay } from "@std/async";
+import { delay } from "@std/async";
 import type { Context } from "../command.ts";
 import type { Source, Target } from "./ends.ts";
 import { Progress } from "./progress.ts";
@@ -25,7 +25,7 @@ export interface Transferred {
  * Moves bytes, reading ahead and writing behind.
  *
  * @param target Undefined to only look at them.
- * @throws The reason of `context.signal`, when it aborts; writes that were begun have ended then.
+ * @throws The reason of `context.signal`, when it aborts; what was begun has ended then.
  */
 export async function transfer(
   context: Pick<Context, "io" | "options" | "signal">,
@@ -47,8 +47,8 @@ export async function transfer(
   let next = read(0);
   try {
     for (;;) {
-      // What never comes, from a terminal or a pipe, is not waited for.
-      const piece = await abortable(next, signal);
+      const piece = await next;
+      signal.throwIfAborted();
       if (performance.now() - turn > TURN) {
         await delay(0);
         signal.throwIfAborted();
@@ -72,8 +72,7 @@ export async function transfer(
     for (const write of writing) await write;
     await target?.finish();
   } finally {
-    next.catch(() => {});
-    await Promise.allSettled(writing);
+    await Promise.allSettled([next, ...writing]);
     progress.end();
   }
   return { bytes, sha256: sum.digest(), milliseconds: performance.now() - start };

@@ -2,7 +2,7 @@ import type { BlockDevice } from "../../../core/class/block.ts";
 import { NbdServer, type ServeOptions } from "../../../nbd/server.ts";
 import type { Command } from "../../command.ts";
 import { DISK_OPTIONS, useDisk, WRITE_OPTION } from "../../disk.ts";
-import { CliError, endedByPerson, EXIT, usageError } from "../../exit.ts";
+import { CliError, endedByPerson, EXIT, messageOf, usageError } from "../../exit.ts";
 import { goneError } from "../../gone.ts";
 import { printJson } from "../../json.ts";
 
@@ -26,7 +26,8 @@ export const blkServe: Command = {
   ],
   notes: [
     "Whoever may open the socket may use the disk. Many clients may at once: a flush of one makes durable what",
-    "all have written. On this machine (host) clients may only read, unless --write.",
+    "all have written. On this machine (host) clients may only read, unless --write. At its end the socket goes",
+    "away; one that a server has left behind is taken over.",
   ],
   async run(context) {
     const { given, signal, options } = context;
@@ -69,10 +70,8 @@ function serve(disk: BlockDevice, options: ServeOptions): NbdServer {
   try {
     return new NbdServer(disk, options);
   } catch (error) {
-    if ((error as { code?: unknown }).code !== "EADDRINUSE") throw error;
-    throw new CliError(
-      EXIT.failed,
-      `Cannot listen at ${options.socket}: something is there already. Remove it, if no server listens there any more`,
-    );
+    if ((error as { readonly code?: unknown }).code !== "ENOENT") throw error;
+    // A folder that is not there is no device that is not there.
+    throw new CliError(EXIT.failed, messageOf(error), { cause: error });
   }
 }

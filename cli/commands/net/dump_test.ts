@@ -115,6 +115,6 @@ Deno.test("net dump refuses what it cannot do, and opens nothing", async () => {
     assertStringIncludes(err, `error: ${message}`);
   }
   const { exit, err } = await run("/nonexistent/file");
-  assertEquals(exit, 3);
+  assertEquals(exit, 1);
   assertStringIncludes(err, "Cannot open /nonexistent/file: ENOENT");
 });
