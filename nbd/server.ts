@@ -11,6 +11,8 @@ import type { Export } from "./export.ts";
 const MOST_CLIENTS = 64;
 /** Buffers that are kept while nobody needs them. */
 const KEPT_BYTES = 64 << 20;
+/** How long a client may take until it has chosen an export, in milliseconds. */
+const HANDSHAKE_MS = 30_000;
 /** How long to rest when no client can be taken, in milliseconds. */
 const AGAIN_MS = 1000;
 /** Receptions from one client before the others get their turn. */
@@ -26,6 +28,8 @@ export interface ServeOptions {
   readonly name?: string;
   /** Whether clients must not write; false if left out. */
   readonly readOnly?: boolean;
+  /** Milliseconds until a client that has not chosen an export has to leave; 30 000 if left out. */
+  readonly handshake?: number;
   /** Takes lines for people. */
   readonly log?: (line: string) => void;
 }
@@ -80,7 +84,7 @@ export class NbdServer implements Disposable {
   }
 
   #connect(fd: number): void {
-    const { loop, log = () => {} } = this.#options;
+    const { loop, handshake = HANDSHAKE_MS, log = () => {} } = this.#options;
     const number = ++this.#came;
     const client = new Client(fd, loop, this.#export, (reason) => {
       const full = this.#clients.size >= MOST_CLIENTS;
@@ -90,7 +94,7 @@ export class NbdServer implements Disposable {
     });
     this.#clients.add(client);
     log(`client ${number} came`);
-    client.start();
+    client.start(handshake);
   }
 
   /** Ends all connections, and takes the socket away. */
@@ -121,6 +125,7 @@ class Client implements Disposable {
   #events = 0;
   #closing = false;
   #closed = false;
+  #deadline: ReturnType<typeof setTimeout> | undefined;
 
   constructor(fd: number, loop: Loop, served: Export, left: (reason?: string) => void) {
     this.#fd = fd;
@@ -136,8 +141,11 @@ class Client implements Disposable {
     });
   }
 
-  /** Greets the client, and listens to it. It may be gone already. */
-  start(): void {
+  /** Greets the client, and listens to it. It may be gone already; one that only stays must not keep others out. */
+  start(handshake: number): void {
+    this.#deadline = setTimeout(() => {
+      if (!this.#connection.agreed) this.#end(`it chose no export within ${handshake} ms`);
+    }, handshake);
     this.#connection.start();
     this.#wait();
   }
@@ -203,6 +211,7 @@ class Client implements Disposable {
   [Symbol.dispose](): void {
     if (this.#closed) return;
     this.#closed = true;
+    clearTimeout(this.#deadline);
     this.#connection.stop();
     this.#loop.remove(this.#fd);
     close(this.#fd);

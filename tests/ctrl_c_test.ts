@@ -9,7 +9,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { alive, soon } from "./support/leaks.ts";
 import { pattern, withoutQemu } from "./support/machine.ts";
 import { program, run } from "./support/program.ts";
-import { childrenOf, CTRL_C, OnTerminal, withoutTerminal } from "./support/terminal.ts";
+import { CTRL_C, OnTerminal, withoutTerminal } from "./support/terminal.ts";
 
 const SIMULATED = "--machine simulated";
 

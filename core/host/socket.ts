@@ -12,7 +12,7 @@ const SOCK_NONBLOCK = 0o4000;
 /** Bytes of a Unix socket's path, its NUL included: what struct sockaddr_un has room for. */
 const PATH_BYTES = 108;
 const KIND = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
-const BACKLOG = 16;
+const BACKLOG = 128;
 const EADDRINUSE = 98;
 const ECONNREFUSED = 111;
 const O_DIRECTORY = 0o200000;
