@@ -79,6 +79,15 @@ function terminalKeys(): { raw(on: boolean): void } {
   };
 }
 
+/** Whether nohup wants it to. Without the permission to look nothing runs that could end. */
+function outlivesTerminal(): boolean {
+  try {
+    return isIgnored(SIGHUP);
+  } catch {
+    return false;
+  }
+}
+
 /** What tells the program to end, and its status then. */
 const ENDS = [
   ["SIGINT", EXIT.interrupted],
@@ -96,8 +105,7 @@ function endSignal(atOnce: (signal: string, exit: ExitCode) => void): AbortSigna
   const controller = new AbortController();
   let first = 0;
   for (const [name, exit] of ENDS) {
-    // As nohup wants it.
-    if (name === "SIGHUP" && isIgnored(SIGHUP)) continue;
+    if (name === "SIGHUP" && outlivesTerminal()) continue;
     Deno.addSignalListener(name, () => {
       const now = performance.now();
       if (!controller.signal.aborted) {
