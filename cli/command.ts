@@ -1,3 +1,4 @@
+import type { AnyDevice } from "../core/kernel/device.ts";
 import type { Io } from "./io.ts";
 import type { Given, Options } from "./options.ts";
 import type { Style } from "./style.ts";
@@ -47,6 +48,8 @@ export interface Context {
   readonly given: Given;
   /** Aborted when the command must end: time is over, or somebody interrupted it. */
   readonly signal: AbortSignal;
+  /** Devices that the command put to work: if one is gone, that is why the command failed. */
+  readonly devices: AnyDevice[];
   /** Colours. */
   readonly style: Style;
   /** Tells something on the side, unless `--quiet`. */

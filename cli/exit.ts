@@ -12,6 +12,7 @@ export const EXIT = {
   protocol: 6,
   driver: 7,
   timeout: 124,
+  hungUp: 129,
   interrupted: 130,
   terminated: 143,
 } as const;
@@ -22,7 +23,7 @@ export type ExitCode = typeof EXIT[keyof typeof EXIT];
 /** What each status means, for people. */
 export const MEANING: readonly (readonly [ExitCode, string])[] = [
   [EXIT.done, "done"],
-  [EXIT.failed, "failed: an error of a device, or of a file"],
+  [EXIT.failed, "failed: a device, a file, or its input or output"],
   [EXIT.usage, "wrong usage"],
   [EXIT.notFound, "no such device, unit or port, or no driver for it"],
   [EXIT.refused, "refused for safety: a kernel driver holds the device, no IOMMU"],
@@ -30,7 +31,8 @@ export const MEANING: readonly (readonly [ExitCode, string])[] = [
   [EXIT.protocol, "a device broke the protocol"],
   [EXIT.driver, "a driver failed and was given up"],
   [EXIT.timeout, "not done in time (--timeout)"],
-  [EXIT.interrupted, "interrupted (SIGINT)"],
+  [EXIT.hungUp, "the terminal is gone (SIGHUP)"],
+  [EXIT.interrupted, "interrupted (SIGINT, Ctrl-C)"],
   [EXIT.terminated, "terminated (SIGTERM)"],
 ];
 
@@ -53,9 +55,12 @@ export function usageError(message: string): CliError {
   return new CliError(EXIT.usage, message);
 }
 
-/** Whether a command was told to end by a person, and not because its time is over. */
+/** Statuses of a program that was told to end by a signal. */
+const BY_SIGNAL: readonly ExitCode[] = [EXIT.hungUp, EXIT.interrupted, EXIT.terminated];
+
+/** Whether a command was told to end by a person or a service manager, and not because its time is over. */
 export function endedByPerson({ aborted, reason }: AbortSignal): boolean {
-  return aborted && [EXIT.interrupted, EXIT.terminated].includes(exitCode(reason) as 130 | 143);
+  return aborted && BY_SIGNAL.includes(exitCode(reason));
 }
 
 /** What to tell of whatever was thrown. */

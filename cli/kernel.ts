@@ -54,6 +54,7 @@ export async function openKernel(
       legacy: drive.legacy,
       tunables: drive.tunables,
       unsafeDma: drive.unsafeDma,
+      notice: context.talk,
       log: context.detail,
     }),
   );
@@ -151,17 +152,10 @@ function nodeOf(context: Context, kernel: Kernel, classes: readonly DeviceClass[
   );
 }
 
-/** The error of a device that went out of work while it was needed. */
-export async function goneError(
-  { until }: Context,
-  { address, gone }: Pick<AnyDevice, "address" | "gone">,
-): Promise<CliError> {
-  return new CliError(EXIT.driver, `Cannot go on with ${address}: ${await until(gone)}`);
-}
-
 /** Puts the device of a node to work. */
 export async function attach(context: Context, kernel: Kernel, node: Node): Promise<AnyDevice> {
   const device = await disposeIfLate(context, kernel.attach(node.function.address));
+  context.devices.push(device);
   const { address, unsafeDma } = device;
   if (unsafeDma !== undefined) {
     context.talk(`${address}: UNSAFE DMA: ${unsafeDma}; it can reach all memory of this machine`);

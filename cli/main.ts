@@ -4,11 +4,21 @@
  * @module
  */
 import { abortable } from "@std/async";
+import type { AnyDevice } from "../core/kernel/device.ts";
 import deno from "../deno.json" with { type: "json" };
 import type { Command, Context } from "./command.ts";
 import { COMMANDS, OWN_OPTIONS } from "./commands.ts";
 import { checkAnything } from "./commands/check.ts";
-import { CliError, EXIT, type ExitCode, exitCode, messageOf, usageError } from "./exit.ts";
+import {
+  CliError,
+  endedByPerson,
+  EXIT,
+  type ExitCode,
+  exitCode,
+  messageOf,
+  usageError,
+} from "./exit.ts";
+import { goneAmong } from "./gone.ts";
 import { commandHelp, nounHelp, programHelp } from "./help.ts";
 import type { Io } from "./io.ts";
 import { SCHEMA } from "./json.ts";
@@ -19,6 +29,10 @@ import { suggest } from "./suggest.ts";
 
 /** How long a command may take to clean up after it was told to end, in milliseconds. */
 const GRACE = 5000;
+/** A standing one has what others gave to it: it may take as long as a request to its device, a last flush. */
+const STANDING_GRACE = 40_000;
+/** When it is told that the command takes its time, in milliseconds. */
+const PATIENCE = 1000;
 /** How long a command may take that ends by itself, in seconds. */
 const TIMEOUT = 120;
 
@@ -52,7 +66,8 @@ export async function run(args: readonly string[], io: Io): Promise<ExitCode> {
     if (command) checkWords(command, words);
     checkGiven(command, options.given);
     const limit = options.timeout ?? (command?.standing ? undefined : TIMEOUT);
-    return await runLimited(command?.run ?? checkAnything, { io, options, words }, limit);
+    const grace = command?.standing ? STANDING_GRACE : GRACE;
+    return await runLimited(command?.run ?? checkAnything, { io, options, words }, limit, grace);
   } catch (error) {
     io.err(printable(`error: ${messageOf(error)}`));
     // Errors that the commands make say all there is to say.
@@ -114,6 +129,7 @@ async function runLimited(
   command: (context: Context) => Promise<ExitCode>,
   { io, options, words }: Pick<Context, "io" | "options" | "words">,
   seconds: number | undefined,
+  graceMilliseconds: number,
 ): Promise<ExitCode> {
   const time = new AbortController();
   const signal = AbortSignal.any([time.signal, io.signal]);
@@ -123,6 +139,8 @@ async function runLimited(
     time.abort(new CliError(EXIT.timeout, message));
   }, seconds * 1000);
   const tell = (line: string) => io.err(printable(line));
+  const talk = options.quiet ? () => {} : tell;
+  const devices: AnyDevice[] = [];
   const running = command({
     io,
     options,
@@ -130,20 +148,36 @@ async function runLimited(
     signal,
     given: options.given,
     style: styleFor(io, options.color),
-    talk: options.quiet ? () => {} : tell,
+    devices,
+    talk,
     detail: options.verbose ? tell : () => {},
     until: (promise) => abortable(promise, signal),
   });
   // A command that was told to end cleans up first; one that does not manage to is left behind.
-  let grace: ReturnType<typeof setTimeout> | undefined;
   const left = Promise.withResolvers<never>();
-  const end = () => grace = setTimeout(() => left.reject(signal.reason), GRACE);
+  const timers = [timer];
+  const end = () => {
+    const ending = "Still finishing what is under way; SIGINT (Ctrl-C) once more ends it at once";
+    if (endedByPerson(signal)) timers.push(setTimeout(() => talk(ending), PATIENCE));
+    timers.push(setTimeout(() => left.reject(unfinished(signal.reason)), graceMilliseconds));
+  };
   signal.addEventListener("abort", end, { once: true });
   try {
-    return await Promise.race([running, left.promise]);
+    const exit = await Promise.race([running, left.promise]);
+    // What it had to say is said; how it came to its end the status says.
+    return endedByPerson(signal) ? exitCode(signal.reason) : exit;
+  } catch (error) {
+    throw (error === signal.reason ? undefined : await goneAmong(devices)) ?? error;
   } finally {
     signal.removeEventListener("abort", end);
-    clearTimeout(timer);
-    clearTimeout(grace);
+    timers.forEach(clearTimeout);
   }
+}
+
+/** The error of a command that did not manage to clean up. */
+function unfinished(reason: unknown): CliError {
+  return new CliError(
+    exitCode(reason),
+    `${messageOf(reason)}; what was under way did not finish, and may be lost`,
+  );
 }

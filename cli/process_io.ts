@@ -1,28 +1,35 @@
 import { environment } from "../core/host/file.ts";
+import { isIgnored, SIGHUP } from "../core/host/process.ts";
 import { pciNames } from "../core/platform/pci_names.ts";
-import { CliError, EXIT } from "./exit.ts";
+import { CliError, EXIT, type ExitCode, messageOf } from "./exit.ts";
 import type { Io } from "./io.ts";
 import type { System } from "./system.ts";
 
 /** The world of this process: its streams, environment and signals. Needs `--allow-ffi` and nothing else. */
 export function processIo(system: System): Io {
-  const write = writer(Deno.stdout);
+  const write = writer(Deno.stdout, "the standard output");
+  const err = lines(writer(Deno.stderr));
+  const keys = terminalKeys();
   return {
     out: lines(write),
     write,
-    err: lines(writer(Deno.stderr)),
+    err,
     terminal: Deno.stdout.isTerminal(),
     input: {
       terminal: Deno.stdin.isTerminal(),
       read: (into) => Deno.stdin.read(into),
-      raw: (on) => Deno.stdin.setRaw(on),
+      raw: keys.raw,
     },
     // Help must not fail for want of a permission.
     get environment() {
       return environment();
     },
     denoVersion: Deno.version.deno,
-    signal: endSignal(),
+    signal: endSignal((signal, exit) => {
+      keys.raw(false);
+      err(`Ended at once by another ${signal}: what was not finished may be lost`);
+      Deno.exit(exit);
+    }),
     system,
     names: pciNames,
   };
@@ -34,30 +41,77 @@ function lines(write: (bytes: Uint8Array) => unknown): (line: string) => void {
   return (line) => void write(encoder.encode(line + "\n"));
 }
 
-/** Writes bytes, until nobody reads them any more: `ls | head -1` is no error. */
+/**
+ * Writes bytes, until nobody reads them any more: `ls | head -1` is no error, nor is a terminal that is gone.
+ *
+ * @param data What it is called if what is written there matters; elsewhere no failure is told.
+ */
 function writer(
-  stream: { writeSync(bytes: Uint8Array): number },
+  stream: { writeSync(bytes: Uint8Array): number; isTerminal(): boolean },
+  data?: string,
 ): (bytes: Uint8Array) => boolean {
+  const matters = data !== undefined && !stream.isTerminal();
   let open = true;
   return (bytes) => {
     try {
       while (open && bytes.length > 0) bytes = bytes.subarray(stream.writeSync(bytes));
     } catch (error) {
-      if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
       open = false;
+      if (matters && !(error instanceof Deno.errors.BrokenPipe)) {
+        throw new CliError(EXIT.failed, `Cannot write to ${data}: ${messageOf(error)}`);
+      }
     }
     return open;
   };
 }
 
-/** The first SIGINT or SIGTERM lets the program clean up, the second ends it at once. */
-function endSignal(): AbortSignal {
+/** Switches a terminal between keys and lines. */
+function terminalKeys(): { raw(on: boolean): void } {
+  let raw = false;
+  // The shell has made the terminal its own while the program was stopped.
+  Deno.addSignalListener("SIGCONT", () => raw && Deno.stdin.setRaw(true));
+  return {
+    raw(on) {
+      if (on === raw) return;
+      raw = on;
+      Deno.stdin.setRaw(on);
+    },
+  };
+}
+
+/** Whether nohup wants it to. Without the permission to look nothing runs that could end. */
+function outlivesTerminal(): boolean {
+  try {
+    return isIgnored(SIGHUP);
+  } catch {
+    return false;
+  }
+}
+
+/** What tells the program to end, and its status then. */
+const ENDS = [
+  ["SIGINT", EXIT.interrupted],
+  ["SIGTERM", EXIT.terminated],
+  ["SIGHUP", EXIT.hungUp],
+] as const;
+/** What `timeout` and other wrappers send on comes twice, within so many milliseconds: it is the same wish. */
+const SAME_WISH = 250;
+
+/**
+ * The first signal lets the program clean up. Another SIGINT ends it at once: only a person sends that, and sees what
+ * is waited for.
+ */
+function endSignal(atOnce: (signal: string, exit: ExitCode) => void): AbortSignal {
   const controller = new AbortController();
-  const ends = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated } as const;
-  for (const [name, exit] of Object.entries(ends) as ["SIGINT" | "SIGTERM", 130 | 143][]) {
+  let first = 0;
+  for (const [name, exit] of ENDS) {
+    if (name === "SIGHUP" && outlivesTerminal()) continue;
     Deno.addSignalListener(name, () => {
-      if (controller.signal.aborted) Deno.exit(exit);
-      controller.abort(new CliError(exit, `Ended by ${name}`));
+      const now = performance.now();
+      if (!controller.signal.aborted) {
+        first = now;
+        controller.abort(new CliError(exit, `Ended by ${name}`));
+      } else if (name === "SIGINT" && now - first > SAME_WISH) atOnce(name, exit);
     });
   }
   return controller.signal;

@@ -7,6 +7,10 @@ import { Transmission } from "./transmission.ts";
 const MOST_REQUESTS = 256;
 /** Bytes that they may hold; at least one may always. */
 const MOST_BYTES = 64 << 20;
+/** Bytes that a client may say until it has chosen an export: options without end are no negotiation. */
+const MOST_SAID = 1 << 20;
+/** Bytes of answers to options that may wait for the client to take them, until no more options are read. */
+const MOST_UNSENT = 64 << 10;
 
 /** What a connection needs of the world. */
 export interface ConnectionPort {
@@ -26,6 +30,10 @@ export class Connection {
   #requests = 0;
   #bytes = 0;
   #closing = false;
+  #agreed = false;
+  /** Bytes that came before they agreed, and those of answers that were not taken yet. */
+  #said = 0;
+  #unsent = 0;
 
   constructor(served: Export, port: ConnectionPort) {
     this.#export = served;
@@ -42,10 +50,14 @@ export class Connection {
     const close = () => this.#close();
     new Negotiation(served, {
       input,
-      send: (bytes) => port.send(bytes, () => {}),
+      send: (bytes) => {
+        this.#unsent += bytes.length;
+        port.send(bytes, () => this.#less(() => this.#unsent -= bytes.length));
+      },
       close,
-      done: (agreement) =>
-        void new Transmission(served, agreement, {
+      done: (agreement) => {
+        this.#agreed = true;
+        new Transmission(served, agreement, {
           input,
           close,
           begin: (held) => {
@@ -57,8 +69,14 @@ export class Connection {
               buffers.give(bytes);
               this.#ended(held);
             }),
-        }),
+        });
+      },
     });
+  }
+
+  /** Whether client and server have agreed on an export. */
+  get agreed(): boolean {
+    return this.#agreed;
   }
 
   /** Whether nothing can be received now. */
@@ -73,6 +91,7 @@ export class Connection {
 
   /** So many bytes were put there. */
   received(count: number): void {
+    if (!this.#agreed && (this.#said += count) > MOST_SAID) return this.#close();
     this.#input.received(count);
   }
 
@@ -82,13 +101,21 @@ export class Connection {
   }
 
   get #busy(): boolean {
-    return this.#requests >= MOST_REQUESTS || this.#bytes >= MOST_BYTES;
+    return this.#requests >= MOST_REQUESTS || this.#bytes >= MOST_BYTES ||
+      this.#unsent >= MOST_UNSENT;
   }
 
   #ended(bytes: number): void {
+    this.#less(() => {
+      this.#requests--;
+      this.#bytes -= bytes;
+    });
+  }
+
+  /** Something has ended, so that there may be room for more. */
+  #less(ended: () => void): void {
     const wasBusy = this.#busy;
-    this.#requests--;
-    this.#bytes -= bytes;
+    ended();
     if (this.#closing) {
       if (this.#requests === 0) this.#port.close();
     } else if (wasBusy && !this.#busy) {

@@ -1,8 +1,7 @@
 import type { BlockDevice } from "../core/class/block.ts";
 import { close } from "../core/host/fd.ts";
-import { unlink } from "../core/host/file.ts";
 import { POLLIN, POLLOUT } from "../core/host/poll.ts";
-import { accept, listenUnix, receive, sendNow } from "../core/host/socket.ts";
+import { accept, listenUnix, receive, sendNow, type UnixListener } from "../core/host/socket.ts";
 import type { Loop } from "../core/irq/interrupt_loop.ts";
 import { Buffers } from "./buffers.ts";
 import { Connection } from "./connection.ts";
@@ -13,6 +12,8 @@ import { MOST_TEXT, textOf } from "./text.ts";
 const MOST_CLIENTS = 64;
 /** Buffers that are kept while nobody needs them. */
 const KEPT_BYTES = 64 << 20;
+/** How long a client may take until it has chosen an export, in milliseconds. */
+const HANDSHAKE_MS = 30_000;
 /** How long to rest when no client can be taken, in milliseconds. */
 const AGAIN_MS = 1000;
 /** Receptions from one client before the others get their turn. */
@@ -20,7 +21,7 @@ const RECEPTIONS = 32;
 
 /** How a disk is served. */
 export interface ServeOptions {
-  /** Path of the Unix socket; nothing may be there. */
+  /** Path of the Unix socket. What a server that is no more has left there is taken over. */
   readonly socket: string;
   /** What waits for the socket: that of the kernel. */
   readonly loop: Loop;
@@ -28,6 +29,8 @@ export interface ServeOptions {
   readonly name?: string;
   /** Whether clients must not write; false if left out. */
   readonly readOnly?: boolean;
+  /** Milliseconds until a client that has not chosen an export has to leave; 30 000 if left out. */
+  readonly handshake?: number;
   /** Takes lines for people. */
   readonly log?: (line: string) => void;
 }
@@ -39,13 +42,16 @@ export interface ServeOptions {
 export class NbdServer implements Disposable {
   readonly #export: Export;
   readonly #options: ServeOptions;
-  readonly #fd: number;
+  readonly #listener: UnixListener;
   readonly #clients = new Set<Client>();
+  /** Clients that have come so far. */
+  #came = 0;
   #again: ReturnType<typeof setTimeout> | undefined;
 
   /**
    * Listens.
    *
+   * @throws PathTaken If another server is at work there, or another file is there.
    * @throws OsError If that is not possible at this path.
    * @throws RangeError If that can be no name.
    */
@@ -58,7 +64,7 @@ export class NbdServer implements Disposable {
     }
     this.#export = { disk, name, readOnly, buffers: new Buffers(KEPT_BYTES) };
     this.#options = options;
-    this.#fd = listenUnix(socket);
+    this.#listener = listenUnix(socket);
     this.#listen();
   }
 
@@ -68,42 +74,44 @@ export class NbdServer implements Disposable {
   }
 
   #listen(): void {
-    this.#options.loop.add(this.#fd, () => {
+    const { fd: listening } = this.#listener;
+    this.#options.loop.add(listening, () => {
       try {
-        for (let fd; this.#clients.size < MOST_CLIENTS && (fd = accept(this.#fd)) >= 0;) {
+        for (let fd; this.#clients.size < MOST_CLIENTS && (fd = accept(listening)) >= 0;) {
           this.#connect(fd);
         }
-        if (this.#clients.size >= MOST_CLIENTS) this.#options.loop.remove(this.#fd);
+        if (this.#clients.size >= MOST_CLIENTS) this.#options.loop.remove(listening);
       } catch (error) {
         // No descriptors are left, for example. They may be later.
         this.#options.log?.((error as Error).message);
-        this.#options.loop.remove(this.#fd);
+        this.#options.loop.remove(listening);
         this.#again = setTimeout(() => this.#listen(), AGAIN_MS);
       }
     });
   }
 
   #connect(fd: number): void {
-    const { loop, log = () => {} } = this.#options;
+    const { loop, handshake = HANDSHAKE_MS, log = () => {} } = this.#options;
     const { disk } = this.#export;
+    const number = ++this.#came;
     const client = new Client(fd, loop, this.#export, (reason) => {
       const full = this.#clients.size >= MOST_CLIENTS;
       this.#clients.delete(client);
-      log(`client ${fd} left${reason === undefined ? "" : `: ${reason}`}`);
+      log(`client ${number} left${reason === undefined ? "" : `: ${reason}`}`);
       if (full) this.#listen();
     });
     this.#clients.add(client);
-    log(`client ${fd} came`);
+    log(`client ${number} came`);
     // It is told what is there now: another medium may be in the drive, unheard of.
-    disk.refresh().catch((error) => log((error as Error).message)).finally(() => client.start());
+    disk.refresh().catch((error) => log((error as Error).message))
+      .finally(() => client.start(handshake));
   }
 
   /** Ends all connections, and takes the socket away. */
   [Symbol.dispose](): void {
     clearTimeout(this.#again);
-    this.#options.loop.remove(this.#fd);
-    close(this.#fd);
-    unlink(this.#options.socket);
+    this.#options.loop.remove(this.#listener.fd);
+    this.#listener.close();
     for (const client of this.#clients) client[Symbol.dispose]();
     this.#clients.clear();
   }
@@ -127,6 +135,7 @@ class Client implements Disposable {
   #events = 0;
   #closing = false;
   #closed = false;
+  #deadline: ReturnType<typeof setTimeout> | undefined;
 
   constructor(fd: number, loop: Loop, served: Export, left: (reason?: string) => void) {
     this.#fd = fd;
@@ -142,8 +151,11 @@ class Client implements Disposable {
     });
   }
 
-  /** Greets the client, and listens to it. It may be gone already. */
-  start(): void {
+  /** Greets the client, and listens to it. It may be gone already; one that only stays must not keep others out. */
+  start(handshake: number): void {
+    this.#deadline = setTimeout(() => {
+      if (!this.#connection.agreed) this.#end(`it chose no export within ${handshake} ms`);
+    }, handshake);
     this.#connection.start();
     this.#wait();
   }
@@ -209,6 +221,7 @@ class Client implements Disposable {
   [Symbol.dispose](): void {
     if (this.#closed) return;
     this.#closed = true;
+    clearTimeout(this.#deadline);
     this.#connection.stop();
     this.#loop.remove(this.#fd);
     close(this.#fd);

@@ -284,7 +284,7 @@ toolTest(
     assertStringIncludes(info, "is_read_only: true");
     child.kill("SIGINT");
     const { code, stdout, stderr } = await output;
-    assertEquals([code, new TextDecoder().decode(stderr)], [0, ""]);
+    assertEquals([code, new TextDecoder().decode(stderr)], [130, ""]);
     const { uri, readOnly } = JSON.parse(new TextDecoder().decode(stdout));
     assertEquals([uri, readOnly], [`nbd+unix:///my%2Fdisk?socket=${socket}`, true]);
     assert(!exists(socket));

@@ -222,7 +222,7 @@ qemuTest(
       }
       running.interrupt();
       const { code, text, err } = await running.ended();
-      assertEquals(code, 0, err);
+      assertEquals(code, 130, err);
       const { captured, dropped, bytes } = JSON.parse(text);
       assertEquals([bytes, dropped], [60 * captured, 0]);
       assert(captured > 5);
@@ -370,7 +370,7 @@ for (const isolation of ["process", "inline"] as const) {
       assertMatch(text, /, 3 received,/, err);
       assertMatch(text, /, 2 received,/, err);
       assertStringIncludes(text, `TCP ${1 << 20} true`, err);
-      assertStringIncludes(text, "\nbridge 0\n", err);
+      assertStringIncludes(text, "\nbridge 130\n", err);
       assertStringIncludes(text, 'Device "card0" does not exist');
       const { sent, received } = counted(text);
       for (const { frames, bytes, dropped } of [sent, received]) {
@@ -381,16 +381,21 @@ for (const isolation of ["process", "inline"] as const) {
   );
 }
 
-testWith(withoutQemu ?? tapObstacle, "net bridge goes on when its driver is killed", async () => {
-  const { text, err } = await inNetwork(
-    WITHOUT_A_DRIVER,
-    ...["--machine", "qemu", "--", ...USER, ...MODERN],
-  );
-  assertMatch(text, /^killed \d+$/m);
-  assertMatch(text, /, 2 received,/, err);
-  assertMatch(text, /, 3 received,/, err);
-  assertStringIncludes(text, "\nbridge 0\n", err);
-});
+testWith(
+  withoutQemu ?? tapObstacle,
+  "net bridge goes on when its driver is killed, and says so #cli:driver_dies",
+  async () => {
+    const { text, err } = await inNetwork(
+      WITHOUT_A_DRIVER,
+      ...["--machine", "qemu", "--", ...USER, ...MODERN],
+    );
+    assertMatch(err, /^0000:\S+ vtnet: starting anew: its process ended by signal 9$/m);
+    assertMatch(text, /^killed \d+$/m);
+    assertMatch(text, /, 2 received,/, err);
+    assertMatch(text, /, 3 received,/, err);
+    assertStringIncludes(text, "\nbridge 130\n", err);
+  },
+);
 
 testWith(
   withoutQemu ?? tapObstacle,
@@ -405,7 +410,7 @@ testWith(
     );
     assertMatch(text, /, 3 received,/, err);
     assertEquals(text.match(new RegExp(`^TCP ${1 << 20} true$`, "gm"))?.length, 2, text + err);
-    assertStringIncludes(text, "\nbridge 0\n", err);
+    assertStringIncludes(text, "\nbridge 130\n", err);
     const { received } = counted(text);
     // While card0 was on its way into the person's network it took none.
     assert(received.dropped! < 20, JSON.stringify(received));

@@ -112,7 +112,7 @@ Deno.test("random --continuous ends when nobody reads any more", async () => {
   assertEquals([code, err], [0, ""]);
 });
 
-for (const [signal, exit] of [["SIGINT", 0], ["SIGTERM", 0]] as const) {
+for (const [signal, exit] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
   Deno.test(`random --continuous ends in order at ${signal}`, async () => {
     const child = start(ours("random --continuous --machine simulated"));
     const reader = child.stdout.getReader();

@@ -1,7 +1,7 @@
+import { abortable } from "@std/async";
 import type { BlockDevice } from "../../core/class/block.ts";
 import { readWhole } from "../../core/class/blocks.ts";
-import { close } from "../../core/host/fd.ts";
-import { openFile, readAt, sizeOf, sync, writeAt } from "../../core/host/file.ts";
+import type { Context } from "../command.ts";
 import { CliError, EXIT } from "../exit.ts";
 import type { Io } from "../io.ts";
 
@@ -56,6 +56,14 @@ export class DiskEnd implements Source, Target {
     const { blockSize } = this.#disk;
     const start = this.#offset + at;
     const end = start + bytes.length;
+    if (at + bytes.length > this.length) {
+      throw new CliError(
+        EXIT.failed,
+        `Cannot write behind the end of the disk at ${
+          this.#offset + this.length
+        }: there is more to write`,
+      );
+    }
     const first = Math.ceil(start / blockSize) * blockSize;
     const last = Math.floor(end / blockSize) * blockSize;
     // Within one block.
@@ -87,47 +95,14 @@ export class DiskEnd implements Source, Target {
   }
 }
 
-/** A file. */
-export class FileEnd implements Source, Target, Disposable {
-  readonly length: number;
-  readonly #fd: number;
-
-  /** Opens it to be read, or makes it anew to be written. */
-  constructor(path: string, use: "read" | "write") {
-    this.#fd = openFile(
-      path,
-      use === "read" ? { read: true } : { read: true, write: true, create: true, truncate: true },
-    );
-    this.length = sizeOf(this.#fd);
-  }
-
-  read(at: number, into: Uint8Array<ArrayBuffer>): Promise<number> {
-    return Promise.resolve(readAt(this.#fd, into, at));
-  }
-
-  write(at: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    writeAt(this.#fd, bytes, at);
-    return Promise.resolve();
-  }
-
-  finish(): Promise<void> {
-    sync(this.#fd);
-    return Promise.resolve();
-  }
-
-  [Symbol.dispose](): void {
-    close(this.#fd);
-  }
-}
-
-/** The standard input. */
-export function inputEnd({ input }: Pick<Io, "input">): Source {
+/** The standard input. What never comes there is not waited for when the command must end. */
+export function inputEnd({ io: { input }, signal }: Pick<Context, "io" | "signal">): Source {
   return {
     length: undefined,
     async read(_at, into) {
       let done = 0;
       while (done < into.length) {
-        const got = await input.read(into.subarray(done));
+        const got = await abortable(input.read(into.subarray(done)), signal);
         if (got === null) break;
         done += got;
       }

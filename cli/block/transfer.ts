@@ -1,3 +1,4 @@
+import { delay } from "@std/async";
 import type { Context } from "../command.ts";
 import type { Source, Target } from "./ends.ts";
 import { Progress } from "./progress.ts";
@@ -7,6 +8,8 @@ import { Sha256 } from "./sha256.ts";
 const PIECE = 1 << 20;
 /** Pieces that are written at the same time. */
 const DEPTH = 4;
+/** Files answer at once: so long the rest of the program waits for its turn, in milliseconds. */
+const TURN = 50;
 
 /** What was moved. */
 export interface Transferred {
@@ -40,11 +43,17 @@ export async function transfer(
     return piece.subarray(0, await source.read(at, piece));
   };
   let bytes = 0;
+  let turn = start;
   let next = read(0);
   try {
     for (;;) {
       const piece = await next;
       signal.throwIfAborted();
+      if (performance.now() - turn > TURN) {
+        await delay(0);
+        signal.throwIfAborted();
+        turn = performance.now();
+      }
       const last = piece.length < PIECE;
       if (!last) next = read(bytes + PIECE);
       // Whoever waits for it first is told; until then it is nobody's.

@@ -29,6 +29,8 @@ export interface EchoFigure {
   readonly echoes: number;
 }
 
+/** How long this thread is kept from everything else, in milliseconds. */
+const SLICE = 100;
 /** Longest wait until the time is looked at, in milliseconds. */
 const PATIENCE = 10;
 /** When none has come for so long, none is on its way any more, in milliseconds. */
@@ -36,63 +38,79 @@ const QUIET = 50;
 /** After that what is still in flight is given up, in milliseconds. */
 const LATE = 1000;
 
+/** Lets the rest of the program have its turn; throws if the benchmark is to end. */
+export type Breathe = () => Promise<void>;
+
+/** Does something again and again for so long, in slices. Returns how long it was, without what was between them. */
+async function repeat(milliseconds: number, breathe: Breathe, work: () => void): Promise<number> {
+  let worked = 0;
+  while (worked < milliseconds) {
+    const start = performance.now();
+    const end = start + Math.min(SLICE, milliseconds - worked);
+    while (performance.now() < end) work();
+    worked += performance.now() - start;
+    await breathe();
+  }
+  return worked;
+}
+
 /**
- * Sends frames of `size` bytes as fast as the card takes them, and counts those that come to `to`. Blocks this thread.
+ * Sends frames of `size` bytes as fast as the card takes them, and counts those that come to `to`. Blocks this thread
+ * but for `breathe`.
  *
  * @param to Where they should come; they are addressed to `from` itself if undefined.
  * @throws RequestError If the card does not send one.
  */
-export function benchFrames(
+export async function benchFrames(
   from: BenchCard,
   to: BenchCard | undefined,
   size: number,
   milliseconds: number,
-): BenchFigure {
+  breathe: Breathe,
+): Promise<BenchFigure> {
   using sender = new Sender(from, to ?? from, size);
   using counter = to && new Counter(to.slots, size);
-  const start = performance.now();
-  const end = start + milliseconds;
-  while (performance.now() < end) {
+  const worked = await repeat(milliseconds, breathe, () => {
     sender.fill();
     from.slots.wait(PATIENCE);
     counter?.count();
     sender.check();
-  }
+  });
+  const start = performance.now();
   sender.finish();
-  const took = performance.now() - start;
+  const took = worked + performance.now() - start;
   for (let quiet = performance.now(); counter && performance.now() - quiet < QUIET;) {
     if (counter.count(QUIET) > 0) quiet = performance.now();
   }
   return { size, milliseconds: took, sent: sender.sent, received: counter?.received };
 }
 
-/** Sends one frame at a time to `to`, which sends it back. Blocks this thread. */
-export function benchEcho(
+/** Sends one frame at a time to `to`, which sends it back. Blocks this thread but for `breathe`. */
+export async function benchEcho(
   from: BenchCard,
   to: BenchCard,
   size: number,
   milliseconds: number,
-): EchoFigure {
+  breathe: Breathe,
+): Promise<EchoFigure> {
   using there = new Sender(from, to, size);
   using back = new Sender(to, from, size);
   using arrived = new Counter(to.slots, size);
   using returned = new Counter(from.slots, size);
-  const start = performance.now();
-  const end = start + milliseconds;
   // One that is lost is noticed by its absence.
   const waitFor = (counter: Counter) => {
     const until = performance.now() + QUIET;
     while (counter.count(QUIET) === 0 && performance.now() < until);
   };
-  while (performance.now() < end) {
+  const worked = await repeat(milliseconds, breathe, () => {
     there.one();
     waitFor(arrived);
     back.one();
     waitFor(returned);
     there.check();
     back.check();
-  }
-  return { size, milliseconds: performance.now() - start, echoes: returned.received };
+  });
+  return { size, milliseconds: worked, echoes: returned.received };
 }
 
 /** Sends a frame again and again. All slots of the card hold it. */

@@ -1,6 +1,7 @@
-import { check, errno } from "./os_error.ts";
 import { callNumber, type Machine, type Pass } from "./filter.ts";
 import { libc } from "./libc.ts";
+import { nameOf } from "./name_of.ts";
+import { check, errno, OsError } from "./os_error.ts";
 
 /** Error numbers that callers look at. */
 export const EINTR = 4;
@@ -19,7 +20,9 @@ export function close(fd: number): void {
 
 /** A second descriptor for the same open file, at least `lowest`, closed on exec. */
 export function duplicate(fd: number, lowest = 0): number {
-  return check(libc().fcntl(fd, F_DUPFD_CLOEXEC, lowest), `Cannot duplicate descriptor ${fd}`);
+  const copy = libc().fcntl(fd, F_DUPFD_CLOEXEC, lowest);
+  if (copy < 0) throw failure("Cannot have a second descriptor of", fd);
+  return copy;
 }
 
 /** A new event counter, zero, non-blocking, closed on exec. */
@@ -38,7 +41,7 @@ export function pipe(): [number, number] {
 
 /** Makes reads and writes of an open file return at once, here and wherever else it is held. */
 export function setNonBlocking(fd: number): void {
-  check(libc().fcntl(fd, F_SETFL, O_NONBLOCK), `Cannot set up descriptor ${fd}`);
+  if (libc().fcntl(fd, F_SETFL, O_NONBLOCK) < 0) throw failure("Cannot set up", fd);
 }
 
 const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
@@ -65,7 +68,7 @@ export function read(fd: number, into: Uint8Array<ArrayBuffer>): number {
     if (got >= 0) return got;
     const error = errno();
     if (error === EAGAIN) return -1;
-    if (error !== EINTR) check(got, `Cannot read descriptor ${fd}`);
+    if (error !== EINTR) throw failure("Cannot read", fd, error);
   }
 }
 
@@ -76,7 +79,7 @@ export function writeAll(fd: number, bytes: Uint8Array<ArrayBuffer>): void {
     const rest = done === 0 ? bytes : bytes.subarray(done);
     const put = libc().write(fd, rest, rest.length);
     if (put >= 0) done += put;
-    else if (errno() !== EINTR) check(put, `Cannot write descriptor ${fd}`);
+    else if (errno() !== EINTR) throw failure("Cannot write to", fd);
   }
 }
 
@@ -93,6 +96,26 @@ function transfer(
   const number = callNumber(name, Deno.build.arch as Machine);
   const [first, second] = pass;
   return () => transfer(number, fd, bytes, length, first, second);
+}
+
+/**
+ * Writes what there is room for, once.
+ *
+ * @returns Bytes written; -1 if a non-blocking descriptor has no room now.
+ */
+export function write(fd: number, bytes: Uint8Array<ArrayBuffer>): number {
+  for (;;) {
+    const put = libc().write(fd, bytes, bytes.length);
+    if (put >= 0) return put;
+    const error = errno();
+    if (error === EAGAIN) return -1;
+    if (error !== EINTR) throw failure("Cannot write to", fd, error);
+  }
+}
+
+/** The error of what could not be done to an open file, by the name that people know it by. */
+export function failure(action: string, fd: number, error: number = errno()): OsError {
+  return new OsError(`${action} ${nameOf(fd)}`, error);
 }
 
 /**

@@ -107,7 +107,11 @@ Deno.test("setNonBlocking() makes a read return at once", () => {
 });
 
 Deno.test("what a descriptor cannot do is an OsError that names it", () => {
-  const error = assertThrows(() => read(NOBODYS, new Uint8Array(1)), OsError, "descriptor 9999");
+  const error = assertThrows(
+    () => read(NOBODYS, new Uint8Array(1)),
+    OsError,
+    "Cannot read a file that was closed",
+  );
   assertEquals([error.code, error.errno, error.name], ["EBADF", 9, "OsError"]);
   assert(error.message.endsWith("EBADF (Bad file descriptor)"));
   for (

@@ -1,12 +1,12 @@
 import { check, errno, OsError } from "./os_error.ts";
 import { cString, libc } from "./libc.ts";
-import { close, EINTR, read, writeAll } from "./fd.ts";
+import { close, EINTR, failure, read, writeAll } from "./fd.ts";
 
 const O_CREAT = 0o100;
 const O_EXCL = 0o200;
 const O_TRUNC = 0o1000;
-const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
+const O_NONBLOCK = 0o4000;
 const O_DIRECTORY = 0o200000;
 const EBUSY = 16;
 const SEEK_SET = 0;
@@ -34,11 +34,14 @@ export interface FileUse {
   readonly create?: boolean | "new";
   /** What it holds goes away. */
   readonly truncate?: boolean;
+  /** Neither opening it nor reading and writing waits for the other side: of a named pipe, a terminal. */
+  readonly nonBlocking?: boolean;
 }
 
 /** Opens a file that a user named. A new one may be read and written by everybody whom the umask lets. */
-export function openFile(path: string, { read, write, create, truncate }: FileUse): number {
-  const flags = (write ? read ? 2 : 1 : 0) | O_CLOEXEC |
+export function openFile(path: string, use: FileUse): number {
+  const { read, write, create, truncate, nonBlocking } = use;
+  const flags = (write ? read ? 2 : 1 : 0) | O_CLOEXEC | (nonBlocking ? O_NONBLOCK : 0) |
     (create ? O_CREAT : 0) | (create === "new" ? O_EXCL : 0) | (truncate ? O_TRUNC : 0);
   return check(libc().open(cString(path), flags, 0o666), `Cannot open ${path}`);
 }
@@ -50,10 +53,14 @@ export function openFile(path: string, { read, write, create, truncate }: FileUs
  */
 export function sizeOf(fd: number): number {
   const { lseek } = libc();
-  const action = `Cannot find the size of descriptor ${fd}`;
-  const place = check(Number(lseek(fd, 0n, SEEK_CUR)), action);
-  const end = check(Number(lseek(fd, 0n, SEEK_END)), action);
-  check(Number(lseek(fd, BigInt(place), SEEK_SET)), action);
+  const seek = (offset: number, from: number) => {
+    const place = Number(lseek(fd, BigInt(offset), from));
+    if (place < 0) throw failure("Cannot find the size of", fd);
+    return place;
+  };
+  const place = seek(0, SEEK_CUR);
+  const end = seek(0, SEEK_END);
+  seek(place, SEEK_SET);
   return end;
 }
 
@@ -69,7 +76,7 @@ export function readAt(fd: number, into: Uint8Array<ArrayBuffer>, offset: number
     const got = libc().pread(fd, rest, rest.length, BigInt(offset + done));
     if (got === 0) break;
     if (got > 0) done += got;
-    else if (errno() !== EINTR) check(got, `Cannot read descriptor ${fd} at ${offset + done}`);
+    else if (errno() !== EINTR) throw failure(`Cannot read at ${offset + done} of`, fd);
   }
   return done;
 }
@@ -81,13 +88,13 @@ export function writeAt(fd: number, bytes: Uint8Array<ArrayBuffer>, offset: numb
     const rest = done === 0 ? bytes : bytes.subarray(done);
     const put = libc().pwrite(fd, rest, rest.length, BigInt(offset + done));
     if (put >= 0) done += put;
-    else if (errno() !== EINTR) check(put, `Cannot write descriptor ${fd} at ${offset + done}`);
+    else if (errno() !== EINTR) throw failure(`Cannot write at ${offset + done} of`, fd);
   }
 }
 
 /** Waits until what was written to a file is durable. */
 export function sync(fd: number): void {
-  check(libc().fsync(fd), `Cannot make what was written to descriptor ${fd} durable`);
+  if (libc().fsync(fd) < 0) throw failure("Cannot make durable what was written to", fd);
 }
 
 /** Opens a file to read and write that no other program of ours has, and keeps it from them until it is closed. */
@@ -118,7 +125,8 @@ export function isClaimed(path: string): boolean | undefined {
 
 /** The bytes of a small file. */
 export function readFile(path: string): Uint8Array<ArrayBuffer> {
-  const fd = open(path, 0);
+  // A named pipe has no bytes to wait for.
+  const fd = openFile(path, { read: true, nonBlocking: true });
   try {
     let bytes = new Uint8Array(16384);
     let length = 0;

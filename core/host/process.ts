@@ -3,8 +3,11 @@ import { close, duplicate } from "./fd.ts";
 import { readFolder, readText } from "./file.ts";
 import { cString, libc } from "./libc.ts";
 
-/** Asks a program to end. */
-export const SIGTERM = 15;
+/** The terminal is gone. */
+export const SIGHUP = 1;
+const SIGINT = 2;
+const SIGQUIT = 3;
+const SIGTERM = 15;
 /** Ends a program. */
 export const SIGKILL = 9;
 /** Makes Deno open a port for a debugger, on which whoever connects can run code. */
@@ -12,8 +15,15 @@ export const SIGUSR1 = 10;
 
 const SYS_PIDFD_OPEN = 434n;
 const WNOHANG = 1;
+const SPAWN_SETPGROUP = 0x02;
 const SPAWN_SETSIGDEF = 0x04;
 const SPAWN_SETSIGMASK = 0x08;
+
+/**
+ * What ends a program that stands in a terminal or under a service manager. Both tell all of its processes at once; but
+ * what serves us must not end before we have said so.
+ */
+const ENDS_PROGRAMS = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 
 /** What a child process is started with. */
 export interface SpawnOptions {
@@ -41,7 +51,9 @@ export interface Child {
 export type Exit = { readonly code: number } | { readonly signal: number };
 
 /**
- * Starts a program, without `--allow-run`.
+ * Starts a program, without `--allow-run`. It ends when we end it, and not with us when a person ends us: it has a
+ * process group of its own, out of reach of the terminal's keys, and keeps the signals blocked that a service manager
+ * sends to each process. What is blocked stays so when it becomes another program, and in all of its threads.
  *
  * Safety: posix_spawn runs no code of ours between fork and exec. Every descriptor we open is closed on exec, so
  * the child gets exactly those that are named.
@@ -59,10 +71,15 @@ export function spawn(options: SpawnOptions): Child {
     copies.forEach((fd, target) => c.posix_spawn_file_actions_adddup2(actions, fd, target));
     // Ours are closed on exec, but not those that this process was started with. In glibc since 2.34.
     c.posix_spawn_file_actions_addclosefrom_np?.(actions, copies.length);
-    // Deno ignores SIGPIPE and blocks nothing that a child would want; start it with a clean table all the same.
-    c.posix_spawnattr_setsigmask(attributes, signalSet(options.blocked ?? []));
-    c.posix_spawnattr_setsigdefault(attributes, new Uint8Array(128).fill(0xff));
-    c.posix_spawnattr_setflags(attributes, SPAWN_SETSIGDEF | SPAWN_SETSIGMASK);
+    // A group of the number 0 is the child's own. Deno ignores SIGPIPE: the child starts with a clean table.
+    c.posix_spawnattr_setpgroup(attributes, 0);
+    const { blocked = [] } = options;
+    c.posix_spawnattr_setsigmask(attributes, signalSet([...ENDS_PROGRAMS, ...blocked]));
+    c.posix_spawnattr_setsigdefault(attributes, new Uint8Array(SIGNAL_SET_BYTES).fill(0xff));
+    c.posix_spawnattr_setflags(
+      attributes,
+      SPAWN_SETPGROUP | SPAWN_SETSIGDEF | SPAWN_SETSIGMASK,
+    );
     const pid = new Int32Array(1);
     const argv = pointers([options.path, ...options.args]);
     const envp = pointers(
@@ -92,10 +109,13 @@ export function spawn(options: SpawnOptions): Child {
   }
 }
 
-/** A `sigset_t`. */
+/** What glibc's sigset_t takes. */
+const SIGNAL_SET_BYTES = 128;
+
+/** A sigset_t: signal 1 is the lowest bit. */
 function signalSet(signals: readonly number[]): Uint8Array<ArrayBuffer> {
-  const set = new Uint8Array(128);
-  for (const signal of signals) set[signal - 1 >> 3]! |= 1 << (signal - 1 & 7);
+  const set = new Uint8Array(SIGNAL_SET_BYTES);
+  for (const signal of signals) set[(signal - 1) >> 3]! |= 1 << ((signal - 1) & 7);
   return set;
 }
 
@@ -153,6 +173,12 @@ export function isWorking(pid: number): boolean {
   } catch {
     return false; // a thread, or the whole process, has ended meanwhile
   }
+}
+
+/** Whether this process was started with a signal ignored, or ignores it now. */
+export function isIgnored(signal: number): boolean {
+  const [, set = "0"] = /^SigIgn:\s*([0-9a-f]+)$/m.exec(readText("/proc/self/status")) ?? [];
+  return (BigInt(`0x${set}`) >> BigInt(signal - 1) & 1n) === 1n;
 }
 
 /** This process's id. */

@@ -4,7 +4,9 @@ import { open } from "./file.ts";
 import { libc } from "./libc.ts";
 import { OsError } from "./os_error.ts";
 import { poll, POLLIN } from "./poll.ts";
-import { type Exit, kill, processId, reap, SIGKILL, SIGTERM, spawn } from "./process.ts";
+import { type Exit, kill, processId, reap, SIGKILL, spawn } from "./process.ts";
+
+const SIGUSR2 = 12;
 
 // Opened once for the whole process, so not by a test.
 libc();
@@ -91,12 +93,28 @@ Deno.test("descriptors may be passed in any order, more than once", () => {
   close(into);
 });
 
-Deno.test("a program starts with a clean table of signals", () => {
-  const { output } = run({ args: ["-c", "grep -E '^Sig(Blk|Ign)' /proc/self/status"] });
-  assertEquals(output.match(/[0-9a-f]{16}/g), Array(2).fill("0".repeat(16)));
+Deno.test("a program ignores no signal, and those that end programs do not reach it #core:own_group", () => {
+  const grep = ["-E", "^Sig(Blk|Ign)", "/proc/self/status"];
+  // Hangup 1, interrupt 2, quit 3, terminate 15; and as it becomes another program.
+  const wanted = ["4007", "0"].map((set) => set.padStart(16, "0"));
+  for (const args of [grep, ["/bin/grep", ...grep]]) {
+    const path = args === grep ? "/bin/grep" : "/usr/bin/env";
+    assertEquals(run({ path, args }).output.match(/[0-9a-f]{16}/g), wanted);
+  }
+  const child = spawn({ path: "/bin/sleep", args: ["100"], environment: {}, descriptors: [] });
+  for (const signal of [1, 2, 3, 15]) kill(child.pid, signal);
+  assertEquals(poll(Int32Array.of(child.pidfd, POLLIN), 1, 100), 0, "it has ended");
+  kill(child.pid, SIGKILL);
+  assertEquals(end(child), { signal: SIGKILL });
 });
 
-for (const signal of [SIGTERM, SIGKILL]) {
+Deno.test("a program has a process group of its own #core:own_group", () => {
+  const { output } = run({ args: ["-c", "cut -d' ' -f1,5 /proc/$$/stat"] });
+  const [pid, group] = output.trim().split(" ");
+  assertEquals(pid, group);
+});
+
+for (const signal of [SIGUSR2, SIGKILL]) {
   Deno.test(`a program is ended by signal ${signal}`, () => {
     const [from, into] = pipe();
     const child = spawn({
@@ -121,7 +139,7 @@ Deno.test("a program that is not there is an error, and leaves nothing behind", 
     spawn({ path: "/nonexistent", args: [], environment: {}, descriptors: [0, 1] });
   assertEquals(assertThrows(start, OsError, "Cannot start /nonexistent").code, "ENOENT");
   const bad = () => spawn({ path: "/bin/true", args: [], environment: {}, descriptors: [9999] });
-  assertEquals(assertThrows(bad, OsError, "descriptor 9999").code, "EBADF");
+  assertEquals(assertThrows(bad, OsError, "a file that was closed").code, "EBADF");
   assertThrows(
     () => spawn({ path: "/bin/true", args: ["a\0b"], environment: {}, descriptors: [] }),
     TypeError,
@@ -134,7 +152,7 @@ Deno.test("a descriptor that is none leaves no copy of the others behind", () =>
   const before = count();
   const start = () =>
     spawn({ path: "/bin/true", args: [], environment: {}, descriptors: [0, 1, 9999] });
-  assertThrows(start, OsError, "descriptor 9999");
+  assertThrows(start, OsError, "a file that was closed");
   assertEquals(count(), before);
 });
 

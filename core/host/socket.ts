@@ -1,6 +1,9 @@
-import { check, errno } from "./os_error.ts";
 import { close, EAGAIN, EINTR } from "./fd.ts";
+import { unlink } from "./file.ts";
+import { identityOf } from "./file_kind.ts";
 import { cString, libc } from "./libc.ts";
+import { check, errno, OsError } from "./os_error.ts";
+import { poll } from "./poll.ts";
 
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
@@ -8,7 +11,17 @@ const SOCK_CLOEXEC = 0o2000000;
 const SOCK_NONBLOCK = 0o4000;
 /** Bytes of a Unix socket's path, its NUL included: what struct sockaddr_un has room for. */
 const PATH_BYTES = 108;
-const BACKLOG = 16;
+const KIND = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+const BACKLOG = 128;
+const EADDRINUSE = 98;
+const ECONNREFUSED = 111;
+const O_DIRECTORY = 0o200000;
+const O_CLOEXEC = 0o2000000;
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+/** To listen takes a moment: so often, and after so many milliseconds each, the folder is asked for. */
+const LOCK_TRIES = 200;
+const LOCK_PAUSE = 10;
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
 const MSG_DONTWAIT = 0x40;
@@ -24,31 +37,101 @@ export function socketPair(): [number, number] {
   return [ends[0]!, ends[1]!];
 }
 
+/** A socket that listens at a path of the file system. */
+export interface UnixListener {
+  /** The socket; closed on exec, and does not block. */
+  readonly fd: number;
+  /** Closes it and takes its path away, unless another stands there by now. */
+  close(): void;
+}
+
+/** Something else stands where a socket should listen. */
+export class PathTaken extends Error {
+  /** Tells the error apart. */
+  override readonly name = "PathTaken";
+}
+
 /**
- * A socket that listens at a path of the file system, closed on exec. The path must be free; the caller unlinks it
- * when it is closed.
+ * Listens at a path. What a server has left there that is no more is taken over; one at work is left alone, and so is
+ * any other file.
+ *
+ * @throws {PathTaken} If the path is not free.
  */
-export function listenUnix(path: string): number {
+export function listenUnix(path: string): UnixListener {
+  const address = unixAddress(path);
+  const fd = check(libc().socket(AF_UNIX, KIND, 0), "Cannot create a socket");
+  try {
+    // Two programs must not find the same socket left behind, and the second take that of the first away.
+    using _alone = lockFolder(path);
+    let bound = libc().bind(fd, address, address.length);
+    if (bound < 0 && errno() === EADDRINUSE) {
+      checkLeft(path, address);
+      unlink(path);
+      bound = libc().bind(fd, address, address.length);
+    }
+    check(bound, `Cannot listen at ${path}`);
+    check(libc().listen(fd, BACKLOG), `Cannot listen at ${path}`);
+    const own = identityOf(path)?.id;
+    return {
+      fd,
+      close() {
+        close(fd);
+        if (identityOf(path)?.id === own) unlink(path);
+      },
+    };
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
+}
+
+/** struct sockaddr_un: family 2, path. */
+function unixAddress(path: string): Uint8Array<ArrayBuffer> {
   const name = cString(path);
   if (name.length > PATH_BYTES) {
     throw new RangeError(
       `Cannot listen at ${path}: a socket's path has at most ${PATH_BYTES - 1} bytes`,
     );
   }
-  // struct sockaddr_un: family 2, path.
   const address = new Uint8Array(2 + name.length);
   new DataView(address.buffer).setUint16(0, AF_UNIX, true);
   address.set(name, 2);
-  const kind = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
-  const fd = check(libc().socket(AF_UNIX, kind, 0), "Cannot create a socket");
-  try {
-    check(libc().bind(fd, address, address.length), `Cannot listen at ${path}`);
-    check(libc().listen(fd, BACKLOG), `Cannot listen at ${path}`);
-  } catch (error) {
-    close(fd);
-    throw error;
+  return address;
+}
+
+/** Throws unless what stands at the path is a socket at which no program listens any more. */
+function checkLeft(path: string, address: Uint8Array<ArrayBuffer>): void {
+  const kind = identityOf(path)?.kind;
+  if (kind === undefined) return; // It has gone meanwhile.
+  if (kind !== "socket") {
+    throw new PathTaken(`Cannot listen at ${path}: it is a ${kind}, which is left alone`);
   }
-  return fd;
+  const fd = check(libc().socket(AF_UNIX, KIND, 0), "Cannot create a socket");
+  const answered = libc().connect(fd, address, address.length);
+  const error = errno();
+  close(fd);
+  if (answered < 0 && error === ECONNREFUSED) return;
+  if (answered < 0 && error !== EAGAIN) throw new OsError(`Cannot listen at ${path}`, error);
+  throw new PathTaken(`Cannot listen at ${path}: another program listens there`);
+}
+
+/** Keeps the folder of a path from other programs that do the same, until the result is disposed. */
+function lockFolder(path: string): Disposable {
+  const slash = path.lastIndexOf("/");
+  const folder = slash < 0 ? "." : path.slice(0, slash + 1);
+  const fd = check(
+    libc().open(cString(folder), O_DIRECTORY | O_CLOEXEC, 0),
+    `Cannot listen at ${path}`,
+  );
+  const nothing = new Int32Array(0);
+  for (let tries = 0; libc().flock(fd, LOCK_EX | LOCK_NB) < 0; tries++) {
+    if (tries === LOCK_TRIES) {
+      close(fd);
+      throw new PathTaken(`Cannot listen at ${path}: another program holds its folder`);
+    }
+    poll(nothing, 0, LOCK_PAUSE);
+  }
+  return { [Symbol.dispose]: () => close(fd) };
 }
 
 /** Takes a connection that waits at a listening socket; -1 if there is none now. */

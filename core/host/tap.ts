@@ -1,7 +1,7 @@
 import { close, EAGAIN, EINTR, setNonBlocking } from "./fd.ts";
 import { open } from "./file.ts";
 import { libc } from "./libc.ts";
-import { check, errno } from "./os_error.ts";
+import { check, errno, OsError } from "./os_error.ts";
 
 const AF_INET = 2;
 const SOCK_DGRAM = 2;
@@ -82,7 +82,7 @@ export function writeFrame(fd: number, frame: Uint8Array<ArrayBuffer>): boolean 
     if (put >= 0) return true;
     const error = errno();
     if (error === EAGAIN || error === EIO || error === ENOBUFS) return false;
-    if (error !== EINTR) check(put, `Cannot write a frame to descriptor ${fd}`);
+    if (error !== EINTR) throw new OsError("Cannot hand a frame to the tap", error);
   }
 }
 

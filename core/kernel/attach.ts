@@ -82,6 +82,8 @@ export interface AttachOptions {
   readonly watch: number;
   /** How often in a minute device and driver are started anew after a failure. */
   readonly restarts: number;
+  /** Takes lines that people should see in any case. */
+  readonly notice: (line: string) => void;
   /** Takes lines for people. */
   readonly log: (line: string) => void;
 }
@@ -653,12 +655,12 @@ export class Attachment implements Device {
   }
 
   async #recover(error: Error): Promise<void> {
-    const { log } = this.#options;
+    const { notice } = this.#options;
     for (let cause = error;;) {
       if (!await this.#tearDown()) return await this.#end(cause.message);
       const wait = this.#restarts.take();
       if (wait === undefined) return await this.#end(cause.message);
-      log(`${this.address} ${this.driver}: starting anew: ${cause.message}`);
+      notice(`${this.address} ${this.driver}: starting anew: ${cause.message}`);
       await pause(wait, this.#ended.signal);
       if (this.#ending) return;
       try {

@@ -1,8 +1,12 @@
 import type { ClientLane } from "../class/client_lane.ts";
 
+/** What passes between two looks counts up to this many milliseconds. */
+const MOST_BETWEEN_LOOKS = 1000;
+
 /**
  * Watches that the requests of a lane end in time, at no cost for a request: each look notes how many had been
- * submitted by then, and a request is late if it is older than a note of so long ago.
+ * submitted by then, and a request is late if it is older than a note of so long ago. The time is that in which somebody
+ * looked: a program that was stopped (Ctrl-Z) could not see any request end.
  */
 export class Deadline {
   /** How long a request may take; 0 for ever. */
@@ -10,6 +14,8 @@ export class Deadline {
   readonly #lane: Pick<ClientLane, "submissions" | "oldest">;
   /** The first is the newest that is old enough, once there is one. */
   #notes: { readonly at: number; readonly submissions: number }[] = [];
+  #now = 0;
+  #looked = -Infinity;
 
   constructor(lane: Pick<ClientLane, "submissions" | "oldest">, milliseconds: number) {
     this.#lane = lane;
@@ -24,8 +30,10 @@ export class Deadline {
   passed(now: number): boolean {
     if (this.milliseconds === 0) return false;
     const notes = this.#notes;
-    notes.push({ at: now, submissions: this.#lane.submissions });
-    const old = now - this.milliseconds;
+    this.#now += Math.min(now - this.#looked, MOST_BETWEEN_LOOKS);
+    this.#looked = now;
+    notes.push({ at: this.#now, submissions: this.#lane.submissions });
+    const old = this.#now - this.milliseconds;
     while (notes.length > 1 && notes[1]!.at <= old) notes.shift();
     return notes[0]!.at <= old && this.#lane.oldest() < notes[0]!.submissions;
   }

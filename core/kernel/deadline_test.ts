@@ -50,6 +50,15 @@ Deno.test("a lane without a deadline waits for ever, and an empty one is never l
   assertEquals(looks(new Deadline(lane(), 1000), 0, 10_000), []);
 });
 
+Deno.test("a program that was stopped blames no device for that time #core:stopped", () => {
+  const requests = lane();
+  requests.state.submitted = 1;
+  const deadline = new Deadline(requests, 3000);
+  assertEquals(looks(deadline, 0, 1000), []);
+  // Stopped for a minute, of which a second counts.
+  assertEquals(looks(deadline, 61_000, 63_000), [62_000, 62_250, 62_500, 62_750, 63_000]);
+});
+
 Deno.test("restart() gives requests in flight their time again", () => {
   const requests = lane();
   requests.state.submitted = 1;

@@ -52,6 +52,8 @@ export interface DriveOptions {
   readonly watch?: number;
   /** How often in a minute device and driver are started anew after a failure; 3 if left out. */
   readonly restarts?: number;
+  /** Takes the few lines that people should see in any case: a driver that died, memory that is not safe. */
+  readonly notice?: (line: string) => void;
   /** Takes lines for people, for example what drivers print. What it throws is an `error` event of the program. */
   readonly log?: (line: string) => void;
 }
@@ -185,6 +187,7 @@ export class Kernel implements AsyncDisposable {
       requestDeadline,
       watch,
       restarts,
+      notice: this.#options.notice ?? this.#options.log ?? (() => {}),
       log: this.#options.log ?? (() => {}),
     });
     this.#devices.set(address, device);

@@ -1,5 +1,6 @@
-import { CliError, endedByPerson, EXIT } from "../../exit.ts";
 import type { Command } from "../../command.ts";
+import { endedByPerson, EXIT } from "../../exit.ts";
+import { goneError } from "../../gone.ts";
 import { SCHEMA } from "../../json.ts";
 import { DEVICE_OPTION, useDevice } from "../../kernel.ts";
 
@@ -21,9 +22,9 @@ export const balloonWatch: Command = {
   async run(context) {
     const { io, signal, options } = context;
     await using used = await useDevice(context, "balloon");
-    const { client, gone } = used.device;
+    const { device } = used;
     let open = true;
-    for await (const state of client.changes(signal)) {
+    for await (const state of device.client.changes(signal)) {
       if (signal.aborted || !open) break;
       const { requested, target, actual } = state;
       const line = options.json
@@ -33,7 +34,7 @@ export const balloonWatch: Command = {
     }
     if (endedByPerson(signal)) return EXIT.done;
     signal.throwIfAborted();
-    if (open) throw new CliError(EXIT.driver, `The balloon is gone: ${await gone}`);
+    if (open) throw await goneError(context, device);
     return EXIT.done;
   },
 };

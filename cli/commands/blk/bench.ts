@@ -6,6 +6,7 @@ import { round } from "../../check/result.ts";
 import type { Command, Context } from "../../command.ts";
 import { checkBlocks, checkMayWrite, DISK_OPTIONS, useDisk, WRITE_OPTION } from "../../disk.ts";
 import { CliError, EXIT, usageError } from "../../exit.ts";
+import { goneAmong } from "../../gone.ts";
 import { printJson } from "../../json.ts";
 
 /** What `--rw` may be, as fio has it. */
@@ -60,6 +61,8 @@ export const blkBench: Command = {
       throw new CliError(EXIT.failed, `Cannot measure: the disk has ${use.disk.capacity} bytes`);
     }
     const result = await runLoad(use.disk, load, context.signal);
+    const gone = result.errors > 0 ? await goneAmong([use.device]) : undefined;
+    if (gone) throw gone;
     print(context, String(rw), load, result);
     return result.errors > 0 ? EXIT.failed : EXIT.done;
   },

@@ -92,6 +92,7 @@ Deno.test("blk write refuses what does not fit before it writes anything", async
   assertStringIncludes(err, "Nothing was written");
   const none = await runFake(`blk write /does/not/exist ${SIMULATED}`, { disk });
   assertEquals(none.exit, 1);
+  assertStringIncludes(none.err, "Cannot read /does/not/exist: there is no such file");
 });
 
 Deno.test("disks of this machine are not written without --write, and read-only ones never", async () => {
@@ -220,7 +221,7 @@ Deno.test("blk serve needs a socket, and there must be room for it", async () =>
   Deno.writeTextFileSync(`${where.path}/taken`, "mine");
   const taken = await runFake(`blk serve --nbd ${where.path}/taken ${SIMULATED}`);
   assertEquals(taken.exit, 1);
-  assertStringIncludes(taken.err, "something is there already");
+  assertStringIncludes(taken.err, `Cannot listen at ${where.path}/taken: it is a file, which is`);
   assertEquals(Deno.readTextFileSync(`${where.path}/taken`), "mine");
 });
 

@@ -1,9 +1,10 @@
-import { DiskEnd, FileEnd, type Source } from "../../block/ends.ts";
+import { DiskEnd, type Source } from "../../block/ends.ts";
 import { tellTransfer } from "../../block/tell.ts";
 import { transfer } from "../../block/transfer.ts";
 import type { Command } from "../../command.ts";
 import { checkMayWrite, checkSameSize, DISK_OPTIONS, useDisk, WRITE_OPTION } from "../../disk.ts";
 import { CliError, EXIT, usageError } from "../../exit.ts";
+import { UserFile } from "../../file.ts";
 
 /** What stands for the disk on the command line. */
 const DISK = "disk";
@@ -30,13 +31,13 @@ export const blkCopy: Command = {
       throw usageError(`Cannot copy ${from} to ${to}: one of them must be the word ${DISK}`);
     }
     using stack = new DisposableStack();
-    const file = from === DISK ? undefined : stack.use(new FileEnd(from, "read"));
+    const file = from === DISK ? undefined : stack.use(await UserFile.open(context, from, "read"));
     await using use = await useDisk(context);
     const { disk } = use;
     let copied, again: Source;
     if (file) {
       checkMayWrite(context, use);
-      if (file.length > disk.capacity) {
+      if ((file.length ?? 0) > disk.capacity) {
         throw new CliError(
           EXIT.failed,
           `Cannot copy ${from}: it has ${file.length} bytes, the disk ${disk.capacity}`,
@@ -45,7 +46,7 @@ export const blkCopy: Command = {
       copied = await transfer(context, "Copying", file, new DiskEnd(disk, 0));
       again = new DiskEnd(disk, 0, copied.bytes);
     } else {
-      const target = stack.use(new FileEnd(to, "write"));
+      const target = stack.use(await UserFile.open(context, to, "write and read back"));
       const { capacity } = disk;
       copied = await transfer(context, "Copying", new DiskEnd(disk, 0), target);
       await checkSameSize(disk, capacity);

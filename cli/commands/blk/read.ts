@@ -1,9 +1,10 @@
-import { DiskEnd, FileEnd, outputEnd } from "../../block/ends.ts";
+import { DiskEnd, outputEnd } from "../../block/ends.ts";
 import { tellTransfer } from "../../block/tell.ts";
 import { transfer } from "../../block/transfer.ts";
 import type { Command } from "../../command.ts";
 import { checkSameSize, DISK_OPTIONS, PART_OPTIONS, partOf, useDisk } from "../../disk.ts";
 import { EXIT } from "../../exit.ts";
+import { UserFile } from "../../file.ts";
 
 /** Reads a disk. */
 export const blkRead: Command = {
@@ -22,7 +23,9 @@ export const blkRead: Command = {
     await using use = await useDisk(context);
     using stack = new DisposableStack();
     const { offset, length } = partOf(context, use.disk.capacity);
-    const target = path === "-" ? outputEnd(context.io) : stack.use(new FileEnd(path, "write"));
+    const target = path === "-"
+      ? outputEnd(context.io)
+      : stack.use(await UserFile.open(context, path, "write"));
     const source = new DiskEnd(use.disk, offset, length);
     const { capacity } = use.disk;
     const read = await transfer(context, "Reading", source, target);

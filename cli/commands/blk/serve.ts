@@ -4,7 +4,8 @@ import { NbdServer, type ServeOptions } from "../../../nbd/server.ts";
 import { nbdUri } from "../../../nbd/uri.ts";
 import type { Command } from "../../command.ts";
 import { DISK_OPTIONS, useDrive, WRITE_OPTION } from "../../disk.ts";
-import { CliError, EXIT, usageError } from "../../exit.ts";
+import { CliError, endedByPerson, EXIT, messageOf, usageError } from "../../exit.ts";
+import { goneError } from "../../gone.ts";
 import { printJson } from "../../json.ts";
 
 /** Serves a disk to other programs. */
@@ -29,7 +30,8 @@ export const blkServe: Command = {
     "",
     "Whoever may open the socket may use the disk. Many clients may at once: a flush of one makes durable what",
     "all have written. On this machine (host) clients may only read, unless --write. Requests are in whole blocks",
-    "of the disk. When a medium is exchanged, clients get errors until they connect again.",
+    "of the disk. When a medium is exchanged, clients get errors until they connect again. At its end the socket",
+    "goes away; one that a server has left behind is taken over.",
   ],
   async run(context) {
     const { given, signal, options } = context;
@@ -42,24 +44,29 @@ export const blkServe: Command = {
     if (held && !disk.readOnly) {
       context.talk("Clients may only read: add --write to let them write");
     }
-    using _server = serve(disk, {
-      socket: nbd,
-      loop: kernel.loop,
-      name: String(name),
-      readOnly,
-      log: context.detail,
-    });
     // As programs find it that were started elsewhere.
     const uri = nbdUri(String(name), absolutePath(nbd));
-    if (options.json) printJson(context, "blk serve", { uri, readOnly: readOnly || disk.readOnly });
-    else context.talk(`Serving ${device.address} at ${uri} until Ctrl-C`);
-    const ended = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
-    const gone = await Promise.race([ended, device.gone]);
-    if (typeof gone === "string") throw new Error(`The disk is gone: ${gone}`);
-    if ((signal.reason as { exit?: number } | undefined)?.exit === EXIT.timeout) {
-      throw signal.reason;
+    {
+      using _server = serve(disk, {
+        socket: nbd,
+        loop: kernel.loop,
+        name: String(name),
+        readOnly,
+        log: context.detail,
+      });
+      if (options.json) {
+        printJson(context, "blk serve", { uri, readOnly: readOnly || disk.readOnly });
+      } else context.talk(`Serving ${device.address} at ${uri} until Ctrl-C`);
+      const ended = new Promise<void>((resolve) => {
+        signal.addEventListener("abort", () => resolve());
+        if (signal.aborted) resolve();
+      });
+      await Promise.race([ended, device.gone]);
     }
+    if (!signal.aborted) throw await goneError(context, device);
+    // Of all that was answered, now that nothing more is.
     if (!disk.readOnly && !readOnly) await disk.flush();
+    if (!endedByPerson(signal)) throw signal.reason;
     return EXIT.done;
   },
 };
@@ -69,10 +76,8 @@ function serve(disk: BlockDevice, options: ServeOptions): NbdServer {
     return new NbdServer(disk, options);
   } catch (error) {
     if (error instanceof RangeError) throw usageError(error.message);
-    if ((error as { code?: unknown }).code !== "EADDRINUSE") throw error;
-    throw new CliError(
-      EXIT.failed,
-      `Cannot listen at ${options.socket}: something is there already. Remove it, if no server listens there any more`,
-    );
+    if ((error as { readonly code?: unknown }).code !== "ENOENT") throw error;
+    // A folder that is not there is no device that is not there.
+    throw new CliError(EXIT.failed, messageOf(error), { cause: error });
   }
 }

@@ -1,10 +1,11 @@
-import { DiskEnd, FileEnd, inputEnd } from "../../block/ends.ts";
+import { DiskEnd, inputEnd } from "../../block/ends.ts";
 import { parseSize } from "../../block/size.ts";
 import { tellTransfer } from "../../block/tell.ts";
 import { transfer } from "../../block/transfer.ts";
 import type { Command } from "../../command.ts";
 import { checkMayWrite, DISK_OPTIONS, PART_OPTIONS, useDisk, WRITE_OPTION } from "../../disk.ts";
 import { CliError, EXIT } from "../../exit.ts";
+import { UserFile } from "../../file.ts";
 
 /** Writes to a disk. */
 export const blkWrite: Command = {
@@ -29,7 +30,9 @@ export const blkWrite: Command = {
     const [path = "-"] = context.words;
     const offset = parseSize("offset", String(context.given.offset ?? 0));
     using stack = new DisposableStack();
-    const source = path === "-" ? inputEnd(context.io) : stack.use(new FileEnd(path, "read"));
+    const source = path === "-"
+      ? inputEnd(context)
+      : stack.use(await UserFile.open(context, path, "read"));
     await using use = await useDisk(context);
     checkMayWrite(context, use);
     const { capacity } = use.disk;

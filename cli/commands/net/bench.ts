@@ -89,15 +89,15 @@ export const bench: Command = {
     const say = (line: string) => json || io.out(line);
     say(`${sender.address} to ${receiver?.address ?? "nobody"}`);
     say(HEADING);
-    benchFrames(from, to, sizes[0]!, WARM_UP);
+    const pause = () => breathe(context);
+    await benchFrames(from, to, sizes[0]!, WARM_UP, pause);
     const figures: BenchFigure[] = [];
     for (const size of sizes) {
-      const figure = benchFrames(from, to, size, 1000 * seconds);
+      const figure = await benchFrames(from, to, size, 1000 * seconds, pause);
       figures.push(figure);
       say(figureLine(figure));
-      await breathe(context);
     }
-    const echo = to && benchEcho(from, to, sizes[0]!, 1000 * seconds);
+    const echo = to && await benchEcho(from, to, sizes[0]!, 1000 * seconds, pause);
     if (echo) say(echoLine(echo));
     if (json) {
       printJson(context, "net bench", {

@@ -1,10 +1,12 @@
 import deno from "../../../deno.json" with { type: "json" };
-import { close, writeAll } from "../../../core/host/fd.ts";
-import { openFile } from "../../../core/host/file.ts";
+import { write } from "../../../core/host/fd.ts";
+import { poll, POLLOUT } from "../../../core/host/poll.ts";
 import type { Command, Context } from "../../command.ts";
-import { endedByPerson, EXIT, usageError } from "../../exit.ts";
+import { CliError, endedByPerson, EXIT, usageError } from "../../exit.ts";
+import { UserFile } from "../../file.ts";
 import { printJson } from "../../json.ts";
-import { DEVICE_OPTION, goneError, useDevice } from "../../kernel.ts";
+import { goneError } from "../../gone.ts";
+import { DEVICE_OPTION, useDevice } from "../../kernel.ts";
 import {
   capture,
   type CaptureLimits,
@@ -63,16 +65,16 @@ export const dump: Command = {
     const { device } = inUse;
     const { address } = device;
     const card: Card = device.client;
-    using output = file === undefined ? undefined : fileOutput(file);
-    const write: Write = output?.write ?? ((bytes) => io.write(bytes));
-    const sink = text ? textSink(write) : captureSink({
+    using output = file === undefined ? undefined : await fileOutput(context, file);
+    const put: Write = output?.write ?? ((bytes) => io.write(bytes));
+    const sink = text ? textSink(put) : captureSink({
       application: `virtio for Deno ${deno.version}`,
       name: address,
       description: `VirtIO network card at ${address}`,
       mac: card.mac,
       ...(card.speed === undefined ? {} : { speed: card.speed * 1e6 }),
       snapLength: limits.snapLength,
-    }, write);
+    }, put);
     if (given["no-promiscuous"] !== true) await hearEverything(context, card);
     const { gone, ...figures } = await capture(card, sink, limits, signal);
     const { captured, dropped, bytes } = figures;
@@ -99,13 +101,23 @@ interface FileOutput extends Disposable {
   readonly write: Write;
 }
 
-function fileOutput(path: string): FileOutput {
-  const fd = openFile(path, { write: true, create: true, truncate: true });
+/** A reader that takes nothing for so long takes nothing any more, in milliseconds. */
+const STUCK = 10_000;
+
+async function fileOutput(context: Context, path: string): Promise<FileOutput> {
+  const file = await UserFile.open(context, path, "write");
+  const room = Int32Array.of(file.fd, POLLOUT);
   return {
     write(bytes) {
-      writeAll(fd, bytes);
+      for (let rest = bytes; rest.length > 0;) {
+        const put = write(file.fd, rest);
+        if (put >= 0) rest = rest.subarray(put);
+        else if (poll(room, 1, STUCK) === 0) {
+          throw new CliError(EXIT.failed, `Cannot write ${path}: its reader takes nothing`);
+        }
+      }
       return true;
     },
-    [Symbol.dispose]: () => close(fd),
+    [Symbol.dispose]: () => file[Symbol.dispose](),
   };
 }

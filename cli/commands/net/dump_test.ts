@@ -75,12 +75,12 @@ Deno.test("net dump writes a file, and tells about it as JSON", async () => {
   }
 });
 
-Deno.test("net dump ends with 0 when it is interrupted, and with the time when that is over", async () => {
+Deno.test("net dump ends with 130 when it is interrupted, and with the time when that is over", async () => {
   const { CliError } = await import("../../exit.ts");
   const card = new FakeCard();
   const controller = new AbortController();
   setTimeout(() => controller.abort(new CliError(130, "Ended by SIGINT")), 20);
-  assertEquals((await run("--text", { card, signal: controller.signal })).exit, 0);
+  assertEquals((await run("--text", { card, signal: controller.signal })).exit, 130);
   assertEquals((await run("--text --seconds 0.01", { card })).exit, 0);
   assertEquals((await run("--text --timeout 0.05", { card })).exit, 124);
 });

@@ -5,10 +5,9 @@ import { formatScsiAddress, type ScsiAddress } from "../../../core/class/scsi/ad
 import type { ScsiAnswer } from "../../../core/class/scsi/answer.ts";
 import { ScsiError } from "../../../core/class/scsi/error.ts";
 import { ScsiStatus, scsiStatusText } from "../../../core/class/scsi/status.ts";
-import { close } from "../../../core/host/fd.ts";
-import { openFile, readAt, sizeOf } from "../../../core/host/file.ts";
 import type { Command, Context } from "../../command.ts";
 import { CliError, EXIT, type ExitCode, exitCode, usageError } from "../../exit.ts";
+import { UserFile } from "../../file.ts";
 import { hexDump } from "../../hex_dump.ts";
 import { printJson } from "../../json.ts";
 import { WRITE_OPTION } from "../../disk.ts";
@@ -66,7 +65,7 @@ export const raw: Command = {
           "If it may, add --write",
       );
     }
-    const out = outOf(context, client);
+    const out = await outOf(context, client);
     if (!QUIET.includes(cdb[0]!)) await hearAttentions(client, address);
     const options = { out, inBytes, signal: context.signal };
     const answer = await client.execute(address, cdb, options);
@@ -135,19 +134,14 @@ function bytesOf(text: string | true | undefined): number {
 }
 
 /** The bytes of the file of `--out`. */
-function outOf({ given: { out } }: Context, { dataBytes }: ScsiClient): Uint8Array {
+async function outOf(context: Context, { dataBytes }: ScsiClient): Promise<Uint8Array> {
+  const { out } = context.given;
   if (typeof out !== "string") return new Uint8Array(0);
-  const fd = openFile(out, { read: true });
-  try {
-    const size = sizeOf(fd);
-    if (size > dataBytes) {
-      throw usageError(
-        `Cannot use ${out}: it has ${size} bytes; ${dataBytes} go along with a command`,
-      );
-    }
-    const bytes = new Uint8Array(size);
-    return bytes.subarray(0, readAt(fd, bytes, 0));
-  } finally {
-    close(fd);
-  }
+  using file = await UserFile.open(context, out, "read");
+  const bytes = new Uint8Array(dataBytes + 1);
+  const length = await file.read(0, bytes);
+  if (length <= dataBytes) return bytes.subarray(0, length);
+  throw usageError(
+    `Cannot use ${out}: it has more than the ${dataBytes} bytes that go along with a command`,
+  );
 }

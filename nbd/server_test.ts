@@ -1,0 +1,145 @@
+// Clients that want no disk: they keep nothing for long, and nobody else out.
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import type { BlockDevice } from "../core/class/block.ts";
+import { libc } from "../core/host/libc.ts";
+import { PathTaken } from "../core/host/socket.ts";
+import { InterruptLoop } from "../core/irq/interrupt_loop.ts";
+import { Bytes } from "./bytes.ts";
+import { Opt, OPTS_MAGIC } from "./protocol.ts";
+import { NbdServer, type ServeOptions } from "./server.ts";
+
+// Opened once for the whole process, so not by a test.
+libc();
+
+const nothing = () => Promise.resolve();
+const DISK: BlockDevice = {
+  capacity: 1 << 20,
+  blockSize: 512,
+  readOnly: false,
+  writeCache: false,
+  canDiscard: false,
+  canWriteZeroes: false,
+  medium: 1,
+  refresh: nothing,
+  id: () => Promise.resolve(""),
+  read: (_, length) => Promise.resolve(new Uint8Array(length)),
+  readInto: nothing,
+  write: nothing,
+  flush: nothing,
+  discard: nothing,
+  writeZeroes: nothing,
+};
+
+async function serving(
+  options: Partial<ServeOptions>,
+  use: (socket: string, server: NbdServer, log: readonly string[]) => Promise<void>,
+): Promise<void> {
+  const folder = Deno.makeTempDirSync({ prefix: "virtio-nbd-" });
+  try {
+    await using loop = new InterruptLoop();
+    loop.start();
+    const socket = `${folder}/socket`;
+    const log: string[] = [];
+    using server = new NbdServer(DISK, {
+      socket,
+      loop,
+      log: (line) => void log.push(line),
+      ...options,
+    });
+    await use(socket, server, log);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+/** Waits until the server has ended a connection, whatever it says before. */
+async function ended(connection: Deno.UnixConn): Promise<void> {
+  const bytes = new Uint8Array(65_536);
+  const timer = setTimeout(() => connection.close(), 20_000);
+  try {
+    while (await connection.read(bytes) !== null);
+  } catch (error) {
+    // What was not read of what we said may reset it.
+    assert(error instanceof Deno.errors.ConnectionReset, String(error));
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+const connect = (path: string) => Deno.connect({ transport: "unix", path });
+/** How a client begins, and the old way to choose the export. */
+const HELLO = new Bytes(4).u32(3).bytes;
+const CHOICE = new Bytes(16).u64(OPTS_MAGIC).u32(Opt.EXPORT_NAME).u32(0).bytes;
+
+Deno.test("a client that chooses no export has to leave, one that does may stay #nbd:idle_handshake", async () => {
+  await serving({ handshake: 300 }, async (socket, server, log) => {
+    using silent = await connect(socket);
+    using slow = await connect(socket);
+    await slow.write(HELLO);
+    using stays = await connect(socket);
+    await stays.write(HELLO);
+    await stays.write(CHOICE);
+    await Promise.all([ended(silent), ended(slow)]);
+    assertEquals(server.clients, 1);
+    const left = log.filter((line) => line.includes("left"));
+    assertEquals(left.length, 2);
+    assert(left.every((line) => line.includes("it chose no export within 300 ms")), left[0]);
+  });
+});
+
+Deno.test("idle handshakes keep the places of others only until they have to leave #nbd:idle_handshake", async () => {
+  await serving({ handshake: 500 }, async (socket) => {
+    const idle = await Promise.all(Array.from({ length: 64 }, () => connect(socket)));
+    using late = await connect(socket);
+    await late.write(HELLO);
+    await late.write(CHOICE);
+    // 18 bytes of a greeting, 10 of the export.
+    let came = 0;
+    while (came < 28) came += (await late.read(new Uint8Array(28)))!;
+    for (const connection of idle) connection.close();
+  });
+});
+
+Deno.test("options without end, whose answers are never taken, end the connection #nbd:option_flood", async () => {
+  const flood = new Uint8Array(2 << 20);
+  const option = new Bytes(16).u64(OPTS_MAGIC).u32(Opt.LIST).u32(0).bytes;
+  for (let at = 0; at < flood.length; at += 16) flood.set(option, at);
+  for (const reads of [true, false]) {
+    await serving({ handshake: reads ? 60_000 : 1000 }, async (socket, server) => {
+      using rude = await connect(socket);
+      await rude.write(HELLO);
+      const writing = (async () => {
+        try {
+          for (let rest = flood; rest.length > 0;) rest = rest.subarray(await rude.write(rest));
+        } catch (error) {
+          const over = error instanceof Deno.errors.BrokenPipe ||
+            error instanceof Deno.errors.ConnectionReset;
+          assert(over, String(error));
+        }
+      })();
+      // Who reads is shown the door for what he says, who does not for the time that he takes.
+      await (reads ? Promise.all([writing, ended(rude)]) : writing);
+      for (let i = 0; server.clients > 0 && i < 500; i++) {
+        await new Promise((r) => setTimeout(r, 10));
+      }
+      assertEquals(server.clients, 0);
+    });
+  }
+});
+
+Deno.test("a server takes over what another has left, and leaves one at work alone #cli:stale_socket", async () => {
+  await serving({}, async (socket, first) => {
+    await using loop = new InterruptLoop();
+    loop.start();
+    assertThrows(() => new NbdServer(DISK, { socket, loop }), PathTaken, "another program listens");
+    first[Symbol.dispose]();
+    // What is left of a server that was killed.
+    const listener = Deno.listen({ transport: "unix", path: socket });
+    Deno.renameSync(socket, `${socket}.kept`);
+    listener.close();
+    Deno.renameSync(`${socket}.kept`, socket);
+    using _second = new NbdServer(DISK, { socket, loop });
+    using client = await connect(socket);
+    assertEquals(await client.read(new Uint8Array(18)), 18);
+  });
+});
