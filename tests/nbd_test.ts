@@ -11,7 +11,7 @@ import { type BlockClient, openKernel, type OpenOptions } from "../mod.ts";
 import { NbdServer, nbdUri } from "../nbd/mod.ts";
 import { soon } from "./support/leaks.ts";
 import "./support/libc.ts";
-import { pattern, qemuTest, withoutQemu } from "./support/machine.ts";
+import { pattern, withoutQemu } from "./support/machine.ts";
 import { testWith, withoutPrograms } from "./support/needs.ts";
 import { nbdsh, output as run, toolTest } from "./support/nbd.ts";
 import { differsAt, FileDisk, openQemuKernel } from "./support/qemu.ts";
