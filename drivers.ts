@@ -22,7 +22,7 @@ import scsiManifest from "@virtio/scsi/plugin.json" with { type: "json" };
 import vtnet from "@virtio/vtnet";
 import { NetModel } from "@virtio/vtnet/model";
 import vtnetManifest from "@virtio/vtnet/plugin.json" with { type: "json" };
-import type { PluginSource } from "./core/kernel/attach.ts";
+import type { PluginSource } from "./core/kernel/attachment.ts";
 import { checkManifest } from "./core/plugin/manifest.ts";
 import type { Plugin } from "./core/plugin/plugin.ts";
 import type { DeviceModel } from "./core/simulation/model.ts";

@@ -17,11 +17,11 @@
  * @module
  */
 
-import * as argument from "./core/class/arguments.ts";
+import * as argument from "./core/bus/arguments.ts";
 import { checkDriveOptions } from "./core/kernel/drive_options.ts";
 import { loadPlugin } from "./core/kernel/load_plugin.ts";
-import { type DriveOptions, Kernel } from "./core/kernel/kernel.ts";
-import type { PluginSource } from "./core/kernel/attach.ts";
+import { type DriveOptions, Kernel as KernelOf } from "./core/kernel/kernel.ts";
+import type { PluginSource } from "./core/kernel/attachment.ts";
 import { refuseDebugger } from "./core/kernel/refuse_debugger.ts";
 import { InterruptLoop } from "./core/irq/interrupt_loop.ts";
 import type { Platform } from "./core/platform/platform.ts";
@@ -29,6 +29,8 @@ import { openQemu, type QemuOptions } from "./core/platform/qemu/mod.ts";
 import { openSimulated } from "./core/platform/simulated/simulated.ts";
 import { openHost } from "./core/platform/vfio/host.ts";
 import type { DeviceModel } from "./core/simulation/model.ts";
+import { CLASSES, type StandardClasses } from "./classes.ts";
+import type { Classes } from "./core/kernel/device.ts";
 import { DRIVERS, simulatedDevices } from "./drivers.ts";
 
 /** Which machine to open, and what is in it. */
@@ -46,12 +48,24 @@ export interface MachineOptions {
   readonly unsafeDma?: boolean;
 }
 
+/** No classes besides those that each kernel knows. */
+export type NoClasses = Readonly<Record<never, never>>;
+
+/** A kernel that knows these classes, and those that each kernel knows. */
+export type Kernel<More extends Classes = NoClasses> = KernelOf<StandardClasses & More>;
+
 /** What {@linkcode openKernel} takes. */
-export interface OpenOptions extends MachineOptions, DriveOptions {
+export interface OpenOptions<More extends Classes = NoClasses>
+  extends MachineOptions, DriveOptions {
   /** Folders of drivers, each with a `plugin.json`; they go before those that come with the kernel. */
   readonly plugins?: readonly string[];
   /** More drivers, for example ones that the application trusts to run inline; they go before all others. */
   readonly drivers?: readonly PluginSource[];
+  /**
+   * More classes of devices by name, made by `defineClass`; they go before those that come with the kernel. The client of
+   * a device is made by the class that its driver's `plugin.json` names.
+   */
+  readonly classes?: More;
 }
 
 /**
@@ -116,69 +130,86 @@ function checkOptions(given: OpenOptions): OpenOptions {
  * @throws TypeError If an option is of the wrong kind.
  * @throws RangeError If a number among them cannot be.
  */
-export async function openKernel(options: OpenOptions = {}): Promise<Kernel> {
-  const { plugins = [], drivers = [], ...rest } = checkOptions(options);
+export async function openKernel<More extends Classes = NoClasses>(
+  options: OpenOptions<More> = {},
+): Promise<Kernel<More>> {
+  const { plugins = [], drivers = [], classes, ...rest } = checkOptions(options);
   const all = [...drivers, ...plugins.map(loadPlugin), ...DRIVERS];
   await using stack = new AsyncDisposableStack();
   stack.use(refuseDebugger());
   const loop = stack.use(new InterruptLoop());
   const platform = stack.use(await openMachine(rest, loop));
-  const kernel = new Kernel(
-    { loop, platform, drivers: all, close: () => kept.disposeAsync() },
+  const kernel = new KernelOf(
+    {
+      loop,
+      platform,
+      drivers: all,
+      classes: { ...CLASSES, ...classes } as StandardClasses & More,
+      close: () => kept.disposeAsync(),
+    },
     rest,
   );
   const kept = stack.move();
   return kernel;
 }
 
-export { Kernel };
-export type { DriveOptions, Platform, PluginSource, QemuOptions };
+export type { DriveOptions, KernelOf, Platform, PluginSource, QemuOptions };
 export { checkManifest, ManifestError } from "./core/plugin/manifest.ts";
 export { TunableError } from "./core/plugin/tunables.ts";
-export { BlockOperation, SECTOR } from "./core/class/block.ts";
-export { Status } from "./core/class/lane.ts";
-export { ScsiControl, ScsiResponse } from "./core/class/scsi.ts";
-export { formatScsiAddress, parseScsiAddress } from "./core/class/scsi/address.ts";
-export { ScsiDisk } from "./core/class/scsi/disk.ts";
-export { ScsiError } from "./core/class/scsi/error.ts";
-export { senseText } from "./core/class/scsi/sense.ts";
-export { ScsiStatus } from "./core/class/scsi/status.ts";
-export { VpdPage } from "./core/class/scsi/vpd.ts";
-export { RequestError } from "./core/class/request_error.ts";
+export { BlockOperation, SECTOR } from "./classes/block/protocol.ts";
+export { Status } from "./core/bus/lane.ts";
+export { ScsiControl, ScsiResponse } from "./classes/scsi/protocol.ts";
+export { formatScsiAddress, parseScsiAddress } from "./classes/scsi/address.ts";
+export { ScsiDisk } from "./classes/scsi/disk.ts";
+export { ScsiError } from "./classes/scsi/error.ts";
+export { senseText } from "./classes/scsi/sense.ts";
+export { ScsiStatus } from "./classes/scsi/status.ts";
+export { VpdPage } from "./classes/scsi/vpd.ts";
+export { RequestError } from "./core/bus/request_error.ts";
 export { PluginGone } from "./core/kernel/conversation.ts";
-export { PlanError } from "./core/kernel/plan.ts";
+export { PlanError } from "./core/binding/plan.ts";
 export { QemuGone } from "./core/platform/qemu/mod.ts";
 export { HANDING_DRIVERS, rebind } from "./core/platform/vfio/bind.ts";
 export { NoSuchFunction } from "./core/platform/no_such_function.ts";
 export { Refusal } from "./core/platform/refusal.ts";
 export { bit, Feature } from "./core/virtio/features.ts";
-export { DeviceFault } from "./core/virtio/fault.ts";
-export type { BalloonClient, BalloonState } from "./core/class/balloon_client.ts";
-export type { BalloonProperties, MemoryStatistic, MemoryStatistics } from "./core/class/balloon.ts";
-export type { BlockClient, Geometry, Lifetime, Topology } from "./core/class/block_client.ts";
-export type { BlockSlots } from "./core/class/block_slots.ts";
-export type { BlockZones, Zone, ZonedDisk, ZoneState } from "./core/class/block_zones.ts";
-export type { JobRequest, JobResult } from "./core/class/block_jobs.ts";
-export type { Done } from "./core/class/client_lane.ts";
-export type { Clients } from "./core/class/clients.ts";
-export { mixEntropy, type MixOptions } from "./core/class/mix_entropy.ts";
-export type { EntropyClient, EntropySource, EntropyState } from "./core/class/entropy_client.ts";
-export type { EntropyTest } from "./core/class/entropy_health.ts";
-export type { ConsoleClient, PortChange } from "./core/class/console_client.ts";
-export type { ConsolePort, ConsoleSize } from "./core/class/console_port.ts";
-export type { ScsiClient, TaskFunction } from "./core/class/scsi_client.ts";
-export type { ScsiProperties } from "./core/class/scsi.ts";
-export type { ScsiAddress } from "./core/class/scsi/address.ts";
-export type { ScsiAnswer } from "./core/class/scsi/answer.ts";
-export type { ScsiCapacity } from "./core/class/scsi/capacity.ts";
-export type { CommandOptions } from "./core/class/scsi/commands.ts";
-export type { ScsiEvent } from "./core/class/scsi/event.ts";
-export type { ScsiInquiry } from "./core/class/scsi/inquiry.ts";
-export type { ScsiUnit } from "./core/class/scsi/scan.ts";
-export type { ScsiSense } from "./core/class/scsi/sense.ts";
+export { DeviceFault } from "./core/pci/device_fault.ts";
+export type { BalloonClient, BalloonState } from "./classes/balloon/client.ts";
+export type {
+  BalloonProperties,
+  MemoryStatistic,
+  MemoryStatistics,
+} from "./classes/balloon/protocol.ts";
+export type { BlockClient, Geometry, Lifetime, Topology } from "./classes/block/client.ts";
+export type { BlockSlots } from "./classes/block/slots.ts";
+export type { BlockZones, Zone, ZonedDisk, ZoneState } from "./classes/block/zones.ts";
+export type { JobRequest, JobResult } from "./classes/block/jobs.ts";
+export type { Done } from "./core/bus/client_lane.ts";
+export { type ClientOf, defineClass, type DeviceClass } from "./core/class/define.ts";
+export type { OpenClient, Told } from "./core/class/define.ts";
+export type { AnyDevice, ClassName, Clients, Device, StandardClasses } from "./classes.ts";
+export { mixEntropy, type MixOptions } from "./classes/entropy/mix_entropy.ts";
+export type { EntropyClient, EntropySource, EntropyState } from "./classes/entropy/client.ts";
+export type { EntropyTest } from "./classes/entropy/health.ts";
+export type { ConsoleClient, PortChange } from "./classes/console/client.ts";
+export type { ConsolePort, ConsoleSize } from "./classes/console/port.ts";
+export type { ScsiClient, TaskFunction } from "./classes/scsi/client.ts";
+export type { ScsiProperties } from "./classes/scsi/protocol.ts";
+export type { ScsiAddress } from "./classes/scsi/address.ts";
+export type { ScsiAnswer } from "./classes/scsi/answer.ts";
+export type { ScsiCapacity } from "./classes/scsi/capacity.ts";
+export type { CommandOptions } from "./classes/scsi/commands.ts";
+export type { ScsiEvent } from "./classes/scsi/event.ts";
+export type { ScsiInquiry } from "./classes/scsi/inquiry.ts";
+export type { ScsiUnit } from "./classes/scsi/scan.ts";
+export type { ScsiSense } from "./classes/scsi/sense.ts";
 export type { Feed } from "./core/class/feed.ts";
-export type { Frame, Segmentation, SegmentationType } from "./core/class/frame.ts";
-export type { NetProperties, ReceiveOffload, TransmitOffloadName } from "./core/class/net.ts";
+export type { Frame, Segmentation, SegmentationType } from "./classes/network/frame.ts";
+export type {
+  NetProperties,
+  ReceiveOffload,
+  TransmitOffloadName,
+} from "./classes/network/protocol.ts";
 export type {
   Coalescing,
   HashSupport,
@@ -187,21 +218,23 @@ export type {
   NetOffloads,
   ReceiveMode,
   RssOptions,
-} from "./core/class/net_client.ts";
-export type { NetReceiver, Received } from "./core/class/net_receiver.ts";
-export type { NetSlots, TransmitOffload } from "./core/class/net_slots.ts";
+} from "./classes/network/client.ts";
+export type { NetReceiver, Received } from "./classes/network/receiver.ts";
+export type { NetSlots, TransmitOffload } from "./classes/network/slots.ts";
 export type {
-  AnyDevice,
-  Device,
+  AnyDeviceOf,
+  AttachedDevice,
+  Classes,
   DeviceDescription,
+  DeviceOf,
   QueueDescription,
 } from "./core/kernel/device.ts";
 export type { Isolation } from "./core/kernel/driver_host.ts";
-export type { InterruptKind } from "./core/kernel/interrupt_kind.ts";
+export type { InterruptKind } from "./core/binding/interrupt_kind.ts";
 export type { Node } from "./core/kernel/kernel.ts";
-export type { ConfigField, DeviceClass, Limits, Manifest } from "./core/plugin/manifest.ts";
+export type { ConfigField, Limits, Manifest } from "./core/plugin/manifest.ts";
 export type { Tunable, Tunables, TunableValue } from "./core/plugin/tunables.ts";
-export type { BlockDevice, BlockProperties } from "./core/class/block.ts";
+export type { BlockDevice, BlockProperties } from "./classes/block/protocol.ts";
 export type { Binding, BindRequest, HandingDriver } from "./core/platform/vfio/bind.ts";
 export type { Mounts } from "./core/platform/vfio/mounts.ts";
 export type { Exit } from "./core/host/process.ts";
@@ -217,7 +250,7 @@ export type {
   OpenFunction,
   PciFunction,
   WrittenDoorbell,
-} from "./core/platform/platform.ts";
+} from "./core/pci/function.ts";
 export type { Choice, Tried } from "./core/plugin/choose.ts";
 export type { FeatureRule } from "./core/virtio/features.ts";
 export type { FeatureReport } from "./core/virtio/negotiate.ts";

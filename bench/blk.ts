@@ -4,9 +4,9 @@
  * @module
  */
 
-import { BlockOperation } from "../core/class/block.ts";
-import type { BlockClient } from "../core/class/block_client.ts";
-import type { BlockSlots } from "../core/class/block_slots.ts";
+import { BlockOperation } from "../classes/block/protocol.ts";
+import type { BlockClient } from "../classes/block/client.ts";
+import type { BlockSlots } from "../classes/block/slots.ts";
 import { type Kernel, openKernel } from "../mod.ts";
 import { median } from "./median.ts";
 

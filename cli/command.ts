@@ -1,4 +1,4 @@
-import type { AnyDevice } from "../core/kernel/device.ts";
+import type { AnyDevice } from "../classes.ts";
 import type { Io } from "./io.ts";
 import type { Given, Options } from "./options.ts";
 import type { Style } from "./style.ts";

@@ -1,6 +1,6 @@
-import type { BlockDevice } from "../core/class/block.ts";
-import type { BlockClient } from "../core/class/block_client.ts";
-import type { ScsiClient } from "../core/class/scsi_client.ts";
+import type { BlockDevice } from "../classes/block/protocol.ts";
+import type { BlockClient } from "../classes/block/client.ts";
+import type { ScsiClient } from "../classes/scsi/client.ts";
 import { parseSize } from "./block/size.ts";
 import type { CommandOption, Context } from "./command.ts";
 import { CliError, EXIT, usageError } from "./exit.ts";

@@ -1,18 +1,19 @@
+import type { AnyDevice } from "../classes.ts";
 // No tests, but what the tests here share: a world, a machine and devices that are made up.
-import type { PciFunction, Platform } from "../core/platform/platform.ts";
+import type { PciFunction } from "../core/pci/function.ts";
+import type { Platform } from "../core/platform/platform.ts";
 import type { PciIdentity } from "../core/pci/identity.ts";
 import { BUILT_IN_NAMES } from "../core/pci/names_built_in.ts";
 import type { Registers } from "../core/pci/registers.ts";
 import { virtioIdentity } from "../core/pci/virtio_identity.ts";
 import { choose } from "../core/plugin/choose.ts";
-import type { Done } from "../core/class/client_lane.ts";
-import { Status } from "../core/class/lane.ts";
-import type { BlockDevice } from "../core/class/block.ts";
-import type { BlockClient } from "../core/class/block_client.ts";
-import type { EntropyClient } from "../core/class/entropy_client.ts";
-import type { NetClient } from "../core/class/net_client.ts";
-import type { PluginSource } from "../core/kernel/attach.ts";
-import type { AnyDevice } from "../core/kernel/device.ts";
+import type { Done } from "../core/bus/client_lane.ts";
+import { Status } from "../core/bus/lane.ts";
+import type { BlockDevice } from "../classes/block/protocol.ts";
+import type { BlockClient } from "../classes/block/client.ts";
+import type { EntropyClient } from "../classes/entropy/client.ts";
+import type { NetClient } from "../classes/network/client.ts";
+import type { PluginSource } from "../core/kernel/attachment.ts";
 import { parseManifest } from "../core/plugin/manifest.ts";
 import type { Binding, BindRequest } from "../core/platform/vfio/bind.ts";
 import type { Diagnosis } from "../core/platform/vfio/doctor.ts";

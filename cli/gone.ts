@@ -1,4 +1,4 @@
-import type { AnyDevice } from "../core/kernel/device.ts";
+import type { AnyDevice } from "../classes.ts";
 import type { Context } from "./command.ts";
 import { CliError, EXIT } from "./exit.ts";
 

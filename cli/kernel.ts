@@ -1,7 +1,6 @@
+import type { AnyDevice, ClassName, Device } from "../classes.ts";
 import { wholeAddress } from "./address.ts";
-import type { AnyDevice, Device } from "../core/kernel/device.ts";
 import type { Node } from "../core/kernel/kernel.ts";
-import type { DeviceClass } from "../core/plugin/manifest.ts";
 import type { CommandOption, Context } from "./command.ts";
 import { CliError, EXIT } from "./exit.ts";
 import type { Machine } from "./options.ts";
@@ -70,7 +69,7 @@ export const DEVICE_OPTION: CommandOption = {
 };
 
 /** A device at work, and the machine that it is in. Disposing it stops both. */
-export interface DeviceInUse<C extends DeviceClass> extends AsyncDisposable {
+export interface DeviceInUse<C extends ClassName> extends AsyncDisposable {
   /** The machine. */
   readonly kernel: Kernel;
   /** The device. */
@@ -83,7 +82,7 @@ export interface DeviceInUse<C extends DeviceClass> extends AsyncDisposable {
  *
  * @throws {CliError} With status 3 if there is none, 4 if it must not be taken.
  */
-export async function useDevice<C extends DeviceClass>(
+export async function useDevice<C extends ClassName>(
   context: Context,
   ...classes: readonly C[]
 ): Promise<DeviceInUse<C>> {
@@ -99,7 +98,7 @@ export async function useDevice<C extends DeviceClass>(
  *
  * @throws {CliError} As {@linkcode useDevice}.
  */
-export async function attachOne<C extends DeviceClass>(
+export async function attachOne<C extends ClassName>(
   context: Context,
   kernel: Kernel,
   ...classes: readonly C[]
@@ -108,8 +107,9 @@ export async function attachOne<C extends DeviceClass>(
   return device as Device as Device<C>;
 }
 
-function nodeOf(context: Context, kernel: Kernel, classes: readonly DeviceClass[]): Node {
-  const fits = ({ manifest }: Node) => manifest !== undefined && classes.includes(manifest.class);
+function nodeOf(context: Context, kernel: Kernel, classes: readonly ClassName[]): Node {
+  const fits = ({ manifest }: Node) =>
+    manifest !== undefined && classes.some((name) => name === manifest.class);
   const wanted = classes.join(" or ");
   const { device: word } = context.given;
   if (typeof word === "string") {

@@ -4,7 +4,7 @@
  * @module
  */
 import { abortable } from "@std/async";
-import type { AnyDevice } from "../core/kernel/device.ts";
+import type { AnyDevice } from "../classes.ts";
 import deno from "../deno.json" with { type: "json" };
 import type { Command, Context } from "./command.ts";
 import { COMMANDS, OWN_OPTIONS } from "./commands.ts";

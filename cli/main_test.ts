@@ -4,8 +4,8 @@ import { CliError, EXIT, type ExitCode } from "./exit.ts";
 import "../tests/support/libc.ts";
 import { COMMANDS, OWN_OPTIONS } from "./commands.ts";
 import { parseOptions } from "./options.ts";
-import { Status } from "../core/class/lane.ts";
-import { RequestError } from "../core/class/request_error.ts";
+import { Status } from "../core/bus/lane.ts";
+import { RequestError } from "../core/bus/request_error.ts";
 import { ManifestError } from "../core/plugin/manifest.ts";
 
 Deno.test("run --help prints examples first, then everything, and opens nothing", async () => {

@@ -1,5 +1,5 @@
 import { parseArgs } from "@std/cli";
-import { type InterruptKind, INTERRUPTS } from "../core/kernel/interrupt_kind.ts";
+import { type InterruptKind, INTERRUPTS } from "../core/binding/interrupt_kind.ts";
 import type { Tunables, TunableValue } from "../core/plugin/tunables.ts";
 import type { CommandOption } from "./command.ts";
 import { usageError } from "./exit.ts";

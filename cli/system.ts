@@ -3,11 +3,10 @@
  *
  * @module
  */
-import type { PluginSource } from "../core/kernel/attach.ts";
-import type { Kernel as CoreKernel } from "../core/kernel/kernel.ts";
+import type { PluginSource } from "../core/kernel/attachment.ts";
 import type { Binding, BindRequest } from "../core/platform/vfio/bind.ts";
 import type { Diagnosis } from "../core/platform/vfio/doctor.ts";
-import type { OpenOptions } from "../mod.ts";
+import type { Kernel as WholeKernel, OpenOptions } from "../mod.ts";
 
 /** The core, as far as the commands know it. */
 export interface System {
@@ -29,6 +28,6 @@ export interface System {
 
 /** A kernel, as far as the commands know it. */
 export type Kernel = Pick<
-  CoreKernel,
+  WholeKernel,
   "nodes" | "platform" | "loop" | "attach" | typeof Symbol.asyncDispose
 >;

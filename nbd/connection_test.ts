@@ -1,8 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import type { BlockDevice } from "../core/class/block.ts";
-import { Status } from "../core/class/lane.ts";
-import { RequestError } from "../core/class/request_error.ts";
+import type { BlockDevice } from "../classes/block/protocol.ts";
+import { Status } from "../core/bus/lane.ts";
+import { RequestError } from "../core/bus/request_error.ts";
 import { Buffers } from "./buffers.ts";
 import { Bytes } from "./bytes.ts";
 import { Connection } from "./connection.ts";

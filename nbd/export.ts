@@ -1,4 +1,4 @@
-import type { BlockDevice } from "../core/class/block.ts";
+import type { BlockDevice } from "../classes/block/protocol.ts";
 import type { Buffers } from "./buffers.ts";
 import { Transmission } from "./protocol.ts";
 

@@ -1,4 +1,4 @@
-import type { BlockDevice } from "../core/class/block.ts";
+import type { BlockDevice } from "../classes/block/protocol.ts";
 import { close } from "../core/host/fd.ts";
 import { POLLIN, POLLOUT } from "../core/host/poll.ts";
 import { accept, listenUnix, receive, sendNow, type UnixListener } from "../core/host/socket.ts";

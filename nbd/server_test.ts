@@ -1,6 +1,6 @@
 // Clients that want no disk: they keep nothing for long, and nobody else out.
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import type { BlockDevice } from "../core/class/block.ts";
+import type { BlockDevice } from "../classes/block/protocol.ts";
 import { libc } from "../core/host/libc.ts";
 import { PathTaken } from "../core/host/socket.ts";
 import { InterruptLoop } from "../core/irq/interrupt_loop.ts";

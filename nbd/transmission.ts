@@ -1,5 +1,5 @@
-import { Status } from "../core/class/lane.ts";
-import { RequestError } from "../core/class/request_error.ts";
+import { Status } from "../core/bus/lane.ts";
+import { RequestError } from "../core/bus/request_error.ts";
 import { Bytes } from "./bytes.ts";
 import { type Export, isReadOnly, MOST_DATA } from "./export.ts";
 import type { Input } from "./input.ts";

@@ -9,7 +9,7 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { DiskModel } from "@virtio/blk/model";
 import fc from "fast-check";
 import { BlockOperation, mixEntropy, openKernel, Status } from "../mod.ts";
-import type { AnyDevice, Device, DeviceClass, Kernel, OpenOptions } from "../mod.ts";
+import type { AnyDevice, ClassName, Device, Kernel, OpenOptions } from "../mod.ts";
 import { DRIVERS, simulatedDevices } from "../drivers.ts";
 import "./support/libc.ts";
 
@@ -436,7 +436,7 @@ function otherMethods(devices: Devices, kernel: Kernel): Method[] {
   ];
 }
 
-type Devices = { readonly [C in DeviceClass]: Device<C> };
+type Devices = { readonly [C in ClassName]: Device<C> };
 
 /** A kernel with a device of each class, and a disk of zones. */
 async function all(options: OpenOptions): Promise<

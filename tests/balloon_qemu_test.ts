@@ -5,9 +5,10 @@
  * @module
  */
 
+import type { Device } from "../classes.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import type { BalloonClient } from "../core/class/balloon_client.ts";
-import type { Device, DeviceDescription } from "../core/kernel/device.ts";
+import type { BalloonClient } from "../classes/balloon/client.ts";
+import type { DeviceDescription } from "../core/kernel/device.ts";
 import { capabilities, MSI_X } from "../core/pci/capabilities.ts";
 import type { Kernel, OpenOptions } from "../mod.ts";
 import { soon } from "./support/leaks.ts";

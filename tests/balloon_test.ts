@@ -5,10 +5,10 @@
  * @module
  */
 
+import type { Device } from "../classes.ts";
 import { assert, assertEquals } from "@std/assert";
 import { BalloonModel, type BalloonOptions } from "@virtio/balloon/model";
-import type { BalloonClient } from "../core/class/balloon_client.ts";
-import type { Device } from "../core/kernel/device.ts";
+import type { BalloonClient } from "../classes/balloon/client.ts";
 import { fitted, type Fittings, RING_PACKED } from "../core/simulation/model.ts";
 import { DRIVERS } from "../drivers.ts";
 import { openKernel, type OpenOptions } from "../mod.ts";

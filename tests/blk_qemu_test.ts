@@ -4,9 +4,9 @@
  * @module
  */
 
+import type { Device } from "../classes.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import type { BlockClient } from "../core/class/block_client.ts";
-import type { Device } from "../core/kernel/device.ts";
+import type { BlockClient } from "../classes/block/client.ts";
 import { type Kernel, type OpenOptions, RequestError } from "../mod.ts";
 import { soon } from "./support/leaks.ts";
 import "./support/libc.ts";

@@ -4,10 +4,10 @@
  * @module
  */
 
+import type { Device } from "../classes.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import fc from "fast-check";
 import { DiskModel, type DiskOptions } from "@virtio/blk/model";
-import type { Device } from "../core/kernel/device.ts";
 import type { Isolation } from "../core/kernel/driver_host.ts";
 import { DriverFault, fitted, RING_PACKED } from "../core/simulation/mod.ts";
 import { DRIVERS } from "../drivers.ts";

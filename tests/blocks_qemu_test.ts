@@ -6,7 +6,7 @@
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import type { BlockDevice } from "../core/class/block.ts";
+import type { BlockDevice } from "../classes/block/protocol.ts";
 import type { Kernel } from "../mod.ts";
 import { NbdServer, nbdUri } from "../nbd/mod.ts";
 import "./support/libc.ts";

@@ -4,12 +4,12 @@
  * @module
  */
 
+import type { Device } from "../classes.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import type { ConsoleClient } from "../core/class/console_client.ts";
-import type { ConsolePort } from "../core/class/console_port.ts";
-import { RequestError } from "../core/class/request_error.ts";
-import type { Device } from "../core/kernel/device.ts";
-import { type InterruptKind, INTERRUPTS } from "../core/kernel/interrupt_kind.ts";
+import type { ConsoleClient } from "../classes/console/client.ts";
+import type { ConsolePort } from "../classes/console/port.ts";
+import { RequestError } from "../core/bus/request_error.ts";
+import { INTERRUPTS } from "../core/binding/interrupt_kind.ts";
 import type { Kernel, OpenOptions } from "../mod.ts";
 import { readAll } from "./support/console.ts";
 import { soon } from "./support/leaks.ts";
@@ -184,7 +184,7 @@ for (const interrupts of INTERRUPTS) {
       using one = await it.host("one");
       const port = await it.open("one");
       await talk(port, one, 30 * KIB, 5);
-      const kinds: InterruptKind = (await it.device.describe()).interrupts;
+      const kinds = (await it.device.describe()).interrupts;
       assertEquals(kinds, interrupts);
     });
   }

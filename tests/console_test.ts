@@ -4,14 +4,14 @@
  * @module
  */
 
+import type { Device } from "../classes.ts";
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { ConsoleModel, type ConsoleOptions, controlMessage } from "@virtio/console/model";
 import * as wire from "../plugins/console/wire.ts";
-import type { ConsoleClient } from "../core/class/console_client.ts";
-import { type ConsolePort, PORT_BYTES } from "../core/class/console_port.ts";
-import { Status } from "../core/class/lane.ts";
-import { RequestError } from "../core/class/request_error.ts";
-import type { Device } from "../core/kernel/device.ts";
+import type { ConsoleClient } from "../classes/console/client.ts";
+import { type ConsolePort, PORT_BYTES } from "../classes/console/port.ts";
+import { Status } from "../core/bus/lane.ts";
+import { RequestError } from "../core/bus/request_error.ts";
 import { fitted, lie, lying, RING_PACKED, used } from "../core/simulation/mod.ts";
 import { DRIVERS } from "../drivers.ts";
 import { type Kernel, openKernel, type OpenOptions } from "../mod.ts";

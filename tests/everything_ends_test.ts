@@ -14,11 +14,11 @@ import { ScsiHostModel } from "@virtio/scsi/model";
 import { NetModel } from "@virtio/vtnet/model";
 import { close, eventfd, signal } from "../core/host/fd.ts";
 import { InterruptLoop } from "../core/irq/interrupt_loop.ts";
-import type { Device } from "../core/kernel/device.ts";
-import { Kernel } from "../core/kernel/kernel.ts";
-import { throughWindow } from "../core/kernel/through_window.ts";
+import { Kernel as KernelOf } from "../core/kernel/kernel.ts";
+import { throughWindow } from "../core/binding/virtio/through_window.ts";
 import { openSimulated } from "../core/platform/simulated/simulated.ts";
-import type { DeviceClass } from "../core/plugin/manifest.ts";
+import { CLASSES, type ClassName, type Device } from "../classes.ts";
+import type { Kernel } from "../mod.ts";
 import type { DeviceHandle, DeviceModel, Request } from "../core/simulation/mod.ts";
 import { DRIVERS } from "../drivers.ts";
 import "./support/libc.ts";
@@ -30,7 +30,7 @@ const DEADLINE = 20_000;
 const MANY = 150;
 
 /** Requests of one class, of all kinds, and what only that class can lose. */
-interface Subject<C extends DeviceClass = DeviceClass> {
+interface Subject<C extends ClassName = ClassName> {
   readonly model: () => DeviceModel;
   /** Queues whose requests the device keeps. */
   readonly queues: readonly number[];
@@ -44,7 +44,7 @@ interface Subject<C extends DeviceClass = DeviceClass> {
   readonly goes?: Readonly<Record<string, (model: DeviceModel) => void>>;
 }
 
-function subject<C extends DeviceClass>(what: Subject<C>): Subject {
+function subject<C extends ClassName>(what: Subject<C>): Subject {
   return what as unknown as Subject;
 }
 
@@ -53,7 +53,7 @@ const many = <T>(make: (i: number) => Promise<T>) =>
 const UNIT = { target: 0, lun: 0 };
 const READ = Uint8Array.of(0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0);
 
-const SUBJECTS: Readonly<Record<DeviceClass, Subject>> = {
+const SUBJECTS: Readonly<Record<ClassName, Subject>> = {
   block: subject<"block">({
     model: () => new DiskModel({ capacity: 2 ** 20 }),
     queues: [0],
@@ -194,7 +194,7 @@ async function scene(what: Subject, restarts: number, process: boolean): Promise
     })),
   };
   const kernel = stack.use(
-    new Kernel({ loop, platform, drivers: DRIVERS }, {
+    new KernelOf({ loop, platform, drivers: DRIVERS, classes: CLASSES }, {
       isolation: process ? "process" : "inline",
       restarts,
     }),

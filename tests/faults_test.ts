@@ -4,10 +4,10 @@
  * @module
  */
 
+import type { Device } from "../classes.ts";
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { RequestError } from "../core/class/request_error.ts";
-import { Status } from "../core/class/lane.ts";
-import type { Device } from "../core/kernel/device.ts";
+import { RequestError } from "../core/bus/request_error.ts";
+import { Status } from "../core/bus/lane.ts";
 import type { Isolation } from "../core/kernel/driver_host.ts";
 import { checkManifest } from "../core/plugin/manifest.ts";
 import { definePlugin, type Plugin } from "../core/plugin/mod.ts";

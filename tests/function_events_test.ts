@@ -10,10 +10,12 @@ import { DiskModel } from "@virtio/blk/model";
 import { close, eventfd, signal } from "../core/host/fd.ts";
 import { InterruptLoop } from "../core/irq/interrupt_loop.ts";
 import { Kernel } from "../core/kernel/kernel.ts";
-import { throughWindow } from "../core/kernel/through_window.ts";
-import type { OpenFunction, PciFunction, Platform } from "../core/platform/platform.ts";
+import { throughWindow } from "../core/binding/virtio/through_window.ts";
+import type { OpenFunction, PciFunction } from "../core/pci/function.ts";
+import type { Platform } from "../core/platform/platform.ts";
 import { openSimulated } from "../core/platform/simulated/simulated.ts";
 import type { Registers } from "../core/pci/registers.ts";
+import { CLASSES } from "../classes.ts";
 import { DRIVERS } from "../drivers.ts";
 import { type Device, PluginGone, RequestError, Status } from "../mod.ts";
 import "./support/libc.ts";
@@ -61,7 +63,9 @@ for (const isolation of ["inline", "process"] as const) {
       },
     });
     const platform = diskThat(loop, silent);
-    await using kernel = new Kernel({ loop, platform, drivers: DRIVERS }, { isolation });
+    await using kernel = new Kernel({ loop, platform, drivers: DRIVERS, classes: CLASSES }, {
+      isolation,
+    });
     const device = await kernel.attachFirst("block");
     const requests = readAll(device, 8);
     signal(wanted);
@@ -85,7 +89,9 @@ for (const isolation of ["inline", "process"] as const) {
         device[Symbol.dispose]();
       },
     }));
-    await using kernel = new Kernel({ loop, platform, drivers: DRIVERS }, { isolation });
+    await using kernel = new Kernel({ loop, platform, drivers: DRIVERS, classes: CLASSES }, {
+      isolation,
+    });
     signal(wanted);
     await assertRejects(() => kernel.attachFirst("block"), PluginGone, "unplugged");
     assertEquals([given, kernel.devices], [true, []]);
@@ -98,7 +104,7 @@ for (const isolation of ["inline", "process"] as const) {
     const platform = diskThat(loop, () => ({ failed }));
     const log: string[] = [];
     await using kernel = new Kernel(
-      { loop, platform, drivers: DRIVERS },
+      { loop, platform, drivers: DRIVERS, classes: CLASSES },
       { isolation, log: (line) => log.push(line) },
     );
     const device = await kernel.attachFirst("block");
@@ -133,7 +139,7 @@ Deno.test("a device that does not finish its reset is reset from outside, and wo
   });
   const log: string[] = [];
   await using kernel = new Kernel(
-    { loop, platform: diskThat(loop, stubborn), drivers: DRIVERS },
+    { loop, platform: diskThat(loop, stubborn), drivers: DRIVERS, classes: CLASSES },
     { isolation: "inline", log: (line) => log.push(line) },
   );
   const device = await kernel.attachFirst("block");

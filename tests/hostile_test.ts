@@ -4,11 +4,11 @@
  * @module
  */
 
+import type { Device } from "../classes.ts";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { DiskModel } from "@virtio/blk/model";
 import { EntropyModel } from "@virtio/random/model";
-import { RequestError } from "../core/class/request_error.ts";
-import type { Device } from "../core/kernel/device.ts";
+import { RequestError } from "../core/bus/request_error.ts";
 import type { Isolation } from "../core/kernel/driver_host.ts";
 import { lie, type LieId, LIES, lying } from "../core/simulation/hostile.ts";
 import { type DeviceModel, fitted, RING_PACKED } from "../core/simulation/model.ts";

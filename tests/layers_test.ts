@@ -12,20 +12,28 @@ const PLUGINS = [...Deno.readDirSync(new URL("plugins", ROOT))].map(({ name }) =
   `plugins/${name}`
 );
 
+/** What drivers of a class and its clients agree on. */
+const PROTOCOLS = [...Deno.readDirSync(new URL("classes", ROOT))].filter(({ isDirectory }) =>
+  isDirectory
+)
+  .map(({ name }) => `classes/${name}/protocol.ts`);
+
 /**
  * For each layer, a folder with all in it, what it may import besides itself. A module belongs to the layer with the
  * longest name that fits; a name that ends in `.ts` stands for this one module.
  */
 const LAYERS: Readonly<Record<string, readonly string[]>> = {
   // Pure.
-  "core/pci": [],
   "core/dma": [],
+  "core/pci": ["core/dma"],
   "core/virtqueue": ["core/dma"],
-  "core/virtio": ["core/pci", "core/platform/platform.ts"],
-  "core/bus": ["core/class", "core/dma", "core/virtqueue"],
-  "core/class": ["core/bus", "core/plugin"],
-  "core/plugin": ["core/class", "core/pci", "core/virtio", "core/virtqueue"],
+  "core/virtio": ["core/pci"],
+  "core/bus": ["core/dma", "core/pci", "core/virtqueue"],
+  "core/class": ["core/bus"],
+  "core/plugin": ["core/bus", "core/pci", "core/virtio", "core/virtqueue"],
   "core/simulation": ["core/dma", "core/pci", "core/virtio", "core/virtqueue"],
+  // What an application holds of a device.
+  "classes": ["core/class/mod.ts"],
   // The system.
   "core/host": [],
   "core/irq": ["core/bus", "core/host"],
@@ -40,8 +48,21 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "core/platform",
     "core/simulation",
   ],
+  // What kinds of devices there are.
+  "core/binding": [
+    "core/bus",
+    "core/dma",
+    "core/host",
+    "core/irq",
+    "core/pci",
+    "core/plugin",
+    "core/virtio",
+    "core/virtqueue",
+  ],
   // Everything but plugins.
   "core/kernel": [
+    "deno.json",
+    "core/binding",
     "core/bus",
     "core/class",
     "core/dma",
@@ -53,16 +74,17 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "core/virtio",
     "core/virtqueue",
   ],
-  "nbd": ["core/class", "core/host", "core/irq"],
-  "cli": ["core", "nbd", "mod.ts", "deno.json"],
+  "nbd": ["classes", "core/bus", "core/class", "core/host", "core/irq"],
+  "cli": ["classes", "classes.ts", "core", "nbd", "mod.ts", "deno.json"],
   // What third parties have, and no more.
   ...Object.fromEntries(PLUGINS.flatMap((plugin) => [
-    [plugin, ["core/plugin/mod.ts"]],
+    [plugin, ["core/plugin/mod.ts", ...PROTOCOLS]],
     [`${plugin}/model.ts`, [plugin, "core/simulation/mod.ts"]],
     [`${plugin}/model`, ["core/simulation/mod.ts"]],
   ])),
   // Wiring.
-  "mod.ts": ["core", "drivers.ts"],
+  "mod.ts": ["classes", "classes.ts", "core", "drivers.ts"],
+  "classes.ts": ["classes", "core"],
   "drivers.ts": ["core", "plugins"],
   "main.ts": ["core", "cli", "mod.ts", "drivers.ts"],
 };
@@ -71,7 +93,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
 const WORDS: readonly (readonly [word: RegExp, only: readonly string[]])[] = [
   [/\bDeno\.(dlopen|UnsafePointer|UnsafeCallback|UnsafeFnPointer)/, ["core/host"]],
   [/\bDeno\./, ["core/host", "core/kernel", "cli", "main.ts"]],
-  [/"\/(dev|proc|sys)\//, ["core/host", "core/kernel", "core/platform"]],
+  [/"\/(dev|proc|sys)\//, ["core/host", "core/kernel", "core/platform", "classes.ts"]],
   [/\b(eval|Function)\(/, []],
   // Only what a command needs is loaded for it; and a plugin, with less rights than what loads it.
   [/\bimport\(/, ["main.ts", "core/kernel/process_main.ts"]],
@@ -111,7 +133,7 @@ function* sources(folder = ""): Generator<string> {
   for (const { name, isDirectory } of Deno.readDirSync(new URL(folder, ROOT))) {
     const path = `${folder}${name}`;
     if (isDirectory) {
-      if (folder !== "" || ["core", "cli", "nbd", "plugins"].includes(name)) {
+      if (folder !== "" || ["classes", "core", "cli", "nbd", "plugins"].includes(name)) {
         yield* sources(`${path}/`);
       }
     } else if (/(?<!_test|_bench|\.d)\.ts$/.test(name)) yield path;

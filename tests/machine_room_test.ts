@@ -6,9 +6,9 @@
  */
 
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import type { Kernel } from "../core/kernel/kernel.ts";
 import "./support/libc.ts";
 import { qemuTest } from "./support/machine.ts";
+import type { Kernel } from "../mod.ts";
 import { openQemuKernel } from "./support/qemu.ts";
 import { program, run } from "./support/program.ts";
 

@@ -4,12 +4,12 @@
  * @module
  */
 
+import type { Device } from "../classes.ts";
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
-import { BlockOperation } from "../core/class/block.ts";
-import type { BlockClient } from "../core/class/block_client.ts";
-import { Status } from "../core/class/lane.ts";
-import type { Device } from "../core/kernel/device.ts";
-import type { InterruptKind } from "../core/kernel/interrupt_kind.ts";
+import { BlockOperation } from "../classes/block/protocol.ts";
+import type { BlockClient } from "../classes/block/client.ts";
+import { Status } from "../core/bus/lane.ts";
+import type { InterruptKind } from "../core/binding/interrupt_kind.ts";
 import { type DriveOptions, type Kernel, openKernel } from "../mod.ts";
 import "./support/libc.ts";
 import { CAPACITY, eachQemuTest, MACHINES, pattern, qemuTest, SERIAL } from "./support/machine.ts";

@@ -12,7 +12,7 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import type { ScsiDisk } from "../core/class/scsi/disk.ts";
+import type { ScsiDisk } from "../classes/scsi/disk.ts";
 import { type Kernel, RequestError } from "../mod.ts";
 import { NbdServer, nbdUri } from "../nbd/mod.ts";
 import { soon } from "./support/leaks.ts";

@@ -73,9 +73,9 @@ function ringScript(descriptors: number, segments: number, eventIndex: boolean, 
 /** Both ends of a lane, and a driver that completes what it takes. */
 function laneScript(requests: number) {
   return `${MARKS}
-    import { ClientLane } from ${core("class/client_lane.ts")};
-    import { DriverLane } from ${core("class/driver_lane.ts")};
-    import { lanePlaces } from ${core("class/lane.ts")};
+    import { ClientLane } from ${core("bus/client_lane.ts")};
+    import { DriverLane } from ${core("bus/driver_lane.ts")};
+    import { lanePlaces } from ${core("bus/lane.ts")};
     const SLOTS = 64;
     const layout = { name: "requests", slots: SLOTS, slotBytes: 512, control: 0, data: 0 };
     const control = new SharedArrayBuffer(lanePlaces(0, SLOTS).end * 4);
@@ -122,9 +122,9 @@ function netScript(frames: number) {
     import { addressTable } from ${core("dma/address_table.ts")};
     import { layoutSplit } from ${core("virtqueue/layout.ts")};
     import { SplitDriver } from ${core("virtqueue/split_driver.ts")};
-    import { ClientLane } from ${core("class/client_lane.ts")};
-    import { DriverLane } from ${core("class/driver_lane.ts")};
-    import { lanePlaces } from ${core("class/lane.ts")};
+    import { ClientLane } from ${core("bus/client_lane.ts")};
+    import { DriverLane } from ${core("bus/driver_lane.ts")};
+    import { lanePlaces } from ${core("bus/lane.ts")};
     import { NetReceiver } from ${core("class/net_receiver.ts")};
     import { NetSlots } from ${core("class/net_slots.ts")};
     import { receiveQueue } from ${vtnet("receive.ts")};

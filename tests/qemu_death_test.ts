@@ -5,8 +5,8 @@
  */
 
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { RequestError } from "../core/class/request_error.ts";
-import { Status } from "../core/class/lane.ts";
+import { RequestError } from "../core/bus/request_error.ts";
+import { Status } from "../core/bus/lane.ts";
 import type { Kernel } from "../mod.ts";
 import { openKernel } from "../mod.ts";
 import type { QemuPlatform } from "../core/platform/qemu/mod.ts";

@@ -5,10 +5,10 @@
  * @module
  */
 
+import type { Device } from "../classes.ts";
 import { assert, assertEquals } from "@std/assert";
-import type { Device } from "../core/kernel/device.ts";
 import type { Isolation } from "../core/kernel/driver_host.ts";
-import { type InterruptKind, INTERRUPTS } from "../core/kernel/interrupt_kind.ts";
+import { type InterruptKind, INTERRUPTS } from "../core/binding/interrupt_kind.ts";
 import { bit, Feature } from "../core/virtio/features.ts";
 import "./support/libc.ts";
 import { eachQemuTest, qemuTest } from "./support/machine.ts";

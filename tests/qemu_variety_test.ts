@@ -6,9 +6,10 @@
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { RequestError } from "../core/class/request_error.ts";
-import { Status } from "../core/class/lane.ts";
-import type { Device, DeviceDescription } from "../core/kernel/device.ts";
+import { RequestError } from "../core/bus/request_error.ts";
+import { Status } from "../core/bus/lane.ts";
+import type { Device } from "../classes.ts";
+import type { DeviceDescription } from "../core/kernel/device.ts";
 import { bit, Feature, has } from "../core/virtio/features.ts";
 import { soon } from "./support/leaks.ts";
 import "./support/libc.ts";

@@ -4,9 +4,9 @@
  * @module
  */
 
+import type { Device } from "../classes.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { RequestError } from "../core/class/request_error.ts";
-import type { Device } from "../core/kernel/device.ts";
+import { RequestError } from "../core/bus/request_error.ts";
 import { mixEntropy } from "../mod.ts";
 import "./support/libc.ts";
 import { eachQemuTest, qemuTest } from "./support/machine.ts";

@@ -6,8 +6,8 @@
 
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { EntropyModel, type EntropyOptions } from "@virtio/random/model";
-import { RequestError } from "../core/class/request_error.ts";
-import { Status } from "../core/class/lane.ts";
+import { RequestError } from "../core/bus/request_error.ts";
+import { Status } from "../core/bus/lane.ts";
 import { DRIVERS } from "../drivers.ts";
 import { mixEntropy, openKernel } from "../mod.ts";
 import "./support/libc.ts";

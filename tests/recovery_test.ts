@@ -4,15 +4,15 @@
  * @module
  */
 
+import type { Device } from "../classes.ts";
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import blk from "@virtio/blk";
 import { DiskModel } from "@virtio/blk/model";
 import { EntropyModel } from "@virtio/random/model";
-import { BlockOperation } from "../core/class/block.ts";
-import type { BlockClient } from "../core/class/block_client.ts";
-import { Status } from "../core/class/lane.ts";
-import { RequestError } from "../core/class/request_error.ts";
-import type { Device } from "../core/kernel/device.ts";
+import { BlockOperation } from "../classes/block/protocol.ts";
+import type { BlockClient } from "../classes/block/client.ts";
+import { Status } from "../core/bus/lane.ts";
+import { RequestError } from "../core/bus/request_error.ts";
 import {
   type DeviceHandle,
   type DeviceModel,

@@ -7,7 +7,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { ScsiHostModel } from "@virtio/scsi/model";
-import { RequestError } from "../core/class/request_error.ts";
+import { RequestError } from "../core/bus/request_error.ts";
 import { type LieId, LIES, lying } from "../core/simulation/hostile.ts";
 import { fitted, RING_PACKED } from "../core/simulation/model.ts";
 import { DRIVERS } from "../drivers.ts";

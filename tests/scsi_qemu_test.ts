@@ -4,13 +4,13 @@
  * @module
  */
 
+import type { Device } from "../classes.ts";
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import type { Device } from "../core/kernel/device.ts";
 import type { Isolation } from "../core/kernel/driver_host.ts";
 import { type Kernel, type OpenOptions, ScsiError, senseText, VpdPage } from "../mod.ts";
-import { Status } from "../core/class/lane.ts";
-import { RequestError } from "../core/class/request_error.ts";
-import { ScsiResponse } from "../core/class/scsi.ts";
+import { Status } from "../core/bus/lane.ts";
+import { RequestError } from "../core/bus/request_error.ts";
+import { ScsiResponse } from "../classes/scsi/protocol.ts";
 import "./support/libc.ts";
 import { leftovers, soon } from "./support/leaks.ts";
 import { eachQemuTest, pattern, qemuTest } from "./support/machine.ts";

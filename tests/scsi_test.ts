@@ -4,13 +4,13 @@
  * @module
  */
 
+import type { Device } from "../classes.ts";
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { ScsiHostModel, type ScsiHostOptions, type UnitOptions } from "@virtio/scsi/model";
-import type { Device } from "../core/kernel/device.ts";
-import { Status } from "../core/class/lane.ts";
-import { RequestError } from "../core/class/request_error.ts";
-import { ScsiResponse } from "../core/class/scsi.ts";
-import { REPORT_LUNS_UNIT } from "../core/class/scsi/address.ts";
+import { Status } from "../core/bus/lane.ts";
+import { RequestError } from "../core/bus/request_error.ts";
+import { ScsiResponse } from "../classes/scsi/protocol.ts";
+import { REPORT_LUNS_UNIT } from "../classes/scsi/address.ts";
 import { fitted, RING_PACKED } from "../core/simulation/mod.ts";
 import { DRIVERS } from "../drivers.ts";
 import { type Kernel, openKernel, type OpenOptions, ScsiError, senseText } from "../mod.ts";

@@ -6,7 +6,7 @@
 
 import { createSocket } from "node:dgram";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { formatMac, parseMac } from "../core/class/net.ts";
+import { formatMac, parseMac } from "../classes/network/protocol.ts";
 import { type Kernel, RequestError, Status } from "../mod.ts";
 import { eachQemuTest, qemuTest } from "./support/machine.ts";
 import { CARD, frameOf, PEER, tagged, within } from "./support/net.ts";

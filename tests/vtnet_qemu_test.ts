@@ -5,7 +5,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { parseMac } from "../core/class/net.ts";
+import { parseMac } from "../classes/network/protocol.ts";
 import { bit, Feature, type OpenOptions } from "../mod.ts";
 import { CARD, frameOf, PEER, within } from "./support/net.ts";
 import { type Rig, rig } from "./support/net_rig.ts";

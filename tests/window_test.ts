@@ -9,7 +9,8 @@ import { assert, assertEquals } from "@std/assert";
 import { DiskModel } from "@virtio/blk/model";
 import { InterruptLoop } from "../core/irq/interrupt_loop.ts";
 import { Kernel } from "../core/kernel/kernel.ts";
-import type { OpenFunction, PciFunction, Platform } from "../core/platform/platform.ts";
+import type { OpenFunction, PciFunction } from "../core/pci/function.ts";
+import type { Platform } from "../core/platform/platform.ts";
 import { openQemu } from "../core/platform/qemu/mod.ts";
 import {
   type DeviceHandle,
@@ -17,6 +18,7 @@ import {
   NOTIFICATION_DATA,
   RING_PACKED,
 } from "../core/simulation/model.ts";
+import { CLASSES } from "../classes.ts";
 import { DRIVERS } from "../drivers.ts";
 import { type AnyDevice, openKernel } from "../mod.ts";
 import "./support/libc.ts";
@@ -40,7 +42,7 @@ for (const isolation of ["inline", "process"] as const) {
       await using loop = new InterruptLoop();
       await using qemu = await openQemu({ arguments: [], disks: [16 * MIB] }, loop);
       await using kernel = new Kernel(
-        { loop, platform: withoutBar4(qemu), drivers: DRIVERS },
+        { loop, platform: withoutBar4(qemu), drivers: DRIVERS, classes: CLASSES },
         { isolation },
       );
       const device = await kernel.attachFirst("block") as AnyDevice;

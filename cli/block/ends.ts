@@ -1,6 +1,6 @@
 import { abortable } from "@std/async";
-import type { BlockDevice } from "../../core/class/block.ts";
-import { readWhole } from "../../core/class/blocks.ts";
+import type { BlockDevice } from "../../classes/block/protocol.ts";
+import { readWhole } from "../../classes/block/blocks.ts";
 import type { Context } from "../command.ts";
 import { CliError, EXIT } from "../exit.ts";
 import type { Io } from "../io.ts";

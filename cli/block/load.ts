@@ -1,6 +1,6 @@
-import { type BlockDevice, BlockOperation, SECTOR } from "../../core/class/block.ts";
-import { BlockClient } from "../../core/class/block_client.ts";
-import { Status } from "../../core/class/lane.ts";
+import { type BlockDevice, BlockOperation, SECTOR } from "../../classes/block/protocol.ts";
+import { BlockClient } from "../../classes/block/client.ts";
+import { Status } from "../../core/bus/lane.ts";
 import { Latencies } from "./latencies.ts";
 
 /** What a disk is to do. */

@@ -1,4 +1,4 @@
-import type { BalloonClient, BalloonState } from "../../core/class/balloon_client.ts";
+import type { BalloonClient, BalloonState } from "../../classes/balloon/client.ts";
 import { type CheckOptions, type Finding, type Result, round } from "./result.ts";
 
 /** What a check needs of a balloon. */

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import type { BalloonState } from "../../core/class/balloon_client.ts";
+import type { BalloonState } from "../../classes/balloon/client.ts";
 import { type Balloon, checkBalloon } from "./balloon.ts";
 
 /** A balloon that goes through some states. */

@@ -1,7 +1,7 @@
-import type { BlockClient } from "../../core/class/block_client.ts";
-import { BlockOperation } from "../../core/class/block.ts";
-import { Status } from "../../core/class/lane.ts";
-import { RequestError } from "../../core/class/request_error.ts";
+import type { BlockClient } from "../../classes/block/client.ts";
+import { BlockOperation } from "../../classes/block/protocol.ts";
+import { Status } from "../../core/bus/lane.ts";
+import { RequestError } from "../../core/bus/request_error.ts";
 import { messageOf } from "../exit.ts";
 import { makePattern, newNonce, sha256 } from "./pattern.ts";
 import {

@@ -1,6 +1,4 @@
-import type { Clients } from "../../core/class/clients.ts";
-import type { AnyDevice } from "../../core/kernel/device.ts";
-import type { DeviceClass } from "../../core/plugin/manifest.ts";
+import type { AnyDevice, ClassName, Clients } from "../../classes.ts";
 import { checkBalloon } from "./balloon.ts";
 import { checkBlock, readBehind } from "./block.ts";
 import { checkConsole } from "./console.ts";
@@ -9,10 +7,10 @@ import { checkNetwork } from "./network.ts";
 import type { CheckOptions, Result } from "./result.ts";
 import { checkScsi } from "./scsi.ts";
 
-type Check<C extends DeviceClass> = (client: Clients[C], options: CheckOptions) => Promise<Result>;
+type Check<C extends ClassName> = (client: Clients[C], options: CheckOptions) => Promise<Result>;
 
 /** The one place that knows all classes. */
-const CHECKS: { readonly [C in DeviceClass]: Check<C> } = {
+const CHECKS: { readonly [C in ClassName]: Check<C> } = {
   entropy: checkEntropy,
   block: (client, options) => checkBlock(client, options, () => readBehind(client)),
   network: checkNetwork,
@@ -22,6 +20,15 @@ const CHECKS: { readonly [C in DeviceClass]: Check<C> } = {
 };
 
 /** Puts a device to work and looks at what comes of it. */
-export function checkDevice(device: AnyDevice, options: CheckOptions): Promise<Result> {
-  return (CHECKS[device.class] as Check<DeviceClass>)(device.client, options);
+export async function checkDevice(device: AnyDevice, options: CheckOptions): Promise<Result> {
+  if (device.class !== undefined) {
+    return await (CHECKS[device.class] as Check<ClassName>)(device.client, options);
+  }
+  const { class: name, queues } = await device.describe();
+  return {
+    findings: [],
+    figures: {},
+    summary:
+      `at work with ${queues.length} queues; nothing here knows how to use its class, ${name}`,
+  };
 }

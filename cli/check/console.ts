@@ -1,4 +1,4 @@
-import type { ConsolePort } from "../../core/class/console_port.ts";
+import type { ConsolePort } from "../../classes/console/port.ts";
 import { count } from "../count.ts";
 import { type CheckOptions, type Finding, megabytesPerSecond, type Result } from "./result.ts";
 

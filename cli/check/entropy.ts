@@ -1,4 +1,4 @@
-import type { EntropyClient } from "../../core/class/entropy_client.ts";
+import type { EntropyClient } from "../../classes/entropy/client.ts";
 import { type CheckOptions, type Finding, megabytesPerSecond, type Result } from "./result.ts";
 
 const READ_BYTES = 4096;

@@ -1,7 +1,7 @@
-import { formatMac, isStation } from "../../core/class/net.ts";
-import type { NetClient } from "../../core/class/net_client.ts";
-import { RequestError } from "../../core/class/request_error.ts";
-import { Status } from "../../core/class/lane.ts";
+import { formatMac, isStation } from "../../classes/network/protocol.ts";
+import type { NetClient } from "../../classes/network/client.ts";
+import { RequestError } from "../../core/bus/request_error.ts";
+import { Status } from "../../core/bus/lane.ts";
 import { type CheckOptions, type Finding, type Result, round } from "./result.ts";
 
 /** What a check uses of a network card. */

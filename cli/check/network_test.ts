@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { RequestError } from "../../core/class/request_error.ts";
-import { Status } from "../../core/class/lane.ts";
+import { RequestError } from "../../core/bus/request_error.ts";
+import { Status } from "../../core/bus/lane.ts";
 import { type Card, checkNetwork } from "./network.ts";
 
 function card(changes: Partial<Card> = {}): Card & { readonly sent: Uint8Array[] } {

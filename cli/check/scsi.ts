@@ -1,10 +1,10 @@
-import type { ScsiClient } from "../../core/class/scsi_client.ts";
-import { formatScsiAddress, type ScsiAddress } from "../../core/class/scsi/address.ts";
-import { readOrWrite } from "../../core/class/scsi/cdb.ts";
-import { ScsiDisk } from "../../core/class/scsi/disk.ts";
-import type { ScsiUnit } from "../../core/class/scsi/scan.ts";
-import { senseText } from "../../core/class/scsi/sense.ts";
-import { Status } from "../../core/class/lane.ts";
+import type { ScsiClient } from "../../classes/scsi/client.ts";
+import { formatScsiAddress, type ScsiAddress } from "../../classes/scsi/address.ts";
+import { readOrWrite } from "../../classes/scsi/cdb.ts";
+import { ScsiDisk } from "../../classes/scsi/disk.ts";
+import type { ScsiUnit } from "../../classes/scsi/scan.ts";
+import { senseText } from "../../classes/scsi/sense.ts";
+import { Status } from "../../core/bus/lane.ts";
 import { count } from "../count.ts";
 import { messageOf } from "../exit.ts";
 import { type Behind, checkBlock } from "./block.ts";

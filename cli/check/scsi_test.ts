@@ -1,10 +1,10 @@
 import { assertEquals } from "@std/assert";
-import type { ScsiDisk } from "../../core/class/scsi/disk.ts";
-import { parseInquiry } from "../../core/class/scsi/inquiry.ts";
-import type { ScsiAnswer } from "../../core/class/scsi/answer.ts";
-import { parseSense, type ScsiSense } from "../../core/class/scsi/sense.ts";
-import { Status } from "../../core/class/lane.ts";
-import { RequestError } from "../../core/class/request_error.ts";
+import type { ScsiDisk } from "../../classes/scsi/disk.ts";
+import { parseInquiry } from "../../classes/scsi/inquiry.ts";
+import type { ScsiAnswer } from "../../classes/scsi/answer.ts";
+import { parseSense, type ScsiSense } from "../../classes/scsi/sense.ts";
+import { Status } from "../../core/bus/lane.ts";
+import { RequestError } from "../../core/bus/request_error.ts";
 import { memoryDisk } from "../fake_test.ts";
 import { checkScsi, type ScsiHost } from "./scsi.ts";
 

@@ -1,6 +1,6 @@
 import { abortable } from "@std/async";
-import { Status } from "../../core/class/lane.ts";
-import type { AnyDevice } from "../../core/kernel/device.ts";
+import type { AnyDevice } from "../../classes.ts";
+import { Status } from "../../core/bus/lane.ts";
 import type { Node } from "../../core/kernel/kernel.ts";
 import { checkDevice } from "../check/check.ts";
 import type { Finding, Result } from "../check/result.ts";

@@ -1,4 +1,5 @@
-import type { AnyDevice, DeviceDescription } from "../../core/kernel/device.ts";
+import type { AnyDevice } from "../../classes.ts";
+import type { DeviceDescription } from "../../core/kernel/device.ts";
 import type { Node } from "../../core/kernel/kernel.ts";
 import { capabilities, type Capability } from "../../core/pci/capabilities.ts";
 import { findStructures, type Structure, type Structures } from "../../core/virtio/capabilities.ts";

@@ -6,7 +6,7 @@ import { describeFrame } from "./describe_frame.ts";
 import { readDhcpReply } from "./dhcp.ts";
 import { readEthernet } from "./ethernet.ts";
 import { FakeCard, GATEWAY, gateway } from "./fake_test.ts";
-import { internetChecksum } from "../../core/class/internet_checksum.ts";
+import { internetChecksum } from "../../classes/network/internet_checksum.ts";
 import { readIpv4 } from "./ipv4.ts";
 import { parseIpv6 } from "./ipv6.ts";
 import { Link } from "./link.ts";

@@ -1,9 +1,9 @@
-import { Status } from "../../core/class/lane.ts";
-import { FRAME_HEADER } from "../../core/class/net.ts";
-import type { NetClient } from "../../core/class/net_client.ts";
-import type { NetReceiver } from "../../core/class/net_receiver.ts";
-import type { NetSlots } from "../../core/class/net_slots.ts";
-import { RequestError } from "../../core/class/request_error.ts";
+import { Status } from "../../core/bus/lane.ts";
+import { FRAME_HEADER } from "../../classes/network/protocol.ts";
+import type { NetClient } from "../../classes/network/client.ts";
+import type { NetReceiver } from "../../classes/network/receiver.ts";
+import type { NetSlots } from "../../classes/network/slots.ts";
+import { RequestError } from "../../core/bus/request_error.ts";
 import { ethernetFrame, EtherType } from "./ethernet.ts";
 
 /** What a benchmark needs of a card. */

@@ -1,5 +1,5 @@
 import { abortable } from "@std/async";
-import { FRAME_HEADER } from "../../core/class/net.ts";
+import { FRAME_HEADER } from "../../classes/network/protocol.ts";
 import type { Card } from "./card.ts";
 
 /** One side of a bridge: frames without an end, one at a time. */

@@ -1,4 +1,4 @@
-import type { NetClient } from "../../core/class/net_client.ts";
+import type { NetClient } from "../../classes/network/client.ts";
 
 /** What the commands need of a network card. */
 export type Card = Pick<

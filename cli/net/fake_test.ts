@@ -1,10 +1,10 @@
 // No tests, but what the tests here share: a card in memory, and a network behind it.
 import { Feed } from "../../core/class/feed.ts";
-import type { Frame } from "../../core/class/frame.ts";
+import type { Frame } from "../../classes/network/frame.ts";
 import type { Card } from "./card.ts";
 import { arpMessage, ArpOperation, readArp } from "./arp.ts";
 import { be16, be32, concat, equal, read16, read32 } from "./bytes.ts";
-import { FRAME_HEADER, parseMac } from "../../core/class/net.ts";
+import { FRAME_HEADER, parseMac } from "../../classes/network/protocol.ts";
 import { type Ethernet, ethernetFrame, EtherType, readEthernet } from "./ethernet.ts";
 import { icmpEcho, IcmpType, readIcmpEcho } from "./icmp.ts";
 import { icmp6Packet, Icmp6Type, readIcmp6 } from "./icmp6.ts";

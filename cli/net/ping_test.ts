@@ -8,7 +8,7 @@ import { ipv4EchoPath } from "./ipv4_echo.ts";
 import { ipv6EchoPath } from "./ipv6_echo.ts";
 import { icmp6Packet } from "./icmp6.ts";
 import { parseIpv6 } from "./ipv6.ts";
-import { internetChecksum } from "../../core/class/internet_checksum.ts";
+import { internetChecksum } from "../../classes/network/internet_checksum.ts";
 import { Link } from "./link.ts";
 import { ping, type PingAnswer } from "./ping.ts";
 import { roundTrip } from "./round_trip.ts";

@@ -1,7 +1,7 @@
 import { clear, close, eventfd, read, signal } from "../../core/host/fd.ts";
 import { pollAsync, POLLIN, type PollSet } from "../../core/host/poll.ts";
 import { bringUp, openTap, writeFrame } from "../../core/host/tap.ts";
-import { FRAME_HEADER } from "../../core/class/net.ts";
+import { FRAME_HEADER } from "../../classes/network/protocol.ts";
 import type { FramePort } from "./bridge.ts";
 
 /** Linux counts the header of a frame, too: 65535 is the longest frame of a tap. */

@@ -1,5 +1,5 @@
 import { be16, concat, read16 } from "./bytes.ts";
-import { internetChecksum } from "../../core/class/internet_checksum.ts";
+import { internetChecksum } from "../../classes/network/internet_checksum.ts";
 import { type Ipv4, Protocol } from "./ipv4.ts";
 
 /** A datagram, taken apart. */

@@ -10,6 +10,10 @@ export const Cause = {
   credits: 4,
   /** The watchdog wants to see a sign of life. */
   beat: 8,
+  /** The driver has answered an interrupt. */
+  answered: 16,
+  /** The driver's process asks for an access to a register. */
+  register: 32,
 } as const;
 
 /** 32-bit words that a bell occupies in shared memory. */

@@ -21,6 +21,10 @@ export const ControlWord = {
   doorbellsRung: 64,
   /** How many of them the core knows to be answered. */
   doorbellsAnswered: 80,
+  /** Register accesses that the driver's process asked for; behind it stands the latest: see `register_call.ts`. */
+  registerAsked: 96,
+  /** How many of them the core has made; behind it stands what was read. */
+  registerAnswered: 112,
 } as const;
 
 /** The first sign of life, which a driver's process gives unasked. */

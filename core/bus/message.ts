@@ -7,8 +7,9 @@
  * @module
  */
 
-import type { LaneLayout } from "../class/lane.ts";
+import type { LaneLayout } from "./lane.ts";
 import type { DmaRun } from "../dma/address_table.ts";
+import type { PciIdentity } from "../pci/identity.ts";
 import type { QueueCounters, QueueFault } from "../virtqueue/virtqueue.ts";
 import type { QueueLayout } from "../virtqueue/layout.ts";
 import { BusFault } from "./mailbox.ts";
@@ -17,11 +18,9 @@ import { BusFault } from "./mailbox.ts";
 export type ToPlugin =
   | {
     readonly type: "offer";
-    readonly features: string;
-    readonly queues: readonly number[];
-    readonly legacy: boolean;
     readonly tunables: Readonly<Record<string, boolean | number | string>>;
-  } & ConfigCopy
+    readonly device: WireOffer;
+  }
   | { readonly type: "grant"; readonly grant: Grant }
   | { readonly type: "go" }
   | { readonly type: "config" } & ConfigCopy
@@ -29,6 +28,16 @@ export type ToPlugin =
   | { readonly type: "queueEnabled"; readonly queue: string }
   | { readonly type: "inspect" }
   | { readonly type: "stop" };
+
+/** What a device offers, by its kind. */
+export type WireOffer =
+  | {
+    readonly bus: "virtio";
+    readonly features: string;
+    readonly queues: readonly number[];
+    readonly legacy: boolean;
+  } & ConfigCopy
+  | { readonly bus: "pci"; readonly identity: PciIdentity; readonly vectors: number };
 
 /** Device configuration as it stood at one moment. */
 export interface ConfigCopy {
@@ -50,6 +59,8 @@ export interface Grant {
   readonly config: readonly number[];
   /** Whether control memory has the page frames of the arena. */
   readonly physical: boolean;
+  /** Whether the core waits to hear that an interrupt was answered, before it lets the next one come. */
+  readonly unmask?: boolean;
   /** Virtqueues. */
   readonly queues: readonly QueueGrant[];
   /** Lanes. */

@@ -1,5 +1,5 @@
-import { callBack } from "../class/application_error.ts";
-import * as argument from "../class/arguments.ts";
+import { callBack } from "../bus/application_error.ts";
+import * as argument from "../bus/arguments.ts";
 import { POLLIN, POLLOUT } from "../host/poll.ts";
 import type { InterruptLoop, Loop } from "../irq/interrupt_loop.ts";
 

@@ -1,4 +1,4 @@
-import type { Doorbell, MappedDoorbell, WrittenDoorbell } from "../platform/platform.ts";
+import type { Doorbell, MappedDoorbell, WrittenDoorbell } from "../pci/function.ts";
 
 /** Descriptors of a driver's process, by number. Vectors follow the last, and then come those of the doorbells. */
 export const Descriptor = {
@@ -38,6 +38,8 @@ export interface Boot {
   readonly vectors: number;
   /** How the doorbell of each queue is rung; descriptors are those of the driver's process. */
   readonly doorbells: readonly WireDoorbell[];
+  /** The windows of registers that it may ask the core for. */
+  readonly registers: readonly { readonly name: string; readonly bytes: number }[];
   /** Milliseconds after which a device that should interrupt is looked at all the same. */
   readonly watch: number;
   /** Most bytes of data memory. */

@@ -1,4 +1,4 @@
-import type { ClientLane } from "../class/client_lane.ts";
+import type { ClientLane } from "../bus/client_lane.ts";
 
 /** What passes between two looks counts up to this many milliseconds. */
 const MOST_BETWEEN_LOOKS = 1000;

@@ -1,21 +1,27 @@
-import type { Clients } from "../class/clients.ts";
+import type { BindingDescription } from "../binding/binding.ts";
+import type { ClientOf, DeviceClass } from "../class/define.ts";
 import type { QueueReport } from "../bus/message.ts";
-import type { QueueKind } from "../virtqueue/layout.ts";
-import type { DeviceClass } from "../plugin/manifest.ts";
-import type { FeatureReport } from "../virtio/negotiate.ts";
-import type { InterruptKind } from "./interrupt_kind.ts";
 import type { Isolation } from "./driver_host.ts";
 
+/** Classes of devices by name, as an application hands them to the kernel. */
+export type Classes = Readonly<Record<string, DeviceClass>>;
+
 /** A device that its driver drives. Disposing it stops the driver and resets the device. */
-export interface Device<C extends DeviceClass = DeviceClass> extends AsyncDisposable {
+export interface AttachedDevice<
+  Name extends string | undefined = string | undefined,
+  Client = unknown,
+> extends AsyncDisposable {
   /** PCI address. */
   readonly address: string;
   /** Name of the driver. */
   readonly driver: string;
-  /** What it is to an application. */
-  readonly class: C;
-  /** What an application uses it through. */
-  readonly client: Clients[C];
+  /**
+   * What it is to an application: the name of a class that the kernel was given; undefined if it was not given the one
+   * that the driver names.
+   */
+  readonly class: Name;
+  /** What an application uses it through; undefined without a class. */
+  readonly client: Client;
   /** Where the driver runs. */
   readonly isolation: Isolation;
   /** The driver's process, if it has one of its own; the latest one, if it was started anew. */
@@ -28,35 +34,31 @@ export interface Device<C extends DeviceClass = DeviceClass> extends AsyncDispos
   describe(): Promise<DeviceDescription>;
 }
 
-/** A device of whatever class: looking at its `class` tells the type of its `client`. */
-export type AnyDevice = { [C in DeviceClass]: Device<C> }[DeviceClass];
+/** A device of one of these classes. */
+export type DeviceOf<C extends Classes, Name extends keyof C & string = keyof C & string> = {
+  [Each in Name]: AttachedDevice<Each, ClientOf<C[Each]>>;
+}[Name];
+
+/**
+ * A device of one of these classes, or of a class that the kernel was not given: looking at its `class` tells the type of
+ * its `client`.
+ */
+export type AnyDeviceOf<C extends Classes> = DeviceOf<C> | AttachedDevice<undefined, undefined>;
 
 /** A device at work, as plain data. */
-export interface DeviceDescription {
+export interface DeviceDescription extends Omit<BindingDescription, "queues"> {
   /** PCI address. */
   readonly address: string;
   /** Name of the driver. */
   readonly driver: string;
-  /** What it is to an application. */
-  readonly class: DeviceClass;
+  /** What it is to an application: the class that its driver names. */
+  readonly class: string;
   /** Where the driver runs. */
   readonly isolation: Isolation;
   /** The driver's process. */
   readonly pid?: number;
-  /** Names of the status bits that are set. */
-  readonly status: readonly string[];
   /** How often it, or one of its queues, was started anew in the last minute. */
   readonly restarts: number;
-  /** Feature sets in hexadecimal, and what became of each feature that was offered. */
-  readonly features: {
-    readonly offered: string;
-    readonly accepted: string;
-    readonly list: readonly FeatureReport[];
-  };
-  /** How the device tells that it is done. */
-  readonly interrupts: InterruptKind;
-  /** Which layout of registers is used. */
-  readonly transport: "modern" | "legacy";
   /** What the driver has counted, by its own names. */
   readonly statistics: Readonly<Record<string, number>>;
   /** The queues in use. */
@@ -64,15 +66,4 @@ export interface DeviceDescription {
 }
 
 /** A queue in use. */
-export interface QueueDescription extends Partial<QueueReport> {
-  /** Its name in the driver's plan. */
-  readonly name: string;
-  /** Its index on the device. */
-  readonly index: number;
-  /** Which kind of ring. */
-  readonly kind: QueueKind;
-  /** Entries. */
-  readonly size: number;
-  /** MSI-X vector, unless it is polled. */
-  readonly vector?: number;
-}
+export type QueueDescription = BindingDescription["queues"][number] & Partial<QueueReport>;

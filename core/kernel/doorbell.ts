@@ -3,7 +3,7 @@ import { type DeviceMemory, mapDevice } from "../host/device_memory.ts";
 import { varyingWriter, writer } from "../host/fd.ts";
 import type { Pass } from "../host/filter.ts";
 import { PAGE } from "../dma/address_table.ts";
-import type { Doorbell, MappedDoorbell, WrittenDoorbell } from "../platform/platform.ts";
+import type { Doorbell, MappedDoorbell, WrittenDoorbell } from "../pci/function.ts";
 
 /** How a driver host keeps to its doorbell credits. */
 export interface Credits {

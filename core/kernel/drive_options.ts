@@ -1,6 +1,6 @@
-import { callBack } from "../class/application_error.ts";
-import * as argument from "../class/arguments.ts";
-import { INTERRUPTS } from "./interrupt_kind.ts";
+import { callBack } from "../bus/application_error.ts";
+import * as argument from "../bus/arguments.ts";
+import { INTERRUPTS } from "../binding/interrupt_kind.ts";
 import type { DriveOptions } from "./kernel.ts";
 
 /** Where drivers can run. */

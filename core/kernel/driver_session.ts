@@ -2,20 +2,21 @@ import { type Bell, Cause } from "../bus/bell.ts";
 import { FRAMES } from "../bus/control.ts";
 import type { Mailbox } from "../bus/mailbox.ts";
 import type { FromPlugin, Grant, QueueGrant, ToPlugin, WirePlan } from "../bus/message.ts";
-import { DriverLane } from "../class/driver_lane.ts";
-import { addressTable, PAGE } from "../dma/address_table.ts";
+import { DriverLane } from "../bus/driver_lane.ts";
+import { addressTable, type DmaRun, PAGE } from "../dma/address_table.ts";
+import type { DefinedPciPlugin, PciPlan, RegisterWindow } from "../plugin/pci_plugin.ts";
 import {
   API,
   type Decline,
   type Driver,
-  type Offer,
   type Plan,
   type Plugin,
+  type Properties,
 } from "../plugin/plugin.ts";
 import { featureText } from "../virtio/features.ts";
 import { makeDriverQueue } from "../virtqueue/driver_queue.ts";
 import type { DriverQueue, QueueFault } from "../virtqueue/virtqueue.ts";
-import { configView } from "./config_view.ts";
+import { configView } from "../binding/virtio/config_view.ts";
 
 const POLL_MS = 1;
 
@@ -34,6 +35,8 @@ export interface SessionPort {
   readonly outbox: Mailbox;
   /** The core's bell. */
   readonly core: Bell;
+  /** The windows of registers that were granted, by name. */
+  readonly registers: Readonly<Record<string, RegisterWindow>>;
   /** The function that rings the doorbell of the queue with that index. */
   readonly doorbell: (index: number) => (data: number) => void;
   /** Milliseconds after which a device that should interrupt is looked at all the same. */
@@ -45,9 +48,9 @@ export interface SessionPort {
  * messages and turns the driver; when and on which thread, its host decides.
  */
 export class DriverSession {
-  readonly #plugin: Plugin;
+  readonly #plugin: AnyPlugin;
   readonly #port: SessionPort;
-  #offer!: Offer;
+  #offer!: Offered;
   #queues: readonly { grant: QueueGrant; queue: DriverQueue }[] = [];
   /** Of each queue: requests that came and went until it was looked at, and how often it may be kicked since. */
   #kicks: { moved: number; left: number }[] = [];
@@ -56,13 +59,17 @@ export class DriverSession {
   #driver: Driver | undefined;
   #going = false;
   #resettable = false;
+  /** Whether the core waits to hear that an interrupt was answered. */
+  #unmask = false;
+  /** Whether an interrupt came since the driver last worked. */
+  #interrupted = false;
   /** Queues that are being reset, with what they held once that is known. The driver rests meanwhile. */
   readonly #resetting = new Map<string, readonly number[]>();
   #ended = false;
   /** Queues that were published before the device was live; it must not be notified then (3.1.1). */
   readonly #early = new Set<string>();
 
-  constructor(plugin: Plugin, port: SessionPort) {
+  constructor(plugin: AnyPlugin, port: SessionPort) {
     this.#plugin = plugin;
     this.#port = port;
     this.#send({ type: "hello", api: API });
@@ -101,6 +108,10 @@ export class DriverSession {
         completed = this.#lanes[i]!.publish() || completed;
       }
       if (completed) this.#port.core.ring(Cause.lane);
+      if (this.#unmask && this.#interrupted) {
+        this.#interrupted = false;
+        this.#port.core.ring(Cause.answered);
+      }
       return completed;
     } catch (error) {
       this.#fault(error);
@@ -127,6 +138,11 @@ export class DriverSession {
       }
     }
     return idle;
+  }
+
+  /** An interrupt came; for the host. */
+  interrupted(): void {
+    this.#interrupted = true;
   }
 
   /** Whether the device does not interrupt. */
@@ -163,6 +179,8 @@ export class DriverSession {
 
   /** Whether the device has requests, so that completions may come soon. */
   get busy(): boolean {
+    // What the device has, only the driver knows: it looks now and then, as long as a client waits.
+    if (this.#queues.length === 0) return this.#lanes.some((lane) => lane.open);
     for (let i = 0; i < this.#queues.length; i++) {
       if (this.#queues[i]!.queue.inFlight > 0) return true;
     }
@@ -172,15 +190,8 @@ export class DriverSession {
   #answer(message: ToPlugin): void {
     switch (message.type) {
       case "offer": {
-        const { queues, legacy, tunables } = message;
-        this.#offer = {
-          features: BigInt(message.features),
-          config: configView(message.config),
-          queues,
-          legacy,
-          tunables,
-        };
-        const plan = this.#plugin.plan(this.#offer);
+        this.#offer = message;
+        const plan = this.#plan(message);
         return this.#send(
           isDecline(plan)
             ? { type: "decline", reason: String(plan.decline) }
@@ -223,6 +234,26 @@ export class DriverSession {
     }
   }
 
+  /** Shows the device to the plugin, as one of the kind that it drives. */
+  #plan({ device, tunables }: Offered): AnyPlan | Decline {
+    const plugin = this.#plugin;
+    if (device.bus === "pci") {
+      if (plugin.bus === "pci") return plugin.plan({ ...device, tunables });
+      throw new Error(
+        'This plugin drives VirtIO devices, and its plugin.json says "bus": "pci"; definePciPlugin() makes one that ' +
+          "drives others",
+      );
+    }
+    if (plugin.bus === "pci") {
+      throw new Error(
+        'This plugin drives PCI devices that are no VirtIO devices; its plugin.json must say "bus": "pci"',
+      );
+    }
+    const { features, config, queues, legacy } = device;
+    const offer = { features: BigInt(features), config: configView(config), queues, legacy };
+    return plugin.plan({ ...offer, tunables });
+  }
+
   #start(grant: Grant): void {
     const { arena, control } = this.#port;
     const addresses = addressTable(grant.runs);
@@ -241,9 +272,9 @@ export class DriverSession {
     }));
     this.#kicks = this.#queues.map(() => ({ moved: 0, left: KICKS }));
     this.#lanes = grant.lanes.map((layout) => new DriverLane(control, layout));
-    this.#driver = this.#plugin.start({
-      features: BigInt(grant.features),
-      queues: Object.fromEntries(this.#queues.map(({ grant: { name }, queue }) => [name, queue])),
+    this.#unmask = grant.unmask ?? false;
+    const { device, tunables } = this.#offer;
+    const common = {
       lanes: Object.fromEntries(grant.lanes.map(({ name }, i) => [name, this.#lanes[i]!])),
       buffers: Object.fromEntries(
         grant.buffers.map(({ name, offset, bytes }) => [
@@ -251,11 +282,25 @@ export class DriverSession {
           { offset, bytes: new Uint8Array(arena, offset, bytes) },
         ]),
       ),
+      tunables,
+      setProperties: (properties: Properties) => this.#send({ type: "properties", properties }),
+    };
+    if (device.bus === "pci") {
+      this.#driver = (this.#plugin as DefinedPciPlugin).start({
+        ...common,
+        registers: this.#port.registers,
+        vectors: device.vectors,
+        address: (offset) => deviceAddress(grant.runs, offset),
+      });
+      return;
+    }
+    this.#driver = (this.#plugin as Plugin).start({
+      ...common,
+      features: BigInt(grant.features),
+      queues: Object.fromEntries(this.#queues.map(({ grant: { name }, queue }) => [name, queue])),
       config: configView(grant.config),
-      legacy: this.#offer.legacy,
-      tunables: this.#offer.tunables,
+      legacy: device.legacy,
       writeConfig: (field, value) => this.#send({ type: "writeConfig", field, value }),
-      setProperties: (properties) => this.#send({ type: "properties", properties }),
       frame: frames(
         grant.physical
           ? new Uint32Array(control, FRAMES, arena.byteLength / PAGE).slice()
@@ -320,7 +365,11 @@ export class DriverSession {
   }
 }
 
-type AnyPlan = Plan<string, string, string>;
+/** A plugin for either kind of device. */
+export type AnyPlugin = Plugin | DefinedPciPlugin;
+
+type Offered = Extract<ToPlugin, { type: "offer" }>;
+type AnyPlan = Plan<string, string, string> | PciPlan<string, string>;
 
 function isDecline(answer: AnyPlan | Decline): answer is Decline {
   return "decline" in answer;
@@ -328,8 +377,10 @@ function isDecline(answer: AnyPlan | Decline): answer is Decline {
 
 function wirePlan(plan: AnyPlan): WirePlan {
   return {
-    features: featureText(plan.features ?? 0n),
-    queues: Object.entries(plan.queues).map(([name, { index, size, buffers = 1 }]) => ({
+    features: featureText("features" in plan && plan.features || 0n),
+    queues: Object.entries("queues" in plan ? plan.queues : {}).map((
+      [name, { index, size, buffers = 1 }],
+    ) => ({
       name,
       index,
       size,
@@ -338,8 +389,18 @@ function wirePlan(plan: AnyPlan): WirePlan {
     lanes: Object.entries(plan.lanes).map(([name, lane]) => ({ name, ...lane })),
     buffers: Object.entries(plan.buffers ?? {}).map(([name, bytes]) => ({ name, bytes })),
     properties: plan.properties ?? {},
-    physical: plan.physical ?? false,
+    physical: "physical" in plan && plan.physical === true,
   };
+}
+
+/** Where the device finds a byte of the arena. */
+function deviceAddress(runs: readonly DmaRun[], offset: number): number {
+  let rest = offset;
+  for (const { address, length } of runs) {
+    if (rest >= 0 && rest < length) return address + rest;
+    rest -= length;
+  }
+  throw new RangeError(`Cannot tell the device's address of ${offset}: it is outside of the arena`);
 }
 
 /** Finds the page frame of a place in the arena; the table is a copy of its own, which nobody changes any more. */

@@ -1,15 +1,14 @@
 import { Cause } from "../bus/bell.ts";
 import { clearer } from "../host/fd.ts";
-import type { Plugin } from "../plugin/plugin.ts";
 import { Doorbells } from "./doorbell.ts";
 import type { DriverHost, DriverHostOptions } from "./driver_host.ts";
-import { DriverSession } from "./driver_session.ts";
+import { type AnyPlugin, DriverSession } from "./driver_session.ts";
 
 /**
  * Runs a driver on the core's own thread. It costs no hops and gives no protection: a driver that loops stops
  * everything. Only an application can ask for it, by handing over a plugin that it trusts.
  */
-export function inlineHost(plugin: Plugin, options: DriverHostOptions): DriverHost {
+export function inlineHost(plugin: AnyPlugin, options: DriverHostOptions): DriverHost {
   const { loop, link, arena, vectors, doorbells } = options;
   const bells = new Doorbells(doorbells, {
     words: link.words,
@@ -22,6 +21,7 @@ export function inlineHost(plugin: Plugin, options: DriverHostOptions): DriverHo
     inbox: link.outbox(),
     outbox: link.inbox(),
     core: link.core,
+    registers: options.registers ?? {},
     doorbell: (index) => bells.rings[index]!,
     watch: options.watch,
   });
@@ -49,6 +49,7 @@ export function inlineHost(plugin: Plugin, options: DriverHostOptions): DriverHo
     const clear = clearer(vector);
     loop.add(vector, () => {
       clear();
+      session.interrupted();
       work();
     });
   }

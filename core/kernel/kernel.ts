@@ -1,26 +1,28 @@
-import * as argument from "../class/arguments.ts";
+import * as argument from "../bus/arguments.ts";
 import type { InterruptLoop, Loop } from "../irq/interrupt_loop.ts";
 import { type PciIdentity, readIdentity } from "../pci/identity.ts";
 import { NoSuchFunction } from "../platform/no_such_function.ts";
-import type { PciFunction, Platform } from "../platform/platform.ts";
+import type { PciFunction } from "../pci/function.ts";
+import type { Platform } from "../platform/platform.ts";
 import { type Choice, choose } from "../plugin/choose.ts";
 import { checkTunables, type Tunables, tunablesFor } from "../plugin/tunables.ts";
-import { DEVICE_CLASSES, type DeviceClass } from "../plugin/manifest.ts";
 import { ApplicationLoop } from "./application_loop.ts";
-import { Attachment, type PluginSource } from "./attach.ts";
-import type { AnyDevice, Device } from "./device.ts";
+import { Attachment, type PluginSource } from "./attachment.ts";
+import type { AnyDeviceOf, AttachedDevice, Classes, DeviceOf } from "./device.ts";
 import { checkDriveOptions } from "./drive_options.ts";
-import type { InterruptKind } from "./interrupt_kind.ts";
+import type { InterruptKind } from "../binding/interrupt_kind.ts";
 import type { Isolation } from "./driver_host.ts";
 
 /** What a kernel is made of. */
-export interface KernelParts {
+export interface KernelParts<C extends Classes = Classes> {
   /** Its interrupt loop; started here. */
   readonly loop: InterruptLoop;
   /** Its machine. */
   readonly platform: Platform;
   /** The drivers that it may start, in order of preference. */
   readonly drivers: readonly PluginSource[];
+  /** The classes of devices that it makes clients of. */
+  readonly classes: C;
   /** Closes what the kernel stands on, after all devices have come down. */
   readonly close?: () => Promise<void>;
 }
@@ -70,9 +72,9 @@ export interface Node extends Choice {
  * The kernel: knows the functions of one machine and the drivers there are, puts them together, and watches over
  * them.
  */
-export class Kernel implements AsyncDisposable {
+export class Kernel<C extends Classes = Classes> implements AsyncDisposable {
   #nodes: readonly Node[] = [];
-  readonly #parts: KernelParts;
+  readonly #parts: KernelParts<C>;
   readonly #options: DriveOptions;
   readonly #devices = new Map<string, Attachment>();
   readonly #stack = new AsyncDisposableStack();
@@ -86,7 +88,7 @@ export class Kernel implements AsyncDisposable {
    * @throws TypeError If an option is of the wrong kind.
    * @throws RangeError If a number among them cannot be.
    */
-  constructor(parts: KernelParts, options: DriveOptions = {}) {
+  constructor(parts: KernelParts<C>, options: DriveOptions = {}) {
     const { loop, platform, close } = parts;
     if (close) this.#stack.defer(close);
     this.#parts = parts;
@@ -141,7 +143,7 @@ export class Kernel implements AsyncDisposable {
   }
 
   /** Devices at work, and those that are on their way there. */
-  get devices(): readonly Device[] {
+  get devices(): readonly AttachedDevice[] {
     return [...this.#devices.values()];
   }
 
@@ -152,10 +154,10 @@ export class Kernel implements AsyncDisposable {
    * @throws NoSuchFunction If there is none of that address.
    * @throws TypeError If it is refused, has no driver, or is at work already, or the kernel was disposed.
    */
-  async attach(address: string): Promise<AnyDevice> {
+  async attach(address: string): Promise<AnyDeviceOf<C>> {
     argument.text(address, "Kernel.attach", "address");
     if (this.#closed) throw new TypeError(`Cannot drive ${address}: the kernel was disposed`);
-    const { loop, drivers } = this.#parts;
+    const { loop, drivers, classes } = this.#parts;
     const node = this.nodes.find((candidate) => candidate.function.address === address);
     const refuse = (why: string) => new TypeError(`Cannot drive ${address}: ${why}`);
     if (!node) {
@@ -179,6 +181,9 @@ export class Kernel implements AsyncDisposable {
       loop,
       function: node.function,
       source,
+      class: Object.hasOwn(classes, source.manifest.class)
+        ? classes[source.manifest.class]
+        : undefined,
       isolation,
       interrupts,
       legacy,
@@ -193,22 +198,22 @@ export class Kernel implements AsyncDisposable {
     this.#devices.set(address, device);
     device.gone.then(() => this.#devices.delete(address));
     await device.start();
-    return device as AnyDevice;
+    return device as AttachedDevice as AnyDeviceOf<C>;
   }
 
   /** Attaches the first device of a class that no other kernel or driver holds. */
-  async attachFirst<C extends DeviceClass>(deviceClass: C): Promise<Device<C>> {
-    argument.word(deviceClass, "Kernel.attachFirst", "deviceClass", DEVICE_CLASSES);
+  async attachFirst<Name extends keyof C & string>(name: Name): Promise<DeviceOf<C, Name>> {
+    argument.word(name, "Kernel.attachFirst", "name", Object.keys(this.#parts.classes));
     const node = this.nodes.find((candidate) =>
-      candidate.manifest?.class === deviceClass && !candidate.function.refusal &&
+      candidate.manifest?.class === name && !candidate.function.refusal &&
       !this.#devices.has(candidate.function.address)
     );
     if (!node) {
       throw new RangeError(
-        `Cannot attach a device of class ${deviceClass}: this machine has none to take`,
+        `Cannot attach a device of class ${name}: this machine has none to take`,
       );
     }
-    return await this.attach(node.function.address) as Device<C>;
+    return await this.attach(node.function.address) as AttachedDevice as DeviceOf<C, Name>;
   }
 
   /** Stops all drivers, resets their devices, and gives them back. */

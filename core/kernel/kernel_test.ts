@@ -2,7 +2,8 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { libc } from "../host/libc.ts";
 import { InterruptLoop } from "../irq/interrupt_loop.ts";
 import { byteRegisters } from "../pci/byte_registers.ts";
-import type { PciFunction, Platform } from "../platform/platform.ts";
+import type { PciFunction } from "../pci/function.ts";
+import type { Platform } from "../platform/platform.ts";
 import { Kernel } from "./kernel.ts";
 
 libc(); // Open before the tests: it stays open, which would count as a leak of the first one.
@@ -31,7 +32,7 @@ Deno.test("Kernel.refresh sees what came and what went, where the platform can t
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
   const close = () => loop[Symbol.asyncDispose]();
-  await using kernel = new Kernel({ loop, platform, drivers: [], close });
+  await using kernel = new Kernel({ loop, platform, drivers: [], classes: {}, close });
   const addresses = () => kernel.nodes.map((node) => node.function.address);
   there = ["0000:00:02.0", "0000:00:03.0"];
   assertEquals(addresses(), ["0000:00:01.0", "0000:00:02.0"]);

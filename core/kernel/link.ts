@@ -14,10 +14,10 @@ import { type DmaRun, PAGE } from "../dma/address_table.ts";
 import { close, eventfd, signaller } from "../host/fd.ts";
 import { mapShared, memoryFile } from "../host/memory.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
-import { Budget } from "./budget.ts";
+import { Budget } from "../bus/budget.ts";
 
 /** Why a driver may ring. */
-const CAUSES = Cause.lane | Cause.mail | Cause.credits;
+const CAUSES = Cause.lane | Cause.mail | Cause.credits | Cause.register | Cause.answered;
 /** How often in a row it may do so for nothing: what it rang for may have been found already when another thing was. */
 const IN_VAIN = 64;
 /** Messages that are read in one turn of the loop. */
@@ -37,6 +37,10 @@ export interface LinkEvents {
   readonly fault: (error: Error) => void;
   /** Doorbell answers must be taken. */
   readonly settle: () => void;
+  /** The driver's process may ask for an access to a register: makes it. Returns whether it did. */
+  readonly registers: () => boolean;
+  /** The driver says that it has answered an interrupt. Returns whether there was one. */
+  readonly answered: () => boolean;
 }
 
 /**
@@ -154,6 +158,8 @@ export class Link implements Disposable {
       let found = 0;
       if (causes & Cause.credits) found += this.#creditsUsed();
       if (causes & Cause.lane) found += this.#events.completions();
+      if (causes & Cause.register) found += Number(this.#events.registers());
+      if (causes & Cause.answered) found += Number(this.#events.answered());
       if (causes & Cause.mail) found += this.#read(portion);
       this.#inVain = found > 0 ? 0 : this.#inVain + 1;
       if (this.#inVain > IN_VAIN) {

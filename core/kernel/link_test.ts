@@ -27,6 +27,8 @@ class Rig implements AsyncDisposable {
     settle: () => {
       this.settled++;
     },
+    registers: () => false,
+    answered: () => false,
   }, 65536);
   readonly outbox = this.link.inbox();
 

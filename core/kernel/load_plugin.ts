@@ -1,6 +1,6 @@
 import { readText } from "../host/file.ts";
 import { parseManifest } from "../plugin/manifest.ts";
-import type { PluginSource } from "./attach.ts";
+import type { PluginSource } from "./attachment.ts";
 
 /**
  * Reads the `plugin.json` of a driver in a folder. None of its code runs.

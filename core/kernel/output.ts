@@ -1,6 +1,6 @@
 import { close, read } from "../host/fd.ts";
 import type { Loop } from "../irq/interrupt_loop.ts";
-import { Budget } from "./budget.ts";
+import { Budget } from "../bus/budget.ts";
 
 /** Longest line that is passed on, in characters. */
 const LONGEST = 1024;

@@ -1,3 +1,4 @@
+import config from "../../deno.json" with { type: "json" };
 import { Cause } from "../bus/bell.ts";
 import { PAGE } from "../dma/address_table.ts";
 import { close, pipe } from "../host/fd.ts";
@@ -44,6 +45,10 @@ export function processHost(options: DriverHostOptions): DriverHost {
     doorbells: doorbells.map((each) =>
       wireDoorbell(each, Descriptor.vectors + vectors.length + doorbellFds.indexOf(each.fd))
     ),
+    registers: Object.entries(options.registers ?? {}).map(([name, { size }]) => ({
+      name,
+      bytes: size,
+    })),
     watch: options.watch,
     memory: (heapMiB + RUNTIME_MIB) * 2 ** 20,
   };
@@ -114,21 +119,28 @@ export function processHost(options: DriverHostOptions): DriverHost {
   };
 }
 
-/** The folder of the core's modules. */
-const CORE = new URL("../", import.meta.url).href;
+/** The folder of this package. */
+const PACKAGE = new URL("../../", import.meta.url).href;
+/** Its folders with what drivers may import. */
+const SHARED = ["core/", "classes/"].map((folder) => `${PACKAGE}${folder}`);
+/** That by its names, as `deno.json` exports it. */
+const IMPORTS = Object.fromEntries(
+  Object.entries(config.exports)
+    .map(([name, path]) => [`${config.name}${name.slice(1)}`, `${PACKAGE}${path.slice(2)}`])
+    .filter(([, url]) => SHARED.some((folder) => url!.startsWith(folder))),
+);
 
 /**
- * What the process may do until its plugin is loaded: read the plugin's folder and the core's, nothing else. It is
+ * What the process may do until its plugin is loaded: read the plugin's folder and those that drivers share, nothing else. It is
  * configured here and nowhere else: what a `deno.json` or `package.json` beside the plugin says has no effect.
  */
 function denoArguments({ entry, folder }: DriverHostOptions, heapMiB: number): string[] {
-  const local = [CORE, folder].filter((each) => each.startsWith("file:"));
+  const local = [...SHARED, folder].filter((each) => each.startsWith("file:"));
   // By the name that imports use, and by that of the place that it leads to.
   const folders = local.map(pathOf).flatMap((path) => [path, realPath(path)]);
-  const hosts = [CORE, entry].filter((each) => /^https?:/.test(each)).map((each) =>
+  const hosts = [PACKAGE, entry].filter((each) => /^https?:/.test(each)).map((each) =>
     new URL(each).host
   );
-  const imports = { "@virtio/deno/plugin": import.meta.resolve("../plugin/mod.ts") };
   return [
     "run",
     "--allow-ffi",
@@ -136,7 +148,9 @@ function denoArguments({ entry, folder }: DriverHostOptions, heapMiB: number): s
     ...(hosts.length > 0 ? [`--allow-import=${hosts.join()}`] : []),
     "--no-prompt",
     "--no-config",
-    `--import-map=data:application/json,${encodeURIComponent(JSON.stringify({ imports }))}`,
+    `--import-map=data:application/json,${
+      encodeURIComponent(JSON.stringify({ imports: IMPORTS }))
+    }`,
     "--no-npm",
     "--cached-only",
     "--no-lock",
@@ -144,7 +158,7 @@ function denoArguments({ entry, folder }: DriverHostOptions, heapMiB: number): s
     "--no-code-cache",
     `--v8-flags=${[`--max-old-space-size=${heapMiB}`, ...V8_FLAGS].join()}`,
     // Where core and driver stand in folders, neither has any business with a registry.
-    ...(local.length === 2 ? ["--no-remote"] : []),
+    ...(hosts.length === 0 ? ["--no-remote"] : []),
     import.meta.resolve("./process_main.ts"),
   ];
 }

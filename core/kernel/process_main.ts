@@ -9,6 +9,7 @@
 import { Bell, Cause } from "../bus/bell.ts";
 import { ControlWord, FIRST_BEAT, MAILBOX_CAPACITY, TO_CORE, TO_PLUGIN } from "../bus/control.ts";
 import { Mailbox } from "../bus/mailbox.ts";
+import { askedRegisters } from "../bus/register_call.ts";
 import { confine, enclose } from "../host/confine.ts";
 import { clearer, close, signaller } from "../host/fd.ts";
 import type { Pass } from "../host/filter.ts";
@@ -16,11 +17,11 @@ import { forgetLibc } from "../host/libc.ts";
 import { mapShared } from "../host/memory.ts";
 import { poller, yielder } from "../host/poll.ts";
 import { InterruptLoop } from "../irq/interrupt_loop.ts";
-import { HOST, type Plugin } from "../plugin/plugin.ts";
+import { HOST } from "../plugin/plugin.ts";
 import { beforePlugin } from "./before_plugin.ts";
 import { type Boot, Descriptor, fromWire } from "./boot.ts";
 import { Doorbells } from "./doorbell.ts";
-import { DriverSession } from "./driver_session.ts";
+import { type AnyPlugin, DriverSession } from "./driver_session.ts";
 
 /** A device that answers at once is not worth a sleep: so often it is looked at before. */
 const SPINS = 2000;
@@ -28,8 +29,8 @@ const SPINS = 2000;
 const ROUNDS = 16;
 /** What the core does not ring for often, and waits for. */
 const URGENT = Cause.mail | Cause.beat;
-/** When it is time to sleep between looks for credits, in milliseconds. */
-const CREDIT_SPIN_MS = 100;
+/** When it is time to sleep between looks for what the core does, in milliseconds. */
+const SPIN_MS = 100;
 
 /** The folder of the core's own modules. */
 const CORE = new URL("../", import.meta.url).href;
@@ -51,11 +52,15 @@ const words = new Int32Array(control);
 const pass = crypto.getRandomValues(new Uint32Array(2)) as unknown as Pass;
 const driverBell = new Bell(words, ControlWord.driverBell, signaller(Descriptor.driverBell, pass));
 const coreBell = new Bell(words, ControlWord.coreBell, signaller(Descriptor.coreBell, pass));
+let session: DriverSession;
 const loop = new InterruptLoop();
 for (let i = 0; i < boot.vectors; i++) {
-  loop.add(Descriptor.vectors + i, clearer(Descriptor.vectors + i, pass));
+  const clear = clearer(Descriptor.vectors + i, pass);
+  loop.add(Descriptor.vectors + i, () => {
+    clear();
+    session.interrupted();
+  });
 }
-let session: DriverSession;
 loop.addBell(driverBell, Descriptor.driverBell, (causes) => {
   if (causes & Cause.mail) session.mail();
   if (causes & Cause.beat) {
@@ -83,7 +88,7 @@ const ignored = () => {};
 Deno.addSignalListener("SIGWINCH", ignored);
 Deno.removeSignalListener("SIGWINCH", ignored);
 
-const host: { plugin?: Plugin } = {};
+const host: { plugin?: AnyPlugin } = {};
 Object.defineProperty(globalThis, HOST, { value: host });
 let shut = false;
 (Error as unknown as { prepareStackTrace: unknown }).prepareStackTrace = told;
@@ -174,13 +179,18 @@ function whyNotLoaded({ message }: Error): string {
   return `Cannot load the driver: ${why}${where === undefined ? "" : ` (${where})`}`;
 }
 
-function serve(plugin: Plugin): never {
+function serve(plugin: AnyPlugin): never {
   session = new DriverSession(plugin, {
     control,
     arena,
     inbox: new Mailbox(control, TO_PLUGIN, MAILBOX_CAPACITY),
     outbox: new Mailbox(control, TO_CORE, MAILBOX_CAPACITY),
     core: coreBell,
+    registers: askedRegisters(boot.registers, {
+      words,
+      ring: () => coreBell.ring(Cause.register),
+      wait: waitFor,
+    }),
     doorbell: (index) => rings[index]!,
     watch: boot.watch,
   });
@@ -206,9 +216,14 @@ function serve(plugin: Plugin): never {
  * A core that stands still itself, as after Ctrl-Z, comes back.
  */
 function waitForCredits(room: () => boolean): void {
-  const patience = performance.now() + CREDIT_SPIN_MS;
   coreBell.ring(Cause.credits);
-  while (!room()) {
+  waitFor(room);
+}
+
+/** The same where the core is asked for something else. */
+function waitFor(done: () => boolean): void {
+  const patience = performance.now() + SPIN_MS;
+  while (!done()) {
     if (performance.now() < patience) yieldProcessor();
     else nap(1);
   }

@@ -8,8 +8,8 @@ export interface Manifest {
   readonly name: string;
   /** The driver's module, relative to the file: `"./mod.ts"`. */
   readonly entry: string;
-  /** What its devices are to an application. */
-  readonly class: DeviceClass;
+  /** What its devices are to an application: the name of a class. */
+  readonly class: string;
   /** The devices that it drives: those that any of these rules fits. Never empty. */
   readonly match: readonly Match[];
   /** What its process may use. */
@@ -26,12 +26,34 @@ export interface Manifest {
   readonly features: readonly FeatureRule[];
   /** What its user may choose. */
   readonly tunables: readonly Tunable[];
+  /** What it needs of devices that are no VirtIO devices: there if it says `"bus": "pci"`. */
+  readonly pci?: PciNeeds;
   /** One line for people. */
   readonly description?: string;
   /** The driver's version. */
   readonly version?: string;
   /** The file that it was read from. */
   readonly file: string;
+}
+
+/** What a driver of PCI devices that are no VirtIO devices needs of them. */
+export interface PciNeeds {
+  /** The registers that it uses, by names of its own. */
+  readonly registers: readonly RegisterNeed[];
+  /** How many interrupts it uses, 0 to 32; 1 if left out. It gets fewer where the device has fewer. */
+  readonly vectors: number;
+}
+
+/** A part of a memory BAR. */
+export interface RegisterNeed {
+  /** Its name in the driver. */
+  readonly name: string;
+  /** Number of the BAR, 0 to 5. */
+  readonly bar: number;
+  /** Where it begins in the BAR, a multiple of 4096; 0 if left out. */
+  readonly offset: number;
+  /** Its length, a multiple of 4. */
+  readonly bytes: number;
 }
 
 /** One field of device-specific configuration. */
@@ -52,19 +74,6 @@ export interface Limits {
   readonly heapMiB: number;
 }
 
-/** What a device is to an application. */
-export type DeviceClass = "entropy" | "block" | "network" | "console" | "balloon" | "scsi";
-
-/** The device classes that the core has a client for. */
-export const DEVICE_CLASSES: readonly DeviceClass[] = [
-  "entropy",
-  "block",
-  "network",
-  "console",
-  "balloon",
-  "scsi",
-];
-
 /** Each limit's least, greatest and usual value. */
 const LIMITS: Readonly<Record<keyof Limits, { least: number; greatest: number; usual: number }>> = {
   memoryMiB: { least: 1, greatest: 1024, usual: 16 },
@@ -75,6 +84,9 @@ const FIELDS = [
   "name",
   "entry",
   "class",
+  "bus",
+  "registers",
+  "vectors",
   "match",
   "limits",
   "config",
@@ -129,13 +141,13 @@ export function checkManifest(json: unknown, file: string): Manifest {
   return {
     name: string(top.name, "name", wrong, NAME, "lower-case letters, digits and hyphens"),
     entry: entry(top.entry, wrong),
-    class: DEVICE_CLASSES.find((known) => known === top.class) ??
-      wrong("class", top.class, `one of ${DEVICE_CLASSES.join(", ")}`),
+    class: string(top.class, "class", wrong, NAME, "lower-case letters, digits and hyphens"),
     match: list(top.match, wrong).map((rule, index) => match(rule, `match[${index}]`, wrong)),
     limits: limits(top.limits, wrong),
     config: config(top.config, wrong),
     features: features(top.features, wrong),
     tunables: tunables(top.tunables, wrong),
+    ...bus(top, wrong),
     ...optional("description", top.description, wrong),
     ...optional("version", top.version, wrong),
     file,
@@ -198,9 +210,8 @@ function limits(value: unknown, wrong: Wrong): Limits {
   const limit = (key: keyof Limits) => {
     const { least, greatest, usual } = LIMITS[key];
     const found = given[key] ?? usual;
-    return typeof found === "number" && Number.isInteger(found) && found >= least &&
-        found <= greatest
-      ? found
+    return whole(found, least, greatest)
+      ? found as number
       : wrong(`limits.${key}`, found, `a whole number from ${least} to ${greatest}`);
   };
   return { memoryMiB: limit("memoryMiB"), heapMiB: limit("heapMiB") };
@@ -227,6 +238,56 @@ function config(value: unknown, wrong: Wrong): readonly ConfigField[] {
     offset += bytes;
     return { name, bytes, ...(access.length > 0 && { writable: true }) };
   });
+}
+
+const BUSES = ["virtio", "pci"];
+/** What a process can have, and more than any driver here needs. */
+const MOST_VECTORS = 32;
+const PAGE = 4096;
+/** The longest window: what is mapped stays mapped. */
+const MOST_REGISTERS = 2 ** 26;
+
+/** What says how its devices are brought up; each kind has fields of its own. */
+function bus(top: Fields, wrong: Wrong): { pci?: PciNeeds } {
+  const { bus = "virtio", registers, vectors = 1 } = top;
+  if (!BUSES.includes(bus as string)) wrong("bus", bus, `one of ${BUSES.join(", ")}`);
+  const foreign = bus === "virtio" ? ["registers", "vectors"] : ["config", "features"];
+  for (const field of foreign) {
+    if (top[field] !== undefined) {
+      wrong(field, top[field], `nothing: it means nothing on the bus ${bus}`);
+    }
+  }
+  if (bus === "virtio") return {};
+  if (!whole(vectors, 0, MOST_VECTORS)) {
+    wrong("vectors", vectors, `a whole number from 0 to ${MOST_VECTORS}`);
+  }
+  return { pci: { registers: windows(registers, wrong), vectors: vectors as number } };
+}
+
+/** `{ "control": { "bar": 0, "bytes": 4096 } }`. */
+function windows(value: unknown, wrong: Wrong): readonly RegisterNeed[] {
+  const wanted = 'an object like { "control": { "bar": 0, "bytes": 4096 } }';
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    return wrong("registers", value, wanted);
+  }
+  return Object.entries(value).map(([name, given]) => {
+    const field = `registers.${name}`;
+    if (!TUNABLE.test(name)) wrong(field, given, "a name of lower-case letters, digits and _");
+    const { bar, offset = 0, bytes } = object(given, field, ["bar", "offset", "bytes"], wrong);
+    if (!whole(bar, 0, 5)) wrong(`${field}.bar`, bar, "a whole number from 0 to 5");
+    if (!whole(offset, 0, 2 ** 40) || offset as number % PAGE !== 0) {
+      wrong(`${field}.offset`, offset, `a multiple of ${PAGE}`);
+    }
+    if (!whole(bytes, 4, MOST_REGISTERS) || bytes as number % 4 !== 0) {
+      wrong(`${field}.bytes`, bytes, `a multiple of 4 up to ${MOST_REGISTERS}`);
+    }
+    return { name, bar, offset, bytes } as RegisterNeed;
+  });
+}
+
+function whole(value: unknown, least: number, greatest: number): boolean {
+  return typeof value === "number" && Number.isInteger(value) && value >= least &&
+    value <= greatest;
 }
 
 /** `{ "NAME": 9 }`, or with needs `{ "NAME": [11, "OTHER", "THIS|THAT"] }`. */

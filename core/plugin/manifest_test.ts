@@ -63,6 +63,21 @@ Deno.test("parseManifest reads everything", () => {
   });
 });
 
+Deno.test("parseManifest takes what a driver of a PCI device needs", () => {
+  const registers = { control: { bar: 0, bytes: 4096 }, bells: { bar: 2, offset: 8192, bytes: 8 } };
+  const text = JSON.stringify({ ...GOOD, bus: "pci", registers, vectors: 4 });
+  assertEquals(parseManifest(text, "p").pci, {
+    registers: [
+      { name: "control", bar: 0, offset: 0, bytes: 4096 },
+      { name: "bells", bar: 2, offset: 8192, bytes: 8 },
+    ],
+    vectors: 4,
+  });
+  const least = parseManifest(JSON.stringify({ ...GOOD, bus: "pci", registers: {} }), "p");
+  assertEquals(least.pci, { registers: [], vectors: 1 });
+  assertEquals(parseManifest(JSON.stringify({ ...GOOD, bus: "virtio" }), "p").pci, undefined);
+});
+
 /** A changed field, and what the error says about it. */
 const BAD: readonly [Record<string, unknown>, string][] = [
   [{ config: ["u64"] }, "field config: found"],
@@ -105,8 +120,8 @@ const BAD: readonly [Record<string, unknown>, string][] = [
   [{ entry: "./a\\..\\mod.ts" }, "field entry"],
   [{ entry: "https://example.com/mod.ts" }, "field entry"],
   [{ entry: "./mod.wasm" }, "field entry"],
-  [{ class: undefined }, "field class: found nothing, wanted one of entropy, block"],
-  [{ class: "net" }, 'field class: found "net", wanted one of entropy, block'],
+  [{ class: undefined }, "field class: found nothing, wanted lower-case letters"],
+  [{ class: "Net" }, 'field class: found "Net", wanted lower-case letters'],
   [{ match: undefined }, "field match: found nothing, wanted a list of at least one rule"],
   [{ match: [] }, "field match: found [], wanted a list of at least one rule"],
   [{ match: {} }, "field match: found {}"],
@@ -137,6 +152,21 @@ const BAD: readonly [Record<string, unknown>, string][] = [
   ],
   [{ limits: { heapMiB: 4097 } }, "field limits.heapMiB"],
   [{ limits: { cpu: 1 } }, "field limits.cpu: found 1, wanted nothing: the known fields are"],
+  [{ bus: "isa" }, 'field bus: found "isa", wanted one of virtio, pci'],
+  [
+    { registers: {} },
+    "field registers: found {}, wanted nothing: it means nothing on the bus virtio",
+  ],
+  [{ vectors: 1 }, "field vectors: found 1, wanted nothing"],
+  [{ bus: "pci" }, 'field registers: found nothing, wanted an object like { "control"'],
+  [{ bus: "pci", registers: {}, features: {} }, "field features: found {}, wanted nothing"],
+  [{ bus: "pci", registers: {}, vectors: 33 }, "field vectors: found 33, wanted a whole number"],
+  [{ bus: "pci", registers: { A: {} } }, "field registers.A: found {}, wanted a name"],
+  [{ bus: "pci", registers: { a: { bytes: 4 } } }, "field registers.a.bar: found nothing"],
+  [{ bus: "pci", registers: { a: { bar: 6, bytes: 4 } } }, "field registers.a.bar: found 6"],
+  [{ bus: "pci", registers: { a: { bar: 0 } } }, "field registers.a.bytes: found nothing"],
+  [{ bus: "pci", registers: { a: { bar: 0, bytes: 6 } } }, "field registers.a.bytes: found 6"],
+  [{ bus: "pci", registers: { a: { bar: 0, offset: 8, bytes: 4 } } }, "field registers.a.offset"],
   [{ description: "" }, "field description"],
   [{ description: "\x1b[31mred" }, "field description: found"],
   [{ version: 1 }, "field version: found 1, wanted one line of text"],

@@ -21,38 +21,19 @@ export type {
   Properties,
   QueuePlan,
 } from "./plugin.ts";
+export { definePciPlugin } from "./pci_plugin.ts";
+export type {
+  DefinedPciPlugin,
+  PciDevice,
+  PciDriver,
+  PciOffer,
+  PciPlan,
+  PciPlugin,
+  RegisterWindow,
+} from "./pci_plugin.ts";
+export type { PciIdentity } from "../pci/identity.ts";
+export type { VirtioIdentity } from "../pci/virtio_identity.ts";
 export type { Tunables, TunableValue } from "./tunables.ts";
-export type { DriverLane } from "../class/driver_lane.ts";
-export { Status, Word } from "../class/lane.ts";
-export {
-  BALLOON_PAGE,
-  BalloonOperation,
-  BalloonWord,
-  MEMORY_STATISTICS,
-  type MemoryStatistic,
-  STATISTICS_BYTES,
-} from "../class/balloon.ts";
-export {
-  dataInOffset,
-  ScsiAttribute,
-  ScsiControl,
-  ScsiControlWord,
-  ScsiEventWord,
-  ScsiTail,
-  ScsiWord,
-} from "../class/scsi.ts";
-export { ConsoleOperation, ConsoleWord, PortState } from "../class/console.ts";
-export { BlockOperation, BlockWord, UNMAP } from "../class/block.ts";
-export {
-  NET_STATISTICS,
-  NetChecksum,
-  NetControlWord,
-  NetEventWord,
-  NetOperation,
-  NetReceiveWord,
-  NetSegmentation,
-  NetTransmitWord,
-  RECEIVE_OFFLOADS,
-  TRANSMIT_OFFLOADS,
-} from "../class/net.ts";
+export type { DriverLane } from "../bus/driver_lane.ts";
+export { Status, Word } from "../bus/lane.ts";
 export type { QueueCounters, QueueFault, Virtqueue } from "../virtqueue/virtqueue.ts";

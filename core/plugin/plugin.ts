@@ -1,4 +1,4 @@
-import type { DriverLane } from "../class/driver_lane.ts";
+import type { DriverLane } from "../bus/driver_lane.ts";
 import type { Virtqueue } from "../virtqueue/virtqueue.ts";
 import type { Tunables } from "./tunables.ts";
 
@@ -166,6 +166,8 @@ export interface Plugin<
   L extends string = string,
   B extends string = string,
 > {
+  /** What kind of devices it drives. */
+  readonly bus?: "virtio";
   /** Answers an offer. It must not do anything else: it may be asked again. */
   plan(offer: Offer): Plan<Q, L, B> | Decline;
   /** Takes a granted device. What it needs at run time it allocates here, once. */

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch, assertNotEquals, assertThrows } from
 import { PciFault } from "../pci/fault.ts";
 import { capabilities, MSI_X } from "../pci/capabilities.ts";
 import { findStructures, type Structures } from "../virtio/capabilities.ts";
-import { DeviceFault } from "../virtio/fault.ts";
+import { DeviceFault } from "../pci/device_fault.ts";
 import { DeviceStatus } from "../virtio/status.ts";
 import { NO_VECTOR } from "./common_config.ts";
 import {

@@ -22,6 +22,7 @@ import {
   VENDOR_ID,
 } from "../pci/config_space.ts";
 import type { Registers } from "../pci/registers.ts";
+import { VIRTIO_VENDOR } from "../pci/virtio_identity.ts";
 import { COMMON_BYTES } from "./common_config.ts";
 import { DeviceMemory } from "./device_memory.ts";
 import { LEGACY_BYTES, legacyRegisters } from "./legacy_registers.ts";
@@ -58,7 +59,6 @@ const NOTIFY_MULTIPLIER = 4;
 const ISR_QUEUE = 1;
 const ISR_CONFIG = 2;
 
-const VIRTIO_VENDOR = 0x1af4;
 const UNCLASSIFIED = 0xff0000;
 const INTERRUPT_LINE = 0x3c;
 const INTA = 1;

@@ -1,7 +1,7 @@
 import { isIoBar } from "../pci/bars.ts";
 import { capabilities, VENDOR_SPECIFIC } from "../pci/capabilities.ts";
 import type { Registers } from "../pci/registers.ts";
-import { DeviceFault } from "./fault.ts";
+import { DeviceFault } from "../pci/device_fault.ts";
 
 /** A structure of the device: a part of a BAR. */
 export interface Structure {

@@ -4,7 +4,7 @@ import { byteRegisters } from "../pci/byte_registers.ts";
 import { PciFault } from "../pci/fault.ts";
 import { findStructures } from "./capabilities.ts";
 import { type Capability, COMMON, configSpace, ISR, NOTIFY, SPECIFIC } from "./fake_test.ts";
-import { DeviceFault } from "./fault.ts";
+import { DeviceFault } from "../pci/device_fault.ts";
 
 const BAR_BYTES = 0x4000;
 const barSize = (bar: number) => bar === 4 ? BAR_BYTES : undefined;

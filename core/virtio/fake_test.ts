@@ -1,4 +1,4 @@
-import type { Doorbell, OpenFunction } from "../platform/platform.ts";
+import type { Doorbell, OpenFunction } from "../pci/function.ts";
 import { byteRegisters } from "../pci/byte_registers.ts";
 import { checkAccess, type Registers } from "../pci/registers.ts";
 

@@ -1,8 +1,8 @@
 import { isIoBar } from "../pci/bars.ts";
 import { isMsixEnabled } from "../pci/msix.ts";
 import { type Registers, subRegisters } from "../pci/registers.ts";
-import type { OpenFunction } from "../platform/platform.ts";
-import { DeviceFault } from "./fault.ts";
+import type { OpenFunction } from "../pci/function.ts";
+import { DeviceFault } from "../pci/device_fault.ts";
 import { readFields, writeField } from "./fields.ts";
 import { statusField } from "./status_field.ts";
 import { NO_VECTOR, type QueueAddresses, type Transport } from "./transport.ts";

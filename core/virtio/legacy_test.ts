@@ -1,9 +1,9 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { byteRegisters } from "../pci/byte_registers.ts";
 import type { Registers } from "../pci/registers.ts";
-import type { OpenFunction } from "../platform/platform.ts";
+import type { OpenFunction } from "../pci/function.ts";
 import { layoutSplit } from "../virtqueue/layout.ts";
-import { DeviceFault } from "./fault.ts";
+import { DeviceFault } from "../pci/device_fault.ts";
 import { legacyTransport } from "./legacy.ts";
 import { DeviceStatus } from "./status.ts";
 import { NO_VECTOR } from "./transport.ts";

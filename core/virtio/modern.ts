@@ -1,8 +1,8 @@
 import { subRegisters } from "../pci/registers.ts";
 import type { Registers } from "../pci/registers.ts";
-import type { OpenFunction } from "../platform/platform.ts";
+import type { OpenFunction } from "../pci/function.ts";
 import { findStructures } from "./capabilities.ts";
-import { DeviceFault } from "./fault.ts";
+import { DeviceFault } from "../pci/device_fault.ts";
 import { Feature, has } from "./features.ts";
 import { readFields, writeField } from "./fields.ts";
 import { statusField } from "./status_field.ts";

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { COMMON, FakeDevice, type FakeOptions, ISR, NOTIFY, SPECIFIC } from "./fake_test.ts";
-import { DeviceFault } from "./fault.ts";
+import { DeviceFault } from "../pci/device_fault.ts";
 import { modernTransport } from "./modern.ts";
 import { DeviceStatus } from "./status.ts";
 import { NO_VECTOR, type QueueAddresses } from "./transport.ts";

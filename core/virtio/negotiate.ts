@@ -1,4 +1,4 @@
-import { DeviceFault } from "./fault.ts";
+import { DeviceFault } from "../pci/device_fault.ts";
 import {
   bit,
   Feature,

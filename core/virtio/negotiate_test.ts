@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import fc from "fast-check";
 import type { FeatureRule } from "./features.ts";
 import { FakeDevice } from "./fake_test.ts";
-import { DeviceFault } from "./fault.ts";
+import { DeviceFault } from "../pci/device_fault.ts";
 import { bit, Feature } from "./features.ts";
 import { modernTransport } from "./modern.ts";
 import { agree, dropUnmet, fallbacks, featureReport } from "./negotiate.ts";

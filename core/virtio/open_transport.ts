@@ -1,5 +1,5 @@
 import { isIoBar } from "../pci/bars.ts";
-import type { OpenFunction } from "../platform/platform.ts";
+import type { OpenFunction } from "../pci/function.ts";
 import { legacyTransport } from "./legacy.ts";
 import { modernTransport } from "./modern.ts";
 import type { Transport } from "./transport.ts";

@@ -1,5 +1,5 @@
 import type { Registers } from "../pci/registers.ts";
-import { DeviceFault } from "./fault.ts";
+import { DeviceFault } from "../pci/device_fault.ts";
 import type { Transport } from "./transport.ts";
 import { until } from "./until.ts";
 

@@ -1,4 +1,4 @@
-import type { Doorbell } from "../platform/platform.ts";
+import type { Doorbell } from "../pci/function.ts";
 
 /** What the core needs of the registers of a VirtIO device, whichever of their layouts it speaks. */
 export interface Transport {

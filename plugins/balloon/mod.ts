@@ -9,17 +9,15 @@
  */
 
 import {
-  BalloonOperation,
-  BalloonWord,
   type Config,
   definePlugin,
   type Offer,
   type Plugin,
   type QueuePlan,
-  STATISTICS_BYTES,
   Status,
   Word,
 } from "@virtio/deno/plugin";
+import { BalloonOperation, BalloonWord, STATISTICS_BYTES } from "@virtio/deno/classes/balloon";
 import { hints } from "./hints.ts";
 import { REPORT_BUFFERS, reports } from "./reports.ts";
 import { stretch, words } from "./stretch.ts";

@@ -1,7 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
 import {
-  BalloonOperation,
-  BalloonWord,
   type Config,
   type Decline,
   type Device,
@@ -11,6 +9,7 @@ import {
   Status,
   Word,
 } from "@virtio/deno/plugin";
+import { BalloonOperation, BalloonWord } from "@virtio/deno/classes/balloon";
 import balloon from "./mod.ts";
 import * as wire from "./wire.ts";
 

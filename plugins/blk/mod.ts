@@ -4,14 +4,8 @@
  * @module
  */
 
-import {
-  BlockOperation,
-  BlockWord,
-  type Config,
-  definePlugin,
-  type Plugin,
-  Status,
-} from "@virtio/deno/plugin";
+import { type Config, definePlugin, type Plugin, Status } from "@virtio/deno/plugin";
+import { BlockOperation, BlockWord } from "@virtio/deno/classes/block";
 import { isHostManaged, usable, zonesWrong } from "./limits.ts";
 import { blockSize, properties } from "./properties.ts";
 import { type RequestForm, requestForms } from "./requests.ts";

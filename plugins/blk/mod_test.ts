@@ -1,7 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
 import {
-  BlockOperation,
-  BlockWord,
   type Config,
   type Decline,
   type Device,
@@ -10,9 +8,9 @@ import {
   type Properties,
   Status,
   type Tunables,
-  UNMAP,
   type Virtqueue,
 } from "@virtio/deno/plugin";
+import { BlockOperation, BlockWord, UNMAP } from "@virtio/deno/classes/block";
 import { ask } from "@virtio/deno/simulation";
 import blk from "./mod.ts";
 import { DiskModel, type DiskOptions } from "./model.ts";

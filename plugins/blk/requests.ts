@@ -1,4 +1,4 @@
-import { BlockOperation } from "@virtio/deno/plugin";
+import { BlockOperation } from "@virtio/deno/classes/block";
 import * as wire from "./wire.ts";
 
 /** How the driver puts a request to the device (5.2.6). */

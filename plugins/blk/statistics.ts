@@ -1,4 +1,5 @@
-import { BlockOperation, Status } from "@virtio/deno/plugin";
+import { Status } from "@virtio/deno/plugin";
+import { BlockOperation } from "@virtio/deno/classes/block";
 
 /** Which requests are counted together, under Linux's names (Documentation/block/stat); others under like ones. */
 const NAMES: Readonly<Record<number, string>> = {

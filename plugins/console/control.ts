@@ -1,10 +1,5 @@
-import {
-  type Buffer,
-  type DriverLane,
-  PortState,
-  Status,
-  type Virtqueue,
-} from "@virtio/deno/plugin";
+import { type Buffer, type DriverLane, Status, type Virtqueue } from "@virtio/deno/plugin";
+import { PortState } from "@virtio/deno/classes/console";
 import type { Port } from "./port.ts";
 import * as wire from "./wire.ts";
 

@@ -6,15 +6,13 @@
 
 import {
   type Config,
-  ConsoleOperation,
-  ConsoleWord,
   definePlugin,
   type Offer,
   type Plugin,
-  PortState,
   type QueuePlan,
   Status,
 } from "@virtio/deno/plugin";
+import { ConsoleOperation, ConsoleWord, PortState } from "@virtio/deno/classes/console";
 import { Control, HEARD_BUFFERS, HEARD_BYTES, NAME_BYTES } from "./control.ts";
 import { Port } from "./port.ts";
 import * as wire from "./wire.ts";

@@ -1,14 +1,13 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   type Config,
-  ConsoleWord,
   type Device,
   type Offer,
   type Plan,
-  PortState,
   Status,
   type Virtqueue,
 } from "@virtio/deno/plugin";
+import { ConsoleWord, PortState } from "@virtio/deno/classes/console";
 import consoleDriver from "./mod.ts";
 import { Port } from "./port.ts";
 import * as wire from "./wire.ts";

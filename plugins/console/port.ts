@@ -1,10 +1,5 @@
-import {
-  ConsoleWord,
-  type DriverLane,
-  PortState,
-  Status,
-  type Virtqueue,
-} from "@virtio/deno/plugin";
+import { type DriverLane, Status, type Virtqueue } from "@virtio/deno/plugin";
+import { ConsoleWord, PortState } from "@virtio/deno/classes/console";
 
 const NONE = -1;
 

@@ -1,11 +1,5 @@
-import {
-  type Buffer,
-  type DriverLane,
-  ScsiControl,
-  ScsiControlWord,
-  Status,
-  type Virtqueue,
-} from "@virtio/deno/plugin";
+import { type Buffer, type DriverLane, Status, type Virtqueue } from "@virtio/deno/plugin";
+import { ScsiControl, ScsiControlWord } from "@virtio/deno/classes/scsi";
 import { writeLun } from "./lun.ts";
 import type { Requests } from "./requests.ts";
 import * as wire from "./wire.ts";

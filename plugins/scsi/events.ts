@@ -1,10 +1,5 @@
-import {
-  type Buffer,
-  type DriverLane,
-  ScsiEventWord,
-  Status,
-  type Virtqueue,
-} from "@virtio/deno/plugin";
+import { type Buffer, type DriverLane, Status, type Virtqueue } from "@virtio/deno/plugin";
+import { ScsiEventWord } from "@virtio/deno/classes/scsi";
 import { readLun } from "./lun.ts";
 import * as wire from "./wire.ts";
 

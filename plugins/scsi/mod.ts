@@ -4,13 +4,8 @@
  * @module
  */
 
-import {
-  type Config,
-  definePlugin,
-  type Plugin,
-  type Properties,
-  ScsiTail,
-} from "@virtio/deno/plugin";
+import { type Config, definePlugin, type Plugin, type Properties } from "@virtio/deno/plugin";
+import { ScsiTail } from "@virtio/deno/classes/scsi";
 import { ANSWER_STRIDE, CONTROL_STRIDE, makeControl } from "./control.ts";
 import { makeEvents } from "./events.ts";
 import { HEADER_STRIDE, makeRequests, responseStride } from "./requests.ts";

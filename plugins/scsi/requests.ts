@@ -1,13 +1,5 @@
-import {
-  type Buffer,
-  dataInOffset,
-  type DriverLane,
-  ScsiAttribute,
-  ScsiTail,
-  ScsiWord,
-  Status,
-  type Virtqueue,
-} from "@virtio/deno/plugin";
+import { type Buffer, type DriverLane, Status, type Virtqueue } from "@virtio/deno/plugin";
+import { dataInOffset, ScsiAttribute, ScsiTail, ScsiWord } from "@virtio/deno/classes/scsi";
 import { writeLun } from "./lun.ts";
 import * as wire from "./wire.ts";
 

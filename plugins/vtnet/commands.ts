@@ -1,4 +1,4 @@
-import { NetOperation } from "@virtio/deno/plugin";
+import { NetOperation } from "@virtio/deno/classes/network";
 import * as wire from "./wire.ts";
 
 /** One command of the control queue, as a client's operation stands for it. */

@@ -2,12 +2,11 @@ import {
   type Buffer,
   type Device,
   type DriverLane,
-  NetControlWord,
-  NetOperation,
   Status,
   type Virtqueue,
   Word,
 } from "@virtio/deno/plugin";
+import { NetControlWord, NetOperation } from "@virtio/deno/classes/network";
 import { type CommandRule, COMMANDS, Writer } from "./commands.ts";
 import { COMMAND_BYTES, CONTROL_SLOTS, RESULT_BYTES } from "./plan.ts";
 import { readStatistics, STATS_QUERY, statsGet } from "./statistics.ts";

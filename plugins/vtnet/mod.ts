@@ -4,7 +4,8 @@
  * @module
  */
 
-import { definePlugin, NetEventWord, type Plugin, Status } from "@virtio/deno/plugin";
+import { definePlugin, type Plugin, Status } from "@virtio/deno/plugin";
+import { NetEventWord } from "@virtio/deno/classes/network";
 import { controlQueue } from "./control.ts";
 import { makePlan, shapeOf } from "./plan.ts";
 import { receiveQueue } from "./receive.ts";

@@ -7,7 +7,7 @@ import {
   Status,
   type Virtqueue,
 } from "@virtio/deno/plugin";
-import { NetOperation, NetTransmitWord } from "@virtio/deno/plugin";
+import { NetOperation, NetTransmitWord } from "@virtio/deno/classes/network";
 import fc from "fast-check";
 import manifest from "./plugin.json" with { type: "json" };
 import vtnet from "./mod.ts";

@@ -1,10 +1,5 @@
-import {
-  type DriverLane,
-  NetChecksum,
-  NetReceiveWord,
-  Status,
-  type Virtqueue,
-} from "@virtio/deno/plugin";
+import { type DriverLane, Status, type Virtqueue } from "@virtio/deno/plugin";
+import { NetChecksum, NetReceiveWord } from "@virtio/deno/classes/network";
 import { Counters } from "./counters.ts";
 import * as wire from "./wire.ts";
 

@@ -1,4 +1,4 @@
-import { NET_STATISTICS } from "@virtio/deno/plugin";
+import { NET_STATISTICS } from "@virtio/deno/classes/network";
 import type { CommandRule } from "./commands.ts";
 import * as wire from "./wire.ts";
 

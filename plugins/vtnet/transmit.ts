@@ -1,12 +1,5 @@
-import {
-  type Buffer,
-  type DriverLane,
-  NetSegmentation,
-  NetTransmitWord,
-  Status,
-  type Virtqueue,
-  Word,
-} from "@virtio/deno/plugin";
+import { type Buffer, type DriverLane, Status, type Virtqueue, Word } from "@virtio/deno/plugin";
+import { NetSegmentation, NetTransmitWord } from "@virtio/deno/classes/network";
 import { Counters } from "./counters.ts";
 import { HEADER_STRIDE } from "./plan.ts";
 import * as wire from "./wire.ts";

@@ -15,8 +15,7 @@ import { ConsoleModel } from "@virtio/console/model";
 import { EntropyModel } from "@virtio/random/model";
 import { ScsiHostModel } from "@virtio/scsi/model";
 import { NetModel } from "@virtio/vtnet/model";
-import type { AnyDevice } from "../../core/kernel/device.ts";
-import type { DeviceClass } from "../../core/plugin/manifest.ts";
+import type { AnyDevice, ClassName } from "../../classes.ts";
 import type { DeviceModel } from "../../core/simulation/model.ts";
 import { type Kernel, openKernel } from "../../mod.ts";
 import { pattern } from "../support/machine.ts";
@@ -118,7 +117,7 @@ async function kills(): Promise<void> {
 
 /** A class of devices under test, and how to use one; what comes back must be what was put in. */
 interface Subject {
-  readonly class: DeviceClass;
+  readonly class: ClassName;
   readonly model: () => DeviceModel;
   readonly use: (device: AnyDevice) => Promise<boolean>;
 }
@@ -241,7 +240,7 @@ function list(counts: Readonly<Record<string, number>>): string {
 /** What came of a driver beside a disk with a good one. */
 async function beside(
   what: string,
-  deviceClass: DeviceClass,
+  deviceClass: ClassName,
   model: DeviceModel,
   folder: string,
   use: (device: AnyDevice) => Promise<boolean>,

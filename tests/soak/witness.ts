@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { BlockDevice } from "../../core/class/block.ts";
+import type { BlockDevice } from "../../classes/block/protocol.ts";
 import { pattern } from "../support/machine.ts";
 
 const BYTES = 4096;

@@ -5,7 +5,7 @@
  */
 
 import { assert } from "@std/assert";
-import type { ConsolePort } from "../../core/class/console_port.ts";
+import type { ConsolePort } from "../../classes/console/port.ts";
 
 /** Reads so many bytes from a port that stays open. */
 export async function readAll(port: ConsolePort, length: number): Promise<Uint8Array> {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { NetClient } from "../../core/class/net_client.ts";
+import type { NetClient } from "../../classes/network/client.ts";
 import type { Device, Kernel, OpenOptions } from "../../mod.ts";
 import { CARD, StreamPeer } from "./net.ts";
 import { openQemuKernel } from "./qemu.ts";

@@ -4,12 +4,12 @@
  * @module
  */
 
-import type { DeviceClass } from "../../core/plugin/manifest.ts";
+import type { ClassName } from "../../classes.ts";
 
 /** What a plugin is besides its text. */
 export interface FixtureOptions {
   /** What its devices are; `"entropy"` if left out. */
-  readonly class?: DeviceClass;
+  readonly class?: ClassName;
   /** More fields for its `plugin.json`. */
   readonly manifest?: Readonly<Record<string, unknown>>;
   /** More files for its folder, by name. */
@@ -23,7 +23,7 @@ export interface Fixture extends Disposable {
 }
 
 const PLUGIN_API = import.meta.resolve("../../core/plugin/mod.ts");
-const DEVICE: Readonly<Record<DeviceClass, string>> = {
+const DEVICE: Readonly<Record<ClassName, string>> = {
   entropy: "1044",
   block: "1042",
   network: "1041",

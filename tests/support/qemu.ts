@@ -6,9 +6,9 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import type { BlockClient } from "../../core/class/block_client.ts";
-import type { EntropyClient } from "../../core/class/entropy_client.ts";
-import type { Device, DeviceDescription } from "../../core/kernel/device.ts";
+import type { BlockClient } from "../../classes/block/client.ts";
+import type { EntropyClient } from "../../classes/entropy/client.ts";
+import type { AttachedDevice, DeviceDescription } from "../../core/kernel/device.ts";
 import type { QemuPlatform, Qmp } from "../../core/platform/qemu/mod.ts";
 import { pciCfgWindow } from "../../core/virtio/pci_cfg_window.ts";
 import { DRIVERS } from "../../drivers.ts";
@@ -260,7 +260,7 @@ export interface Expectation {
 }
 
 /** The device as it is once nothing happens any more: an entropy source is asked ahead of who reads. */
-async function idle(device: Device): Promise<DeviceDescription> {
+async function idle(device: AttachedDevice): Promise<DeviceDescription> {
   for (let before = -1, tries = 0;; tries++) {
     const view = await device.describe();
     const requests = view.queues.reduce((sum, { published = 0 }) => sum + published, 0);
@@ -274,7 +274,7 @@ async function idle(device: Device): Promise<DeviceDescription> {
 /** Holds what the kernel says of an idle device against what QEMU says. */
 export async function agrees(
   kernel: Kernel,
-  device: Device,
+  device: AttachedDevice,
   { id, descriptors }: Expectation,
 ): Promise<DeviceDescription> {
   const qmp = qmpOf(kernel);

@@ -5,8 +5,8 @@
  */
 
 import { assert } from "@std/assert";
-import type { ScsiAddress } from "../../core/class/scsi/address.ts";
-import type { ScsiEvent } from "../../core/class/scsi/event.ts";
+import type { ScsiAddress } from "../../classes/scsi/address.ts";
+import type { ScsiEvent } from "../../classes/scsi/event.ts";
 import { differsAt } from "./qemu.ts";
 
 /** A SCSI disk on a raw file of its own, which goes with the test. Its host is called `scsi`. */

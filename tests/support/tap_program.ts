@@ -6,9 +6,9 @@
  */
 
 import { createSocket, type Socket } from "node:dgram";
-import { internetChecksum } from "../../core/class/internet_checksum.ts";
-import { parseMac } from "../../core/class/net.ts";
-import type { NetClient } from "../../core/class/net_client.ts";
+import { internetChecksum } from "../../classes/network/internet_checksum.ts";
+import { parseMac } from "../../classes/network/protocol.ts";
+import type { NetClient } from "../../classes/network/client.ts";
 import { DRIVERS } from "../../drivers.ts";
 import {
   type Device,

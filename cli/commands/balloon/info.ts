@@ -1,5 +1,6 @@
-import type { BalloonClient } from "../../../core/class/balloon_client.ts";
-import type { Device, DeviceDescription } from "../../../core/kernel/device.ts";
+import type { Device } from "../../../classes.ts";
+import type { BalloonClient } from "../../../classes/balloon/client.ts";
+import type { DeviceDescription } from "../../../core/kernel/device.ts";
 import type { Command } from "../../command.ts";
 import { EXIT } from "../../exit.ts";
 import { printJson } from "../../json.ts";

@@ -1,4 +1,4 @@
-import { SECTOR } from "../../../core/class/block.ts";
+import { SECTOR } from "../../../classes/block/protocol.ts";
 import type { LoadResult } from "../../block/load.ts";
 import { type Load, runLoad } from "../../block/load.ts";
 import { formatSize, parseSize } from "../../block/size.ts";

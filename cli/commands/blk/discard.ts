@@ -1,4 +1,4 @@
-import { BlockClient } from "../../../core/class/block_client.ts";
+import { BlockClient } from "../../../classes/block/client.ts";
 import type { Command } from "../../command.ts";
 import {
   checkBlocks,

@@ -1,5 +1,5 @@
-import type { BlockDevice } from "../../../core/class/block.ts";
-import { BlockClient } from "../../../core/class/block_client.ts";
+import type { BlockDevice } from "../../../classes/block/protocol.ts";
+import { BlockClient } from "../../../classes/block/client.ts";
 import { sizeInFull } from "../../block/size.ts";
 import type { Command } from "../../command.ts";
 import { DISK_OPTIONS, useDrive } from "../../disk.ts";

@@ -1,4 +1,4 @@
-import type { BlockDevice } from "../../../core/class/block.ts";
+import type { BlockDevice } from "../../../classes/block/protocol.ts";
 import { absolutePath } from "../../../core/host/file.ts";
 import { NbdServer, type ServeOptions } from "../../../nbd/server.ts";
 import { nbdUri } from "../../../nbd/uri.ts";

@@ -1,5 +1,5 @@
-import type { ConsoleClient } from "../../../core/class/console_client.ts";
-import type { ConsolePort } from "../../../core/class/console_port.ts";
+import type { ConsoleClient } from "../../../classes/console/client.ts";
+import type { ConsolePort } from "../../../classes/console/port.ts";
 import type { Context } from "../../command.ts";
 import { CliError, EXIT } from "../../exit.ts";
 

@@ -1,6 +1,6 @@
+import type { Device } from "../../../classes.ts";
 import { delay } from "@std/async";
-import { FRAME_HEADER } from "../../../core/class/net.ts";
-import type { Device } from "../../../core/kernel/device.ts";
+import { FRAME_HEADER } from "../../../classes/network/protocol.ts";
 import { round } from "../../check/result.ts";
 import type { Command, Context } from "../../command.ts";
 import { EXIT, usageError } from "../../exit.ts";

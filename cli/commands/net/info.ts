@@ -1,6 +1,10 @@
-import { RequestError } from "../../../core/class/request_error.ts";
-import { formatMac, RECEIVE_OFFLOADS, TRANSMIT_OFFLOADS } from "../../../core/class/net.ts";
-import type { NetClient } from "../../../core/class/net_client.ts";
+import { RequestError } from "../../../core/bus/request_error.ts";
+import {
+  formatMac,
+  RECEIVE_OFFLOADS,
+  TRANSMIT_OFFLOADS,
+} from "../../../classes/network/protocol.ts";
+import type { NetClient } from "../../../classes/network/client.ts";
 import type { DeviceDescription } from "../../../core/kernel/device.ts";
 import type { Command } from "../../command.ts";
 import { EXIT } from "../../exit.ts";

@@ -1,5 +1,5 @@
-import { formatMac } from "../../../core/class/net.ts";
-import type { Device } from "../../../core/kernel/device.ts";
+import type { Device } from "../../../classes.ts";
+import { formatMac } from "../../../classes/network/protocol.ts";
 import type { Command, Context } from "../../command.ts";
 import { CliError, endedByPerson, EXIT, usageError } from "../../exit.ts";
 import { machineJson, printJson } from "../../json.ts";

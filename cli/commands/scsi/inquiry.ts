@@ -1,6 +1,6 @@
-import type { ScsiClient } from "../../../core/class/scsi_client.ts";
-import { formatScsiAddress, type ScsiAddress } from "../../../core/class/scsi/address.ts";
-import { asciiText } from "../../../core/class/scsi/big_endian.ts";
+import type { ScsiClient } from "../../../classes/scsi/client.ts";
+import { formatScsiAddress, type ScsiAddress } from "../../../classes/scsi/address.ts";
+import { asciiText } from "../../../classes/scsi/big_endian.ts";
 import {
   parseIdentifiers,
   parseLimits,
@@ -8,7 +8,7 @@ import {
   parseRotation,
   VPD_NAMES,
   VpdPage,
-} from "../../../core/class/scsi/vpd.ts";
+} from "../../../classes/scsi/vpd.ts";
 import type { Command, Context } from "../../command.ts";
 import { CliError, EXIT, usageError } from "../../exit.ts";
 import { hexDump } from "../../hex_dump.ts";

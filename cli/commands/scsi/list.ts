@@ -1,7 +1,7 @@
-import type { ScsiClient } from "../../../core/class/scsi_client.ts";
-import { formatScsiAddress } from "../../../core/class/scsi/address.ts";
-import { ScsiDisk } from "../../../core/class/scsi/disk.ts";
-import type { ScsiUnit } from "../../../core/class/scsi/scan.ts";
+import type { ScsiClient } from "../../../classes/scsi/client.ts";
+import { formatScsiAddress } from "../../../classes/scsi/address.ts";
+import { ScsiDisk } from "../../../classes/scsi/disk.ts";
+import type { ScsiUnit } from "../../../classes/scsi/scan.ts";
 import type { Command } from "../../command.ts";
 import { EXIT, messageOf } from "../../exit.ts";
 import { printJson } from "../../json.ts";

@@ -1,10 +1,10 @@
-import { Status } from "../../../core/class/lane.ts";
-import { ScsiResponse } from "../../../core/class/scsi.ts";
-import type { ScsiClient } from "../../../core/class/scsi_client.ts";
-import { formatScsiAddress, type ScsiAddress } from "../../../core/class/scsi/address.ts";
-import type { ScsiAnswer } from "../../../core/class/scsi/answer.ts";
-import { ScsiError } from "../../../core/class/scsi/error.ts";
-import { ScsiStatus, scsiStatusText } from "../../../core/class/scsi/status.ts";
+import { Status } from "../../../core/bus/lane.ts";
+import { ScsiResponse } from "../../../classes/scsi/protocol.ts";
+import type { ScsiClient } from "../../../classes/scsi/client.ts";
+import { formatScsiAddress, type ScsiAddress } from "../../../classes/scsi/address.ts";
+import type { ScsiAnswer } from "../../../classes/scsi/answer.ts";
+import { ScsiError } from "../../../classes/scsi/error.ts";
+import { ScsiStatus, scsiStatusText } from "../../../classes/scsi/status.ts";
 import type { Command, Context } from "../../command.ts";
 import { CliError, EXIT, type ExitCode, exitCode, usageError } from "../../exit.ts";
 import { UserFile } from "../../file.ts";

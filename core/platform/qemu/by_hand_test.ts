@@ -11,7 +11,8 @@ import { poll, POLLIN } from "../../host/poll.ts";
 import { DeviceStatus } from "../../virtio/status.ts";
 import { NO_VECTOR, type Transport } from "../../virtio/transport.ts";
 import { layoutSplit } from "../../virtqueue/layout.ts";
-import type { OpenFunction, PciFunction, Platform } from "../platform.ts";
+import type { OpenFunction, PciFunction } from "../../pci/function.ts";
+import type { Platform } from "../platform.ts";
 import { testWith, withoutPrograms } from "../../../tests/support/needs.ts";
 import { written } from "../written_test.ts";
 

@@ -10,7 +10,7 @@ import {
 import type { BusFunction } from "../../pci/enumerate.ts";
 import { disableMsix, enableMsix, findMsix, isMsixEnabled } from "../../pci/msix.ts";
 import { checkAccess } from "../../pci/registers.ts";
-import type { DmaMemory, OpenFunction, PciFunction } from "../platform.ts";
+import type { DmaMemory, OpenFunction, PciFunction } from "../../pci/function.ts";
 import type { GuestMemory } from "./guest_memory.ts";
 import type { InterruptPin, InterruptPins } from "./interrupt_pins.ts";
 import { type Interrupts, MOST_VECTORS, type Vectors } from "./interrupts.ts";

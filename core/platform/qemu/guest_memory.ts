@@ -1,4 +1,4 @@
-import type { DmaMemory } from "../platform.ts";
+import type { DmaMemory } from "../../pci/function.ts";
 import { close } from "../../host/fd.ts";
 import { discard, memoryFile } from "../../host/memory.ts";
 

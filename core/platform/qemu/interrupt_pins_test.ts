@@ -10,7 +10,7 @@ import { isMsixEnabled } from "../../pci/msix.ts";
 import { legacyTransport } from "../../virtio/legacy.ts";
 import { modernTransport } from "../../virtio/modern.ts";
 import { CONFIG_INTERRUPT, QUEUE_INTERRUPT, type Transport } from "../../virtio/transport.ts";
-import type { OpenFunction, PciFunction } from "../platform.ts";
+import type { OpenFunction, PciFunction } from "../../pci/function.ts";
 import { ByHand, findAll, qemuTest } from "./by_hand_test.ts";
 import { BOARDS, findInputs } from "./interrupt_pins.ts";
 import { openQemu } from "./mod.ts";

@@ -4,7 +4,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { clear } from "../../host/fd.ts";
 import { isIoBar } from "../../pci/bars.ts";
 import { findStructures } from "../../virtio/capabilities.ts";
-import { DeviceFault } from "../../virtio/fault.ts";
+import { DeviceFault } from "../../pci/device_fault.ts";
 import { legacyTransport } from "../../virtio/legacy.ts";
 import { modernTransport } from "../../virtio/modern.ts";
 import { pciCfgWindow } from "../../virtio/pci_cfg_window.ts";

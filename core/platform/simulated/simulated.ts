@@ -13,7 +13,8 @@ import { findMsix } from "../../pci/msix.ts";
 import type { Registers } from "../../pci/registers.ts";
 import type { DeviceModel } from "../../simulation/model.ts";
 import { PciDevice } from "../../simulation/pci_device.ts";
-import type { DmaMemory, Doorbell, OpenFunction, PciFunction, Platform } from "../platform.ts";
+import type { DmaMemory, Doorbell, OpenFunction, PciFunction } from "../../pci/function.ts";
+import type { Platform } from "../platform.ts";
 import { eventLine, type InterruptLine, stormLine } from "./interrupt_line.ts";
 
 /** What a simulated machine is made of. */

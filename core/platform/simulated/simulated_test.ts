@@ -17,7 +17,7 @@ import { layoutSplit } from "../../virtqueue/layout.ts";
 import { SplitDriver } from "../../virtqueue/split_driver.ts";
 import type { DriverQueue } from "../../virtqueue/virtqueue.ts";
 import { NO_VECTOR } from "../../virtio/transport.ts";
-import type { OpenFunction } from "../platform.ts";
+import type { OpenFunction } from "../../pci/function.ts";
 import { openSimulated } from "./simulated.ts";
 import { written } from "../written_test.ts";
 

@@ -1,3 +1,4 @@
+import { VIRTIO_VENDOR } from "../../pci/virtio_identity.ts";
 import { access, exists, findProgram, readFolder } from "../../host/file.ts";
 import { isRoot, lockableBytes } from "../../host/limits.ts";
 import { heldWith } from "./bind.ts";
@@ -20,7 +21,6 @@ export interface Diagnosis {
 const MIB = 2 ** 20;
 /** What a few drivers want, with memory as most of them declare it. */
 const ENOUGH_LOCKED = 64 * MIB;
-const VIRTIO_VENDOR = 0x1af4;
 const VENDOR_ID = 0;
 
 /** Looks at everything that driving devices of this machine needs; changes nothing. */

@@ -16,7 +16,7 @@ import {
   takeDevice,
   unmapDma,
 } from "../../host/vfio.ts";
-import type { DmaMemory } from "../platform.ts";
+import type { DmaMemory } from "../../pci/function.ts";
 import type { DeviceAddresses } from "./device_addresses.ts";
 
 /** What is used where the kernel does not say which addresses its IOMMU has: below the window of interrupts. */

@@ -1,6 +1,7 @@
 import { access, exists } from "../../host/file.ts";
 import type { Loop } from "../../irq/interrupt_loop.ts";
-import type { OpenFunction, PciFunction, Platform } from "../platform.ts";
+import type { OpenFunction, PciFunction } from "../../pci/function.ts";
+import type { Platform } from "../platform.ts";
 import { DeviceAddresses } from "./device_addresses.ts";
 import { VfioFunction } from "./vfio_function.ts";
 import { groupPath, type GroupPlace, VfioGroup } from "./group.ts";

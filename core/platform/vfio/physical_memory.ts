@@ -2,7 +2,7 @@ import { close } from "../../host/fd.ts";
 import { HUGE_PAGE, hugeMemoryFile } from "../../host/memory.ts";
 import { advise } from "../../host/os_error.ts";
 import { physicalRuns } from "../../host/physical.ts";
-import type { DmaMemory } from "../platform.ts";
+import type { DmaMemory } from "../../pci/function.ts";
 
 /**
  * Memory for a device that knows it by the machine's own addresses: huge pages, since nothing else stays where it is.

@@ -15,7 +15,7 @@ import {
   COMMAND_MEMORY,
 } from "../../pci/config_space.ts";
 import { checkAccess, type Registers } from "../../pci/registers.ts";
-import type { DmaMemory, Doorbell, OpenFunction } from "../platform.ts";
+import type { DmaMemory, Doorbell, OpenFunction } from "../../pci/function.ts";
 import { Refusal } from "../refusal.ts";
 import { physicalMemory } from "./physical_memory.ts";
 import { deviceRegisters } from "./registers.ts";

@@ -17,7 +17,7 @@ import {
 } from "../../host/vfio.ts";
 import { COMMAND, COMMAND_BUS_MASTER, COMMAND_IO, COMMAND_MEMORY } from "../../pci/config_space.ts";
 import { checkAccess, type Registers } from "../../pci/registers.ts";
-import type { DmaMemory, Doorbell, OpenFunction } from "../platform.ts";
+import type { DmaMemory, Doorbell, OpenFunction } from "../../pci/function.ts";
 import { Refusal } from "../refusal.ts";
 import type { VfioGroup } from "./group.ts";
 import { PAGE } from "../../dma/address_table.ts";

@@ -1,0 +1,29 @@
+/**
+ * Memory that the machine may take back.
+ *
+ * @module
+ */
+
+import { defineClass, type DeviceClass } from "../../core/class/mod.ts";
+import { BalloonClient } from "./client.ts";
+import { balloonProperties, type MemoryStatistics } from "./protocol.ts";
+
+/**
+ * Memory that the machine may take back.
+ *
+ * @param memory Figures of the memory of the machine that the program runs on, for the device that asks for them; none if
+ *   left out.
+ */
+export function balloon(memory?: () => MemoryStatistics): DeviceClass<BalloonClient> {
+  return defineClass({
+    lanes: ["control", "events", "statistics"],
+    open(lanes, told) {
+      const client = new BalloonClient(lanes, balloonProperties(told), memory);
+      return {
+        client,
+        update: (changed) => client.update(balloonProperties(changed)),
+        close: () => client.close(),
+      };
+    },
+  });
+}

@@ -1,0 +1,15 @@
+/**
+ * Serial ports.
+ *
+ * @module
+ */
+
+import { defineClass, type DeviceClass } from "../../core/class/mod.ts";
+import { ConsoleClient } from "./client.ts";
+import { consoleProperties } from "./protocol.ts";
+
+/** Serial ports. */
+export const console: DeviceClass<ConsoleClient> = defineClass({
+  lanes: ["receive", "transmit", "control", "events"],
+  open: (lanes, told) => ({ client: new ConsoleClient(lanes, consoleProperties(told)) }),
+});

@@ -1,0 +1,181 @@
+import { argument, type ClientLane, type Done, Word } from "../../core/class/mod.ts";
+import { FRAME_HEADER, NetSegmentation, NetTransmitWord } from "./protocol.ts";
+import type { NetReceiver } from "./receiver.ts";
+import { type Segmentation, SEGMENTATIONS } from "./frame.ts";
+
+/** What the device is to do about a frame before it sends it. */
+export interface TransmitOffload {
+  /**
+   * Sum up from byte `start` to the end, and put the complement `offset` bytes behind `start`. There stands the sum of
+   * the pseudo header (virtio 1.4, 5.1.9.2).
+   */
+  readonly checksum?: { readonly start: number; readonly offset: number };
+  /** Cut it into segments, each with the headers of the first; needs a checksum, too. */
+  readonly segmentation?: Segmentation & {
+    /** Bytes of all headers together. */
+    readonly headers: number;
+  };
+}
+
+/**
+ * Checks what the device is to do about a frame of `length` bytes. Returns a copy of it.
+ *
+ * @throws TypeError If it is of the wrong kind.
+ * @throws RangeError If it is not inside the frame.
+ */
+export function transmitOffload(
+  given: TransmitOffload,
+  length: number,
+  where: string,
+): TransmitOffload {
+  const { checksum, segmentation } = argument.record(given, where, "offload");
+  const inside = (value: unknown, name: string, least: number, most: number) =>
+    argument.integer(value, where, `offload.${name}`, least, most);
+  if (checksum === undefined) {
+    if (segmentation === undefined) return {};
+    throw new TypeError(
+      "Cannot send a frame in segments: the device must fill in checksums, and offload.checksum is missing",
+    );
+  }
+  const { start, offset } = argument.record(checksum, where, "offload.checksum");
+  inside(start, "checksum.start", 0, length - 2);
+  inside(offset, "checksum.offset", 0, length - 2 - start);
+  if (segmentation === undefined) return { checksum: { start, offset } };
+  const { type, size, headers, ecn = false } = argument.record(
+    segmentation,
+    where,
+    "offload.segmentation",
+  );
+  argument.word(type, where, "offload.segmentation.type", SEGMENTATIONS);
+  inside(size, "segmentation.size", 1, 0xffff);
+  inside(headers, "segmentation.headers", FRAME_HEADER, length);
+  argument.flag(ecn, where, "offload.segmentation.ecn");
+  return { checksum: { start, offset }, segmentation: { type, size, headers, ecn } };
+}
+
+/**
+ * The way to a network device without a copy and without a promise for each frame: frames as slots, whose data the
+ * device reads and writes itself.
+ *
+ * To send, take a slot, put a frame into `data(slot)`, `submit` it, `publish` a batch; `done` is called once for each,
+ * from {@linkcode wait} or when the kernel's loop comes by; then `release` the slot or submit it again. To receive,
+ * take {@linkcode receive}.
+ *
+ * A slot that is not yours, because you did not take it, released it or submitted it already, is refused with a
+ * `TypeError`, and so is what cannot be of a frame; the slot then stays yours.
+ */
+export class NetSlots {
+  /** Number of slots for frames to send. */
+  readonly count: number;
+  /** Bytes of data in each. */
+  readonly bytes: number;
+  readonly #transmit: ClientLane;
+  readonly #receive: ClientLane;
+  readonly #receiver: NetReceiver;
+  readonly #ended: () => number;
+
+  /** Made by the client. */
+  constructor(transmit: ClientLane, receive: ClientLane, receiver: NetReceiver) {
+    this.#transmit = transmit;
+    this.#receive = receive;
+    this.#receiver = receiver;
+    this.#ended = () => transmit.ended + receive.ended;
+    this.count = transmit.slots;
+    this.bytes = transmit.slotBytes;
+  }
+
+  /** Takes a free slot; −1 if there is none. */
+  take(): number {
+    return this.#transmit.take();
+  }
+
+  /** Gives a slot back that is not in flight. */
+  release(slot: number): void {
+    this.#transmit.release(slot);
+  }
+
+  /** A slot's data: the frame, from its first address on. */
+  data(slot: number): Uint8Array<SharedArrayBuffer> {
+    return this.#transmit.data(slot);
+  }
+
+  /** Frames that are on their way out. */
+  get inFlight(): number {
+    return this.#transmit.inFlight;
+  }
+
+  /**
+   * Submits a frame; the driver sees it after {@linkcode publish}.
+   *
+   * @param length Bytes of the frame.
+   * @param done Called once when it was sent, or not: see its status.
+   * @throws TypeError If the slot is not taken, or an argument is of the wrong kind.
+   * @throws RangeError If a number cannot be.
+   */
+  submit(slot: number, length: number, done: Done, offload?: TransmitOffload): void {
+    const lane = this.#transmit;
+    const where = "NetSlots.submit";
+    lane.mustBeTaken(slot, "submit");
+    // All is well, nearly always.
+    const fits = Number.isInteger(length) && length >= FRAME_HEADER && length <= this.bytes;
+    if (!fits || typeof done !== "function") {
+      argument.integer(length, where, "length", FRAME_HEADER, this.bytes);
+      argument.callback(done, where, "done");
+    }
+    if (offload !== undefined) offload = transmitOffload(offload, length, where);
+    const checksum = offload?.checksum;
+    const segments = offload?.segmentation;
+    lane.setWord(slot, Word.operation, checksum ? 1 : 0);
+    lane.setWord(slot, Word.length, length);
+    lane.setWord(
+      slot,
+      NetTransmitWord.checksum,
+      checksum ? checksum.start | checksum.offset << 16 : 0,
+    );
+    lane.setWord(
+      slot,
+      NetTransmitWord.segmentation,
+      segments
+        ? NetSegmentation[segments.type] | (segments.ecn ? NetSegmentation.ecn : 0) |
+          segments.size << 16
+        : 0,
+    );
+    lane.setWord(slot, NetTransmitWord.headers, segments ? segments.headers : 0);
+    lane.submit(slot, done);
+  }
+
+  /** Shows what was submitted to the driver. */
+  publish(): void {
+    this.#transmit.publish();
+  }
+
+  /**
+   * Takes the receiving side over: from now on frames wait in the result, as slots, until that is disposed.
+   *
+   * @throws TypeError If somebody has it already.
+   */
+  receive(): NetReceiver {
+    this.#receiver.open();
+    return this.#receiver;
+  }
+
+  /**
+   * Waits, blocking this thread, until a frame has come or gone.
+   *
+   * @param timeout Milliseconds at most.
+   * @returns How many requests ended; 0 if the time is over.
+   * @throws RangeError If no timer can wait so long: 2³¹ − 1 is the most.
+   */
+  wait(timeout: number): number {
+    argument.milliseconds(timeout, "slots.wait", "timeout");
+    return this.#transmit.drain() || this.#receive.wait(timeout, this.#ended);
+  }
+
+  /**
+   * Says that this thread calls {@linkcode wait} again and again, so that nobody needs to wake it, until the result
+   * is disposed. Promises of the kernel do not settle meanwhile.
+   */
+  attend(): Disposable {
+    return this.#receive.attend();
+  }
+}

@@ -1,0 +1,18 @@
+/**
+ * SCSI host adapters.
+ *
+ * @module
+ */
+
+import { defineClass, type DeviceClass } from "../../core/class/mod.ts";
+import { ScsiClient } from "./client.ts";
+import { scsiProperties } from "./protocol.ts";
+
+/** A SCSI host adapter. */
+export const scsi: DeviceClass<ScsiClient> = defineClass({
+  lanes: ["requests", "control", "events"],
+  open(lanes, told) {
+    const client = new ScsiClient(lanes, scsiProperties(told));
+    return { client, update: (changed) => client.update(scsiProperties(changed)) };
+  },
+});

@@ -1,0 +1,191 @@
+import type { FromPlugin, WireOffer, WirePlan } from "../../bus/message.ts";
+import { clearer, close, eventfd, signaller } from "../../host/fd.ts";
+import { COMMAND, COMMAND_BUS_MASTER, COMMAND_MEMORY, VENDOR_ID } from "../../pci/config_space.ts";
+import { DeviceFault } from "../../pci/device_fault.ts";
+import type { DmaMemory, OpenFunction } from "../../pci/function.ts";
+import { type PciIdentity, readIdentity } from "../../pci/identity.ts";
+import { findMsix } from "../../pci/msix.ts";
+import type { Registers } from "../../pci/registers.ts";
+import type {
+  Accepted,
+  Arena,
+  Binding,
+  BindingDescription,
+  BindingOptions,
+  HostPart,
+} from "../binding.ts";
+import { makeGrant } from "../grant.ts";
+import { checkPlan } from "../plan.ts";
+import { registerWindows } from "./windows.ts";
+
+/** Where there is no function, reads give all ones. */
+const NO_VENDOR = 0xffff;
+
+/**
+ * A PCI device that is no VirtIO device. The core knows nothing of it but what all PCI functions have: it grants windows
+ * of registers, memory and interrupts, and lets the device master the bus only while its driver is at work.
+ */
+export class PciBinding implements Binding {
+  readonly device: OpenFunction;
+  readonly forgives = [];
+  readonly #identity: PciIdentity;
+  readonly #registers: Readonly<Record<string, Registers>>;
+  readonly #options: BindingOptions;
+  readonly #stack: DisposableStack;
+  /** Message-signalled interrupts, straight to the driver's host. */
+  readonly #vectors: readonly number[];
+  /** Tells the driver's host of the pin on behalf of the core. */
+  readonly #relay = eventfd();
+  readonly #interrupts: BindingDescription["interrupts"];
+  #live = false;
+  /** Whether the pin signals no more before the driver has answered it. */
+  #masked = false;
+
+  /**
+   * Takes the function.
+   *
+   * @throws PlanError If it has no such registers as the manifest wants.
+   */
+  constructor(options: BindingOptions) {
+    const { function: taken, manifest, interrupts } = options;
+    const { registers, vectors } = manifest.pci!;
+    this.#options = options;
+    using stack = new DisposableStack();
+    stack.defer(() => close(this.#relay));
+    const device = this.device = stack.use(taken.open());
+    this.#identity = readIdentity(device.config);
+    this.#registers = registerWindows(device, registers);
+    const signalled = vectors > 0 && (interrupts === "msix" || interrupts === "shared");
+    this.#vectors = signalled ? device.vectors(interrupts === "shared" ? 1 : vectors) : [];
+    const kind = findMsix(device.config, (bar) => device.bar(bar)?.size) ? "msix" : "msi";
+    this.#interrupts = this.#vectors.length > 0
+      ? kind
+      : vectors > 0 && interrupts !== "polling" && this.#listenToPin(stack)
+      ? "intx"
+      : "polling";
+    this.#stack = stack.move();
+  }
+
+  #listenToPin(stack: DisposableStack): boolean {
+    const { loop } = this.#options;
+    const pin = this.device.intx?.();
+    if (pin === undefined) return false;
+    const clear = clearer(pin);
+    const pass = signaller(this.#relay);
+    loop.add(pin, () => {
+      clear();
+      this.#masked = true;
+      if (this.#live) pass();
+    });
+    stack.defer(() => loop.remove(pin));
+    return true;
+  }
+
+  begin(): Promise<void> {
+    this.device.restore?.();
+    if (this.device.reset) {
+      this.device.reset();
+      this.device.restore?.();
+    }
+    this.#master(false);
+    this.#checkThere();
+    return Promise.resolve();
+  }
+
+  memory(bytes: number): DmaMemory {
+    return this.device.dma(bytes);
+  }
+
+  host(): HostPart {
+    return {
+      doorbells: [],
+      vectors: this.#interrupts === "intx" ? [this.#relay] : this.#vectors,
+      registers: this.#registers,
+    };
+  }
+
+  offer(): WireOffer {
+    const vectors = this.#interrupts === "intx" ? 1 : this.#vectors.length;
+    return { bus: "pci", identity: this.#identity, vectors };
+  }
+
+  accept(wanted: WirePlan, { runs }: Arena): Promise<Accepted> {
+    const none = { features: 0n, queues: [], resizable: false, kind: "split" } as const;
+    const plan = checkPlan(wanted, none);
+    const grant = {
+      ...makeGrant(plan, { features: 0n, runs }),
+      config: [],
+      physical: plan.physical,
+      polled: this.#interrupts === "polling",
+      resettable: false,
+      unmask: this.#interrupts === "intx",
+    };
+    return Promise.resolve({ plan, grant });
+  }
+
+  live(): void {
+    this.#live = true;
+    this.#master(true);
+    // It may have asserted its pin before.
+    if (this.#interrupts === "intx") this.device.unmaskIntx?.();
+  }
+
+  answered(): boolean {
+    if (!this.#masked || !this.#live) return false;
+    this.#masked = false;
+    this.device.unmaskIntx?.();
+    return true;
+  }
+
+  hear(_: FromPlugin): boolean {
+    return false;
+  }
+
+  check(): void {
+    this.#checkThere();
+  }
+
+  quiet(): Promise<void> {
+    this.#live = false;
+    this.device.restore?.();
+    this.#master(false);
+    if (this.device.config.read16(COMMAND) & COMMAND_BUS_MASTER) {
+      throw new DeviceFault("D-24", "The device does not let go of the bus");
+    }
+    return Promise.resolve();
+  }
+
+  giveUp(): void {
+    // There is nothing that all PCI devices understand.
+  }
+
+  describe(): BindingDescription {
+    const command = this.#live ? this.device.config.read16(COMMAND) : 0;
+    return {
+      status: [
+        ...(command & COMMAND_MEMORY ? ["memory"] : []),
+        ...(command & COMMAND_BUS_MASTER ? ["bus master"] : []),
+      ],
+      features: { offered: "0x0", accepted: "0x0", list: [] },
+      transport: "pci",
+      interrupts: this.#interrupts,
+      queues: [],
+    };
+  }
+
+  #master(on: boolean): void {
+    const { config } = this.device;
+    const command = config.read16(COMMAND) & ~COMMAND_BUS_MASTER;
+    config.write16(COMMAND, command | COMMAND_MEMORY | (on ? COMMAND_BUS_MASTER : 0));
+  }
+
+  #checkThere(): void {
+    if (this.device.config.read16(VENDOR_ID) === NO_VENDOR) {
+      throw new DeviceFault("D-16", "The device answers all ones: it is gone");
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#stack.dispose();
+  }
+}

@@ -1,0 +1,54 @@
+import { isIoBar } from "../../pci/bars.ts";
+import type { OpenFunction } from "../../pci/function.ts";
+import { findMsix } from "../../pci/msix.ts";
+import { type Registers, subRegisters } from "../../pci/registers.ts";
+import type { RegisterNeed } from "../../plugin/manifest.ts";
+import { PlanError } from "../plan.ts";
+
+const PAGE = 4096;
+/** Bytes of an MSI-X table entry (PCI 3.0, 6.8.2). */
+const ENTRY_BYTES = 16;
+
+/**
+ * The windows of registers that a driver's manifest names.
+ *
+ * @throws PlanError If one is not in a memory BAR of the function, or on a page with its interrupt table: a driver that
+ *   could write there could make the device write anywhere.
+ */
+export function registerWindows(
+  device: OpenFunction,
+  needs: readonly RegisterNeed[],
+): Readonly<Record<string, Registers>> {
+  const table = interruptTable(device);
+  return Object.fromEntries(needs.map(({ name, bar, offset, bytes }) => {
+    const fail = (what: string): never => {
+      throw new PlanError(
+        `Cannot grant the registers ${name} of the driver's plugin.json: ${what}`,
+      );
+    };
+    if (isIoBar(device.config, bar)) fail(`BAR ${bar} has I/O ports, and only memory is granted`);
+    const whole = device.bar(bar) ?? fail(`the device has no BAR ${bar}`);
+    if (offset + bytes > whole.size) {
+      fail(`they end at byte ${offset + bytes}, and BAR ${bar} has ${whole.size} bytes`);
+    }
+    const end = Math.ceil((offset + bytes) / PAGE) * PAGE;
+    if (table && table.bar === bar && table.start < end && table.end > offset) {
+      fail(`they share a page with the device's interrupt table`);
+    }
+    return [name, subRegisters(whole, offset, bytes)];
+  }));
+}
+
+/** Pages of the MSI-X table. */
+function interruptTable(
+  device: OpenFunction,
+): { readonly bar: number; readonly start: number; readonly end: number } | undefined {
+  const msix = findMsix(device.config, (bar) => device.bar(bar)?.size);
+  if (!msix) return undefined;
+  const { bar, offset, vectors } = msix;
+  return {
+    bar,
+    start: Math.floor(offset / PAGE) * PAGE,
+    end: Math.ceil((offset + vectors * ENTRY_BYTES) / PAGE) * PAGE,
+  };
+}

@@ -1,0 +1,16 @@
+/**
+ * What an author of a device class needs, and nothing else: a class is what an application holds of a device, whatever
+ * drives it.
+ *
+ * @module
+ */
+
+export { type ClassDefinition, type ClientOf, defineClass, type DeviceClass } from "./define.ts";
+export type { OpenClient, Told } from "./define.ts";
+export { callBack } from "../bus/application_error.ts";
+export * as argument from "../bus/arguments.ts";
+export { Feed, type FeedOptions } from "./feed.ts";
+export { RequestError } from "../bus/request_error.ts";
+export type { ClientLane, Done, LanePort } from "../bus/client_lane.ts";
+export { type LaneLayout, RECORD_WORDS, Status, Word } from "../bus/lane.ts";
+export { BusFault } from "../bus/mailbox.ts";

@@ -1,0 +1,570 @@
+import { openBinding } from "../binding/mod.ts";
+import type { Arena, Binding } from "../binding/binding.ts";
+import type { InterruptKind } from "../binding/interrupt_kind.ts";
+import { ClientLane } from "../bus/client_lane.ts";
+import { BusFault } from "../bus/mailbox.ts";
+import { answerRegisters } from "../bus/register_call.ts";
+import type { DriverReport, FromPlugin, Grant, WirePlan } from "../bus/message.ts";
+import type { DeviceClass, OpenClient } from "../class/define.ts";
+import { clearer } from "../host/fd.ts";
+import { mapShared } from "../host/memory.ts";
+import type { InterruptLoop } from "../irq/interrupt_loop.ts";
+import { DeviceFault } from "../pci/device_fault.ts";
+import type { Registers } from "../pci/registers.ts";
+import type { PciFunction } from "../pci/function.ts";
+import type { Manifest } from "../plugin/manifest.ts";
+import { API } from "../plugin/plugin.ts";
+import type { Tunables } from "../plugin/tunables.ts";
+import { Conversation, PluginGone } from "./conversation.ts";
+import { Deadline } from "./deadline.ts";
+import type { AttachedDevice, DeviceDescription } from "./device.ts";
+import type { DriverHost, DriverHostOptions, Isolation } from "./driver_host.ts";
+import type { AnyPlugin } from "./driver_session.ts";
+import { inlineHost } from "./inline_host.ts";
+import { Link } from "./link.ts";
+import { processHost } from "./process_host.ts";
+import { Restarts } from "./restarts.ts";
+
+/** A driver that the kernel can start. */
+export interface PluginSource {
+  /** What its `plugin.json` says. */
+  readonly manifest: Manifest;
+  /** URL of its module, for a process of its own. */
+  readonly entry: string;
+  /** The plugin itself, if the application trusts it enough to run it inline. */
+  readonly plugin?: AnyPlugin;
+}
+
+/** The URL of the folder that a driver's manifest stands in. */
+function folderOf({ entry, manifest }: PluginSource): string {
+  if (!entry.startsWith("file:")) return entry;
+  // The manifest names the entry from its own folder, without a way up.
+  const depth = manifest.entry.split("/").filter((part) => part !== "." && part !== "").length;
+  return new URL("../".repeat(depth - 1) || ".", entry).href;
+}
+
+/** What a device is attached with. */
+export interface AttachOptions {
+  /** The kernel's loop. */
+  readonly loop: InterruptLoop;
+  /** The function. */
+  readonly function: PciFunction;
+  /** Its driver. */
+  readonly source: PluginSource;
+  /** What it is to the application; undefined if the kernel was not given the class that the driver names. */
+  readonly class: DeviceClass | undefined;
+  /** Where the driver runs. */
+  readonly isolation: Isolation;
+  /** Features of ring and transport that stay unused, even if they are offered. */
+  readonly without: bigint;
+  /** The best kind of interrupt to use. */
+  readonly interrupts: InterruptKind;
+  /** Whether to use the legacy registers of a transitional device. */
+  readonly legacy: boolean;
+  /** What the user chose for the driver, and the usual values for the rest. */
+  readonly tunables: Tunables;
+  /** Milliseconds that a request may take, where its lane says nothing else: a device that needs more hangs. */
+  readonly requestDeadline: number;
+  /** Milliseconds after which a device that should interrupt is looked at all the same. */
+  readonly watch: number;
+  /** How often in a minute device and driver are started anew after a failure. */
+  readonly restarts: number;
+  /** Takes lines that people should see in any case. */
+  readonly notice: (line: string) => void;
+  /** Takes lines for people. */
+  readonly log: (line: string) => void;
+}
+
+/**
+ * For drivers that live, by what their watchdog sees, and do not answer all the same. Those that hang are found before,
+ * and fairly; so these may be generous to a driver on a slow or busy machine.
+ */
+const HELLO_MS = 120_000;
+const ANSWER_MS = 30_000;
+/** What may fail without harm is not waited for that long. */
+const REPORT_MS = 5_000;
+const STOP_MS = 1_000;
+const PROGRESS_MS = 250;
+/** A device may spoil its first start so often, by breaking a rule that its binding forgives. */
+const STARTS = 3;
+
+const NOTHING_TO_REPORT: DriverReport = { queues: [], statistics: {} };
+
+/**
+ * Where a device and its driver are. `starting` leads to `running`; from there a fault leads to `recovering`, and that
+ * back; `ending` may come at any time and leads to `gone`.
+ */
+type State = "starting" | "running" | "recovering" | "ending" | "gone";
+
+/**
+ * One device and its driver.
+ *
+ * Whatever fails, and whenever, comes down by the same path: the device is made quiet, the driver's host is ended. From
+ * there a device that had been at work is started anew, as often as it may be, and requests in flight are submitted
+ * again: its clients see a pause. At last they are given back as gone, and the function is released.
+ */
+export class Attachment implements AttachedDevice {
+  readonly address: string;
+  readonly driver: string;
+  readonly class: string | undefined;
+  readonly isolation: Isolation;
+  readonly gone: Promise<string | undefined>;
+  unsafeDma: string | undefined;
+  readonly #options: AttachOptions;
+  #state: State = "starting";
+  /** What stays for good, in the order in which it was set up; it comes down in the opposite one. */
+  readonly #stack = new AsyncDisposableStack();
+  /** What belongs to one start of device and driver, likewise. */
+  #incarnation = new AsyncDisposableStack();
+  #binding!: Binding;
+  #link!: Link;
+  #arena!: Arena;
+  /** The windows of registers that the driver's process may ask for. */
+  #registers: readonly Registers[] = [];
+  #conversation = new Conversation();
+  /** When all that was to come down has; whether the device was safe to be used again. */
+  #down: Promise<boolean> = Promise.resolve(true);
+  /** The driver's host, while there is one. */
+  #host: DriverHost | undefined;
+  /** Of the driver's process, the latest if it was started anew. */
+  #pid: number | undefined;
+  #lanes: readonly ClientLane[] = [];
+  #deadlines: readonly Deadline[] = [];
+  /** The client, if the kernel was given the class of the device. */
+  #opened: OpenClient<unknown> | undefined;
+  /** The latest grant: a driver that comes back must fit the lanes of the one before. */
+  #grant: Grant | undefined;
+  /** Whether the driver of this start has got its grant. */
+  #granted = false;
+  readonly #restarts: Restarts;
+  /** Aborted as soon as the device is no longer wanted. */
+  readonly #ended = new AbortController();
+  #ending: Promise<void> | undefined;
+  /** The last attempt to come back, under way or over. */
+  #recovering: Promise<void> | undefined;
+  readonly #settleGone: (reason: string | undefined) => void;
+  /** A report that was asked for; the next to ask meanwhile gets the same. */
+  #report: Promise<DriverReport> | undefined;
+
+  constructor(options: AttachOptions) {
+    this.address = options.function.address;
+    this.driver = options.source.manifest.name;
+    this.class = options.class && options.source.manifest.class;
+    this.isolation = options.isolation;
+    this.#options = options;
+    this.#restarts = new Restarts(options.restarts);
+    const { promise, resolve } = Promise.withResolvers<string | undefined>();
+    this.gone = promise;
+    this.#settleGone = resolve;
+  }
+
+  get pid(): number | undefined {
+    return this.#pid;
+  }
+
+  get client(): unknown {
+    return this.#opened?.client;
+  }
+
+  /**
+   * Takes the function, starts its driver, and leads both to where requests reach the device.
+   *
+   * @throws PluginGone If the driver declines, faults, ends, or does not answer.
+   * @throws PlanError If it asks for what it cannot have.
+   * @throws DeviceFault If the device breaks a rule.
+   */
+  async start(): Promise<void> {
+    try {
+      this.#take();
+      for (let tries = 1;; tries++) {
+        try {
+          return await this.#initialise();
+        } catch (error) {
+          // A device may ask for a reset at any time, and refuse what it offered; another start may do.
+          const again = error instanceof DeviceFault && this.#binding.forgives.includes(error.rule);
+          if (!again || tries === STARTS || !await this.#tearDown()) throw error;
+          this.#link.restart();
+          this.#conversation = new Conversation();
+        }
+      }
+    } catch (error) {
+      await this.#end((error as Error).message);
+      throw error;
+    }
+  }
+
+  /** Takes the function and what is needed for as long as it is held. */
+  #take(): void {
+    const { source, loop } = this.#options;
+    const binding = this.#binding = this.#stack.use(openBinding({
+      ...this.#options,
+      manifest: source.manifest,
+      driver: {
+        send: (message) => this.#host?.send(message),
+        expect: (deadline, ...types) => this.#conversation.expect(deadline, ...types),
+        fail: (error) => this.#fail(error),
+        mend: () => this.#restarts.take() !== undefined,
+        log: (line) => this.#log(line),
+      },
+    }));
+    const { device } = binding;
+    this.#link = this.#stack.use(
+      new Link(loop, {
+        message: (message) => this.#hear(message),
+        completions: () => this.#drain(),
+        fault: (error) => this.#fail(error),
+        settle: () => device.settle(),
+        registers: () => answerRegisters(this.#link.words, this.#registers),
+        answered: () => binding.answered?.() ?? false,
+      }, source.manifest.limits.memoryMiB * 2 ** 20),
+    );
+    this.#listen(
+      device.wanted,
+      () => this.lose("it is being unplugged: the machine wants it back"),
+    );
+    this.#listen(device.failed, () => {
+      this.#fail(new DeviceFault("D-74", "The bus reports an error of the device"));
+    });
+    this.#stack.defer(() => this.#lanes.forEach((lane) => lane.fail()));
+    this.#watchProgress();
+  }
+
+  /** Calls `handler` whenever an eventfd of the function is signalled. */
+  #listen(fd: number | undefined, handler: () => void): void {
+    if (fd === undefined) return;
+    const { loop } = this.#options;
+    const clear = clearer(fd);
+    this.#stack.defer(() => loop.remove(fd));
+    loop.add(fd, () => {
+      clear();
+      handler();
+    });
+  }
+
+  /** Takes memory for driver and device, once it is known by which addresses the device is going to use it. */
+  #allocate(): Arena {
+    const arena = this.#binding.memory(this.#options.source.manifest.limits.memoryMiB * 2 ** 20);
+    const { fd, offset, size, alignment, unsafe } = arena;
+    if (unsafe !== undefined) {
+      this.unsafeDma = unsafe;
+      this.#log(`UNSAFE DMA: ${unsafe}; it can reach all memory`);
+    }
+    return { ...arena, memory: mapShared(fd, offset, size, alignment) };
+  }
+
+  /** Starts device and driver. */
+  async #initialise(): Promise<void> {
+    const binding = this.#binding;
+    await binding.begin(this.#ended.signal);
+    // A device that was ended meanwhile is not looked at again from here.
+    this.#ended.signal.throwIfAborted();
+    this.#arena ??= this.#allocate();
+    const host = this.#host = this.#startHost();
+    this.#pid = host.pid;
+    this.#incarnation.defer(() => {
+      this.#host = undefined;
+      return host.end();
+    });
+    this.#incarnation.defer(() => binding.quiet());
+    this.#greeted(await this.#conversation.expect(HELLO_MS, "hello"));
+    const { grant, plan } = await binding.accept(await this.#plan(), this.#arena);
+    this.#furnish(grant, plan);
+    host.send({ type: "grant", grant });
+    await this.#conversation.expect(ANSWER_MS, "ready");
+    binding.live();
+    this.#state = "running";
+    host.send({ type: "go" });
+    this.#check();
+  }
+
+  #startHost(): DriverHost {
+    const { source, loop, isolation, watch } = this.#options;
+    const part = this.#binding.host();
+    this.#registers = Object.values(part.registers ?? {});
+    const options: DriverHostOptions = {
+      loop,
+      link: this.#link,
+      manifest: source.manifest,
+      entry: source.entry,
+      folder: folderOf(source),
+      arena: this.#arena,
+      ...part,
+      watch,
+      print: (line) => this.#log(line),
+      gone: (reason) => this.#fail(new PluginGone(reason)),
+    };
+    if (isolation === "process") return processHost(options);
+    if (source.plugin) return inlineHost(source.plugin, options);
+    throw new TypeError(
+      `Cannot run ${this.driver} inline: only a plugin that the application hands over can; run it in a process`,
+    );
+  }
+
+  #greeted({ api }: { api: number }): void {
+    if (api !== API) {
+      throw new PluginGone(`The driver speaks plugin API ${api}, this core speaks ${API}`);
+    }
+  }
+
+  /** Offers the device to the driver. */
+  async #plan(): Promise<WirePlan> {
+    const { tunables } = this.#options;
+    this.#host!.send({ type: "offer", tunables, device: this.#binding.offer() });
+    const answer = await this.#conversation.expect(ANSWER_MS, "plan", "decline");
+    if (answer.type === "plan") return answer.plan;
+    throw new PluginGone(`The driver declines: ${answer.reason}`);
+  }
+
+  /** Makes ready what was granted, for the driver and for its client. */
+  #furnish(grant: Grant, plan: WirePlan): void {
+    const { runs, memory } = this.#arena;
+    if (plan.physical) {
+      this.#link.tellFrames(this.#binding.device.physical?.(this.#arena) ?? runs);
+    }
+    const arena = new Uint8Array(memory);
+    for (const { offset, bytes } of grant.buffers) arena.fill(0, offset, offset + bytes);
+    if (this.#grant) this.#resume(grant, plan);
+    else this.#connect(grant, plan);
+    this.#grant = grant;
+    this.#granted = true;
+  }
+
+  /** Makes the client at the first start. */
+  #connect(grant: Grant, plan: WirePlan): void {
+    const { loop } = this.#options;
+    this.#lanes = grant.lanes.map((layout) =>
+      new ClientLane(layout, {
+        control: this.#link.control,
+        arena: this.#arena.memory,
+        ring: () => this.#host?.ring(),
+        pump: () => this.#host?.pump(),
+        spins: this.#host!.spins,
+        turn: (timeout) => this.#host ? this.#host.turn(timeout) : loop.turn(timeout),
+        attend: () => {
+          const attention = loop.attend();
+          return {
+            [Symbol.dispose]: () => {
+              attention[Symbol.dispose]();
+              this.#host?.rest();
+            },
+          };
+        },
+      })
+    );
+    this.#deadlines = this.#lanes.map((lane, i) =>
+      new Deadline(lane, plan.lanes[i]!.deadline ?? this.#options.requestDeadline)
+    );
+    const byName = new Map(grant.lanes.map(({ name }, i) => [name, this.#lanes[i]!]));
+    this.#opened = this.#options.class?.open(byName, plan.properties);
+  }
+
+  /** Puts the client's requests to the driver that was started anew. */
+  #resume(grant: Grant, plan: WirePlan): void {
+    if (JSON.stringify(grant.lanes) !== JSON.stringify(this.#grant!.lanes)) {
+      throw new PluginGone("the driver came back with other lanes than before");
+    }
+    this.#opened?.update?.(plan.properties);
+    this.#lanes.forEach((lane) => lane.restart());
+    this.#deadlines.forEach((deadline) => deadline.restart());
+  }
+
+  /** Looks whether the device is well. Returns whether it is. */
+  #check(): boolean {
+    try {
+      this.#binding.check();
+    } catch (error) {
+      this.#fail(error as Error);
+    }
+    return this.#state === "running";
+  }
+
+  /** Looks whether requests end in time; a device that does not finish one hangs. */
+  #watchProgress(): void {
+    const timer = setInterval(() => {
+      if (this.#state !== "running" || !this.#check()) return;
+      const now = performance.now();
+      const late = this.#deadlines.filter((deadline) => deadline.passed(now))[0];
+      if (late === undefined) return;
+      this.#fail(
+        new DeviceFault(
+          "D-64",
+          `The device did not finish a request within ${late.milliseconds} ms`,
+        ),
+      );
+    }, PROGRESS_MS);
+    this.#stack.defer(() => clearInterval(timer));
+  }
+
+  #drain(): number {
+    let ended = 0;
+    for (let i = 0; i < this.#lanes.length; i++) ended += this.#lanes[i]!.drain();
+    return ended;
+  }
+
+  #hear(message: FromPlugin): void {
+    switch (message.type) {
+      case "fault":
+        return this.#fail(new PluginGone(`the driver failed: ${message.message}`));
+      case "broken": {
+        const { queue, rule, what } = message;
+        return this.#fail(new DeviceFault(rule, `On queue ${queue} the device ${what}`));
+      }
+      case "properties":
+        if (!this.#granted) break;
+        return this.#opened?.update?.(message.properties);
+    }
+    if (this.#binding.hear(message) || this.#conversation.hear(message)) return;
+    this.#fail(new BusFault(`the driver sent "${message.type}" unasked`));
+  }
+
+  /** Something went wrong. During a start it fails; afterwards it is tried anew. */
+  #fail(error: Error): void {
+    this.#link.close();
+    this.#conversation.end(error);
+    if (this.#state !== "running") return;
+    this.#state = "recovering";
+    this.#recovering = this.#recover(error);
+  }
+
+  /** Ends the device because what is beneath it is gone. */
+  lose(reason: string): void {
+    this.#conversation.end(new PluginGone(reason));
+    this.#end(reason);
+  }
+
+  async #recover(error: Error): Promise<void> {
+    const { notice } = this.#options;
+    for (let cause = error;;) {
+      if (!await this.#tearDown()) return await this.#end(cause.message);
+      const wait = this.#restarts.take();
+      if (wait === undefined) return await this.#end(cause.message);
+      notice(`${this.address} ${this.driver}: starting anew: ${cause.message}`);
+      await pause(wait, this.#ended.signal);
+      if (this.#ending) return;
+      try {
+        this.#link.restart();
+        this.#conversation = new Conversation();
+        await this.#initialise();
+        return;
+      } catch (again) {
+        cause = again as Error;
+      }
+    }
+  }
+
+  /**
+   * Makes the device quiet, ends the driver's host, and takes the completions that had come. One after the other: what ends
+   * the device for good does not overtake what was about to start it anew, and leaves no host behind.
+   *
+   * @returns Whether the device is safe to be used again.
+   */
+  #tearDown(): Promise<boolean> {
+    return this.#down = this.#down.then(() => this.#comeDown());
+  }
+
+  async #comeDown(): Promise<boolean> {
+    const incarnation = this.#incarnation;
+    this.#incarnation = new AsyncDisposableStack();
+    this.#granted = false;
+    try {
+      await incarnation.disposeAsync();
+      this.#drain();
+      return true;
+    } catch (error) {
+      this.#log((error as Error).message);
+      return error instanceof BusFault;
+    }
+  }
+
+  async describe(): Promise<DeviceDescription> {
+    const { queues: reports, statistics } = this.#state === "running"
+      ? await (this.#report ??= this.#inspect())
+      : NOTHING_TO_REPORT;
+    const { queues, ...binding } = this.#binding.describe();
+    return {
+      address: this.address,
+      driver: this.driver,
+      class: this.#options.source.manifest.class,
+      isolation: this.isolation,
+      ...(this.pid === undefined ? {} : { pid: this.pid }),
+      restarts: this.#restarts.count,
+      ...binding,
+      statistics,
+      queues: queues.map((queue) => ({
+        ...queue,
+        ...reports.find(({ name }) => name === queue.name),
+      })),
+    };
+  }
+
+  async #inspect(): Promise<DriverReport> {
+    try {
+      this.#host!.send({ type: "inspect" });
+      return await this.#conversation.expect(REPORT_MS, "report");
+    } catch {
+      return NOTHING_TO_REPORT; // it is on its way out, or anew
+    } finally {
+      this.#report = undefined;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#report?.catch(() => {});
+    if (this.#state === "running") await this.#opened?.close?.();
+    if (this.#state === "running") {
+      try {
+        this.#host!.send({ type: "stop" });
+        await this.#conversation.expect(STOP_MS, "stopped");
+      } catch (error) {
+        // It comes down anyway; the reason is for people.
+        this.#log((error as Error).message);
+      }
+    }
+    await this.#end(undefined);
+    await this.#recovering;
+  }
+
+  #end(reason: string | undefined): Promise<void> {
+    return this.#ending ??= (async () => {
+      this.#state = "ending";
+      const gone = new PluginGone(reason ?? "the device was stopped");
+      this.#ended.abort(gone);
+      this.#conversation.end(gone);
+      if (reason !== undefined) this.#giveUp();
+      await this.#tearDown();
+      try {
+        await this.#stack.disposeAsync();
+      } catch (error) {
+        this.#log((error as Error).message);
+      }
+      this.#state = "gone";
+      this.#settleGone(reason);
+    })();
+  }
+
+  #giveUp(): void {
+    try {
+      this.#binding?.giveUp();
+    } catch {
+      // A device that is gone cannot be told either; the error that brought us here says what happened.
+    }
+  }
+
+  #log(line: string): void {
+    this.#options.log(`${this.address} ${this.driver}: ${line}`);
+  }
+}
+
+/** Waits, unless there is nothing to wait for any more. */
+function pause(milliseconds: number, over: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      over.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, milliseconds);
+    if (over.aborted) done();
+    else over.addEventListener("abort", done);
+  });
+}

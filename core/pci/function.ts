@@ -1,0 +1,147 @@
+import type { DmaRun } from "../dma/address_table.ts";
+import type { Registers } from "./registers.ts";
+
+/** One PCI function: what can be known of it without taking it. */
+export interface PciFunction {
+  /** As lspci prints it with `-D`: `0000:00:03.0`. */
+  readonly address: string;
+  /** Its configuration space: at least the first 64 bytes, else 256 or 4096. */
+  readonly config: Registers;
+  /** The kernel driver that holds it, if there is one. */
+  readonly kernelDriver?: string;
+  /** Its IOMMU group: functions that can reach each other and so are handed out together or not at all. */
+  readonly iommuGroup?: number;
+  /** The processors that it is near to. */
+  readonly numaNode?: number;
+  /** Why nothing keeps it from reaching all memory, if so: a full sentence for people. */
+  readonly unsafeDma?: string;
+  /** What of it cannot be reached, because the machine had no room for it, and why: for people. */
+  readonly noRoom?: string;
+  /** Why this platform will not hand it out, if so: a full sentence for people. */
+  readonly refusal?: string;
+  /**
+   * Takes the function for exclusive use: memory space and bus mastering are on afterwards.
+   *
+   * @throws If it is refused, or was taken already.
+   */
+  open(): OpenFunction;
+}
+
+/** A PCI function that was taken. Disposing it turns bus mastering off and gives everything back. */
+export interface OpenFunction extends Disposable {
+  /** Its configuration space. */
+  readonly config: Registers;
+  /**
+   * The registers behind a BAR, 0 to 5, of memory or of I/O ports; undefined if the function has no such BAR, or the
+   * platform found no room for it. Which of both it is stands in the configuration space: see `isIoBar`. It matters
+   * to who looks for what a modern device has: that may have to be mapped, and ports cannot be.
+   */
+  bar(index: number): Registers | undefined;
+  /** Why the platform found no room for a BAR, if so: for people. */
+  noRoom?(index: number): string | undefined;
+  /**
+   * Memory that the device can reach, at least so much; given back with the function. `bytes` is a multiple of 64 KiB.
+   *
+   * @param bypass Whether the device's accesses go around an IOMMU: it does not offer VIRTIO_F_ACCESS_PLATFORM
+   *   (virtio 1.4, 6.1).
+   * @throws If that is so and cannot be, because there is one.
+   */
+  dma(bytes: number, bypass?: boolean): DmaMemory;
+  /**
+   * Where the machine itself finds that memory, for devices that are told so and not where they find it (virtio 1.4,
+   * 5.5.6). The same runs as `memory` has if absent.
+   *
+   * @throws If that cannot be known; the message says why, and what to do.
+   */
+  physical?(memory: DmaMemory): readonly DmaRun[];
+  /**
+   * Up to `wanted` MSI-X vectors, numbered from 0, each as an eventfd that the device signals; given back with
+   * the function. Fewer, even none, where the device has no more. To be called once.
+   */
+  vectors(wanted: number): readonly number[];
+  /**
+   * Where the machine's vectors are scarce: takes the first `count` of them from it, to which `vectors` gave eventfds
+   * only, in place of those that it took before. The device's queues must not interrupt yet.
+   *
+   * @returns How many the machine had: `count`, or fewer.
+   */
+  useVectors?(count: number): number;
+  /**
+   * The interrupt pin; its vectors, if it gave any, signal no more. An eventfd that is signalled when the function may have
+   * asserted it, and then not again before {@linkcode unmaskIntx}. The pin may share its line, so that the signal was
+   * meant for another function. Undefined if there is none, or nobody here can wait for it.
+   *
+   * It stays asserted until the driver makes the device lower it (virtio: by reading the interrupt status). So:
+   * clear the eventfd, read the status, unmask.
+   */
+  intx?(): number | undefined;
+  /** Lets the pin signal again: at once, if the function still asserts it. */
+  unmaskIntx?(): void;
+  /** The way to write `value` to a doorbell register of `width` bytes, in memory or a port, from any process. */
+  doorbell(bar: number, offset: number, value: number, width: 2 | 4): Doorbell;
+  /** Takes the answers to every doorbell rung so far, so that all credits are free again. */
+  settle(): void;
+  /**
+   * Writes again what a reset of the function or of the whole machine took from its configuration space: BARs,
+   * command, MSI-X; and unmasks the interrupt pin. Changes nothing if there was none. The device itself has to be
+   * initialised anew afterwards.
+   */
+  restore?(): void;
+  /** Resets the function, where it can be. It has to be restored and initialised anew afterwards. */
+  reset?(): void;
+  /** An eventfd that is signalled when the machine wants the function back: it is to be unplugged. */
+  readonly wanted?: number;
+  /** An eventfd that is signalled when the bus reports that the function did something very wrong. */
+  readonly failed?: number;
+}
+
+/** Memory shared with a device: a part of a file that any process can map. */
+export interface DmaMemory {
+  /** The file; owned by the platform. */
+  readonly fd: number;
+  /** First byte in the file, a multiple of 4096. */
+  readonly offset: number;
+  /** Length in bytes. */
+  readonly size: number;
+  /** Where the device finds it: contiguous runs that cover it in order. */
+  readonly runs: readonly DmaRun[];
+  /** What the address of a mapping must be a multiple of; 4096 if left out. */
+  readonly alignment?: number;
+  /** Why the device could reach more than this, if so: a full sentence for people. */
+  readonly unsafe?: string;
+}
+
+/** How a doorbell is rung, as plain data. */
+export type Doorbell = WrittenDoorbell | MappedDoorbell;
+
+/** A doorbell that is rung by writing `message` to `fd` in one call. */
+export interface WrittenDoorbell {
+  /** An eventfd, or a socket. */
+  readonly fd: number;
+  /** The bytes that ring it. */
+  readonly message: Uint8Array<ArrayBuffer>;
+  /**
+   * Where in `message` the written value stands, if the register is 32 bits wide: under VIRTIO_F_NOTIFICATION_DATA
+   * (virtio 1.4, 2.9) it differs from ring to ring. Little-endian, or eight lower-case hexadecimal digits.
+   */
+  readonly data?: { readonly at: number; readonly form: "u32" | "hex" };
+  /**
+   * How many rings may be under way before {@linkcode OpenFunction.settle} must be called, because the platform
+   * answers each; undefined where nothing answers.
+   */
+  readonly credits?: number;
+}
+
+/** A doorbell that is rung by one store to a page of the device. */
+export interface MappedDoorbell {
+  /** The file that the page is in. Whoever has mapped it needs the descriptor no more. */
+  readonly fd: number;
+  /** Where the page begins in the file. */
+  readonly page: number;
+  /** Where in the page the register is. */
+  readonly at: number;
+  /** Its bytes; with 4, the upper half differs from ring to ring, as above. */
+  readonly width: 2 | 4;
+  /** What is stored. */
+  readonly value: number;
+}
