@@ -7,6 +7,8 @@ import type { System } from "./system.ts";
 
 /** The world of this process: its streams, environment and signals. Needs `--allow-ffi` and nothing else. */
 export function processIo(system: System): Io {
+  // Before anything is listened to: Deno catches SIGHUP itself from then on.
+  const nohup = outlivesTerminal();
   const write = writer(Deno.stdout, "the standard output");
   const err = lines(writer(Deno.stderr));
   const keys = terminalKeys();
@@ -25,7 +27,7 @@ export function processIo(system: System): Io {
       return environment();
     },
     denoVersion: Deno.version.deno,
-    signal: endSignal((signal, exit) => {
+    signal: endSignal(nohup, (signal, exit) => {
       keys.raw(false);
       err(`Ended at once by another ${signal}: what was not finished may be lost`);
       Deno.exit(exit);
@@ -101,12 +103,15 @@ const SAME_WISH = 250;
  * The first signal lets the program clean up. Another SIGINT ends it at once: only a person sends that, and sees what
  * is waited for.
  */
-function endSignal(atOnce: (signal: string, exit: ExitCode) => void): AbortSignal {
+function endSignal(
+  nohup: boolean,
+  atOnce: (signal: string, exit: ExitCode) => void,
+): AbortSignal {
   const controller = new AbortController();
   let first = 0;
   for (const [name, exit] of ENDS) {
-    if (name === "SIGHUP" && outlivesTerminal()) continue;
     Deno.addSignalListener(name, () => {
+      if (name === "SIGHUP" && nohup) return;
       const now = performance.now();
       if (!controller.signal.aborted) {
         first = now;

@@ -8,7 +8,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { alive, soon } from "./support/leaks.ts";
 import { pattern, withoutQemu } from "./support/machine.ts";
-import { program, run } from "./support/program.ts";
+import { program, run, start } from "./support/program.ts";
 import { CTRL_C, OnTerminal, withoutTerminal } from "./support/terminal.ts";
 
 const SIMULATED = "--machine simulated";
@@ -269,3 +269,20 @@ terminalTest(
   },
   withoutBoth,
 );
+
+Deno.test("a program that nohup has started outlives its terminal #cli:sighup", async () => {
+  const command = program(..."random --continuous --machine simulated".split(" "));
+  const child = start(["nohup", ...command]);
+  const reader = child.stdout.getReader();
+  await reader.read();
+  child.kill("SIGHUP");
+  for (let bytes = 0; bytes < 1 << 20;) {
+    const { value } = await reader.read();
+    assert(value, "it has ended");
+    bytes += value.length;
+  }
+  child.kill("SIGTERM");
+  while (!(await reader.read()).done);
+  await child.stderr.cancel();
+  assertEquals((await child.status).code, 143);
+});

@@ -93,7 +93,7 @@ function* testFiles(folder = ""): Generator<string> {
   const entries = [...Deno.readDirSync(new URL(folder || ".", ROOT))];
   for (const { name, isDirectory } of entries.sort((a, b) => a.name < b.name ? -1 : 1)) {
     const path = `${folder}${name}`;
-    const own = [...PARTS, "plugins", "tests"].includes(path.split("/")[0]!);
+    const own = [...PARTS, "plugins", "tests", "tools"].includes(path.split("/")[0]!);
     if (isDirectory && own) yield* testFiles(`${path}/`);
     else if (own && (name.endsWith("_test.ts") || path.startsWith("tests/guest"))) yield path;
   }

@@ -46,7 +46,7 @@ export async function checkBlock(
   const write = options.write && !readOnly && capacity > 0;
   const id = await client.id();
   const sound = capacity % SECTOR === 0 && blockSize % SECTOR === 0 && blockSize > 0 &&
-    (capacity === 0 || capacity >= blockSize);
+    capacity >= blockSize;
   const findings: Finding[] = [{
     name: "capacity",
     passed: sound,
@@ -54,10 +54,9 @@ export async function checkBlock(
   }];
   const basics = { id, capacity, blockSize, readOnly, written: write };
   if (capacity === 0) {
-    return { findings: [], figures: basics, summary: "the disk is empty", nothing: true };
+    return { findings: [], figures: basics, summary: "nothing is on it: 0 bytes", nothing: true };
   }
   if (!sound) return { findings, figures: basics, summary: "its capacity makes no sense" };
-  if (capacity === 0) return { findings, figures: basics, summary: "nothing is on it: 0 bytes" };
 
   const region = middle(capacity, blockSize);
   step(write ? "writing a pattern and reading it back" : "reading twice");
