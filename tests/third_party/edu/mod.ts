@@ -18,6 +18,7 @@ const Register = {
   count: 0x90,
   command: 0x98,
 } as const;
+const COMPUTING = 0x01;
 const INTERRUPT_AFTER = 0x80;
 const Command = { start: 1, toMemory: 2, interrupt: 4 } as const;
 /** Where the device's DMA finds its own buffer. */
@@ -29,6 +30,11 @@ const edu: DefinedPciPlugin = definePciPlugin({
   start({ registers, lanes: { requests }, address }) {
     const control = registers.control!;
     if ((control.read32(Register.identity) & 0xff) !== 0xed) throw new Error("This is no edu");
+    // A driver before this one may have left it at work: what that asked for must not pass for what is asked now.
+    control.write32(Register.status, 0);
+    while (control.read32(Register.status) & COMPUTING);
+    while (control.read32(Register.command) & Command.start);
+    control.write32(Register.acknowledge, control.read32(Register.interruptStatus));
     let current = -1;
 
     function begin(slot: number): boolean {
