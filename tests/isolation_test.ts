@@ -11,6 +11,7 @@ import { openKernel } from "../mod.ts";
 import "./support/libc.ts";
 import { simulatedMachine } from "./support/machine.ts";
 import { entropyDriver, fixture } from "./support/plugin.ts";
+import { patience } from "./support/patience.ts";
 
 /** Expressions that a hostile module evaluates, by what they try; a value that comes of one is a success. */
 type Attempts = Readonly<Record<string, string>>;
@@ -252,6 +253,7 @@ Deno.test("DENO_AUDIT_PERMISSIONS: core and drivers use ffi and ask for nothing 
   const audit = await Deno.makeTempFile({ prefix: "virtio-audit-" });
   try {
     const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      signal: patience(),
       args: [
         "run",
         "--allow-ffi",

@@ -15,6 +15,7 @@ import { pattern, withoutQemu } from "./support/machine.ts";
 import { testWith, withoutPrograms } from "./support/needs.ts";
 import { differsAt, FileDisk, openQemuKernel } from "./support/qemu.ts";
 import { ScsiFileDisk } from "./support/scsi.ts";
+import { patience } from "./support/patience.ts";
 
 const CAPACITY = 16 << 20;
 
@@ -24,7 +25,8 @@ function toolTest(tool: string, name: string, fn: () => Promise<void>): void {
 }
 
 async function run(program: string, ...args: string[]): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command(program, { args }).output();
+  const { success, stdout, stderr } = await new Deno.Command(program, { signal: patience(), args })
+    .output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   assert(success, `${program} ${args.join(" ")}: ${text(stderr)}${text(stdout)}`);
   return text(stdout);
@@ -109,6 +111,7 @@ toolTest("qemu-img", "nbd: qemu-img compares, converts and maps", async () => {
     );
     await client.write(4096, pattern(512, 3));
     const { code } = await new Deno.Command("qemu-img", {
+      signal: patience(),
       args: ["compare", "-f", "raw", "-F", "raw", image, uri],
     }).output();
     assertEquals(code, 1);
@@ -183,6 +186,7 @@ toolTest(
     const program = new URL("../main.ts", import.meta.url).pathname;
     const line = `blk serve --nbd ${socket} --name my/disk --read-only --machine simulated --json`;
     const child = new Deno.Command(Deno.execPath(), {
+      signal: patience(),
       args: ["run", "--no-prompt", "--allow-ffi", program, ...line.split(" ")],
       stdin: "null",
       stdout: "piped",
