@@ -6,6 +6,7 @@ import { pciNames } from "../core/platform/pci_names.ts";
 import { openHost } from "../core/platform/vfio/host.ts";
 import { testWith } from "../tests/support/needs.ts";
 import { lspciLine, needsDomain } from "./lspci.ts";
+import { patience } from "../tests/support/patience.ts";
 
 libc(); // Open before the tests: it stays open, which would count as a leak of the first one.
 
@@ -13,6 +14,7 @@ libc(); // Open before the tests: it stays open, which would count as a leak of 
 async function realLspci(): Promise<string[] | undefined> {
   try {
     const { success, stdout } = await new Deno.Command("lspci", {
+      signal: patience(),
       args: ["-nn"],
       stderr: "null",
       env: { LC_ALL: "C" },

@@ -1,6 +1,7 @@
 // The program itself, as a user starts it: with the permission that it asks for, and no other.
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { eachQemuTest, newerQemuTest, qemuProgram, qemuTest } from "../tests/support/machine.ts";
+import { patience } from "../tests/support/patience.ts";
 
 const PROGRAM = new URL("../main.ts", import.meta.url).pathname;
 
@@ -10,6 +11,7 @@ function command(
   permissions: readonly string[] = ["--allow-ffi"],
 ): Deno.Command {
   return new Deno.Command(Deno.execPath(), {
+    signal: patience(),
     args: ["run", "--no-prompt", ...permissions, PROGRAM, ...line.split(" ")],
     stdin: "null",
     stdout: "piped",

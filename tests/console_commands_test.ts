@@ -10,6 +10,7 @@ import { soon } from "./support/leaks.ts";
 import { pattern, qemuTest } from "./support/machine.ts";
 import { testWith } from "./support/needs.ts";
 import { differsAt } from "./support/qemu.ts";
+import { patience } from "./support/patience.ts";
 
 const MAIN = new URL("../main.ts", import.meta.url).pathname;
 const ECHO = "org.virtio.echo";
@@ -29,6 +30,7 @@ class Running implements AsyncDisposable {
 
   constructor([program, ...args]: readonly string[]) {
     this.#child = new Deno.Command(program!, {
+      signal: patience(),
       args: [...args],
       stdin: "piped",
       stdout: "piped",

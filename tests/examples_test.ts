@@ -6,6 +6,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
+import { patience } from "./support/patience.ts";
 
 const FOLDER = new URL("../examples/", import.meta.url);
 
@@ -14,6 +15,7 @@ for (const { name } of [...Deno.readDirSync(FOLDER)].sort((a, b) => a.name < b.n
   Deno.test(`examples/${name}: runs with its only permission, and prints what it says`, async () => {
     const file = new URL(name, FOLDER);
     const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      signal: patience(),
       args: ["run", "--no-prompt", "--allow-ffi", file.pathname],
       stdin: "null",
       env: { NO_COLOR: "1" },

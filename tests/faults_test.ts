@@ -17,6 +17,7 @@ import "./support/libc.ts";
 import { CAPACITY, pattern, simulatedMachine } from "./support/machine.ts";
 import { entropyDriver, type Fixture, fixture, type FixtureOptions } from "./support/plugin.ts";
 import { type Parts, PLAN, WORK } from "./support/plugin.ts";
+import { patience } from "./support/patience.ts";
 
 /** The simulated machine with somebody else's driver for its entropy device, and its disk under load. */
 async function withBadDriver(
@@ -642,6 +643,7 @@ for (const [name, [changes, message]] of Object.entries(INLINE)) {
 
 Deno.test("Kernel: a device comes and goes many times and leaves no descriptor, process or mapping", async () => {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    signal: patience(),
     args: [
       "run",
       "-A",

@@ -12,6 +12,7 @@ import { attempt, type Attempts, type Outcomes } from "./support/attempt.ts";
 import "./support/libc.ts";
 import { simulatedMachine } from "./support/machine.ts";
 import { entropyDriver, fixture } from "./support/plugin.ts";
+import { patience } from "./support/patience.ts";
 
 const REFUSED: Attempts = {
   "P-01 opens a library": `Deno.dlopen("libc.so.6", {})`,
@@ -221,6 +222,7 @@ Deno.test("DENO_AUDIT_PERMISSIONS: core and drivers use ffi, and drivers read th
   const audit = await Deno.makeTempFile({ prefix: "virtio-audit-" });
   try {
     const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      signal: patience(),
       args: [
         "run",
         "--allow-ffi",

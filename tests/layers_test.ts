@@ -5,6 +5,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
+import { patience } from "./support/patience.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
@@ -149,6 +150,7 @@ async function modules(): Promise<readonly Module[]> {
   for (const root of ["main.ts", ...sources()]) {
     if (found.has(root)) continue;
     const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      signal: patience(),
       args: ["info", "--json", root],
       cwd: ROOT,
       env: { NO_COLOR: "1" },

@@ -16,6 +16,7 @@ import { testWith, withoutPrograms } from "./support/needs.ts";
 import { nbdsh, output as run, toolTest } from "./support/nbd.ts";
 import { differsAt, FileDisk, openQemuKernel } from "./support/qemu.ts";
 import { ScsiFileDisk } from "./support/scsi.ts";
+import { patience } from "./support/patience.ts";
 
 const CAPACITY = 16 << 20;
 
@@ -102,6 +103,7 @@ toolTest("qemu-img", "nbd: qemu-img compares, converts and maps #nbd:tools", asy
     );
     await client.write(4096, pattern(512, 3));
     const { code } = await new Deno.Command("qemu-img", {
+      signal: patience(),
       args: ["compare", "-f", "raw", "-F", "raw", image, uri],
     }).output();
     assertEquals(code, 1);
@@ -273,6 +275,7 @@ toolTest(
     const program = new URL("../main.ts", import.meta.url).pathname;
     const line = `blk serve --nbd ${socket} --name my/disk --read-only --machine simulated --json`;
     const child = new Deno.Command(Deno.execPath(), {
+      signal: patience(),
       args: ["run", "--no-prompt", "--allow-ffi", program, ...line.split(" ")],
       stdin: "null",
       stdout: "piped",

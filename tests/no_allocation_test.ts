@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { patience } from "./support/patience.ts";
 
 // The hot path allocates nothing: in a process of its own, whose garbage collector reports every run, millions of
 // requests go by after a warm-up without a single one.
@@ -230,6 +231,7 @@ async function collections(
   try {
     await Deno.writeTextFile(file, script);
     const { stdout, stderr, success } = await new Deno.Command(Deno.execPath(), {
+      signal: patience(),
       args: ["run", "--quiet", "--no-check", config, "--v8-flags=--trace-gc", file],
       env: { NO_COLOR: "1" },
     }).output();

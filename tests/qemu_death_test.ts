@@ -13,6 +13,7 @@ import type { QemuPlatform } from "../core/platform/qemu/mod.ts";
 import { alive, children, leftovers, soon } from "./support/leaks.ts";
 import "./support/libc.ts";
 import { qemuMachine, qemuTest } from "./support/machine.ts";
+import { patience } from "./support/patience.ts";
 
 function qemuPid(kernel: Kernel): number {
   return (kernel.platform as QemuPlatform).pid;
@@ -92,6 +93,7 @@ qemuTest(
 
 qemuTest("the core killed under load: QEMU and drivers end with it", async () => {
   const child = new Deno.Command(Deno.execPath(), {
+    signal: patience(),
     args: ["run", "-A", import.meta.resolve("./support/endless_load.ts")],
     stdin: "null",
     stdout: "piped",

@@ -7,6 +7,7 @@
  */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { patience } from "./support/patience.ts";
 
 const README = new URL("../README.md", import.meta.url);
 const ROOT = new URL("../", import.meta.url);
@@ -66,6 +67,7 @@ for (const { source, line } of programs) {
     try {
       await Deno.writeTextFile(file, source);
       const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+        signal: patience(),
         args: ["run", "--check", "--allow-ffi", "--no-prompt", file],
         cwd: ROOT,
         env: { NO_COLOR: "1" },

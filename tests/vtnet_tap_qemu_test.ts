@@ -7,6 +7,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { newerQemuTest, qemuProgram, qemuTest } from "./support/machine.ts";
+import { patience } from "./support/patience.ts";
 
 /** Why no test can run; undefined if they can. */
 const without = withoutNamespace();
@@ -32,6 +33,7 @@ interface Outcome {
 async function run(scenario: string, isolation: string): Promise<Outcome> {
   const program = new URL("support/tap_program.ts", import.meta.url).pathname;
   const { stdout, stderr } = await new Deno.Command("timeout", {
+    signal: patience(),
     args: [
       "60",
       "unshare",

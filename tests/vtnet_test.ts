@@ -15,6 +15,7 @@ import * as wire from "../plugins/vtnet/wire.ts";
 import { soon } from "./support/leaks.ts";
 import { frameOf, PEER, within } from "./support/net.ts";
 import "./support/libc.ts";
+import { patience } from "./support/patience.ts";
 
 interface Rig extends AsyncDisposable {
   readonly model: NetModel;
@@ -700,6 +701,7 @@ Deno.test("readers and senders end when the device is gone", async () => {
 Deno.test("net info tells what a card is, to people and to programs", async () => {
   const run = async (...args: string[]) => {
     const { stdout, success } = await new Deno.Command(Deno.execPath(), {
+      signal: patience(),
       args: ["run", "--allow-ffi", "main.ts", "net", "info", "--machine", "simulated", ...args],
       cwd: new URL("..", import.meta.url).pathname,
     }).output();

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { testWith } from "../../tests/support/needs.ts";
 import { openTap } from "./tap.ts";
+import { patience } from "../../tests/support/patience.ts";
 
 Deno.test("openTap() refuses names that no interface can have, before it asks the system", () => {
   for (const name of ["", "sixteen-bytes-00", "a b", "a/b", "é".repeat(8), "a\0b"]) {
@@ -27,6 +28,7 @@ function why(): string | undefined {
 /** Runs a program in a network of its own, and returns what it prints. */
 async function inNamespace(program: string): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command("unshare", {
+    signal: patience(),
     args: ["--net", Deno.execPath(), "eval", program],
     env: { NO_COLOR: "1" },
   }).output();

@@ -3,6 +3,7 @@ import { ManifestError } from "../plugin/manifest.ts";
 import { OsError } from "../host/os_error.ts";
 import { libc } from "../host/libc.ts";
 import { loadPlugin } from "./load_plugin.ts";
+import { patience } from "../../tests/support/patience.ts";
 
 // Opened once for the whole process, so not by a test.
 libc();
@@ -72,6 +73,7 @@ Deno.test("loadPlugin() needs no permission but FFI", async () => {
   try {
     Deno.writeTextFileSync(file, script);
     const { stdout, stderr, success } = await new Deno.Command(Deno.execPath(), {
+      signal: patience(),
       args: ["run", "--allow-ffi", "--no-prompt", "--no-check", file],
     }).output();
     const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);

@@ -5,15 +5,13 @@
  */
 
 import { assert } from "@std/assert";
+import { patience } from "./patience.ts";
 import { testWith, withoutPrograms } from "./needs.ts";
 
 /** A test that needs a program, and says so where it is not there. */
 export function toolTest(tool: string, name: string, fn: () => Promise<void>): void {
   testWith(withoutPrograms(tool), name, fn);
 }
-
-/** How long a program may take, in milliseconds. */
-const PATIENCE = 60_000;
 
 /** What a program prints; fails if it does. */
 export async function output(program: string, ...args: readonly string[]): Promise<string> {
@@ -25,7 +23,7 @@ async function outputOf(
   args: readonly string[],
   env: Record<string, string> = {},
 ): Promise<string> {
-  const signal = AbortSignal.timeout(PATIENCE);
+  const signal = patience();
   const command = new Deno.Command(program, { args: [...args], signal, env });
   const { success, stdout, stderr } = await command.output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);

@@ -157,7 +157,8 @@ export class Guest implements AsyncDisposable {
       // "shutdown" is what comes before QEMU's own end.
       if (!["running", "shutdown"].includes(status)) this.#lose(`QEMU stopped it: ${status}`);
     } catch (error) {
-      this.#lose((error as Error).message);
+      // One that ends instead of answering is no news: how it ended tells whether the guest is lost.
+      if (error instanceof Deno.errors.TimedOut) this.#lose(error.message);
     }
   }
 

@@ -92,23 +92,29 @@ testWith(withoutQemu, "a guest that QEMU refuses to start is lost, in QEMU's wor
   await lost(live(SILENT, PATIENT, undefined, program), /status 1\n.*no-such-device/s);
 });
 
-/** A QEMU that says that its guest runs, and at some time no longer, without an event: so KVM's errors were seen. */
-const FAKE = `
+/** A QEMU that says that its guest runs; at the second question it does something else. */
+const fake = (otherwise: string) => `
   const path = Deno.args.at(-1).replace("unix:", "");
   const connection = await Deno.connect({ transport: "unix", path });
   let asked = 0;
   for await (const text of connection.readable.pipeThrough(new TextDecoderStream())) {
     for (const line of text.trim().split("\\n")) {
       const { id, execute } = JSON.parse(line);
-      const status = execute === "query-status" && ++asked > 1 ? "internal-error" : "running";
+      let status = "running";
+      if (execute === "query-status" && ++asked > 1) ${otherwise};
       const bytes = new TextEncoder().encode(JSON.stringify({ id, return: { status } }) + "\\n");
       await connection.write(bytes);
     }
   }`;
 
-testWith(withoutQemu, "a guest with which KVM cannot go on is lost #core:guest_watch", async () => {
-  const program = [Deno.execPath(), "eval", FAKE, "--"];
+Deno.test("a guest with which KVM cannot go on is lost, event or not #core:guest_watch", async () => {
+  const program = [Deno.execPath(), "eval", fake('status = "internal-error"'), "--"];
   await lost(live(SILENT, PATIENT, undefined, program), /QEMU stopped it: internal-error$/);
+});
+
+Deno.test("a guest that ends while QEMU is asked for it is not lost #core:guest_watch", async () => {
+  const program = [Deno.execPath(), "eval", fake("Deno.exit(0)"), "--"];
+  assertEquals(await live(SILENT, PATIENT, undefined, program), 0);
 });
 
 testWith(withoutQemu, "a guest that turns itself off is not lost #core:guest_watch", async () => {

@@ -45,7 +45,8 @@ export class Qmp implements AsyncDisposable {
   /**
    * Gives a command and waits for its result.
    *
-   * @throws If QEMU refuses it, ends, or does not answer.
+   * @throws {Deno.errors.TimedOut} If QEMU does not answer.
+   * @throws If QEMU refuses it, or ends.
    */
   async execute(command: object): Promise<unknown> {
     const id = ++this.#last;
@@ -53,7 +54,10 @@ export class Qmp implements AsyncDisposable {
     const answer = Promise.withResolvers<unknown>();
     this.#waiting.set(id, answer);
     const timer = setTimeout(
-      () => answer.reject(new Error(`QEMU does not answer within ${DEADLINE / 1000} s: ${text}`)),
+      () =>
+        answer.reject(
+          new Deno.errors.TimedOut(`QEMU does not answer within ${DEADLINE / 1000} s: ${text}`),
+        ),
       DEADLINE,
     );
     try {

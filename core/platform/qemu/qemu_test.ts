@@ -10,6 +10,7 @@ import type { Platform } from "../platform.ts";
 import { openQemu, QemuGone, QmpError } from "./mod.ts";
 import { testWith, withoutPrograms } from "../../../tests/support/needs.ts";
 import { written } from "../written_test.ts";
+import { patience } from "../../../tests/support/patience.ts";
 
 function test(name: string, run: () => Promise<void>): void {
   testWith(withoutPrograms("qemu-system-x86_64"), name, run);
@@ -348,6 +349,7 @@ test("closing the platform leaves no process and no descriptor", async () => {
 test("QEMU ends with its parent, even one that was killed", async () => {
   const module = new URL("./mod.ts", import.meta.url).href;
   const child = new Deno.Command(Deno.execPath(), {
+    signal: patience(),
     args: [
       "eval",
       `import { openQemu } from "${module}";
