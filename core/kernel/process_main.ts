@@ -52,17 +52,18 @@ const words = new Int32Array(control);
 const pass = crypto.getRandomValues(new Uint32Array(2)) as unknown as Pass;
 const driverBell = new Bell(words, ControlWord.driverBell, signaller(Descriptor.driverBell, pass));
 const coreBell = new Bell(words, ControlWord.coreBell, signaller(Descriptor.coreBell, pass));
-let session: DriverSession;
+let session: DriverSession | undefined;
 const loop = new InterruptLoop();
 for (let i = 0; i < boot.vectors; i++) {
   const clear = clearer(Descriptor.vectors + i, pass);
   loop.add(Descriptor.vectors + i, () => {
     clear();
-    session.interrupted();
+    // What comes before has its answer when the driver starts: it looks then.
+    session?.interrupted();
   });
 }
 loop.addBell(driverBell, Descriptor.driverBell, (causes) => {
-  if (causes & Cause.mail) session.mail();
+  if (causes & Cause.mail) session?.mail();
   if (causes & Cause.beat) {
     Atomics.store(words, ControlWord.beatAnswered, Atomics.load(words, ControlWord.beatAsked));
   }
@@ -180,7 +181,7 @@ function whyNotLoaded({ message }: Error): string {
 }
 
 function serve(plugin: AnyPlugin): never {
-  session = new DriverSession(plugin, {
+  const own = session = new DriverSession(plugin, {
     control,
     arena,
     inbox: new Mailbox(control, TO_PLUGIN, MAILBOX_CAPACITY),
@@ -195,18 +196,18 @@ function serve(plugin: AnyPlugin): never {
     watch: boot.watch,
   });
   let spins = SPINS;
-  for (let round = 1; !session.ended; round++) {
+  for (let round = 1; !own.ended; round++) {
     let worked = false;
     // However long a turn takes, the core waits for one of them, not for all.
     for (let i = 0; i < spins && !driverBell.hasRung(URGENT); i++) {
-      worked = session.turn() || worked;
+      worked = own.turn() || worked;
     }
-    const idle = session.idle();
+    const idle = own.idle();
     if (!idle && round % ROUNDS !== 0 && !driverBell.hasRung(URGENT)) continue;
-    const happened = loop.turn(!idle ? 0 : session.busy ? session.period : -1);
+    const happened = loop.turn(!idle ? 0 : own.busy ? own.period : -1);
     // Requests that wait for the world do not keep a processor busy: where nothing happens, one look is enough.
     spins = !idle || worked || happened ? SPINS : 1;
-    if (!happened && idle && !session.polled) session.kick();
+    if (!happened && idle && !own.polled) own.kick();
   }
   Deno.exit(0);
 }

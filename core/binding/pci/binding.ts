@@ -127,6 +127,7 @@ export class PciBinding implements Binding {
     this.#live = true;
     this.#master(true);
     // It may have asserted its pin before.
+    this.#masked = false;
     if (this.#interrupts === "intx") this.device.unmaskIntx?.();
   }
 
