@@ -99,12 +99,12 @@ async function checkDisk(device: Device<"block">, disk: Uint8Array): Promise<voi
     [CAPACITY - 512, 1024],
     [1, 512],
     [0, 511],
-    [-512, 512],
-    [2 ** 53, 512],
-    [NaN, 512],
   ];
   for (const [offset, length] of outside) {
     await assertRejects(() => client.read(offset, length), RangeError, "Cannot read");
+  }
+  for (const offset of [-512, 2 ** 53, NaN]) {
+    await assertRejects(() => client.read(offset, 512), Error, "offset of BlockClient.read");
   }
   await client.flush();
   assertEquals(differsAt(await client.read(0, CAPACITY), disk), -1);

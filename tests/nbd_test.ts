@@ -273,7 +273,8 @@ toolTest(
     const folder = Deno.makeTempDirSync({ prefix: "virtio-nbd-" });
     const socket = `${folder}/socket`;
     const program = new URL("../main.ts", import.meta.url).pathname;
-    const line = `blk serve --nbd ${socket} --name my/disk --read-only --machine simulated --json`;
+    const line = `blk serve --nbd ${socket} --name my/disk --read-only --device 00:02.0 ` +
+      "--machine simulated --json";
     const child = new Deno.Command(Deno.execPath(), {
       signal: patience(),
       args: ["run", "--no-prompt", "--allow-ffi", program, ...line.split(" ")],
