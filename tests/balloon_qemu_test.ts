@@ -5,6 +5,7 @@
  * @module
  */
 
+import { delay } from "@std/async";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { BalloonClient } from "../core/class/balloon_client.ts";
 import type { Device, DeviceDescription } from "../core/kernel/device.ts";
@@ -297,7 +298,7 @@ for (const isolation of ISOLATIONS) {
       qmpOf(balloon.kernel).execute("system_reset");
       const restarted = async () => (await balloon.device.describe()).restarts;
       const deadline = performance.now() + 10_000;
-      while (await restarted() === 0 && performance.now() < deadline) { /* it is noticed soon */ }
+      while (await restarted() === 0 && performance.now() < deadline) await delay(10);
       assertEquals(await restarted(), 1);
       await reaches(balloon, 1500);
       want(balloon, 100);
