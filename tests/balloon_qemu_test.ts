@@ -5,7 +5,11 @@
  * @module
  */
 
+<<<<<<< HEAD
 import type { Device } from "../classes.ts";
+=======
+import { delay } from "@std/async";
+>>>>>>> main
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { BalloonClient } from "../classes/balloon/client.ts";
 import type { DeviceDescription } from "../core/kernel/device.ts";
@@ -298,7 +302,7 @@ for (const isolation of ISOLATIONS) {
       qmpOf(balloon.kernel).execute("system_reset");
       const restarted = async () => (await balloon.device.describe()).restarts;
       const deadline = performance.now() + 10_000;
-      while (await restarted() === 0 && performance.now() < deadline) { /* it is noticed soon */ }
+      while (await restarted() === 0 && performance.now() < deadline) await delay(10);
       assertEquals(await restarted(), 1);
       await reaches(balloon, 1500);
       want(balloon, 100);

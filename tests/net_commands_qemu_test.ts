@@ -63,10 +63,10 @@ qemuTest(
 
 qemuTest("net ping sends as much data as fits into a packet, and no more", async () => {
   const address = "--address 10.0.2.77/24";
-  const fits = await net(`ping 10.0.2.2 ${address} --count 1 --size 1452`, ...USER, ...MODERN);
+  const fits = await net(`ping 10.0.2.2 ${address} --count 1 --size 1472`, ...USER, ...MODERN);
   assertEquals(fits.code, 0, fits.err);
-  assertStringIncludes(fits.text, "1460 bytes from 10.0.2.2");
-  const long = await net(`ping 10.0.2.2 ${address} --size 1453`, ...USER, ...MODERN);
+  assertStringIncludes(fits.text, "1480 bytes from 10.0.2.2");
+  const long = await net(`ping 10.0.2.2 ${address} --size 1473`, ...USER, ...MODERN);
   assertEquals(long.code, 2);
 });
 
