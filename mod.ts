@@ -230,9 +230,17 @@ export type {
   QueueDescription,
 } from "./core/kernel/device.ts";
 export type { Isolation } from "./core/kernel/driver_host.ts";
+export type { BindingDescription } from "./core/binding/binding.ts";
+export type { AnyPlugin } from "./core/plugin/pci_plugin.ts";
 export type { InterruptKind } from "./core/binding/interrupt_kind.ts";
 export type { Node } from "./core/kernel/kernel.ts";
-export type { ConfigField, Limits, Manifest } from "./core/plugin/manifest.ts";
+export type {
+  ConfigField,
+  Limits,
+  Manifest,
+  PciNeeds,
+  RegisterNeed,
+} from "./core/plugin/manifest.ts";
 export type { Tunable, Tunables, TunableValue } from "./core/plugin/tunables.ts";
 export type { BlockDevice, BlockProperties } from "./classes/block/protocol.ts";
 export type { Binding, BindRequest, HandingDriver } from "./core/platform/vfio/bind.ts";

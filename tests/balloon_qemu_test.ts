@@ -5,11 +5,8 @@
  * @module
  */
 
-<<<<<<< HEAD
 import type { Device } from "../classes.ts";
-=======
 import { delay } from "@std/async";
->>>>>>> main
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { BalloonClient } from "../classes/balloon/client.ts";
 import type { DeviceDescription } from "../core/kernel/device.ts";

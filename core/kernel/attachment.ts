@@ -19,7 +19,7 @@ import { Conversation, PluginGone } from "./conversation.ts";
 import { Deadline } from "./deadline.ts";
 import type { AttachedDevice, DeviceDescription } from "./device.ts";
 import type { DriverHost, DriverHostOptions, Isolation } from "./driver_host.ts";
-import type { AnyPlugin } from "./driver_session.ts";
+import type { AnyPlugin } from "../plugin/pci_plugin.ts";
 import { inlineHost } from "./inline_host.ts";
 import { Link } from "./link.ts";
 import { processHost } from "./process_host.ts";

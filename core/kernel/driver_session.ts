@@ -4,7 +4,7 @@ import type { Mailbox } from "../bus/mailbox.ts";
 import type { FromPlugin, Grant, QueueGrant, ToPlugin, WirePlan } from "../bus/message.ts";
 import { DriverLane } from "../bus/driver_lane.ts";
 import { addressTable, type DmaRun, PAGE } from "../dma/address_table.ts";
-import type { DefinedPciPlugin, PciPlan, RegisterWindow } from "../plugin/pci_plugin.ts";
+import type { AnyPlugin, DefinedPciPlugin, PciPlan, RegisterWindow } from "../plugin/pci_plugin.ts";
 import {
   API,
   type Decline,
@@ -364,9 +364,6 @@ export class DriverSession {
     this.#port.core.ring(Cause.mail);
   }
 }
-
-/** A plugin for either kind of device. */
-export type AnyPlugin = Plugin | DefinedPciPlugin;
 
 type Offered = Extract<ToPlugin, { type: "offer" }>;
 type AnyPlan = Plan<string, string, string> | PciPlan<string, string>;

@@ -2,7 +2,8 @@ import { Cause } from "../bus/bell.ts";
 import { clearer } from "../host/fd.ts";
 import { Doorbells } from "./doorbell.ts";
 import type { DriverHost, DriverHostOptions } from "./driver_host.ts";
-import { type AnyPlugin, DriverSession } from "./driver_session.ts";
+import type { AnyPlugin } from "../plugin/pci_plugin.ts";
+import { DriverSession } from "./driver_session.ts";
 
 /**
  * Runs a driver on the core's own thread. It costs no hops and gives no protection: a driver that loops stops

@@ -21,7 +21,8 @@ import { HOST } from "../plugin/plugin.ts";
 import { beforePlugin } from "./before_plugin.ts";
 import { type Boot, Descriptor, fromWire } from "./boot.ts";
 import { Doorbells } from "./doorbell.ts";
-import { type AnyPlugin, DriverSession } from "./driver_session.ts";
+import type { AnyPlugin } from "../plugin/pci_plugin.ts";
+import { DriverSession } from "./driver_session.ts";
 
 /** A device that answers at once is not worth a sleep: so often it is looked at before. */
 const SPINS = 2000;

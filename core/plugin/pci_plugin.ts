@@ -1,7 +1,14 @@
 import type { DriverLane } from "../bus/driver_lane.ts";
 import type { PciIdentity } from "../pci/identity.ts";
-import type { Buffer, Decline, Driver, LanePlan, Properties } from "./plugin.ts";
-import { HOST } from "./plugin.ts";
+import {
+  type Buffer,
+  type Decline,
+  type Driver,
+  HOST,
+  type LanePlan,
+  type Plugin,
+  type Properties,
+} from "./plugin.ts";
 import type { Tunables } from "./tunables.ts";
 
 /** What a PCI device that is no VirtIO device offers: all that a driver may know before it decides. */
@@ -84,6 +91,9 @@ export interface DefinedPciPlugin extends PciPlugin {
   /** What kind of devices it drives. */
   readonly bus: "pci";
 }
+
+/** A plugin for either kind of device. */
+export type AnyPlugin = Plugin | DefinedPciPlugin;
 
 /**
  * Makes a driver of a PCI device of `plan` and `start`, as `definePlugin` does for VirtIO devices.
