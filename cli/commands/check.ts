@@ -33,8 +33,11 @@ type Outcome =
     readonly failed: readonly Finding[];
   };
 
-/** Devices that are checked at the same time. */
-const AT_ONCE = 8;
+/**
+ * Devices that are checked at the same time: more than there are processors, since most wait for something, and not many
+ * more, since each has deadlines that count from its start.
+ */
+const AT_ONCE = Math.min(8, 2 * navigator.hardwareConcurrency);
 /** Seconds that a step of a check may take, unless the user says otherwise. */
 const PATIENCE = 30;
 /** Milliseconds that a device may take to start at least: the core's own deadlines know better why it does not. */
@@ -70,7 +73,7 @@ export const check: Command = {
     "QEMU without arguments after -- has six devices and no file: a network card, a disk of 64 MiB in memory,",
     "a console with one port, an entropy source, a memory balloon, and a SCSI host with another such disk.",
     "",
-    `Up to ${AT_ONCE} devices are checked side by side; each is told of as soon as it is done. One that takes too long`,
+    "Devices are checked side by side, two for each processor; each is told of as soon as it is done. One that takes too long",
     "for a step is late, and has not passed; nor has one with nothing to check: a console without ports, a SCSI",
     "host without units, an empty disk. A device without a driver is no failure.",
   ],
