@@ -30,6 +30,7 @@ import { openSimulated } from "./core/platform/simulated/simulated.ts";
 import { openHost } from "./core/platform/vfio/host.ts";
 import type { DeviceModel } from "./core/simulation/model.ts";
 import { CLASSES, type StandardClasses } from "./classes.ts";
+import type { DeviceClass } from "./core/class/define.ts";
 import type { Classes } from "./core/kernel/device.ts";
 import { DRIVERS, simulatedDevices } from "./drivers.ts";
 
@@ -93,8 +94,8 @@ const MACHINES = ["host", "qemu", "simulated"] as const;
 function checkOptions(given: OpenOptions): OpenOptions {
   const where = "openKernel";
   const options = { ...argument.record(given, where, "options") };
-  const { machine = "host", qemu, devices, unsafeDma = false, plugins = [], drivers = [] } =
-    options;
+  const { machine = "host", qemu, devices, unsafeDma = false } = options;
+  const { plugins = [], drivers = [], classes = {} } = options;
   argument.word(machine, where, "options.machine", MACHINES);
   argument.flag(unsafeDma, where, "options.unsafeDma");
   const each = (name: string, values: unknown, check: (value: never, name: string) => unknown) =>
@@ -110,6 +111,10 @@ function checkOptions(given: OpenOptions): OpenOptions {
     object(manifest, `${name}.manifest`);
     text(entry, `${name}.entry`);
   });
+  for (const [name, value] of Object.entries(object(classes, "options.classes"))) {
+    object(value, `options.classes.${name}`);
+    argument.callback((value as DeviceClass).open, where, `options.classes.${name}.open`);
+  }
   if (devices !== undefined) each("options.devices", devices, object);
   if (qemu !== undefined) {
     object(qemu, "options.qemu");

@@ -426,7 +426,7 @@ function otherMethods(devices: Devices, kernel: Kernel): Method[] {
       undefined,
     ]),
     method("Kernel.attach", kernel.attach.bind(kernel), ["address", "text", "00:1f.0"]),
-    method("Kernel.attachFirst", kernel.attachFirst.bind(kernel), ["deviceClass", "word", "block"]),
+    method("Kernel.attachFirst", kernel.attachFirst.bind(kernel), ["name", "word", "block"]),
     method("Loop.add", loop.add.bind(loop), ["fd", "integer", 0], [
       "handler",
       "callback",
@@ -568,6 +568,7 @@ Deno.test("openKernel() refuses options of the wrong kind, and numbers that cann
       drivers: "array",
       devices: "array",
       qemu: "record",
+      classes: "record",
     }),
     ...["options.plugins[0]", "options.drivers[0]", "options.devices[0]"].map((name) =>
       method(
@@ -582,6 +583,10 @@ Deno.test("openKernel() refuses options of the wrong kind, and numbers that cann
   for (const without of [1, -1n, 2n ** 128n, "0"]) {
     const options = { ...right, without } as OpenOptions;
     await assertRejects(() => openKernel(options), TypeError, "options.without of openKernel");
+  }
+  for (const x of [1, null, {}, { open: "it" }]) {
+    const options = { ...right, classes: { x } } as unknown as OpenOptions;
+    await assertRejects(() => openKernel(options), TypeError, "options.classes.x");
   }
   for (const log of [1, "console", {}]) {
     const options = { ...right, log } as unknown as OpenOptions;
