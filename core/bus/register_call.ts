@@ -23,7 +23,7 @@ export interface RegisterPort {
   readonly words: Words;
   /** Tells the core. */
   readonly ring: () => void;
-  /** Returns when `done` is true; throws after a while. */
+  /** Returns when `done` is true. */
   readonly wait: (done: () => boolean) => void;
 }
 

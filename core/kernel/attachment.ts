@@ -84,6 +84,8 @@ const ANSWER_MS = 30_000;
 /** What may fail without harm is not waited for that long. */
 const REPORT_MS = 5_000;
 const STOP_MS = 1_000;
+/** What a client does before its device is given back may take so long: a balloon is emptied. */
+const CLOSE_MS = 10_000;
 const PROGRESS_MS = 250;
 /** A device may spoil its first start so often, by breaking a rule that its binding forgives. */
 const STARTS = 3;
@@ -271,6 +273,7 @@ export class Attachment implements AttachedDevice {
     this.#furnish(grant, plan);
     host.send({ type: "grant", grant });
     await this.#conversation.expect(ANSWER_MS, "ready");
+    this.#ended.signal.throwIfAborted();
     binding.live();
     this.#state = "running";
     host.send({ type: "go" });
@@ -436,6 +439,7 @@ export class Attachment implements AttachedDevice {
     const { notice } = this.#options;
     for (let cause = error;;) {
       if (!await this.#tearDown()) return await this.#end(cause.message);
+      if (this.#ending) return;
       const wait = this.#restarts.take();
       if (wait === undefined) return await this.#end(cause.message);
       notice(`${this.address} ${this.driver}: starting anew: ${cause.message}`);
@@ -510,7 +514,7 @@ export class Attachment implements AttachedDevice {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#report?.catch(() => {});
-    if (this.#state === "running") await this.#opened?.close?.();
+    if (this.#state === "running") await this.#closeClient();
     if (this.#state === "running") {
       try {
         this.#host!.send({ type: "stop" });
@@ -522,6 +526,18 @@ export class Attachment implements AttachedDevice {
     }
     await this.#end(undefined);
     await this.#recovering;
+  }
+
+  /** What a class does at the end is not the kernel's: it may fail, or never come to an end. */
+  async #closeClient(): Promise<void> {
+    const over = new AbortController();
+    try {
+      await Promise.race([this.#opened?.close?.(), pause(CLOSE_MS, over.signal)]);
+    } catch (error) {
+      this.#log((error as Error).message);
+    } finally {
+      over.abort();
+    }
   }
 
   #end(reason: string | undefined): Promise<void> {

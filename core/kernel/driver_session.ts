@@ -180,7 +180,7 @@ export class DriverSession {
   /** Whether the device has requests, so that completions may come soon. */
   get busy(): boolean {
     // What the device has, only the driver knows: it looks now and then, as long as a client waits.
-    if (this.#queues.length === 0) return this.#lanes.some((lane) => lane.open);
+    if (this.#queues.length === 0) return this.#lanes.some((lane) => lane.open || lane.pending);
     for (let i = 0; i < this.#queues.length; i++) {
       if (this.#queues[i]!.queue.inFlight > 0) return true;
     }

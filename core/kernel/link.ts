@@ -27,6 +27,11 @@ const MAIL_BYTES = 2 << 20;
 /** What a message costs at least, however short it is: 4096 of them in a second. */
 const MESSAGE_BYTES = 512;
 
+/** Accesses to registers that the core makes for a driver in a second. */
+const ACCESSES = 5000;
+/** Milliseconds after which the next is made where those are used up. */
+const LATER_MS = 10;
+
 /** What the core does about its driver host. */
 export interface LinkEvents {
   /** A message came. */
@@ -70,6 +75,8 @@ export class Link implements Disposable {
   #outbox: Mailbox;
   #inbox: Mailbox;
   #budget = new Budget(MAIL_BYTES);
+  readonly #accesses = new Budget(ACCESSES);
+  #later: ReturnType<typeof setTimeout> | undefined;
   #inVain = 0;
   #closed = false;
 
@@ -158,7 +165,7 @@ export class Link implements Disposable {
       let found = 0;
       if (causes & Cause.credits) found += this.#creditsUsed();
       if (causes & Cause.lane) found += this.#events.completions();
-      if (causes & Cause.register) found += Number(this.#events.registers());
+      if (causes & Cause.register) found += this.#access();
       if (causes & Cause.answered) found += Number(this.#events.answered());
       if (causes & Cause.mail) found += this.#read(portion);
       this.#inVain = found > 0 ? 0 : this.#inVain + 1;
@@ -169,6 +176,19 @@ export class Link implements Disposable {
       this.close();
       this.#events.fault(error as Error);
     }
+  }
+
+  /** Makes an access to a register. A driver that asks too often waits: it waits in place anyway. */
+  #access(): number {
+    if (this.#accesses.spent) {
+      this.#later ??= setTimeout(() => {
+        this.#later = undefined;
+        this.core.ring(Cause.register);
+      }, LATER_MS);
+      return 1;
+    }
+    this.#accesses.spend(1);
+    return Number(this.#events.registers());
   }
 
   /** Takes doorbell answers. Returns how many there may have been. */
@@ -201,6 +221,7 @@ export class Link implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    clearTimeout(this.#later);
     this.#loop.remove(this.coreFd);
     close(this.fd);
     close(this.driverFd);

@@ -196,7 +196,9 @@ function serve(plugin: AnyPlugin): never {
     doorbell: (index) => rings[index]!,
     watch: boot.watch,
   });
-  let spins = SPINS;
+  // Where a look costs the core an access to a register, one is enough.
+  const most = boot.registers.length === 0 ? SPINS : 1;
+  let spins = most;
   for (let round = 1; !own.ended; round++) {
     let worked = false;
     // However long a turn takes, the core waits for one of them, not for all.
@@ -207,7 +209,7 @@ function serve(plugin: AnyPlugin): never {
     if (!idle && round % ROUNDS !== 0 && !driverBell.hasRung(URGENT)) continue;
     const happened = loop.turn(!idle ? 0 : own.busy ? own.period : -1);
     // Requests that wait for the world do not keep a processor busy: where nothing happens, one look is enough.
-    spins = !idle || worked || happened ? SPINS : 1;
+    spins = !idle || worked || happened ? most : 1;
     if (!happened && idle && !own.polled) own.kick();
   }
   Deno.exit(0);

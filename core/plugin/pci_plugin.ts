@@ -120,7 +120,12 @@ export function definePciPlugin<const L extends string, const B extends string =
   plugin: PciPlugin<L, B>,
 ): DefinedPciPlugin {
   // Names only matter while the driver is written: the core knows them as strings.
-  const defined: DefinedPciPlugin = { bus: "pci", ...(plugin as unknown as PciPlugin) };
+  const given = plugin as unknown as PciPlugin;
+  const defined: DefinedPciPlugin = {
+    bus: "pci",
+    plan: (offer) => given.plan(offer),
+    start: (device) => given.start(device),
+  };
   const host = (globalThis as { [HOST]?: { plugin?: unknown } })[HOST];
   if (host) host.plugin = defined;
   return defined;

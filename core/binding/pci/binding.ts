@@ -23,7 +23,8 @@ const NO_VENDOR = 0xffff;
 
 /**
  * A PCI device that is no VirtIO device. The core knows nothing of it but what all PCI functions have: it grants windows
- * of registers, memory and interrupts, and lets the device master the bus only while its driver is at work.
+ * of registers, memory and interrupts, and lets the device master the bus only while its driver is at work, but for the
+ * moment in which its configuration space is restored.
  */
 export class PciBinding implements Binding {
   readonly device: OpenFunction;
@@ -56,7 +57,10 @@ export class PciBinding implements Binding {
     this.#identity = readIdentity(device.config);
     this.#registers = registerWindows(device, registers);
     const signalled = vectors > 0 && (interrupts === "msix" || interrupts === "shared");
-    this.#vectors = signalled ? device.vectors(interrupts === "shared" ? 1 : vectors) : [];
+    const given = signalled ? device.vectors(interrupts === "shared" ? 1 : vectors) : [];
+    // Where the machine's vectors are scarce, it may have fewer left than the device has.
+    const count = given.length === 0 ? 0 : device.useVectors?.(given.length) ?? given.length;
+    this.#vectors = given.slice(0, count);
     const kind = findMsix(device.config, (bar) => device.bar(bar)?.size) ? "msix" : "msi";
     this.#interrupts = this.#vectors.length > 0
       ? kind
@@ -150,6 +154,7 @@ export class PciBinding implements Binding {
     this.#live = false;
     this.device.restore?.();
     this.#master(false);
+    this.#checkThere();
     if (this.device.config.read16(COMMAND) & COMMAND_BUS_MASTER) {
       throw new DeviceFault("D-24", "The device does not let go of the bus");
     }

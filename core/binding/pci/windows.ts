@@ -26,8 +26,8 @@ export function registerWindows(
         `Cannot grant the registers ${name} of the driver's plugin.json: ${what}`,
       );
     };
+    const whole = device.bar(bar) ?? fail(device.noRoom?.(bar) ?? `the device has no BAR ${bar}`);
     if (isIoBar(device.config, bar)) fail(`BAR ${bar} has I/O ports, and only memory is granted`);
-    const whole = device.bar(bar) ?? fail(`the device has no BAR ${bar}`);
     if (offset + bytes > whole.size) {
       fail(`they end at byte ${offset + bytes}, and BAR ${bar} has ${whole.size} bytes`);
     }
@@ -35,8 +35,18 @@ export function registerWindows(
     if (table && table.bar === bar && table.start < end && table.end > offset) {
       fail(`they share a page with the device's interrupt table`);
     }
-    return [name, subRegisters(whole, offset, bytes)];
+    return [name, wrapping(subRegisters(whole, offset, bytes))];
   }));
+}
+
+/** The same, and what is written is cut to the width: so it is where a driver's process asks the core. */
+function wrapping(registers: Registers): Registers {
+  return {
+    ...registers,
+    write8: (offset, value) => registers.write8(offset, value & 0xff),
+    write16: (offset, value) => registers.write16(offset, value & 0xffff),
+    write32: (offset, value) => registers.write32(offset, value >>> 0),
+  };
 }
 
 /** Pages of the MSI-X table. */

@@ -56,7 +56,7 @@ export class VirtioBinding implements Binding {
   #vectors: readonly number[] = [];
   /** The configuration as it was when the driver or the core last looked for changes. */
   #seenConfig: readonly number[] = [];
-  /** Whether changes since then were told to the driver. */
+  /** Whether there may have been changes since then that the driver was not told of. */
   #unseen = false;
   /** Whether features are agreed, so that the configuration may be written (2.2.1). */
   #agreed = false;
@@ -68,6 +68,8 @@ export class VirtioBinding implements Binding {
   readonly #resetting = new Set<string>();
   /** Queues that were reset because they were broken, since the device was started. */
   readonly #mended = new Set<string>();
+  /** Counts the starts of the device: what belongs to an earlier one is out of date. */
+  #starts = 0;
 
   /**
    * Takes the function.
@@ -107,6 +109,7 @@ export class VirtioBinding implements Binding {
     transport.acceptFeatures(own | driverFeatures(usable) & known);
     this.#features = { offered, usable, accepted: 0n };
     this.#own = own;
+    this.#starts++;
     this.#mended.clear();
     this.#resetting.clear();
   }
@@ -350,6 +353,7 @@ export class VirtioBinding implements Binding {
   async #resetQueue(name: string, because?: QueueFault): Promise<void> {
     const transport = this.#transport;
     const { driver } = this.#options;
+    const start = this.#starts;
     try {
       const at = this.#queues.findIndex((queue) => queue.name === name);
       const queue = this.#queues[at];
@@ -366,6 +370,7 @@ export class VirtioBinding implements Binding {
         driver.log(`resetting the queue: ${fault.message}`);
       }
       await transport.resetQueue(queue.index);
+      if (start !== this.#starts || !this.#live) return;
       driver.send({ type: "queueReset", queue: name });
       await driver.expect(EMPTY_MS, "emptied");
       const vector = this.#vectors[at];
@@ -376,7 +381,7 @@ export class VirtioBinding implements Binding {
       this.#resetting.delete(name);
       driver.send({ type: "queueEnabled", queue: name });
     } catch (error) {
-      driver.fail(error as Error);
+      if (start === this.#starts) driver.fail(error as Error);
     }
   }
 
