@@ -273,7 +273,7 @@ const AT_START: Readonly<Record<string, Fault>> = {
       ["no JSON", `"{"`, /Cannot receive a message: /],
       ["nothing", `"null"`, /A driver sent message = null: an object is wanted/],
       ["an unknown type", `'{"type":"root"}'`, /a message of unknown type "root"/],
-      ["what nobody asked for", `'{"type":"ready"}'`, /sent "ready" when nobody had asked/],
+      ["what nobody asked for", `'{"type":"ready"}'`, /sent "ready" unasked/],
       ["a wrong plugin API", `'{"type":"hello","api":99}'`, /speaks plugin API 99/],
       [
         "a deep message",
@@ -289,7 +289,7 @@ const AT_START: Readonly<Record<string, Fault>> = {
       [
         "an early report",
         `'{"type":"report","queues":[],"statistics":{}}'`,
-        /sent "report" when nobody had asked/,
+        /sent "report" unasked/,
       ],
       ["its own prototype", `'{"type":"hello","api":1,"__proto__":{"type":"x"}}'`, /./],
     ] as const).map(([what, text, message]): [string, Fault] => [
@@ -305,7 +305,7 @@ const AT_START: Readonly<Record<string, Fault>> = {
       load: `const stringify = JSON.stringify;
 JSON.stringify = () => stringify({ type: "properties", properties: { x: "y".repeat(10000) } });`,
     },
-    says: ["BusFault", /sent "properties" when nobody had asked/],
+    says: ["BusFault", /sent "properties" unasked/],
   },
 };
 
