@@ -29,7 +29,7 @@ function manifest(name: string, ...match: Match[]): Manifest {
   };
 }
 
-Deno.test("choose takes the rule that says most, wherever it stands", () => {
+Deno.test("choose takes the rule that says most, wherever it stands #core:P-30", () => {
   const wide = manifest("wide", { vendor: "1af4" });
   const exact = manifest("exact", { vendor: "1af4", device: "1005" }, {
     vendor: "1af4",

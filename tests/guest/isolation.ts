@@ -118,7 +118,7 @@ await check("isolation: a rewritten descriptor does lead a device where it says"
   return `${spoilt} bytes`;
 });
 provokeFaults();
-await check("isolation: the other's address leads nowhere", async () => {
+await check("isolation: the other's address leads nowhere #core:P-23", async () => {
   await attacker.device.client.read(MUCH).catch(() => {});
   assertEquals((await victim.next()).spoilt, 0);
 });
