@@ -28,6 +28,7 @@ export async function checkDevice(device: AnyDevice, options: CheckOptions): Pro
   return {
     findings: [],
     figures: {},
+    nothing: true,
     summary:
       `at work with ${queues.length} queues; nothing here knows how to use its class, ${name}`,
   };
