@@ -4,7 +4,7 @@ import { MOST_SEGMENTS, type QueueKind, wrongSize } from "../virtqueue/layout.ts
 
 /** A driver's plan asks for what it cannot have. */
 export class PlanError extends Error {
-  /** The class, for who catches it elsewhere. */
+  /** The class, for `catch` blocks that cannot import it. */
   override readonly name = "PlanError";
 }
 

@@ -1,5 +1,5 @@
 /**
- * Why a bell was rung: a set of bits. A bell carries no payload; whoever wakes looks at what the bits name.
+ * Why a bell was rung: a set of bits. A bell carries no payload; the owner wakes and looks at what the bits name.
  */
 export const Cause = {
   /** Requests or completions are in a lane. */
@@ -21,7 +21,7 @@ export const BELL_WORDS = 2;
 
 /**
  * A wake-up between two threads or processes: a word of cause bits and a word that says whether the owner sleeps,
- * in shared memory, plus some way to wake a sleeper, which nobody who is awake pays for.
+ * in shared memory, plus some way to wake a sleeper, which costs nothing while the owner is awake.
  */
 export class Bell {
   readonly #words: Int32Array<SharedArrayBuffer>;
@@ -32,7 +32,7 @@ export class Bell {
   /**
    * @param words The shared memory.
    * @param at Index of the first of the bell's {@linkcode BELL_WORDS} words, zero at first.
-   * @param wake Wakes the owner, who sleeps: usually a write to an eventfd.
+   * @param wake Wakes the owner, which sleeps: usually a write to an eventfd.
    */
   constructor(words: Int32Array<SharedArrayBuffer>, at: number, wake: () => void) {
     this.#words = words;
@@ -44,7 +44,7 @@ export class Bell {
   /** Says that there is something to do, and wakes the owner if it sleeps. */
   ring(cause: number): void {
     Atomics.or(this.#words, this.#causes, cause);
-    // Whoever takes the flag down does the waking, so that two ringers make one system call.
+    // The ringer that takes the flag down does the waking, so that two ringers make one system call.
     if (
       Atomics.load(this.#words, this.#sleeping) !== 0 &&
       Atomics.exchange(this.#words, this.#sleeping, 0) !== 0

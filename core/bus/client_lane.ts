@@ -293,7 +293,7 @@ export class ClientLane {
    * Waits, blocking this thread, until a request ends.
    *
    * @param timeout Milliseconds at most.
-   * @param ended What to count instead of this lane's requests that have ended: for who waits for several lanes.
+   * @param ended What to count instead of this lane's requests that have ended: where the wait is for several lanes.
    * @returns Requests that ended; 0 if the time is over.
    * @throws RangeError If no timer can wait so long.
    */
@@ -319,7 +319,7 @@ export class ClientLane {
   }
 
   /**
-   * Says that this thread calls {@linkcode wait} again and again, so that nobody needs to wake it, until the result
+   * Says that this thread calls {@linkcode wait} again and again, so that it need not be woken, until the result
    * is disposed. Promises of this kernel do not settle meanwhile.
    */
   attend(): Disposable {

@@ -9,7 +9,7 @@ export function mailboxBytes(capacity: number): number {
 
 /** The other side broke the rules of the bus. */
 export class BusFault extends Error {
-  /** The class, for who catches it elsewhere. */
+  /** The class, for `catch` blocks that cannot import it. */
   override readonly name = "BusFault";
 }
 

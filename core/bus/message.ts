@@ -2,7 +2,7 @@
  * The vocabulary of the bus. Nothing else crosses between the core and a driver host, apart from integers in lanes.
  *
  * What comes from a driver host is decoded field by field; a message outside the vocabulary is the fault of its
- * sender. What comes from the core is believed: whoever doubts the core has no ground to stand on.
+ * sender. What comes from the core is believed: a driver that doubts the core has no ground to stand on.
  *
  * @module
  */

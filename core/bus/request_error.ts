@@ -2,7 +2,7 @@ import { Status } from "./lane.ts";
 
 /** A request that did not succeed. */
 export class RequestError extends Error {
-  /** The class, for who catches it elsewhere. */
+  /** The class, for `catch` blocks that cannot import it. */
   override readonly name = "RequestError";
   /** How it ended: a `Status`. */
   readonly status: number;

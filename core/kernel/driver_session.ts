@@ -400,7 +400,7 @@ function deviceAddress(runs: readonly DmaRun[], offset: number): number {
   throw new RangeError(`Cannot tell the device's address of ${offset}: it is outside of the arena`);
 }
 
-/** Finds the page frame of a place in the arena; the table is a copy of its own, which nobody changes any more. */
+/** Finds the page frame of a place in the arena; the table is a copy of its own, which does not change any more. */
 function frames(table: Uint32Array | undefined): (offset: number) => number {
   return (offset) => {
     const frame = table?.[Math.floor(offset / PAGE)];

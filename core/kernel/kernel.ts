@@ -60,11 +60,11 @@ export interface DriveOptions {
   readonly log?: (line: string) => void;
 }
 
-/** A PCI function, who it is, and which driver was chosen for it and why. */
+/** A PCI function, what it is, and which driver was chosen for it and why. */
 export interface Node extends Choice {
   /** The function. */
   readonly function: PciFunction;
-  /** Who it says that it is. */
+  /** What it says that it is. */
   readonly identity: PciIdentity;
 }
 

@@ -76,7 +76,7 @@ const { rings } = new Doorbells(boot.doorbells.map(fromWire), {
   low: () => coreBell.ring(Cause.credits),
   wait: waitForCredits,
 }, pass);
-// What is mapped needs no descriptor, and who had it could do more than ring.
+// What is mapped needs no descriptor, and code that had it could do more than ring.
 const mapped = boot.doorbells.filter((each) => !("message" in each));
 new Set(mapped.map(({ fd }) => fd)).forEach(close);
 const written = boot.doorbells.filter((each) => "message" in each).map(({ fd }) => fd);
@@ -97,7 +97,7 @@ let shut = false;
 beforePlugin(() => {
   enclose({ granted: [Descriptor.driverBell, end], pass });
   // The plugin may import any module of the core, this process's own instances of them; nothing in there may be of
-  // use to it. What is needed from now on is held by the functions made above, and by nobody else.
+  // use to it. What is needed from now on is held by the functions made above, and by nothing else.
   forgetLibc();
   for (const name of ["ffi", "read", "write", "net", "env", "sys", "run", "import"] as const) {
     Deno.permissions.revokeSync({ name } as Deno.PermissionDescriptor);

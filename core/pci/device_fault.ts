@@ -1,6 +1,6 @@
 /** A device broke a rule of the specification, or did not answer in time. */
 export class DeviceFault extends Error {
-  /** The class, for who catches it elsewhere. */
+  /** The class, for `catch` blocks that cannot import it. */
   override readonly name = "DeviceFault";
   /** Number of the rule in the catalogue of device lies, for example `"D-24"`. */
   readonly rule: string;

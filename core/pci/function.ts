@@ -34,7 +34,7 @@ export interface OpenFunction extends Disposable {
   /**
    * The registers behind a BAR, 0 to 5, of memory or of I/O ports; undefined if the function has no such BAR, or the
    * platform found no room for it. Which of both it is stands in the configuration space: see `isIoBar`. It matters
-   * to who looks for what a modern device has: that may have to be mapped, and ports cannot be.
+   * to a search for what a modern device has: that may have to be mapped, and ports cannot be.
    */
   bar(index: number): Registers | undefined;
   /** Why the platform found no room for a BAR, if so: for people. */
@@ -69,7 +69,7 @@ export interface OpenFunction extends Disposable {
   /**
    * The interrupt pin; its vectors, if it gave any, signal no more. An eventfd that is signalled when the function may have
    * asserted it, and then not again before {@linkcode unmaskIntx}. The pin may share its line, so that the signal was
-   * meant for another function. Undefined if there is none, or nobody here can wait for it.
+   * meant for another function. Undefined if there is none, or the platform cannot wait for it.
    *
    * It stays asserted until the driver makes the device lower it (virtio: by reading the interrupt status). So:
    * clear the eventfd, read the status, unmask.
@@ -134,7 +134,7 @@ export interface WrittenDoorbell {
 
 /** A doorbell that is rung by one store to a page of the device. */
 export interface MappedDoorbell {
-  /** The file that the page is in. Whoever has mapped it needs the descriptor no more. */
+  /** The file that the page is in. A process that has mapped it needs the descriptor no more. */
   readonly fd: number;
   /** Where the page begins in the file. */
   readonly page: number;
