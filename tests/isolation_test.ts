@@ -120,6 +120,7 @@ Deno.test("plugin: sees the environment and arguments that it may know, and noth
     "arenaAlignment",
     "vectors",
     "doorbells",
+    "registers",
     "watch",
     "memory",
   ]);
@@ -238,7 +239,7 @@ Deno.test("DENO_AUDIT_PERMISSIONS: core and drivers use ffi, and drivers read th
       JSON.parse(line) as { permission: string; value: string }
     );
     assert(asked.length > 0);
-    const own = ["core", "plugins"].map((folder) =>
+    const own = ["classes", "core", "plugins"].map((folder) =>
       new URL(`../${folder}/`, import.meta.url).pathname
     );
     assertEquals(

@@ -126,8 +126,8 @@ function netScript(frames: number) {
     import { ClientLane } from ${core("bus/client_lane.ts")};
     import { DriverLane } from ${core("bus/driver_lane.ts")};
     import { lanePlaces } from ${core("bus/lane.ts")};
-    import { NetReceiver } from ${core("class/net_receiver.ts")};
-    import { NetSlots } from ${core("class/net_slots.ts")};
+    import { NetReceiver } from ${core("../classes/network/receiver.ts")};
+    import { NetSlots } from ${core("../classes/network/slots.ts")};
     import { receiveQueue } from ${vtnet("receive.ts")};
     import { transmitQueues } from ${vtnet("transmit.ts")};
     const SLOTS = 64, BYTES = 2048, MRG = 1n << 15n;
