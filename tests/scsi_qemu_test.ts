@@ -141,8 +141,14 @@ qemuTest(
         await error(client.disk({ target: 0, lun: 1 })),
         "Cannot read the inquiry data of unit 0:1: there is no such unit",
       );
-      assertMatch(await error(client.inquiry({ target: 256, lun: 0 })), /target 256: .* 0 to 255/);
-      assertMatch(await error(client.inquiry({ target: 0, lun: 16384 })), /LUN 16384: .* 16383/);
+      assertMatch(
+        await error(client.inquiry({ target: 256, lun: 0 })),
+        /address.target .* 256, .* 0 to 255/,
+      );
+      assertMatch(
+        await error(client.inquiry({ target: 0, lun: 16384 })),
+        /address.lun .* 16384, .* 0 to 16383/,
+      );
       const disk = await client.disk(file.address);
       const bytes = new Uint8Array(512);
       assertMatch(await error(disk.write(MIB, bytes)), /at 1048576: the unit ends at 1048576/);
