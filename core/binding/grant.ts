@@ -1,7 +1,7 @@
 import { CONTROL_BYTES, LANES } from "../bus/control.ts";
 import type { Grant, QueueGrant, WirePlan } from "../bus/message.ts";
 import { type LaneLayout, lanePlaces } from "../bus/lane.ts";
-import { type DmaRun, PAGE } from "../dma/address_table.ts";
+import { deviceAddress, type DmaRun, PAGE } from "../dma/address_table.ts";
 import { Feature, has } from "../virtio/features.ts";
 import { layoutPacked, layoutSplit, MOST_SEGMENTS, type QueueLayout } from "../virtqueue/layout.ts";
 import { PlanError } from "./plan.ts";
@@ -79,17 +79,10 @@ export function queueAddresses(
   layout: QueueLayout,
   runs: readonly DmaRun[],
 ): { descriptors: number; driver: number; device: number } {
-  const address = (offset: number) => {
-    for (const run of runs) {
-      if (offset < run.length) return run.address + offset;
-      offset -= run.length;
-    }
-    throw new RangeError("Cannot find a part of a queue in its arena");
-  };
   return {
-    descriptors: address(layout.descriptors),
-    driver: address(layout.driver),
-    device: address(layout.device),
+    descriptors: deviceAddress(runs, layout.descriptors),
+    driver: deviceAddress(runs, layout.driver),
+    device: deviceAddress(runs, layout.device),
   };
 }
 

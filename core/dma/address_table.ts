@@ -6,6 +6,20 @@ export interface DmaRun {
   readonly length: number;
 }
 
+/**
+ * Where the device finds a byte of an arena that consists of `runs`, in order.
+ *
+ * @throws RangeError If it is outside of the arena.
+ */
+export function deviceAddress(runs: readonly DmaRun[], offset: number): number {
+  let rest = offset;
+  for (const { address, length } of runs) {
+    if (rest >= 0 && rest < length) return address + rest;
+    rest -= length;
+  }
+  throw new RangeError(`Cannot find the device's address of ${offset}: it is outside of the arena`);
+}
+
 /** Pages of the address table have this many bytes, whatever the processor's pages are. */
 export const PAGE = 4096;
 /** Its exponent. */

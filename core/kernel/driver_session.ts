@@ -3,7 +3,7 @@ import { FRAMES } from "../bus/control.ts";
 import type { Mailbox } from "../bus/mailbox.ts";
 import type { FromPlugin, Grant, QueueGrant, ToPlugin, WirePlan } from "../bus/message.ts";
 import { DriverLane } from "../bus/driver_lane.ts";
-import { addressTable, type DmaRun, PAGE } from "../dma/address_table.ts";
+import { addressTable, deviceAddress, PAGE } from "../dma/address_table.ts";
 import type { AnyPlugin, DefinedPciPlugin, PciPlan, RegisterWindow } from "../plugin/pci_plugin.ts";
 import {
   API,
@@ -388,16 +388,6 @@ function wirePlan(plan: AnyPlan): WirePlan {
     properties: plan.properties ?? {},
     physical: "physical" in plan && plan.physical === true,
   };
-}
-
-/** Where the device finds a byte of the arena. */
-function deviceAddress(runs: readonly DmaRun[], offset: number): number {
-  let rest = offset;
-  for (const { address, length } of runs) {
-    if (rest >= 0 && rest < length) return address + rest;
-    rest -= length;
-  }
-  throw new RangeError(`Cannot tell the device's address of ${offset}: it is outside of the arena`);
 }
 
 /** Finds the page frame of a place in the arena; the table is a copy of its own, which does not change any more. */
