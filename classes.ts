@@ -18,7 +18,7 @@ import type { NetClient } from "./classes/network/client.ts";
 import { scsi } from "./classes/scsi/mod.ts";
 import type { ScsiClient } from "./classes/scsi/client.ts";
 import type { ClientOf, DeviceClass } from "./core/class/mod.ts";
-import { readText } from "./core/host/file.ts";
+import { readText } from "./core/linux/file.ts";
 import type { AnyDeviceOf, DeviceOf } from "./core/kernel/device.ts";
 
 /** The classes that each kernel knows, by name. */

@@ -250,7 +250,7 @@ export type { Tunable, Tunables, TunableValue } from "./core/plugin/tunables.ts"
 export type { BlockDevice, BlockProperties } from "./classes/block/protocol.ts";
 export type { Binding, BindRequest, HandingDriver } from "./core/platform/vfio/bind.ts";
 export type { Mounts } from "./core/platform/vfio/mounts.ts";
-export type { Exit } from "./core/host/process.ts";
+export type { Exit } from "./core/linux/process.ts";
 export type { PciIdentity } from "./core/pci/identity.ts";
 export type { Match, MatchField, Mismatch } from "./core/pci/match.ts";
 export type { VirtioIdentity } from "./core/pci/virtio_identity.ts";

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { libc } from "../core/host/libc.ts";
+import { libc } from "../core/linux/libc.ts";
 import { readIdentity } from "../core/pci/identity.ts";
 import { BUILT_IN_NAMES } from "../core/pci/names_built_in.ts";
 import { pciNames } from "../core/platform/pci_names.ts";

@@ -1,5 +1,5 @@
-import { environment } from "../core/host/file.ts";
-import { isIgnored, SIGHUP } from "../core/host/process.ts";
+import { environment } from "../core/linux/file.ts";
+import { isIgnored, SIGHUP } from "../core/linux/process.ts";
 import { pciNames } from "../core/platform/pci_names.ts";
 import { CliError, EXIT, type ExitCode, messageOf } from "./exit.ts";
 import type { Io } from "./io.ts";

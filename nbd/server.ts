@@ -1,7 +1,7 @@
 import type { BlockDevice } from "../classes/block/protocol.ts";
-import { close } from "../core/host/fd.ts";
-import { POLLIN, POLLOUT } from "../core/host/poll.ts";
-import { accept, listenUnix, receive, sendNow, type UnixListener } from "../core/host/socket.ts";
+import { close } from "../core/linux/fd.ts";
+import { POLLIN, POLLOUT } from "../core/linux/poll.ts";
+import { accept, listenUnix, receive, sendNow, type UnixListener } from "../core/linux/socket.ts";
 import type { Loop } from "../core/irq/interrupt_loop.ts";
 import { Buffers } from "./buffers.ts";
 import { Connection } from "./connection.ts";

@@ -1,8 +1,8 @@
 // Clients that want no disk: they keep nothing for long, and nobody else out.
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { BlockDevice } from "../classes/block/protocol.ts";
-import { libc } from "../core/host/libc.ts";
-import { PathTaken } from "../core/host/socket.ts";
+import { libc } from "../core/linux/libc.ts";
+import { PathTaken } from "../core/linux/socket.ts";
 import { InterruptLoop } from "../core/irq/interrupt_loop.ts";
 import { Bytes } from "./bytes.ts";
 import { Opt, OPTS_MAGIC } from "./protocol.ts";

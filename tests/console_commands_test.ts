@@ -5,7 +5,7 @@
  */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { findProgram } from "../core/host/file.ts";
+import { findProgram } from "../core/linux/file.ts";
 import { soon } from "./support/leaks.ts";
 import { pattern, qemuTest } from "./support/machine.ts";
 import { testWith } from "./support/needs.ts";

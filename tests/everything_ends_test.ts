@@ -12,7 +12,7 @@ import { ConsoleModel } from "@virtio/console/model";
 import { EntropyModel } from "@virtio/random/model";
 import { ScsiHostModel } from "@virtio/scsi/model";
 import { NetModel } from "@virtio/vtnet/model";
-import { close, eventfd, signal } from "../core/host/fd.ts";
+import { close, eventfd, signal } from "../core/linux/fd.ts";
 import { InterruptLoop } from "../core/irq/interrupt_loop.ts";
 import { Kernel as KernelOf } from "../core/kernel/kernel.ts";
 import { throughWindow } from "../core/binding/virtio/through_window.ts";

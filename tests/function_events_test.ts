@@ -7,7 +7,7 @@
 
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { DiskModel } from "@virtio/blk/model";
-import { close, eventfd, signal } from "../core/host/fd.ts";
+import { close, eventfd, signal } from "../core/linux/fd.ts";
 import { InterruptLoop } from "../core/irq/interrupt_loop.ts";
 import { Kernel } from "../core/kernel/kernel.ts";
 import { throughWindow } from "../core/binding/virtio/through_window.ts";

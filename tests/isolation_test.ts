@@ -74,7 +74,7 @@ const UNSAFE: readonly (readonly [module: string, call: string])[] = [
 ];
 
 Deno.test("P-01 plugin: gets no C function by importing the core that is loaded beside it", async () => {
-  const url = (module: string) => import.meta.resolve(`../core/host/${module}`);
+  const url = (module: string) => import.meta.resolve(`../core/linux/${module}`);
   const modules = [...new Set(UNSAFE.map(([module]) => module))];
   const outcomes = await attempt(
     {

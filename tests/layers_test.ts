@@ -36,14 +36,14 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   // What an application holds of a device.
   "classes": ["core/class/mod.ts"],
   // The system.
-  "core/host": [],
-  "core/irq": ["core/bus", "core/host"],
-  "core/platform": ["core/dma", "core/host", "core/pci"],
-  "core/platform/qemu": ["core/dma", "core/host", "core/irq", "core/pci", "core/platform"],
-  "core/platform/vfio": ["core/dma", "core/host", "core/irq", "core/pci", "core/platform"],
+  "core/linux": [],
+  "core/irq": ["core/bus", "core/linux"],
+  "core/platform": ["core/dma", "core/linux", "core/pci"],
+  "core/platform/qemu": ["core/dma", "core/linux", "core/irq", "core/pci", "core/platform"],
+  "core/platform/vfio": ["core/dma", "core/linux", "core/irq", "core/pci", "core/platform"],
   "core/platform/simulated": [
     "core/dma",
-    "core/host",
+    "core/linux",
     "core/irq",
     "core/pci",
     "core/platform",
@@ -53,7 +53,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "core/binding": [
     "core/bus",
     "core/dma",
-    "core/host",
+    "core/linux",
     "core/irq",
     "core/pci",
     "core/plugin",
@@ -67,7 +67,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "core/bus",
     "core/class",
     "core/dma",
-    "core/host",
+    "core/linux",
     "core/irq",
     "core/pci",
     "core/platform",
@@ -75,7 +75,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "core/virtio",
     "core/virtqueue",
   ],
-  "nbd": ["classes", "core/bus", "core/class", "core/host", "core/irq"],
+  "nbd": ["classes", "core/bus", "core/class", "core/linux", "core/irq"],
   "cli": ["classes", "classes.ts", "core", "nbd", "mod.ts", "deno.json"],
   // What third parties have, and no more.
   ...Object.fromEntries(PLUGINS.flatMap((plugin) => [
@@ -92,9 +92,9 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
 
 /** Text that may stand in some layers only. */
 const WORDS: readonly (readonly [word: RegExp, only: readonly string[]])[] = [
-  [/\bDeno\.(dlopen|UnsafePointer|UnsafeCallback|UnsafeFnPointer)/, ["core/host"]],
-  [/\bDeno\./, ["core/host", "core/kernel", "cli", "main.ts"]],
-  [/"\/(dev|proc|sys)\//, ["core/host", "core/kernel", "core/platform", "classes.ts"]],
+  [/\bDeno\.(dlopen|UnsafePointer|UnsafeCallback|UnsafeFnPointer)/, ["core/linux"]],
+  [/\bDeno\./, ["core/linux", "core/kernel", "cli", "main.ts"]],
+  [/"\/(dev|proc|sys)\//, ["core/linux", "core/kernel", "core/platform", "classes.ts"]],
   [/\b(eval|Function)\(/, []],
   // Only what a command needs is loaded for it; and a plugin, with less rights than what loads it.
   [/\bimport\(/, ["main.ts", "core/kernel/process_main.ts"]],

@@ -1,6 +1,6 @@
-import { clear, close, eventfd, read, signal } from "../../core/host/fd.ts";
-import { pollAsync, POLLIN, type PollSet } from "../../core/host/poll.ts";
-import { bringUp, openTap, writeFrame } from "../../core/host/tap.ts";
+import { clear, close, eventfd, read, signal } from "../../core/linux/fd.ts";
+import { pollAsync, POLLIN, type PollSet } from "../../core/linux/poll.ts";
+import { bringUp, openTap, writeFrame } from "../../core/linux/tap.ts";
 import { FRAME_HEADER } from "../../classes/network/protocol.ts";
 import type { FramePort } from "./bridge.ts";
 

@@ -1,4 +1,4 @@
-import { clearer, close, eventfd } from "../host/fd.ts";
+import { clearer, close, eventfd } from "../linux/fd.ts";
 import type { Loop } from "./interrupt_loop.ts";
 
 /** What rings an eventfd. */

@@ -1,6 +1,6 @@
 import type { Bell } from "../bus/bell.ts";
-import { clearer, close, eventfd, signaller } from "../host/fd.ts";
-import { type Poll, pollAsync, poller, POLLIN } from "../host/poll.ts";
+import { clearer, close, eventfd, signaller } from "../linux/fd.ts";
+import { type Poll, pollAsync, poller, POLLIN } from "../linux/poll.ts";
 
 /** What waits for descriptors on behalf of others. */
 export interface Loop {

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { Bell, BELL_WORDS } from "../bus/bell.ts";
-import { clear, close, eventfd, pipe, signal } from "../host/fd.ts";
-import { libc } from "../host/libc.ts";
+import { clear, close, eventfd, pipe, signal } from "../linux/fd.ts";
+import { libc } from "../linux/libc.ts";
 import { InterruptLoop } from "./interrupt_loop.ts";
 
 // Opened once for the whole process, so not by a test.
@@ -135,7 +135,9 @@ Deno.test("a bell wakes who waits in turn()", async () => {
   );
   const worker = new Worker(url, { type: "module" });
   const ready = new Promise((resolve) => worker.onmessage = resolve);
-  const [bell, host] = ["../bus/bell.ts", "../host/fd.ts"].map((each) => import.meta.resolve(each));
+  const [bell, host] = ["../bus/bell.ts", "../linux/fd.ts"].map((each) =>
+    import.meta.resolve(each)
+  );
   worker.postMessage({ words: one.words, fd: one.event.fd, bell, host });
   await ready;
   assertEquals(loop.turn(5000), true);

@@ -1,6 +1,6 @@
 import { callBack } from "../bus/application_error.ts";
 import * as argument from "../bus/arguments.ts";
-import { POLLIN, POLLOUT } from "../host/poll.ts";
+import { POLLIN, POLLOUT } from "../linux/poll.ts";
 import type { InterruptLoop, Loop } from "../irq/interrupt_loop.ts";
 
 /** The core's loop as an application has it: for descriptors of its own, and with handlers that may throw. */

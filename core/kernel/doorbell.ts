@@ -1,7 +1,7 @@
 import { ControlWord } from "../bus/control.ts";
-import { type DeviceMemory, mapDevice } from "../host/device_memory.ts";
-import { varyingWriter, writer } from "../host/fd.ts";
-import type { Pass } from "../host/filter.ts";
+import { type DeviceMemory, mapDevice } from "../linux/device_memory.ts";
+import { varyingWriter, writer } from "../linux/fd.ts";
+import type { Pass } from "../linux/filter.ts";
 import { PAGE } from "../dma/address_table.ts";
 import type { Doorbell, MappedDoorbell, WrittenDoorbell } from "../pci/function.ts";
 

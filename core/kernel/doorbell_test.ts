@@ -1,9 +1,9 @@
 import { assertEquals } from "@std/assert";
 import { CONTROL_BYTES } from "../bus/control.ts";
-import { close } from "../host/fd.ts";
-import { libc } from "../host/libc.ts";
-import { memoryFile } from "../host/memory.ts";
-import { positioned } from "../host/positioned.ts";
+import { close } from "../linux/fd.ts";
+import { libc } from "../linux/libc.ts";
+import { memoryFile } from "../linux/memory.ts";
+import { positioned } from "../linux/positioned.ts";
 import { fromWire, wireDoorbell } from "./boot.ts";
 import { Doorbells } from "./doorbell.ts";
 

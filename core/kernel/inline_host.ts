@@ -1,5 +1,5 @@
 import { Cause } from "../bus/bell.ts";
-import { clearer } from "../host/fd.ts";
+import { clearer } from "../linux/fd.ts";
 import { Doorbells } from "./doorbell.ts";
 import type { DriverHost, DriverHostOptions } from "./driver_host.ts";
 import type { AnyPlugin } from "../plugin/pci_plugin.ts";

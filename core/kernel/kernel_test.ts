@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { libc } from "../host/libc.ts";
+import { libc } from "../linux/libc.ts";
 import { InterruptLoop } from "../irq/interrupt_loop.ts";
 import { byteRegisters } from "../pci/byte_registers.ts";
 import type { PciFunction } from "../pci/function.ts";

@@ -11,8 +11,8 @@ import {
 import { BusFault, Mailbox } from "../bus/mailbox.ts";
 import { type FromPlugin, fromPlugin, type ToPlugin } from "../bus/message.ts";
 import { type DmaRun, PAGE } from "../dma/address_table.ts";
-import { close, eventfd, signaller } from "../host/fd.ts";
-import { mapShared, memoryFile } from "../host/memory.ts";
+import { close, eventfd, signaller } from "../linux/fd.ts";
+import { mapShared, memoryFile } from "../linux/memory.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
 import { Budget } from "../bus/budget.ts";
 

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Cause } from "../bus/bell.ts";
 import { ControlWord } from "../bus/control.ts";
-import { libc } from "../host/libc.ts";
+import { libc } from "../linux/libc.ts";
 import { InterruptLoop } from "../irq/interrupt_loop.ts";
 import { Link } from "./link.ts";
 

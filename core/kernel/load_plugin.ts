@@ -1,4 +1,4 @@
-import { readText } from "../host/file.ts";
+import { readText } from "../linux/file.ts";
 import { parseManifest } from "../plugin/manifest.ts";
 import type { PluginSource } from "./attachment.ts";
 

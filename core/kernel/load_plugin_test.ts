@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { ManifestError } from "../plugin/manifest.ts";
-import { OsError } from "../host/os_error.ts";
-import { libc } from "../host/libc.ts";
+import { OsError } from "../linux/os_error.ts";
+import { libc } from "../linux/libc.ts";
 import { loadPlugin } from "./load_plugin.ts";
 import { patience } from "../../tests/support/patience.ts";
 

@@ -1,4 +1,4 @@
-import { close, read } from "../host/fd.ts";
+import { close, read } from "../linux/fd.ts";
 import type { Loop } from "../irq/interrupt_loop.ts";
 import { Budget } from "../bus/budget.ts";
 

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { close, pipe, setNonBlocking, writeAll } from "../host/fd.ts";
-import { libc } from "../host/libc.ts";
+import { close, pipe, setNonBlocking, writeAll } from "../linux/fd.ts";
+import { libc } from "../linux/libc.ts";
 import { InterruptLoop } from "../irq/interrupt_loop.ts";
 import { Output } from "./output.ts";
 

@@ -1,9 +1,9 @@
 import config from "../../deno.json" with { type: "json" };
 import { Cause } from "../bus/bell.ts";
 import { PAGE } from "../dma/address_table.ts";
-import { close, pipe } from "../host/fd.ts";
-import { environment, open, readLink, realPath } from "../host/file.ts";
-import { type Exit, kill, processId, reap, SIGKILL, SIGUSR1, spawn } from "../host/process.ts";
+import { close, pipe } from "../linux/fd.ts";
+import { environment, open, readLink, realPath } from "../linux/file.ts";
+import { type Exit, kill, processId, reap, SIGKILL, SIGUSR1, spawn } from "../linux/process.ts";
 import { type Boot, Descriptor, wireDoorbell } from "./boot.ts";
 import type { DriverHost, DriverHostOptions } from "./driver_host.ts";
 import { Output } from "./output.ts";

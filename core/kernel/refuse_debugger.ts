@@ -1,4 +1,4 @@
-import { ignoreSignal, SIGUSR1 } from "../host/process.ts";
+import { ignoreSignal, SIGUSR1 } from "../linux/process.ts";
 
 /** Deno begins to wait for the signal half a second after its start, whatever was said of it before. */
 const LATER_MS = 1000;

@@ -1,6 +1,6 @@
-import { hasFilters, landlockVersion } from "../host/confine.ts";
-import { readText } from "../host/file.ts";
-import { isRoot } from "../host/limits.ts";
+import { hasFilters, landlockVersion } from "../linux/confine.ts";
+import { readText } from "../linux/file.ts";
+import { isRoot } from "../linux/limits.ts";
 import type { Diagnosis } from "../platform/vfio/doctor.ts";
 
 /** User ids up to here are those of a whole machine; a container has the part that its `uid_map` says. */

@@ -1,6 +1,6 @@
 import { type Bell, Cause } from "../bus/bell.ts";
 import { ControlWord, FIRST_BEAT } from "../bus/control.ts";
-import { OwnTime, type Spent } from "../host/own_time.ts";
+import { OwnTime, type Spent } from "../linux/own_time.ts";
 
 /** How often is looked. */
 const LOOK_MS = 250;

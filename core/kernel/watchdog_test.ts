@@ -1,10 +1,10 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Bell } from "../bus/bell.ts";
 import { ControlWord, FIRST_BEAT } from "../bus/control.ts";
-import { close, pipe } from "../host/fd.ts";
-import { libc } from "../host/libc.ts";
-import { poll, POLLIN } from "../host/poll.ts";
-import { kill, reap, SIGKILL, spawn } from "../host/process.ts";
+import { close, pipe } from "../linux/fd.ts";
+import { libc } from "../linux/libc.ts";
+import { poll, POLLIN } from "../linux/poll.ts";
+import { kill, reap, SIGKILL, spawn } from "../linux/process.ts";
 import { Watchdog } from "./watchdog.ts";
 
 // Opened once for the whole process, so not by a test.

@@ -1,4 +1,4 @@
-import { exists, readText } from "../host/file.ts";
+import { exists, readText } from "../linux/file.ts";
 import { parseNames, type PciNames, preferNames } from "../pci/names.ts";
 import { BUILT_IN_NAMES } from "../pci/names_built_in.ts";
 

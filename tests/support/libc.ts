@@ -4,6 +4,6 @@
  * @module
  */
 
-import { libc } from "../../core/host/libc.ts";
+import { libc } from "../../core/linux/libc.ts";
 
 libc();

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { findProgram } from "../../core/host/file.ts";
+import { findProgram } from "../../core/linux/file.ts";
 
 /** What was told already: once for each file of tests is enough. */
 const told = new Set<string>();

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { findProgram } from "../../core/host/file.ts";
+import { findProgram } from "../../core/linux/file.ts";
 import { alive, soon } from "./leaks.ts";
 
 const script = findProgram("script");

@@ -1,5 +1,5 @@
 import type { BlockDevice } from "../../../classes/block/protocol.ts";
-import { absolutePath } from "../../../core/host/file.ts";
+import { absolutePath } from "../../../core/linux/file.ts";
 import { NbdServer, type ServeOptions } from "../../../nbd/server.ts";
 import { nbdUri } from "../../../nbd/uri.ts";
 import type { Command } from "../../command.ts";

@@ -1,7 +1,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { runFake, VTNET } from "../../fake_test.ts";
 import { FakeCard } from "../../net/fake_test.ts";
-import { isInterfaceName } from "../../../core/host/tap.ts";
+import { isInterfaceName } from "../../../core/linux/tap.ts";
 
 Deno.test("net bridge takes the names that Linux takes, and refuses others before it opens anything #cli:tap_names", async () => {
   for (const name of ["tap0", "tap%d", "abcdefghijklmno", "größe", "a.b", "...", "a-b_c@d"]) {

@@ -1,6 +1,6 @@
 import deno from "../../../deno.json" with { type: "json" };
-import { write } from "../../../core/host/fd.ts";
-import { poll, POLLOUT } from "../../../core/host/poll.ts";
+import { write } from "../../../core/linux/fd.ts";
+import { poll, POLLOUT } from "../../../core/linux/poll.ts";
 import type { Command, Context } from "../../command.ts";
 import { CliError, endedByPerson, EXIT, usageError } from "../../exit.ts";
 import { UserFile } from "../../file.ts";

@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { libc } from "../../../core/host/libc.ts";
+import { libc } from "../../../core/linux/libc.ts";
 import { type Ran, runFake, VTNET, type World } from "../../fake_test.ts";
 import { FakeCard } from "../../net/fake_test.ts";
 

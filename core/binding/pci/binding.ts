@@ -1,5 +1,5 @@
 import type { FromPlugin, WireOffer, WirePlan } from "../../bus/message.ts";
-import { clearer, close, eventfd, signaller } from "../../host/fd.ts";
+import { clearer, close, eventfd, signaller } from "../../linux/fd.ts";
 import { COMMAND, COMMAND_BUS_MASTER, COMMAND_MEMORY, VENDOR_ID } from "../../pci/config_space.ts";
 import { DeviceFault } from "../../pci/device_fault.ts";
 import type { DmaMemory, OpenFunction } from "../../pci/function.ts";

@@ -1,4 +1,4 @@
-import { clearer, close, eventfd, signaller } from "../../host/fd.ts";
+import { clearer, close, eventfd, signaller } from "../../linux/fd.ts";
 import type { InterruptLoop } from "../../irq/interrupt_loop.ts";
 import type { OpenFunction } from "../../pci/function.ts";
 import { DeviceFault } from "../../pci/device_fault.ts";

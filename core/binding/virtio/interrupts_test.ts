@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { close, eventfd } from "../../host/fd.ts";
-import { libc } from "../../host/libc.ts";
+import { close, eventfd } from "../../linux/fd.ts";
+import { libc } from "../../linux/libc.ts";
 import { InterruptLoop } from "../../irq/interrupt_loop.ts";
 import type { OpenFunction } from "../../pci/function.ts";
 import { NO_VECTOR, type Transport } from "../../virtio/transport.ts";

@@ -5,9 +5,9 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { writeAll } from "../../host/fd.ts";
-import { mapShared } from "../../host/memory.ts";
-import { poll, POLLIN } from "../../host/poll.ts";
+import { writeAll } from "../../linux/fd.ts";
+import { mapShared } from "../../linux/memory.ts";
+import { poll, POLLIN } from "../../linux/poll.ts";
 import { DeviceStatus } from "../../virtio/status.ts";
 import { NO_VECTOR, type Transport } from "../../virtio/transport.ts";
 import { layoutSplit } from "../../virtqueue/layout.ts";

@@ -1,6 +1,6 @@
 import type { DmaMemory } from "../../pci/function.ts";
-import { close } from "../../host/fd.ts";
-import { discard, memoryFile } from "../../host/memory.ts";
+import { close } from "../../linux/fd.ts";
+import { discard, memoryFile } from "../../linux/memory.ts";
 
 /** The machine's RAM: a file without a name, in which an offset is the address by which devices know the byte. */
 export interface GuestMemory extends Disposable {

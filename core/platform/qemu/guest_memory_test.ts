@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { libc } from "../../host/libc.ts";
-import { mapShared } from "../../host/memory.ts";
+import { libc } from "../../linux/libc.ts";
+import { mapShared } from "../../linux/memory.ts";
 import { guestMemory } from "./guest_memory.ts";
 
 libc(); // here, so that the first test is not blamed for what stays open

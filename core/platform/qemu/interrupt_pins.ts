@@ -1,4 +1,4 @@
-import { close, eventfd, signal } from "../../host/fd.ts";
+import { close, eventfd, signal } from "../../linux/fd.ts";
 import type { Loop } from "../../irq/interrupt_loop.ts";
 import { INTERRUPT_PIN, STATUS, STATUS_INTERRUPT } from "../../pci/config_space.ts";
 import type { BusFunction, ConfigAccess } from "../../pci/enumerate.ts";

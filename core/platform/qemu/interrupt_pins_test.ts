@@ -1,7 +1,7 @@
 /** Interrupt pins: where QEMU leads them, and devices that have nothing else. */
 
 import { assert, assertEquals } from "@std/assert";
-import { clear } from "../../host/fd.ts";
+import { clear } from "../../linux/fd.ts";
 import { InterruptLoop } from "../../irq/interrupt_loop.ts";
 import { COMMAND, COMMAND_INTX_DISABLE } from "../../pci/config_space.ts";
 import { enumerate } from "../../pci/enumerate.ts";

@@ -1,7 +1,7 @@
-import { clear, close, eventfd } from "../../host/fd.ts";
-import { memoryFile } from "../../host/memory.ts";
-import { poll, pollAsync, POLLIN } from "../../host/poll.ts";
-import { sendDescriptors, socketPair } from "../../host/socket.ts";
+import { clear, close, eventfd } from "../../linux/fd.ts";
+import { memoryFile } from "../../linux/memory.ts";
+import { poll, pollAsync, POLLIN } from "../../linux/poll.ts";
+import { sendDescriptors, socketPair } from "../../linux/socket.ts";
 import type { Message } from "../../pci/msix.ts";
 import type { Qtest } from "./qtest.ts";
 

@@ -1,6 +1,6 @@
-import { OwnTime } from "../../host/own_time.ts";
-import { poll, POLLIN, POLLOUT, type PollSet } from "../../host/poll.ts";
-import { receive, sendNow } from "../../host/socket.ts";
+import { OwnTime } from "../../linux/own_time.ts";
+import { poll, POLLIN, POLLOUT, type PollSet } from "../../linux/poll.ts";
+import { receive, sendNow } from "../../linux/socket.ts";
 import type { QemuProcess } from "./process.ts";
 
 /** A connection to QEMU on which each message is a line. */

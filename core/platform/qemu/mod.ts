@@ -1,8 +1,8 @@
-import { close, writeAll } from "../../host/fd.ts";
-import { findProgram } from "../../host/file.ts";
-import { memoryFile } from "../../host/memory.ts";
-import { pollAsync, POLLIN } from "../../host/poll.ts";
-import { socketPair } from "../../host/socket.ts";
+import { close, writeAll } from "../../linux/fd.ts";
+import { findProgram } from "../../linux/file.ts";
+import { memoryFile } from "../../linux/memory.ts";
+import { pollAsync, POLLIN } from "../../linux/poll.ts";
+import { socketPair } from "../../linux/socket.ts";
 import type { Loop } from "../../irq/interrupt_loop.ts";
 import { assign, reassign, type Windows } from "../../pci/assign.ts";
 import {

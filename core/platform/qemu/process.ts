@@ -1,7 +1,7 @@
-import { close, pipe, read, setNonBlocking } from "../../host/fd.ts";
-import { environment, findProgram, open } from "../../host/file.ts";
-import { poll, pollAsync, POLLIN, type PollSet } from "../../host/poll.ts";
-import { type Exit, kill, reap, SIGKILL, spawn } from "../../host/process.ts";
+import { close, pipe, read, setNonBlocking } from "../../linux/fd.ts";
+import { environment, findProgram, open } from "../../linux/file.ts";
+import { poll, pollAsync, POLLIN, type PollSet } from "../../linux/poll.ts";
+import { type Exit, kill, reap, SIGKILL, spawn } from "../../linux/process.ts";
 
 /** QEMU ended, or had to be ended, while it was still wanted; nothing of its machine can be used any more. */
 export class QemuGone extends Error {

@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
-import { clear, writeAll } from "../../host/fd.ts";
-import { exists, readFolder } from "../../host/file.ts";
-import { mapShared } from "../../host/memory.ts";
-import { poll, POLLIN } from "../../host/poll.ts";
-import { sendNow } from "../../host/socket.ts";
+import { clear, writeAll } from "../../linux/fd.ts";
+import { exists, readFolder } from "../../linux/file.ts";
+import { mapShared } from "../../linux/memory.ts";
+import { poll, POLLIN } from "../../linux/poll.ts";
+import { sendNow } from "../../linux/socket.ts";
 import { sizeBars } from "../../pci/bars.ts";
 import type { OpenFunction, PciFunction } from "../../pci/function.ts";
 import type { Platform } from "../platform.ts";

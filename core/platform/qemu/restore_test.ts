@@ -1,7 +1,7 @@
 /** Functions that lose their configuration space to a reset, and get it back. */
 
 import { assert, assertEquals } from "@std/assert";
-import { clear } from "../../host/fd.ts";
+import { clear } from "../../linux/fd.ts";
 import { InterruptLoop } from "../../irq/interrupt_loop.ts";
 import { sizeBars } from "../../pci/bars.ts";
 import { capabilities } from "../../pci/capabilities.ts";

@@ -1,7 +1,7 @@
 /** Registers of QEMU's devices in all the forms that it gives them. */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { clear } from "../../host/fd.ts";
+import { clear } from "../../linux/fd.ts";
 import { isIoBar } from "../../pci/bars.ts";
 import { findStructures } from "../../virtio/capabilities.ts";
 import { DeviceFault } from "../../pci/device_fault.ts";

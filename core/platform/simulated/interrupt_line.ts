@@ -1,4 +1,4 @@
-import { close, eventfd, pipe, setNonBlocking, signal, writer } from "../../host/fd.ts";
+import { close, eventfd, pipe, setNonBlocking, signal, writer } from "../../linux/fd.ts";
 
 /** A descriptor by which a simulated device interrupts. */
 export interface InterruptLine extends Disposable {

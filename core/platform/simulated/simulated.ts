@@ -1,6 +1,6 @@
 import type { DmaRun } from "../../dma/address_table.ts";
-import { clear, close, eventfd, pipe, read, setNonBlocking, signal } from "../../host/fd.ts";
-import { mapShared, memoryFile } from "../../host/memory.ts";
+import { clear, close, eventfd, pipe, read, setNonBlocking, signal } from "../../linux/fd.ts";
+import { mapShared, memoryFile } from "../../linux/memory.ts";
 import type { Loop } from "../../irq/interrupt_loop.ts";
 import {
   COMMAND,

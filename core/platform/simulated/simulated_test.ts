@@ -1,10 +1,10 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { addressTable } from "../../dma/address_table.ts";
-import { clear, writeAll } from "../../host/fd.ts";
-import { libc } from "../../host/libc.ts";
-import { mapShared } from "../../host/memory.ts";
+import { clear, writeAll } from "../../linux/fd.ts";
+import { libc } from "../../linux/libc.ts";
+import { mapShared } from "../../linux/memory.ts";
 import { InterruptLoop } from "../../irq/interrupt_loop.ts";
-import { OsError } from "../../host/os_error.ts";
+import { OsError } from "../../linux/os_error.ts";
 import { lying } from "../../simulation/hostile.ts";
 import { type DeviceHandle, type DeviceModel, NOTIFICATION_DATA } from "../../simulation/model.ts";
 import { bit, Feature, has } from "../../virtio/features.ts";

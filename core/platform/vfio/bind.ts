@@ -1,5 +1,5 @@
-import { exists, readFolder, writeText } from "../../host/file.ts";
-import { OsError } from "../../host/os_error.ts";
+import { exists, readFolder, writeText } from "../../linux/file.ts";
+import { OsError } from "../../linux/os_error.ts";
 import { Refusal } from "../refusal.ts";
 import { InUse } from "./in_use/in_use.ts";
 import { MOUNTS, type Mounts } from "./mounts.ts";

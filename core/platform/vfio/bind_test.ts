@@ -1,5 +1,5 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { libc } from "../../host/libc.ts";
+import { libc } from "../../linux/libc.ts";
 import { Refusal } from "../refusal.ts";
 import { type BindRequest, rebind } from "./bind.ts";
 import {

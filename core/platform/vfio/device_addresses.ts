@@ -1,4 +1,4 @@
-import type { AddressRange } from "../../host/vfio.ts";
+import type { AddressRange } from "../../linux/vfio.ts";
 
 /** Above what 32 bits hold, so that whoever forgets the upper half is found out at once. */
 const FIRST = 0x1_0000_0000;

@@ -1,6 +1,6 @@
 import { VIRTIO_VENDOR } from "../../pci/virtio_identity.ts";
-import { access, exists, findProgram, readFolder } from "../../host/file.ts";
-import { isRoot, lockableBytes } from "../../host/limits.ts";
+import { access, exists, findProgram, readFolder } from "../../linux/file.ts";
+import { isRoot, lockableBytes } from "../../linux/limits.ts";
 import { heldWith } from "./bind.ts";
 import { InUse } from "./in_use/in_use.ts";
 import { MOUNTS, type Mounts } from "./mounts.ts";

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { libc } from "../../host/libc.ts";
+import { libc } from "../../linux/libc.ts";
 import { diagnose } from "./doctor.ts";
 import { fakeMachine, link, mounts, put } from "./fake_test.ts";
 

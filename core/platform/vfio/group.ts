@@ -1,8 +1,8 @@
-import { withPages } from "../../host/device_memory.ts";
-import { close } from "../../host/fd.ts";
-import { open } from "../../host/file.ts";
-import { lockableBytes } from "../../host/limits.ts";
-import { advise } from "../../host/os_error.ts";
+import { withPages } from "../../linux/device_memory.ts";
+import { close } from "../../linux/fd.ts";
+import { open } from "../../linux/file.ts";
+import { lockableBytes } from "../../linux/limits.ts";
+import { advise } from "../../linux/os_error.ts";
 import {
   type AddressRange,
   Iommu,
@@ -15,7 +15,7 @@ import {
   supportsIommu,
   takeDevice,
   unmapDma,
-} from "../../host/vfio.ts";
+} from "../../linux/vfio.ts";
 import type { DmaMemory } from "../../pci/function.ts";
 import type { DeviceAddresses } from "./device_addresses.ts";
 

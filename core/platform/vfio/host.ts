@@ -1,4 +1,4 @@
-import { access, exists } from "../../host/file.ts";
+import { access, exists } from "../../linux/file.ts";
 import type { Loop } from "../../irq/interrupt_loop.ts";
 import type { OpenFunction, PciFunction } from "../../pci/function.ts";
 import type { Platform } from "../platform.ts";

@@ -1,7 +1,7 @@
-import { close } from "../../host/fd.ts";
-import { HUGE_PAGE, hugeMemoryFile } from "../../host/memory.ts";
-import { advise } from "../../host/os_error.ts";
-import { physicalRuns } from "../../host/physical.ts";
+import { close } from "../../linux/fd.ts";
+import { HUGE_PAGE, hugeMemoryFile } from "../../linux/memory.ts";
+import { advise } from "../../linux/os_error.ts";
+import { physicalRuns } from "../../linux/physical.ts";
 import type { DmaMemory } from "../../pci/function.ts";
 
 /**

@@ -1,4 +1,4 @@
-import type { Positioned } from "../../host/positioned.ts";
+import type { Positioned } from "../../linux/positioned.ts";
 import { checkAccess, type Registers } from "../../pci/registers.ts";
 
 /** Registers that are mapped: a part of a window. */

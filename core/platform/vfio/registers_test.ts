@@ -1,9 +1,9 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { close } from "../../host/fd.ts";
-import { mapDevice } from "../../host/device_memory.ts";
-import { libc } from "../../host/libc.ts";
-import { memoryFile } from "../../host/memory.ts";
-import { positioned } from "../../host/positioned.ts";
+import { close } from "../../linux/fd.ts";
+import { mapDevice } from "../../linux/device_memory.ts";
+import { libc } from "../../linux/libc.ts";
+import { memoryFile } from "../../linux/memory.ts";
+import { positioned } from "../../linux/positioned.ts";
 import { deviceRegisters } from "./registers.ts";
 
 libc(); // Open before the tests: it stays open, which would count as a leak of the first one.

@@ -1,4 +1,4 @@
-import { exists, readFile, readFolder, readLink, readText } from "../../host/file.ts";
+import { exists, readFile, readFolder, readLink, readText } from "../../linux/file.ts";
 import { compareAddresses, formatAddress, parseAddress } from "../../pci/address.ts";
 import { byteRegisters } from "../../pci/byte_registers.ts";
 import type { Registers } from "../../pci/registers.ts";

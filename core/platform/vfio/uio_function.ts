@@ -1,9 +1,9 @@
-import { type DeviceMemory, mapDevice } from "../../host/device_memory.ts";
-import { close, eventfd, read, signal } from "../../host/fd.ts";
-import { exists, open, openAlone, readFolder, readText } from "../../host/file.ts";
-import { advise } from "../../host/os_error.ts";
-import { physicalRuns } from "../../host/physical.ts";
-import { type Positioned, positioned } from "../../host/positioned.ts";
+import { type DeviceMemory, mapDevice } from "../../linux/device_memory.ts";
+import { close, eventfd, read, signal } from "../../linux/fd.ts";
+import { exists, open, openAlone, readFolder, readText } from "../../linux/file.ts";
+import { advise } from "../../linux/os_error.ts";
+import { physicalRuns } from "../../linux/physical.ts";
+import { type Positioned, positioned } from "../../linux/positioned.ts";
 import { DoorbellRelay } from "../../irq/doorbell_relay.ts";
 import type { Loop } from "../../irq/interrupt_loop.ts";
 import { PAGE } from "../../dma/address_table.ts";

@@ -1,8 +1,8 @@
-import { type DeviceMemory, mapDevice } from "../../host/device_memory.ts";
-import { close, eventfd } from "../../host/fd.ts";
-import { GRANULE, memoryFile } from "../../host/memory.ts";
-import { physicalRuns } from "../../host/physical.ts";
-import { type Positioned, positioned } from "../../host/positioned.ts";
+import { type DeviceMemory, mapDevice } from "../../linux/device_memory.ts";
+import { close, eventfd } from "../../linux/fd.ts";
+import { GRANULE, memoryFile } from "../../linux/memory.ts";
+import { physicalRuns } from "../../linux/physical.ts";
+import { type Positioned, positioned } from "../../linux/positioned.ts";
 import {
   canReset,
   CONFIG_REGION,
@@ -14,7 +14,7 @@ import {
   unmaskIrq,
   type VfioRegion,
   writeOnEvent,
-} from "../../host/vfio.ts";
+} from "../../linux/vfio.ts";
 import { COMMAND, COMMAND_BUS_MASTER, COMMAND_IO, COMMAND_MEMORY } from "../../pci/config_space.ts";
 import { checkAccess, type Registers } from "../../pci/registers.ts";
 import type { DmaMemory, Doorbell, OpenFunction } from "../../pci/function.ts";

@@ -1,4 +1,4 @@
-import { exists, readFolder, readLink } from "../../../host/file.ts";
+import { exists, readFolder, readLink } from "../../../linux/file.ts";
 import type { Mounts } from "../mounts.ts";
 import { attribute } from "../sysfs.ts";
 

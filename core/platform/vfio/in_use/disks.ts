@@ -1,4 +1,4 @@
-import { isClaimed, readLink } from "../../../host/file.ts";
+import { isClaimed, readLink } from "../../../linux/file.ts";
 import type { Mounts } from "../mounts.ts";
 import { attribute } from "../sysfs.ts";
 import { type ClassDevice, type Devices, lastName, linesOf, namesIn } from "./devices.ts";

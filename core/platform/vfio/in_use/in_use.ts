@@ -4,7 +4,7 @@ import type { Mounts } from "../mounts.ts";
 import { Programs } from "./programs.ts";
 import { attribute, functionFolder, iommuGroup, kernelDriver } from "../sysfs.ts";
 import { Devices } from "./devices.ts";
-import { exists } from "../../../host/file.ts";
+import { exists } from "../../../linux/file.ts";
 
 /**
  * What a machine is doing with its functions, as it was when this was made. One rule for all commands: a device beneath the

@@ -1,4 +1,4 @@
-import { readLink } from "../../../host/file.ts";
+import { readLink } from "../../../linux/file.ts";
 import type { Mounts } from "../mounts.ts";
 import { attribute } from "../sysfs.ts";
 import { type Devices, lastName, linesOf, namesIn } from "./devices.ts";

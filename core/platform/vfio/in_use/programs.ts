@@ -1,6 +1,6 @@
-import { close } from "../../../host/fd.ts";
-import { open, readLink } from "../../../host/file.ts";
-import { OsError } from "../../../host/os_error.ts";
+import { close } from "../../../linux/fd.ts";
+import { open, readLink } from "../../../linux/file.ts";
+import { OsError } from "../../../linux/os_error.ts";
 import type { Mounts } from "../mounts.ts";
 import { attribute } from "../sysfs.ts";
 import { namesIn } from "./devices.ts";
