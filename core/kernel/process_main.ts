@@ -10,6 +10,7 @@ import { Bell, Cause } from "../bus/bell.ts";
 import { ControlWord, FIRST_BEAT, MAILBOX_CAPACITY, TO_CORE, TO_PLUGIN } from "../bus/control.ts";
 import { Mailbox } from "../bus/mailbox.ts";
 import { askedRegisters } from "../bus/register_call.ts";
+import { doorbellWriter } from "../bus/written_doorbells.ts";
 import { confine, enclose } from "../linux/confine.ts";
 import { clearer, close, signaller } from "../linux/fd.ts";
 import type { Pass } from "../linux/filter.ts";
@@ -17,10 +18,11 @@ import { forgetLibc } from "../linux/libc.ts";
 import { mapShared } from "../linux/memory.ts";
 import { poller, yielder } from "../linux/poll.ts";
 import { InterruptLoop } from "../irq/interrupt_loop.ts";
+import type { Registers } from "../pci/registers.ts";
 import { HOST } from "../plugin/plugin.ts";
 import { beforePlugin } from "./before_plugin.ts";
 import { type Boot, Descriptor, fromWire } from "./boot.ts";
-import { Doorbells } from "./doorbell.ts";
+import { Doorbells, doorbellStore } from "./doorbell.ts";
 import type { AnyPlugin } from "../plugin/pci_plugin.ts";
 import { DriverSession } from "./driver_session.ts";
 
@@ -76,8 +78,21 @@ const { rings } = new Doorbells(boot.doorbells.map(fromWire), {
   low: () => coreBell.ring(Cause.credits),
   wait: waitForCredits,
 }, pass);
+const registers: Record<string, Registers> = askedRegisters(boot.registers, {
+  words,
+  ring: () => coreBell.ring(Cause.register),
+  wait: waitFor,
+});
+const { name: doorbellName = "", page } = boot.doorbellWindow ?? {};
+const doorbells = registers[doorbellName];
+if (doorbells) {
+  const write32 = page
+    ? doorbellStore(page, doorbells.size)
+    : doorbellWriter(words, doorbells.size, () => coreBell.ring(Cause.doorbell));
+  registers[doorbellName] = { ...doorbells, write32 };
+}
 // What is mapped needs no descriptor, and code that had it could do more than ring.
-const mapped = boot.doorbells.filter((each) => !("message" in each));
+const mapped = [...boot.doorbells.filter((each) => !("message" in each)), ...(page ? [page] : [])];
 new Set(mapped.map(({ fd }) => fd)).forEach(close);
 const written = boot.doorbells.filter((each) => "message" in each).map(({ fd }) => fd);
 const end = Math.max(Descriptor.vectors + boot.vectors - 1, ...written) + 1;
@@ -188,28 +203,25 @@ function serve(plugin: AnyPlugin): never {
     inbox: new Mailbox(control, TO_PLUGIN, MAILBOX_CAPACITY),
     outbox: new Mailbox(control, TO_CORE, MAILBOX_CAPACITY),
     core: coreBell,
-    registers: askedRegisters(boot.registers, {
-      words,
-      ring: () => coreBell.ring(Cause.register),
-      wait: waitFor,
-    }),
+    registers,
     doorbell: (index) => rings[index]!,
     watch: boot.watch,
   });
-  // Where a look costs the core an access to a register, one is enough.
-  const most = boot.registers.length === 0 ? SPINS : 1;
-  let spins = most;
+  let spins = SPINS;
   for (let round = 1; !own.ended; round++) {
     let worked = false;
+    const asked = words[ControlWord.registerAsked];
     // However long a turn takes, the core waits for one of them, not for all.
     for (let i = 0; i < spins && !driverBell.hasRung(URGENT); i++) {
       worked = own.turn() || worked;
+      // Where a look costs the core an access to a register, one is enough.
+      if (words[ControlWord.registerAsked] !== asked) break;
     }
     const idle = own.idle();
     if (!idle && round % ROUNDS !== 0 && !driverBell.hasRung(URGENT)) continue;
     const happened = loop.turn(!idle ? 0 : own.busy ? own.period : -1);
     // Requests that wait for the world do not keep a processor busy: where nothing happens, one look is enough.
-    spins = !idle || worked || happened ? most : 1;
+    spins = !idle || worked || happened ? SPINS : 1;
     if (!happened && idle && !own.polled) own.kick();
   }
   Deno.exit(0);
