@@ -220,10 +220,17 @@ class OpenSimulated implements OpenFunction {
 
   vectors(wanted: number): readonly number[] {
     const msix = findMsix(this.config, (index) => this.bar(index)?.size);
-    const most = msix?.vectors ?? (findMsi(this.config) ? 1 : 0);
+    return this.#listen("msix", Math.min(wanted, msix?.vectors ?? 0));
+  }
+
+  msi(): number | undefined {
+    return this.#listen("msi", findMsi(this.config) ? 1 : 0)[0];
+  }
+
+  #listen(how: "msix" | "msi", count: number): readonly number[] {
     const line = this.#device.model.storms ? stormLine : eventLine;
-    this.#vectors = Array.from({ length: Math.min(wanted, most) }, line);
-    if (this.#vectors.length > 0) this.#signalBy(msix ? "msix" : "msi");
+    this.#vectors = Array.from({ length: count }, line);
+    if (count > 0) this.#signalBy(how);
     return this.#vectors.map(({ fd }) => fd);
   }
 
