@@ -110,6 +110,7 @@ Object.defineProperty(globalThis, HOST, { value: host });
 let shut = false;
 (Error as unknown as { prepareStackTrace: unknown }).prepareStackTrace = told;
 beforePlugin(() => {
+  modules.forEach(learnPlaces);
   enclose({ granted: [Descriptor.driverBell, end], pass });
   // The plugin may import any module of the core, this process's own instances of them; nothing in there may be of
   // use to it. What is needed from now on is held by the functions made above, and by nothing else.
@@ -122,8 +123,9 @@ beforePlugin(() => {
 // Deno is up: what comes now is the driver's doing.
 Atomics.store(words, ControlWord.beatAnswered, FIRST_BEAT);
 const last = import.meta.resolve("./give_up.ts");
+const modules: string[] = [];
 try {
-  if (boot.folder.startsWith("file:")) refuseLinks(new URL(boot.folder));
+  if (boot.folder.startsWith("file:")) modules.push(...filesOf(new URL(boot.folder)));
   await import(
     `data:text/javascript,${
       encodeURIComponent(`import ${JSON.stringify(last)};import ${JSON.stringify(entry)};`)
@@ -163,15 +165,30 @@ function told(error: Error, sites: readonly CallSite[]): string {
 }
 
 /**
- * Refuses a folder with a link in it that leads out: Deno follows one in some imports without a look at where it leads.
+ * Has Deno read now where in the plugin's text each of its lines is: it would do so at the first error, from files that
+ * this process cannot read any more, and panic for some. It learns that of the module that an error's frame is in.
  */
-function refuseLinks(folder: URL): void {
+function learnPlaces(path: string): void {
+  const internal = Deno as unknown as Record<symbol, { core?: { evalContext?: unknown } }>;
+  const run = internal[(Deno as unknown as { internal: symbol }).internal]?.core?.evalContext;
+  // Not there in each Deno: then errors may be told without their place.
+  if (typeof run !== "function") return;
+  const name = path.split("/").map(encodeURIComponent).join("/");
+  run("void new Error().stack", new URL(name, boot.folder).href);
+}
+
+/**
+ * The TypeScript in a plugin's folder, by paths in it. Refuses one with a link in it that leads out: Deno follows one in some imports
+ * without a look at where it leads.
+ */
+function* filesOf(folder: URL): Generator<string> {
   const home = Deno.realPathSync(folder);
   const stack = [home];
   for (let path = stack.pop(); path !== undefined; path = stack.pop()) {
     for (const { name, isDirectory, isSymlink } of Deno.readDirSync(path)) {
       const each = `${path}/${name}`;
       if (isDirectory) stack.push(each);
+      if (/\.[cm]?tsx?$/.test(name)) yield each.slice(home.length + 1);
       if (isSymlink && !leadsInto(home, each)) {
         throw new Error(`${each} is a link that leads out of its folder`);
       }

@@ -22,12 +22,14 @@ export class Doorbells {
    * @param stride CAP.DSTRD.
    * @param shadow Memory for the shadow doorbells.
    * @param events Memory for the indices at which the controller wants to be told.
+   * @throws Error If the window has no room for those of the admin queues and one pair more.
    */
   constructor(window: RegisterWindow, stride: number, shadow: Buffer, events: Buffer) {
     this.#window = window;
     this.#stride = 4 << stride;
     this.#shadow = words(shadow);
     this.#eventIndex = words(events);
+    if (this.queues < 2) throw new Error("The controller's doorbells are too far apart");
   }
 
   /** How many queues the window has doorbells for, the admin queues included. */
