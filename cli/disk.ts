@@ -47,7 +47,7 @@ export async function useDrive(context: Context): Promise<DiskInUse> {
   const { lun } = context.given;
   const unit = lunOf(context);
   await using stack = new AsyncDisposableStack();
-  // Who names a unit means a SCSI host.
+  // A user who names a unit means a SCSI device.
   const classes = lun === undefined ? ["block", "scsi"] as const : ["scsi"] as const;
   const { kernel, device } = stack.use(await useDevice(context, ...classes));
   const disk: BlockDevice = device.class === "block"

@@ -327,7 +327,7 @@ Deno.test("run --verbose tells details and --quiet nothing", async () => {
   assertEquals((await runFake("check --quiet --machine simulated")).err, "");
 });
 
-Deno.test("run uses colours only on a terminal, and only if nobody objects", async () => {
+Deno.test("run uses colours only on a terminal, and only if the user does not object", async () => {
   const colours = async (line: string, environment = {}, terminal = true) =>
     (await runFake(`check --machine simulated ${line}`, { terminal, environment })).out.includes(
       "\x1b[",
@@ -339,7 +339,7 @@ Deno.test("run uses colours only on a terminal, and only if nobody objects", asy
   assertEquals(await colours("", { TERM: "dumb" }), false);
 });
 
-Deno.test("ls prints lspci's line, who holds the function, and our driver", async () => {
+Deno.test("ls prints lspci's line, what holds the function, and our driver", async () => {
   const { out } = await runFake("ls");
   assertEquals(
     out,

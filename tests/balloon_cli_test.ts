@@ -74,7 +74,7 @@ Deno.test("balloon watch ends when its time is over", async () => {
   assertMatch(err, /^error: Not done after 2 seconds/);
 });
 
-qemuTest("check drives the balloon of a QEMU that nobody described", async () => {
+qemuTest("check drives the balloon of QEMU's default machine", async () => {
   const { code, out, err } = await ran("check --machine qemu");
   assertEquals(code, 0, out + err);
   assertMatch(out, /balloon \(process \d+\) passed: host wants 0 pages, 0 of 16384 are in it/);

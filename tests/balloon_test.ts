@@ -237,7 +237,7 @@ for (const isolation of ISOLATIONS) {
   );
 
   Deno.test(
-    `balloon: a host that begins rounds of hints without end stops nobody (D-94, ${isolation}) ` +
+    `balloon: a host that begins rounds of hints without end stops no driver (D-94, ${isolation}) ` +
       "#balloon:D-94",
     async () => {
       const model = new BalloonModel();

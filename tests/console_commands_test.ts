@@ -137,9 +137,9 @@ Deno.test("console pipe takes a port by its number, and an empty input", async (
 
 const WRONG: readonly (readonly [string, number, string])[] = [
   [
-    "console pipe nobody",
+    "console pipe absent",
     3,
-    `Cannot find a port named or numbered "nobody": the device has 0, 1 (${ECHO})`,
+    `Cannot find a port named or numbered "absent": the device has 0, 1 (${ECHO})`,
   ],
   ["console pipe 7", 3, 'named or numbered "7"'],
   ["console pipe", 2, "Cannot run console pipe with 0 arguments: it takes <name or number>"],

@@ -217,7 +217,7 @@ qemuTest(
 );
 
 qemuTest(
-  "virtio-serial: the host opens and closes, QEMU tells who listens here #console:PORT_OPEN #console:FLOW_HOST",
+  "virtio-serial: the host opens and closes, QEMU tells that the port is open here #console:PORT_OPEN #console:FLOW_HOST",
   async () => {
     await using it = await bench();
     const port = await it.open("one");
@@ -304,7 +304,7 @@ qemuTest(
     using first = await it.host("one");
     using second = await it.host("two");
     const sent = pattern(4 * MIB, 17);
-    // Nobody reads the socket: QEMU and the driver hold it until somebody does.
+    // The socket is not read: QEMU and the driver hold it until it is.
     const writing = one.write(sent);
     let written = false;
     writing.then(() => written = true);

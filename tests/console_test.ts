@@ -202,7 +202,7 @@ Deno.test("a device without MULTIPORT has one port, a console #console:SINGLE_PO
     assertEquals(text(await port!.read()), "hello");
     await port!.write(bytes("world"));
     assertEquals(text(it.model.take(0)), "world");
-    // Nobody can be told; on this side it is closed all the same.
+    // The device cannot be told; on this side it is closed all the same.
     await port!.close();
     await assertRejects(() => port!.write(bytes("x")), TypeError);
     await port!.open();
@@ -389,7 +389,7 @@ Deno.test("the other side opens and closes #console:PORT_OPEN #console:FLOW_HOST
   assert(!port.hostOpen);
   const early = port.write(bytes("early "));
   const later = port.write(bytes("later"));
-  assert(!await settled(early), "a write waits for somebody to listen");
+  assert(!await settled(early), "a write waits for the other side to open");
   it.model.open(1, true);
   await Promise.all([early, later]);
   assertEquals([text(it.model.take(1)), it.model.lost], ["early later", 0]);
@@ -428,7 +428,7 @@ Deno.test("closing a port refuses the writes that wait for its other side #conso
   assertEquals(text(it.model.take(1)), "now");
 });
 
-Deno.test("a port that nobody reads holds its device back, and no other port #console:FLOW_GUEST", async () => {
+Deno.test("a port that is not read holds its device back, and no other port #console:FLOW_GUEST", async () => {
   await using it = await bench();
   const one = await it.open(1);
   const echo = await it.open(2);

@@ -1,5 +1,5 @@
 /**
- * Drivers that fail in every way there is: each is reported, nobody else notices, nothing is left behind.
+ * Drivers that fail in every way there is: each is reported, no other driver notices, nothing is left behind.
  *
  * @module
  */
@@ -19,7 +19,7 @@ import { entropyDriver, type Fixture, fixture, type FixtureOptions } from "./sup
 import { type Parts, PLAN, WORK } from "./support/plugin.ts";
 import { patience } from "./support/patience.ts";
 
-/** The simulated machine with somebody else's driver for its entropy device, and its disk under load. */
+/** The simulated machine with a third party's driver for its entropy device, and its disk under load. */
 async function withBadDriver(
   plugin: Fixture,
   work: (kernel: Kernel) => Promise<void>,
@@ -273,7 +273,7 @@ const AT_START: Readonly<Record<string, Fault>> = {
       ["no JSON", `"{"`, /Cannot receive a message: /],
       ["nothing", `"null"`, /A driver sent message = null: an object is wanted/],
       ["an unknown type", `'{"type":"root"}'`, /a message of unknown type "root"/],
-      ["what nobody asked for", `'{"type":"ready"}'`, /sent "ready" unasked/],
+      ["what was not asked for", `'{"type":"ready"}'`, /sent "ready" unasked/],
       ["a wrong plugin API", `'{"type":"hello","api":99}'`, /speaks plugin API 99/],
       [
         "a deep message",
@@ -434,7 +434,7 @@ for (const [name, { parts, says: [type, message], ...options }] of Object.entrie
       assertEquals(error.name, type);
       assertEquals(error.status, Status.gone);
       assertMatch(await device.gone ?? "", message);
-      // Nor does it come back for those who ask later.
+      // Nor does it come back for requests that come later.
       await assertRejects(() => device.client.read(32), RequestError, "gone");
       assertEquals((await device.describe()).status, []);
       assertEquals(kernel.devices.map((device) => device.driver), ["blk"]);

@@ -53,7 +53,7 @@ for (const isolation of ["inline", "process"] as const) {
     const wanted = eventfd();
     let given = false;
     const silence = eventfd();
-    // Doorbells that nobody hears: requests stay in flight.
+    // Doorbells that the device does not hear: requests stay in flight.
     const silent = (device: OpenFunction): Partial<OpenFunction> => ({
       wanted,
       doorbell: () => ({ fd: silence, message: new Uint8Array(8) }),

@@ -102,7 +102,7 @@ const RESPONSES: Readonly<Record<LieId, RegExp | readonly [split: RegExp, packed
   "D-51": lost("the device used descriptor 4294967295 of a queue of \\d+ \\[D-41\\]"),
   "D-52": served,
   "D-53": served,
-  // Nobody can tell from a good answer what is written over it before it was copied out.
+  // A client cannot tell from a good answer what is written over it before it was copied out.
   "D-54": /^served$|^wrong bytes$/,
   "D-55": served,
   "D-56": served,
@@ -254,7 +254,7 @@ async function useDisk({ client }: Device<"block">, round: number): Promise<void
   try {
     await write();
   } catch (error) {
-    // A reset may lose what was not flushed; whoever is told writes it again (R7).
+    // A reset may lose what was not flushed; an application that is told writes it again (R7).
     if (!(error as Error).message.includes("write it again")) throw error;
     await write();
   }

@@ -24,7 +24,7 @@ class HastyModel extends BalloonModel {
 
   override configWrite(offset: number, value: number, width: 1 | 2 | 4): void {
     super.configWrite(offset, value, width);
-    // It is before DRIVER_OK, so nobody is told (virtio 1.4, 3.1.1).
+    // It is before DRIVER_OK, so the driver is not told (virtio 1.4, 3.1.1).
     if (this.inflated.size === 0) this.want(500);
   }
 }

@@ -56,7 +56,7 @@ for (const ring of ["split", "packed"] as const) {
 function judge(id: LieId, outcome: string): void {
   const found = `${id}: ${outcome}`;
   if (HARMLESS.includes(id)) assertEquals(outcome, "served", found);
-  // Nobody can tell from good data what is written over them before they were copied out.
+  // A client cannot tell from good data what is written over them before they were copied out.
   else if (id === "D-54") assertMatch(outcome, /^(served|wrong bytes)$/, found);
   // Whether the driver sees it depends on when it looks.
   else if (id === "D-60") assert(outcome === "served" || LOST.test(outcome), found);

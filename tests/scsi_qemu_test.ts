@@ -356,8 +356,8 @@ qemuTest(
       RequestError,
     );
     assertEquals(unknown.status, Status.unsupported);
-    const nobody = { target: 9, lun: 0 };
-    await assertRejects(() => client.manage("unitReset", nobody), RequestError, "no such target");
+    const absent = { target: 9, lun: 0 };
+    await assertRejects(() => client.manage("unitReset", absent), RequestError, "no such target");
     // QEMU has none of these notifications.
     assertEquals(await client.notifications(file.address, 0x7e), 0);
     assertEquals(await client.subscribe(file.address, 0x7e), 0);
@@ -396,7 +396,7 @@ for (const isolation of ["process", "inline"] as readonly Isolation[]) {
   );
 }
 
-qemuTest("scsi: who gives a command up has it aborted #scsi:TMF_ABORT_TASK", async () => {
+qemuTest("scsi: a command that is given up is aborted #scsi:TMF_ABORT_TASK", async () => {
   await using kernel = await openQemuKernel(SLOW, { isolation: "inline" });
   const { client } = await kernel.attachFirst("scsi");
   const address = { target: 0, lun: 0 };

@@ -84,7 +84,7 @@ for (const isolation of ["process", "inline"] as const) {
 }
 
 Deno.test("scsi: sizes of sense data and CDB are written before the first request #scsi:SENSE_SIZE", async () => {
-  // A host that starts with others: they hold if nobody writes them.
+  // A host that starts with others: they hold if the driver does not write them.
   const config = { 20: 40, 24: 16 };
   await using use = await open({ config }, { tunables: { "scsi.sense_size": 200 } });
   const view = new DataView(use.model.config.buffer);
@@ -362,7 +362,7 @@ const LIES_95 = [
   ["a broken nexus", { response: 8 }, /this way to the target is broken/],
   ["that it is busy for ever", { response: 5 }, /the device is busy/],
   ["a full task set for ever", { status: 0x28 }, /takes no more commands/],
-  ["a reservation", { status: 0x18 }, /somebody else has reserved/],
+  ["a reservation", { status: 0x18 }, /another initiator has reserved/],
 ] as const;
 
 for (const [what, lie, says] of LIES_95) {
@@ -502,7 +502,7 @@ Deno.test("scsi: a medium that is exchanged for a protected one is written no mo
   assertEquals(await disk.read(0, 4096), pattern(4096, 1));
 });
 
-Deno.test("scsi: whoever hears of an exchange first, the disk's user is told #scsi:medium", async () => {
+Deno.test("scsi: whichever request hears of an exchange first, the application is told #scsi:medium", async () => {
   await using use = await open();
   const { client, model } = use;
   const [unit] = model.units.values();

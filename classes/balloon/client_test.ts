@@ -270,7 +270,7 @@ Deno.test("close() empties the balloon, and waits for that not for ever #balloon
   deaf.fail();
 });
 
-Deno.test("when the driver is gone, all who wait learn of it", async () => {
+Deno.test("when the driver is gone, all that wait learn of it", async () => {
   const used = balloon({ properties: { requested: 400 }, obeys: false });
   const waiting = [used.client.settled(), used.client.reclaim(1)];
   const ends = waiting.map((each) => assertRejects(() => each, RequestError, "gone"));

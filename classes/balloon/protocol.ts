@@ -39,7 +39,7 @@ export const MEMORY_STATISTICS = {
   majorFaults: 2,
   /** All page faults. */
   minorFaults: 3,
-  /** Bytes that nobody uses. */
+  /** Bytes that are not used. */
   freeMemory: 4,
   /** Bytes that there are. */
   totalMemory: 5,
@@ -57,11 +57,11 @@ export const MEMORY_STATISTICS = {
   allocationStalls: 11,
   /** Pages that were looked at in the background, to find some that can be given up. */
   asyncScans: 12,
-  /** The same, while somebody waited. */
+  /** The same, while a program waited. */
   directScans: 13,
   /** Pages that were given up in the background. */
   asyncReclaims: 14,
-  /** The same, while somebody waited. */
+  /** The same, while a program waited. */
   directReclaims: 15,
 } as const;
 

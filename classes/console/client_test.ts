@@ -199,7 +199,7 @@ Deno.test("a port keeps 1 MiB, then its slots, and lends them again as it is rea
   assertEquals(bench.lent(1).length, 2);
 });
 
-Deno.test("writes go in order, in as many slots as a port may have, and only while somebody listens", async () => {
+Deno.test("writes go in order, in as many slots as a port may have, and only while the other side is open", async () => {
   const bench = new Bench();
   bench.tell(1, present);
   const port = bench.client.port(1)!;
@@ -207,7 +207,7 @@ Deno.test("writes go in order, in as many slots as a port may have, and only whi
   bench.obey();
   await opening;
   const writes = [port.write(new Uint8Array(20).fill(1)), port.write(new Uint8Array(20).fill(2))];
-  assertEquals(bench.transmit.take(), [], "nobody listens");
+  assertEquals(bench.transmit.take(), [], "the other side is closed");
   bench.tell(1, present | hostOpen | open);
   const seen: number[][] = [];
   for (;;) {

@@ -300,7 +300,7 @@ export class ScsiDisk implements BlockDevice {
     );
   }
 
-  /** Says that nobody needs what stands there any more. What is read there afterwards, nobody knows. */
+  /** Says that what stands there is not needed any more. What is read there afterwards is undefined. */
   async discard(offset: number, length: number): Promise<void> {
     argument.integer(offset, "ScsiDisk.discard", "offset");
     argument.integer(length, "ScsiDisk.discard", "length");
@@ -421,7 +421,7 @@ export class ScsiDisk implements BlockDevice {
     } catch (error) {
       if (!(error instanceof ScsiError) || error.sense === undefined) throw error;
     }
-    // Nobody knows of a cache: then there may be one.
+    // Nothing is known of a cache: then there may be one.
     return { writeProtected: false, writeCache: true };
   }
 

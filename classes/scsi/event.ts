@@ -28,7 +28,7 @@ export interface RawEvent {
   readonly missed: boolean;
   /** What it is: transport reset, notification, parameter change. */
   readonly event: number;
-  /** Whom it is about. */
+  /** The unit that it is about. */
   readonly address: ScsiAddress;
   /** Why. */
   readonly reason: number;

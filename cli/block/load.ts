@@ -83,7 +83,7 @@ async function runSlots(disk: BlockClient, load: Load, signal: AbortSignal): Pro
         slots.publish();
       }
     }
-    // The rest of the program goes on: somebody may want it to end.
+    // The rest of the program goes on: the user may want it to end.
     await new Promise((resolve) => setTimeout(resolve, 0));
     if (signal.aborted) running = false;
   }

@@ -12,7 +12,7 @@ const DEADLINE = 10_000;
 
 /**
  * Checks that a balloon becomes as large as its host wants, as far as it may. Pages are those of the driver's own arena, so
- * this harms nobody, whatever the machine.
+ * this harms no other program, whatever the machine.
  */
 export async function checkBalloon(client: Balloon, { step }: CheckOptions): Promise<Result> {
   step?.("giving the host what it wants");

@@ -101,7 +101,7 @@ async function asked(client: ScsiHost, address: ScsiAddress): Promise<Finding> {
   const name = "task management";
   try {
     const busy = await client.manage("queryTaskSet", address);
-    return { name, passed: !busy, detail: busy ? "a unit has a command that nobody gave" : "idle" };
+    return { name, passed: !busy, detail: busy ? "a unit has a command of no program" : "idle" };
   } catch (error) {
     const passed = (error as { readonly status?: number }).status === Status.unsupported;
     return { name, passed, detail: messageOf(error) };

@@ -26,7 +26,7 @@ export const show: Command = {
   usage: "<address>",
   words: [1, 1],
   examples: [
-    ["show 00:03.0", "numbers, names, capabilities, who drives it"],
+    ["show 00:03.0", "numbers, names, capabilities, what drives it"],
     ["show 00:01.0 --machine simulated", "with status, features and queues"],
   ],
   notes: [
@@ -60,7 +60,7 @@ export function where({ isolation, pid }: Pick<AnyDevice, "isolation" | "pid">):
   return pid === undefined ? isolation : `${isolation} ${pid}`;
 }
 
-/** Looking must not take a device of this machine away from anybody. */
+/** Looking must not take a device of this machine away from another program. */
 async function describeIfHarmless(
   context: Context,
   kernel: Kernel,
@@ -86,7 +86,7 @@ interface VirtioFacts extends Structures {
 /** A function that is VirtIO in name only is found out here; where only the header can be read, nothing is. */
 function findVirtio({ identity, function: { config } }: Node): VirtioFacts | undefined {
   if (!identity.virtio || capabilities(config).length === 0) return undefined;
-  // The sizes of BARs are not known before a function is taken; whoever takes it checks them.
+  // The sizes of BARs are not known before a function is taken; the core checks them then.
   const anySize = () => Infinity;
   return {
     ...findStructures(config, anySize),

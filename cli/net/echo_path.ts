@@ -3,7 +3,7 @@ import type { Echo } from "./icmp.ts";
 
 /** What came back for an echo request. */
 export interface Answer {
-  /** Who sent it. */
+  /** The address of its sender. */
   readonly from: string;
   /** Which request it is about. */
   readonly identifier: number;

@@ -35,7 +35,7 @@ export interface LanePort {
   readonly attend: () => Disposable;
 }
 
-/** Whose a slot is. */
+/** Which side has a slot. */
 const Owner = {
   /** The lane's own. */
   free: 0,
@@ -67,7 +67,7 @@ export class ClientLane {
   #freeCount: number;
   /** Whether each slot's request must not be submitted again. */
   readonly #once: Uint8Array<ArrayBuffer>;
-  /** Whose each slot is: an {@linkcode Owner}. */
+  /** Which side has each slot: an {@linkcode Owner}. */
   readonly #owners: Uint8Array<ArrayBuffer>;
   /** The callback of each slot in flight. */
   readonly #done: (Done | undefined)[];

@@ -167,7 +167,7 @@ for (const { name, complete, says } of lies) {
     pair.words[completed] = complete.length;
     assertThrows(() => pair.client.drain(), BusFault, says);
     assert(ended.length <= 1);
-    // Whoever was not told yet is told now; nobody twice.
+    // A request that had no end yet has one now; none has two.
     pair.client.fail();
     assertEquals(ended.map(([slot]) => slot).sort(), [0, 1]);
     assertEquals([pair.client.inFlight, pair.client.ended], [0, 2]);

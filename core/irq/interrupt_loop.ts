@@ -32,7 +32,7 @@ interface Belled {
  * their handlers on this thread.
  *
  * A driver host turns it by hand, blocking. The core starts it once, and it waits on another thread, so that
- * timers and promises go on; somebody in a hurry may turn it by hand as well, meanwhile.
+ * timers and promises go on; a client in a hurry may turn it by hand as well, meanwhile.
  */
 export class InterruptLoop implements Loop, AsyncDisposable {
   readonly #entries = new Map<number, Entry>();
@@ -45,7 +45,7 @@ export class InterruptLoop implements Loop, AsyncDisposable {
   #poll: Poll = poller(this.#set);
   #changed = true;
   #running: Promise<void> | undefined;
-  /** Whether another thread waits, so that somebody must wake it. */
+  /** Whether another thread waits, so that this one must wake it. */
   #waiting = false;
   #attended = 0;
   #closed = false;
@@ -104,7 +104,7 @@ export class InterruptLoop implements Loop, AsyncDisposable {
   }
 
   /**
-   * Says that this thread turns the loop or looks at its lanes by itself, so that nobody needs to wake it, until the
+   * Says that this thread turns the loop or looks at its lanes by itself, so that ringers need not wake it, until the
    * result is disposed.
    */
   attend(): Disposable {
@@ -118,7 +118,7 @@ export class InterruptLoop implements Loop, AsyncDisposable {
     };
   }
 
-  /** Whether somebody attends. */
+  /** Whether this thread looks by itself. */
   get attended(): boolean {
     return this.#attended > 0;
   }
@@ -188,7 +188,8 @@ export class InterruptLoop implements Loop, AsyncDisposable {
   }
 
   /**
-   * While another thread waits and nobody attends, whoever rings must find the owner asleep. One that rings all the time
+   * While another thread waits, and this one does not look by itself, ringers must find the owner asleep. One that
+   * rings all the time
    * does not keep this thread here: the loop is woken to look again, after all others.
    */
   #rest(): void {

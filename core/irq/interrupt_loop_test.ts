@@ -104,7 +104,7 @@ Deno.test("turn() answers bells before it waits, and after", async () => {
   using one = new Belled();
   one.addTo(loop);
   one.bell.ring(5);
-  assertEquals(one.woken, 0, "nobody who is awake is woken");
+  assertEquals(one.woken, 0, "an owner that is awake is not woken");
   assertEquals(loop.turn(5000), true);
   assertEquals(one.causes, [5]);
   using event = new Event();
@@ -118,7 +118,7 @@ Deno.test("turn() answers bells before it waits, and after", async () => {
   assert(!one.asleep);
 });
 
-Deno.test("a bell wakes who waits in turn()", async () => {
+Deno.test("a bell wakes the thread that waits in turn()", async () => {
   await using loop = new InterruptLoop();
   using one = new Belled();
   one.addTo(loop);
@@ -249,7 +249,7 @@ Deno.test("a started loop can be turned by hand, and goes on waiting behind it",
   assertEquals(event.seen, 1);
   one.bell.ring(1);
   if (one.causes.length === 0) await soon(() => one.causes.length === 1);
-  // After a turn by hand whoever rings still finds somebody asleep.
+  // After a turn by hand a ringer still finds the owner asleep.
   assertEquals(loop.turn(0), false);
   assert(one.asleep);
   const woken = one.woken;
@@ -258,7 +258,7 @@ Deno.test("a started loop can be turned by hand, and goes on waiting behind it",
   await soon(() => one.causes.length === 2);
 });
 
-Deno.test("while somebody attends, nobody needs to be woken; afterwards somebody does", async () => {
+Deno.test("a loop that is attended need not be woken; afterwards it must be", async () => {
   await using loop = new InterruptLoop();
   using one = new Belled();
   one.addTo(loop);
@@ -285,7 +285,7 @@ Deno.test("while somebody attends, nobody needs to be woken; afterwards somebody
   await soon(() => one.causes.length === 3);
 });
 
-Deno.test("a bell that is rung all the time keeps nobody from anything else #core:P-29", async () => {
+Deno.test("a bell that is rung all the time keeps the loop from nothing else #core:P-29", async () => {
   await using loop = new InterruptLoop();
   using flooder = new Belled();
   using event = new Event();
@@ -310,7 +310,7 @@ Deno.test("a bell that is rung all the time keeps nobody from anything else #cor
   loop.remove(flooder.event.fd);
 });
 
-Deno.test("a loop that nobody uses any more ends at once, whatever it waits for", async () => {
+Deno.test("a loop that is disposed ends at once, whatever it waits for", async () => {
   const loop = new InterruptLoop();
   using one = new Event();
   loop.add(one.fd, one.see);

@@ -2,7 +2,7 @@ import type { FromPlugin } from "../bus/message.ts";
 
 /** The driver is no more: nothing that it was asked will be answered. */
 export class PluginGone extends Error {
-  /** The class, for who catches it elsewhere. */
+  /** The class, for code that has another copy of it. */
   override readonly name = "PluginGone";
 }
 

@@ -48,11 +48,11 @@ export interface DriverHost {
   ring(): void;
   /** How often a client should look before it waits: more where its looking is what gets work done. */
   readonly spins: number;
-  /** Does what there is to do without waiting: for whoever attends. */
+  /** Does what there is to do without waiting: for a client that looks again and again. */
   pump(): void;
   /** Waits, blocking this thread, until something happens. */
   turn(timeout: number): void;
-  /** Somebody who attended does so no more: interrupts are wanted again. */
+  /** A client that looked again and again does so no more: interrupts are wanted again. */
   rest(): void;
   /** Ends the host, whatever it is doing. The device must not reach its arena any more. */
   end(): void | Promise<void>;

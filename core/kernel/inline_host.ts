@@ -78,7 +78,7 @@ export function inlineHost(plugin: AnyPlugin, options: DriverHostOptions): Drive
       link.pump();
     },
     turn(timeout) {
-      // Nobody else arms the queues while somebody attends.
+      // While a client looks by itself, only this arms the queues.
       const idle = ended || session.idle();
       loop.turn(!idle ? 0 : Math.min(timeout, session.period));
     },

@@ -24,7 +24,7 @@ const model: DeviceModel = {
 };
 const slot = { interrupt() {}, pin() {}, failed() {} };
 
-Deno.test("a simulated device says who it is", () => {
+Deno.test("a simulated device says what it is", () => {
   const { config } = new PciDevice({ ...model, classCode: 0x010203 }, slot);
   assertEquals(config.read32(0), 0x106a_1af4);
   assertEquals(config.read32(8), 0x01020301);

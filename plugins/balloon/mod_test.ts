@@ -299,7 +299,7 @@ Deno.test("a full queue is tried again", () => {
   assertEquals(batch("inflate").length, 5);
 });
 
-Deno.test("news are told as soon as somebody listens", () => {
+Deno.test("news are told as soon as the client listens", () => {
   const { lanes, driver, configure } = start(0n, [3, 0, 0, 0]);
   const events = lanes.events;
   const told = () =>

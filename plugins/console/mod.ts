@@ -27,7 +27,7 @@ const SLOT_BYTES = 4096;
 const CONTROL_SLOTS = 64;
 const EVENT_SLOTS = 64;
 
-/** Of a device without messages, whose only port nobody can open or close. */
+/** Of a device without messages, whose only port is not opened or closed. */
 const ALWAYS_OPEN = PortState.console | PortState.open | PortState.hostOpen;
 
 /** The driver. */

@@ -138,7 +138,7 @@ function bench(room = 4) {
   return { make, queued, ended, recalled };
 }
 
-Deno.test("a port sends in order, no more than there is room for, and only while somebody listens #console:FLOW_HOST", () => {
+Deno.test("a port sends in order, no more than there is room for, and only while the other side is open #console:FLOW_HOST", () => {
   const { make, queued, ended } = bench(2);
   const port = make(false);
   port.appear();

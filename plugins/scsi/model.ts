@@ -176,7 +176,7 @@ export class ScsiHostModel implements DeviceModel {
     if (this.#agreed(wire.F_CHANGE)) this.event(wire.T_PARAM_CHANGE, address, asc | ascq << 8);
   }
 
-  /** Takes the medium of a CD-ROM out or puts one in, and notifies who subscribed to that. */
+  /** Takes the medium of a CD-ROM out or puts one in, and notifies the driver if it subscribed to that. */
   load(target: number, lun: number, loaded: boolean): void {
     const address = addressOf(target, lun);
     this.units.get(address)!.load(loaded);

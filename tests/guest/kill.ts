@@ -30,7 +30,8 @@ for (const [name, disk] of [["blk", "blk"], ["blk intx", "intx"]] as const) {
       }
       assertNotEquals(device.pid, pid);
     }
-    // What the device had in its cache when it was started anew may be gone; nobody may be told that it is safe.
+    // What the device had in its cache when it was started anew may be gone; the application must not be told that it
+    // is safe.
     await assertRejects(() => client.flush(), RequestError, "write it again");
     const written = new Uint8Array(BLOCK * BLOCKS);
     for (let i = 0; i < BLOCKS; i++) written.set(block(i, KILLS), i * BLOCK);

@@ -1,6 +1,6 @@
 /**
- * No wake-up is lost in 100 000 requests by each kind of interrupt: nobody looks without being told, so that a request
- * whose wake-up is lost would not end.
+ * No wake-up is lost in 100 000 requests by each kind of interrupt: neither side looks without being told, so that a
+ * request whose wake-up is lost would not end.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { attachDisk } from "./support/disk.ts";
 import { check } from "./support/job.ts";
 
 const REQUESTS = 100_000;
-/** Requests in flight, in turn: the fewer there are, the more often everybody sleeps. */
+/** Requests in flight, in turn: the fewer there are, the more often all sides sleep. */
 const DEPTHS = [128, 16, 1];
 const BYTES = 512;
 /** Milliseconds: longer than any test, as long as a timer can be. */

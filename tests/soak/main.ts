@@ -40,10 +40,10 @@ function fault(what: string): void {
   console.error(`FAULT: ${what}`);
 }
 
-// What nobody catches would end the program: that is what must not be.
+// What is not caught would end the program: that is what must not be.
 addEventListener("unhandledrejection", (event) => {
   event.preventDefault();
-  fault(`nobody caught ${(event.reason as Error)?.stack ?? event.reason}`);
+  fault(`not caught: ${(event.reason as Error)?.stack ?? event.reason}`);
 });
 addEventListener("error", (event) => {
   event.preventDefault();

@@ -81,7 +81,7 @@ export class GuestHost implements AsyncDisposable {
     }
   }
 
-  /** Boots a guest with a shell for whoever sits before this terminal. */
+  /** Boots a guest with a shell for the user of this terminal. */
   async shell(machine: GuestMachine): Promise<void> {
     const all = "inherit";
     this.#makeDisks(machine);

@@ -30,7 +30,7 @@ export const blkDiscard: Command = {
     ["blk discard --offset 0 --length 64K --zero --machine qemu", "zeroes at the beginning"],
   ],
   notes: [
-    "What is read from a discarded part afterwards, nobody knows. Both --offset and --length must be given, in",
+    "What is read from a discarded part afterwards is undefined. Both --offset and --length must be given, in",
     "whole blocks of the disk. On this machine (host) it takes --write.",
   ],
   async run(context) {

@@ -28,7 +28,7 @@ export const blkServe: Command = {
   notes: [
     'Meanwhile, elsewhere: nbdinfo "nbd+unix:///?socket=/tmp/disk.sock"',
     "",
-    "Whoever may open the socket may use the disk. Many clients may at once: a flush of one makes durable what",
+    "A user who may open the socket may use the disk. Many clients may at once: a flush of one makes durable what",
     "all have written. On this machine (host) clients may only read, unless --write. Requests are in whole blocks",
     "of the disk. When a medium is exchanged, clients get errors until they connect again. At its end the socket",
     "goes away; one that a server has left behind is taken over.",

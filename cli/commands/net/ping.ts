@@ -46,7 +46,7 @@ export const ping: Command = {
     {
       name: "gateway",
       value: "<ip>",
-      summary: "who passes on what is not for this network; with --address",
+      summary: "the router of what is not for this network; with --address",
     },
     { name: "count", value: "<number>", summary: "how many requests or frames" },
     { name: "interval", value: "<seconds>", summary: "from one request to the next (1)" },

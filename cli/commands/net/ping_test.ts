@@ -48,7 +48,7 @@ Deno.test("net ping --json says the same to programs", async () => {
 });
 
 Deno.test("net ping exits with 1 when nothing answers", async () => {
-  // A gateway who answers ARP only.
+  // A gateway that answers ARP only.
   const silent: Peer = (frame) => frame.type === 0x0806 ? gateway(frame) : [];
   const { exit, out } = await run(`10.0.2.2 --count 1 ${STATIC}`, silent);
   assertEquals(exit, 1);

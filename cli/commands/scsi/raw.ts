@@ -46,7 +46,7 @@ export const raw: Command = {
     "Data go to the standard output: as a dump on a terminal, byte by byte elsewhere. Status and sense",
     "data are told on the standard error; the exit status is 1 if the status is not GOOD.",
     "Unit attentions, of which there is one after each start, are fetched by TEST UNIT READY before.",
-    "The command is put once: if the device must be started anew meanwhile, nobody knows whether it was done.",
+    "The command is put once: if the device must be started anew meanwhile, it is unknown whether it was done.",
     "On this machine (host), commands that are not known to only read need --write.",
   ],
   async run(context) {

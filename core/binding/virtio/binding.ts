@@ -342,7 +342,7 @@ export class VirtioBinding implements Binding {
       throw new DeviceFault("D-77", "The device set DEVICE_NEEDS_RESET");
     }
     if (!(status & DeviceStatus.DRIVER_OK)) {
-      throw new DeviceFault("D-76", "The device was reset by somebody else");
+      throw new DeviceFault("D-76", "The device was reset, and not by the core");
     }
   }
 

@@ -156,7 +156,7 @@ for (const [kind, mode] of [["modern", "disable-legacy=on"], ["legacy", "disable
           assertEquals(target(), round * 256);
           // QEMU sets both bits for a changed configuration, so only what comes from now on counts.
           const before = watched.count(QUEUE_INTERRUPT);
-          hand.ask(0, [{ data: new Uint8Array(4) }]); // gives up page 0, which nobody uses
+          hand.ask(0, [{ data: new Uint8Array(4) }]); // gives up page 0, which is not used
           assert(turnUntil(loop, () => watched.count(QUEUE_INTERRUPT) > before));
           assert(hand.done(0));
         }
@@ -230,7 +230,7 @@ qemuTest(
     loop.turn(20);
     assertEquals(watchedB.causes, [0], "the line is up, and has not risen");
     assert(clear(fdA), "a was told");
-    assert(!clear(fdA), "and only once, since nobody unmasked it");
+    assert(!clear(fdA), "and only once, since it was not unmasked");
     a!.device[Symbol.dispose]();
     assert(turnUntil(loop, () => watchedB.count(QUEUE_INTERRUPT) === 1));
   },
@@ -259,7 +259,7 @@ qemuTest("unmasking signals again as long as the pin is asserted", async () => {
   assert(!clear(fd));
 });
 
-qemuTest("only who is listened to asserts its pin", async () => {
+qemuTest("only a function with a listener asserts its pin", async () => {
   await using loop = new InterruptLoop();
   await using qemu = await openQemu({ arguments: [...RNG, ...RNG] }, loop);
   const [first, second] = findAll(qemu, RNG_ID);

@@ -64,7 +64,7 @@ function silence(milliseconds: number): Error {
 /** Makes the server's side of the conversation; how it begins is all said before QEMU starts. */
 export function interrupts(): Interrupts {
   const [ours, theirs] = socketPair();
-  // Shared memory is what the device is there for; nobody here uses it.
+  // Shared memory is what the device is there for; it is not used here.
   const memory = memoryFile("virtio-ivshmem", 4096);
   const peers: Peer[] = [];
   // A peer that is given back is for the next one: QEMU (7.2) uses memory that it has freed if a peer leaves and comes.

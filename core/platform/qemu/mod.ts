@@ -240,7 +240,7 @@ function parkedFirmware(): number {
   return fd;
 }
 
-/** A disk in the file that QEMU has as descriptor `fd`. Nobody else can open it, so there is nothing to lock. */
+/** A disk in the file that QEMU has as descriptor `fd`. No other program can open it, so there is nothing to lock. */
 function memoryDisk(fd: number, i: number, device: string): string[] {
   const id = `virtio-disk${i}`;
   return [

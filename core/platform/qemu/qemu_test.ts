@@ -217,7 +217,7 @@ test("registers stay right while others ring doorbells on the same socket, even 
     if (round % 7 === 0) rng.settle();
     assertEquals(bar.read16(NUM_QUEUES), 1);
   }
-  // Until neither side has room any more: QEMU stands still and waits for somebody to read.
+  // Until neither side has room any more: QEMU stands still and waits for a reader.
   while (sendNow(fd, message) > 0);
   assertEquals(bar.read16(NUM_QUEUES), 1);
 });

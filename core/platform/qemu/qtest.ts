@@ -87,7 +87,7 @@ export function openQtest(lines: Lines, qemu: Pick<QemuProcess, "fail">): Qtest 
       const value = understand(lines.next());
       if (value !== undefined) {
         posted = 0;
-        // What came together with the answer is off the socket, so that nobody would be woken for it.
+        // What came together with the answer is off the socket, so that it would wake no poll.
         while (raise && (line = lines.nextReceived()) !== undefined) understand(line);
         return value;
       }
@@ -105,7 +105,7 @@ export function openQtest(lines: Lines, qemu: Pick<QemuProcess, "fail">): Qtest 
     if (line.startsWith("OK 0x")) return Number(line.slice(3));
     const [word, direction, number] = line.split(" ");
     if (word !== "IRQ") {
-      // Our own commands are well formed; after somebody else's, answers can no longer be told apart.
+      // Our own commands are well formed; after another writer's, answers can no longer be told apart.
       throw qemu.fail(`it refused a qtest command with ${JSON.stringify(line)}`, 0);
     }
     if (direction === "raise") {

@@ -86,7 +86,7 @@ for (
           clear(fd);
           await use();
         }
-        // Whoever is taken afterwards is reachable as well, without having been asked for.
+        // A function that is taken afterwards is reachable as well, without having been asked for.
         resetMachine(qemu);
         using rng = [...findAll(qemu, 0x1044), ...findAll(qemu, 0x1005)][0]!.open();
         const random = await new ByHand(rng, modernTransport(rng)).start();

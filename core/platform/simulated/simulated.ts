@@ -58,7 +58,7 @@ const FIRST_ADDRESS = 0x2_0000_0000 - 5 * 4096;
 /** Apart by more than any memory is long. */
 const NEXT_ADDRESS = 0x40_0000_0000;
 
-/** Names of errors that are nobody's mistake here: what a driver did wrong, and what a model wants. */
+/** Names of errors that are no mistake of this code: what a driver did wrong, and what a model wants. */
 const EXPECTED = ["DriverFault", "NeedsReset"];
 
 class SimulatedFunction implements PciFunction {

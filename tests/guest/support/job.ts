@@ -80,7 +80,7 @@ export function program(...args: readonly string[]): Promise<Run> {
 }
 
 /**
- * Runs the program as a user who is not root.
+ * Runs the program as a user other than root.
  *
  * @param memlock How much memory that user may lock, in KiB.
  */
