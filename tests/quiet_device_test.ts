@@ -13,7 +13,7 @@ import { openKernel } from "../mod.ts";
 import { soon } from "./support/leaks.ts";
 import "./support/libc.ts";
 
-/** A balloon whose host makes up its mind while the driver is started. */
+/** A balloon whose hypervisor makes up its mind while the driver is started. */
 class HastyModel extends BalloonModel {
   device: DeviceHandle | undefined;
 

@@ -39,7 +39,7 @@ Deno.test("wall: nothing beside a plugin configures its process #core:configured
     export function enclose() {}`;
   const imports = {
     "@virtio/deno/plugin": "./evil.ts",
-    [`${CORE}host/confine.ts`]: "./evil.ts",
+    [`${CORE}linux/confine.ts`]: "./evil.ts",
     [`${CORE}`]: "./",
   };
   const config = JSON.stringify({

@@ -98,8 +98,8 @@ export class ConsolePort {
   }
 
   /** Whether the other side is open: a program listens there. */
-  get hostOpen(): boolean {
-    return (this.#state & PortState.hostOpen) !== 0;
+  get connected(): boolean {
+    return (this.#state & PortState.connected) !== 0;
   }
 
   /** The console's size, if the device tells it. */
@@ -307,7 +307,7 @@ export class ConsolePort {
       // The driver opens a console by itself.
       this.#isConsole = this.#wanted = true;
     }
-    if (before & ~state & PortState.hostOpen) {
+    if (before & ~state & PortState.connected) {
       this.#closedThere = true;
       this.#wakeReaders();
     }
@@ -317,7 +317,7 @@ export class ConsolePort {
 
   /** The driver begins anew: what the other side does is not known for a while. */
   suspend(): void {
-    this.#state &= ~PortState.hostOpen;
+    this.#state &= ~PortState.connected;
   }
 
   /**
@@ -346,7 +346,7 @@ export class ConsolePort {
 
   /** Submits what there are slots for. */
   #feed(): void {
-    for (let job = this.#jobs[0]; job && this.hostOpen; job = this.#jobs[0]) {
+    for (let job = this.#jobs[0]; job && this.connected; job = this.#jobs[0]) {
       if (!this.#submit(job)) return;
     }
   }

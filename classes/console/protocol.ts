@@ -42,7 +42,7 @@ export const PortState = {
   /** It is there. */
   present: 1,
   /** The other side is open: a program listens there. */
-  hostOpen: 2,
+  connected: 2,
   /** The device was told that the application uses it. */
   open: 4,
   /** It is a console: open from the start. */

@@ -1,6 +1,6 @@
 import { addressOfWord, type ScsiAddress } from "./address.ts";
 
-/** Something that happened on the bus of a SCSI host. */
+/** Something that happened on the bus of a SCSI adapter. */
 export type ScsiEvent =
   /** A unit is there that was not. */
   | { readonly kind: "added"; readonly address: ScsiAddress }

@@ -30,7 +30,7 @@ export async function checkConsole(client: Ports, { write, step }: CheckOptions)
   let taken = 0, echoed = 0;
   const start = performance.now();
   if (write) {
-    for (const port of ports.filter(({ isConsole, hostOpen }) => !isConsole && hostOpen)) {
+    for (const port of ports.filter(({ isConsole, connected }) => !isConsole && connected)) {
       step?.(`sending ${BYTES} bytes to port ${port.id}`);
       await port.open();
       const sent = await send(port);

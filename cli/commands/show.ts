@@ -31,7 +31,7 @@ export const show: Command = {
   ],
   notes: [
     "On qemu and simulated machines the device is put to work for a moment, to learn its features and",
-    "queues. On this machine (host) it is only looked at, never taken.",
+    "queues. On this machine (local) it is only looked at, never taken.",
   ],
   async run(context) {
     await using kernel = await openKernel(context);
@@ -66,7 +66,7 @@ async function describeIfHarmless(
   kernel: Kernel,
   node: Node,
 ): Promise<Found<DeviceDescription | undefined>> {
-  if (kernel.platform.kind === "host" || !isDrivable(node)) return { value: undefined };
+  if (kernel.platform.kind === "local" || !isDrivable(node)) return { value: undefined };
   try {
     await using device = await attach(context, kernel, node);
     return { value: await context.until(device.describe()) };

@@ -17,11 +17,11 @@ export interface Answer {
   readonly error?: string;
 }
 
-/** The way of echo messages to a host and back. */
+/** The way of echo messages to a station and back. */
 export interface EchoPath {
   /** Our address. */
   readonly source: string;
-  /** The host's. */
+  /** The station's. */
   readonly target: string;
   /** Bytes of a packet before the data. */
   readonly headers: number;

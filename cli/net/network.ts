@@ -1,5 +1,5 @@
 /**
- * Ways to a host: the card becomes a member of its network for as long as it takes.
+ * Ways to a station: the card becomes a member of its network for as long as it takes.
  *
  * @module
  */
@@ -24,7 +24,7 @@ import type { Link } from "./link.ts";
 /** What all DHCP clients must take (RFC 2131, 2). */
 const DHCP_LEAST_MTU = 576;
 
-/** A way to a host. What was lent is given back when it is disposed. */
+/** A way to a station. What was lent is given back when it is disposed. */
 export interface Network extends AsyncDisposable {
   readonly path: EchoPath;
   /** The router for what is not on this network, if there is one. */
@@ -34,7 +34,7 @@ export interface Network extends AsyncDisposable {
 }
 
 /**
- * The way to an IPv4 host.
+ * The way to an IPv4 station.
  *
  * @param given How to take part; asked of a DHCP server if undefined.
  * @throws {CliError} If no server lends us an address, or the target cannot be reached.
@@ -79,10 +79,10 @@ export async function joinIpv4(
 }
 
 /**
- * The way to an IPv6 host.
+ * The way to an IPv6 station.
  *
  * @param given How to take part, beside the address that every card has; asked of a router if undefined.
- * @throws {CliError} If the host cannot be reached.
+ * @throws {CliError} If the target cannot be reached.
  */
 export async function joinIpv6(
   link: Link,

@@ -93,7 +93,7 @@ Deno.test("joinIpv4() answers neighbours that ask for its address", async () => 
   ]]);
 });
 
-Deno.test("joinIpv4() says why a host cannot be reached", async () => {
+Deno.test("joinIpv4() says why a station cannot be reached", async () => {
   const { gateway: _, ...alone } = STATIC;
   const cases: [Peer, Ipv4Setup | undefined, string, string][] = [
     [() => [], undefined, "10.0.2.2", "Cannot get an address: no DHCP server answers"],
@@ -126,7 +126,7 @@ Deno.test("joinIpv6() reaches what is on the link, and by an address from a rout
   assertEquals(far.answers.length, 3);
 });
 
-Deno.test("joinIpv6() takes the address that it is given, and says why a host cannot be reached", async () => {
+Deno.test("joinIpv6() takes the address that it is given, and says why a station cannot be reached", async () => {
   const given = { networks: [{ address: parseIpv6("fec0::77")!, prefix: 64 }] };
   const { facts } = await pinged(gateway, (link) => joinIpv6(link, GATEWAY.ipv6, given));
   assertEquals(facts, ["fec0::77", "fec0::2", undefined, undefined]);

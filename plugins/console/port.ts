@@ -125,7 +125,7 @@ export class Port {
   /** Gives the device what waits for it, unless the other side is closed. */
   feed(): void {
     const { transmitq, transmit, next } = this.#parts;
-    while (this.#first !== NONE && this.is(PortState.hostOpen)) {
+    while (this.#first !== NONE && this.is(PortState.connected)) {
       const slot = this.#first;
       const length = this.#length(slot);
       if (length === 0) transmit.complete(slot, Status.ok, 0);

@@ -28,7 +28,7 @@ const KINDS: readonly (readonly [disk: string, interrupts: InterruptKind])[] = [
 for (const [name, interrupts] of KINDS) {
   await check(`${name}, ${interrupts}: no wake-up is lost in ${REQUESTS} requests`, async () => {
     await using kernel = await openKernel({
-      machine: "host",
+      machine: "local",
       interrupts,
       watch: NEVER,
       restarts: 0,

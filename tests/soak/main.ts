@@ -13,7 +13,7 @@ import { parseArgs } from "@std/cli";
 import { DiskModel } from "@virtio/blk/model";
 import { ConsoleModel } from "@virtio/console/model";
 import { EntropyModel } from "@virtio/random/model";
-import { ScsiHostModel } from "@virtio/scsi/model";
+import { ScsiModel } from "@virtio/scsi/model";
 import { NetModel } from "@virtio/vtnet/model";
 import type { AnyDevice, ClassName } from "../../classes.ts";
 import type { DeviceModel } from "../../core/simulation/model.ts";
@@ -146,7 +146,7 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
   },
   scsi: {
     class: "scsi",
-    model: () => new ScsiHostModel({ units: [{ capacity: 4 * MIB, serial: "SOAK" }] }),
+    model: () => new ScsiModel({ units: [{ capacity: 4 * MIB, serial: "SOAK" }] }),
     async use(device) {
       if (device.class !== "scsi") return false;
       const [unit] = await device.client.scan();

@@ -76,7 +76,7 @@ export const bench: Command = {
       least: FRAME_HEADER,
       greatest: MOST_FRAME,
     });
-    await using kernel = await openKernel(context, "host", TWO_CARDS);
+    await using kernel = await openKernel(context, "local", TWO_CARDS);
     await using sender = await attachOne(context, kernel, "network");
     await using receiver = await attachReceiver(context, kernel, sender);
     const [from, to] = [sender.client, receiver?.client];

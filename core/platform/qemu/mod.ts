@@ -40,7 +40,7 @@ export interface QemuOptions {
   readonly arguments: readonly string[];
   /** More disks, each of so many bytes, that live in memory: zero at first, and gone with the machine. */
   readonly disks?: readonly number[];
-  /** Likewise, behind a SCSI host. */
+  /** Likewise, behind a SCSI adapter. */
   readonly units?: readonly number[];
   /** The program; `qemu-system-x86_64` if not given. */
   readonly program?: string;
