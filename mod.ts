@@ -171,7 +171,7 @@ export { senseText } from "./classes/scsi/sense.ts";
 export { ScsiStatus } from "./classes/scsi/status.ts";
 export { VpdPage } from "./classes/scsi/vpd.ts";
 export { RequestError } from "./core/bus/request_error.ts";
-export { PluginGone } from "./core/kernel/conversation.ts";
+export { DriverGone } from "./core/kernel/conversation.ts";
 export { PlanError } from "./core/binding/plan.ts";
 export { QemuGone } from "./core/platform/qemu/mod.ts";
 export { HANDING_DRIVERS, rebind } from "./core/platform/vfio/bind.ts";

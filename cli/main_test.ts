@@ -98,7 +98,7 @@ const STATUSES: Readonly<Record<number, readonly [line: string, world: World]>> 
   4: ["check 00:02.0", {}],
   5: ["ls", { openKernel: () => Promise.reject(new Deno.errors.NotCapable("--allow-ffi")) }],
   6: ["show 00:01.0 --machine simulated", { describe: named("DeviceFault") }],
-  7: ["show 00:01.0 --machine simulated", { describe: named("PluginGone") }],
+  7: ["show 00:01.0 --machine simulated", { describe: named("DriverGone") }],
   124: ["show 00:01.0 --machine simulated --timeout 0.05", { attach: late }],
 };
 
@@ -310,7 +310,7 @@ Deno.test("run maps errors of the core to exit statuses", async () => {
     [named("NoSuchFunction"), 3],
     [named("Refusal"), 4],
     [named("DeviceFault"), 6],
-    [named("PluginGone"), 7],
+    [named("DriverGone"), 7],
     [new RequestError("Cannot", Status.failed), 1],
     [new RequestError("Cannot", Status.invalid), 6],
     [new RequestError("Cannot", Status.gone), 7],
@@ -464,7 +464,7 @@ Deno.test("show --json has stable keys", async () => {
 });
 
 Deno.test("show tells what is known of a device that does not work, and has the failure's status", async () => {
-  const describe = Object.assign(new Error("it hangs"), { name: "PluginGone" });
+  const describe = Object.assign(new Error("it hangs"), { name: "DriverGone" });
   const { exit, out } = await runFake("show 00:01.0 --machine simulated", { describe });
   assertEquals(exit, 7);
   assertMatch(out, /virtio +entropy[^]*does not work +it hangs/);
@@ -725,7 +725,7 @@ Deno.test("check tells why the driver is gone that left a request unfinished", a
 });
 
 Deno.test("check of a device whose driver fails has the status of that failure", async () => {
-  const error = Object.assign(new Error("the driver's process ended"), { name: "PluginGone" });
+  const error = Object.assign(new Error("the driver's process ended"), { name: "DriverGone" });
   const entropy = { read: () => Promise.reject(error) };
   const { exit, out } = await runFake("check --machine simulated", { entropy });
   assertEquals(exit, 7);

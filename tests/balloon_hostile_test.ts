@@ -35,7 +35,7 @@ const OTHERS: Readonly<Record<string, RegExp>> = {
   // The driver does not hear what the hypervisor wants, and nothing else happens.
   "39": /^settled at {"requested":0,/,
   "68": /^settled at {"requested":0,/,
-  "40": /^attach: PluginGone: The driver declines: its configuration of 4 bytes/,
+  "40": /^attach: DriverGone: The driver declines: its configuration of 4 bytes/,
   // Depends on when the device spoils what the driver looks at.
   "50": /^served$|^gone: .*\[D-4[12]\]$/,
   "51": /^served$|^gone: .*\[D-4[128]\]$/,

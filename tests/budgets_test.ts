@@ -6,7 +6,7 @@
  */
 
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { PluginGone } from "../core/kernel/conversation.ts";
+import { DriverGone } from "../core/kernel/conversation.ts";
 import { openKernel, type OpenOptions } from "../mod.ts";
 import { alive, leftovers, soon } from "./support/leaks.ts";
 import "./support/libc.ts";
@@ -184,6 +184,6 @@ Deno.test("a driver that loops in its first seconds is found in its own time #co
     plugins: [plugin.folder],
     restarts: 0,
   });
-  const error = await assertRejects(() => kernel.attachFirst("entropy"), PluginGone);
+  const error = await assertRejects(() => kernel.attachFirst("entropy"), DriverGone);
   assertMatch(error.message, /gave no sign of life for \d+ s: it hangs, it works without end/);
 });

@@ -21,7 +21,7 @@ const ROUNDS = 8;
 const BYTES = 6000;
 
 /** Refused at the start, by which error; else what became of the device. */
-const OUTCOME = /^(attach: (DeviceFault|PciFault|PlanError|PluginGone): .|served$|silent$|gone: .)/;
+const OUTCOME = /^(attach: (DeviceFault|PciFault|PlanError|DriverGone): .|served$|silent$|gone: .)/;
 /**
  * A stream's bytes cannot be told from others: they are those that the device says it wrote, cut down to the room that
  * there was, in the order in which it says so, wherever it wrote them.

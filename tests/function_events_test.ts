@@ -17,7 +17,7 @@ import { openSimulated } from "../core/platform/simulated/simulated.ts";
 import type { Registers } from "../core/pci/registers.ts";
 import { CLASSES } from "../classes.ts";
 import { DRIVERS } from "../drivers.ts";
-import { type Device, PluginGone, RequestError, Status } from "../mod.ts";
+import { type Device, DriverGone, RequestError, Status } from "../mod.ts";
 import "./support/libc.ts";
 
 /** A machine with one disk, whose function has more to say than that of a simulated machine. */
@@ -93,7 +93,7 @@ for (const isolation of ["inline", "process"] as const) {
       isolation,
     });
     signal(wanted);
-    await assertRejects(() => kernel.attachFirst("block"), PluginGone, "unplugged");
+    await assertRejects(() => kernel.attachFirst("block"), DriverGone, "unplugged");
     assertEquals([given, kernel.devices], [true, []]);
     close(wanted);
   });

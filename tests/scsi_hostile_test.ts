@@ -25,7 +25,7 @@ const DEADLINE = 10_000, SILENT_DEADLINE = 500;
 const SILENT: readonly LieId[] = ["D-43", "D-64", "D-65"];
 
 /** Refused before a request is made: the rule, or why the driver declines. */
-const REFUSED = /^attach: (DeviceFault|PciFault|PlanError|PluginGone): /;
+const REFUSED = /^attach: (DeviceFault|PciFault|PlanError|DriverGone): /;
 /** Put out of work: by which rule. */
 const LOST = /^gone: .* \[D-\d\d\]$/;
 

@@ -94,7 +94,7 @@ export interface DriverPort {
    * Waits for its answer.
    *
    * @param deadline Milliseconds.
-   * @throws PluginGone If it does not come in time.
+   * @throws DriverGone If it does not come in time.
    */
   expect<T extends FromPlugin["type"]>(
     deadline: number,

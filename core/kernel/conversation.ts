@@ -1,9 +1,9 @@
 import type { FromPlugin } from "../bus/message.ts";
 
 /** The driver is no more: nothing that it was asked will be answered. */
-export class PluginGone extends Error {
+export class DriverGone extends Error {
   /** The class, for code that has another copy of it. */
-  override readonly name = "PluginGone";
+  override readonly name = "DriverGone";
 }
 
 type MessageOf<T extends FromPlugin["type"]> = Extract<FromPlugin, { type: T }>;
@@ -23,7 +23,7 @@ export class Conversation {
    * Waits for a message of one of `types`.
    *
    * @param deadline Milliseconds.
-   * @throws PluginGone If the driver is gone, or does not answer in time.
+   * @throws DriverGone If the driver is gone, or does not answer in time.
    */
   expect<T extends FromPlugin["type"]>(deadline: number, ...types: T[]): Promise<MessageOf<T>> {
     if (this.#over) return Promise.reject(this.#over);
@@ -31,7 +31,7 @@ export class Conversation {
       const timer = setTimeout(() => {
         this.#forget(expectation);
         reject(
-          new PluginGone(`The driver did not send ${types.join(" or ")} within ${deadline} ms`),
+          new DriverGone(`The driver did not send ${types.join(" or ")} within ${deadline} ms`),
         );
       }, deadline);
       const expectation: Expectation = {
