@@ -159,7 +159,7 @@ export class BlockSlots {
    * Says that this thread calls {@linkcode wait} again and again, so that the driver need not wake it, until the result
    * is disposed. Promises of the kernel do not settle meanwhile.
    */
-  attend(): Disposable {
-    return this.#lane.attend();
+  busyPoll(): Disposable {
+    return this.#lane.busyPoll();
   }
 }

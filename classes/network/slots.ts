@@ -175,7 +175,7 @@ export class NetSlots {
    * Says that this thread calls {@linkcode wait} again and again, so that the driver need not wake it, until the result
    * is disposed. Promises of the kernel do not settle meanwhile.
    */
-  attend(): Disposable {
-    return this.#receive.attend();
+  busyPoll(): Disposable {
+    return this.#receive.busyPoll();
   }
 }

@@ -74,7 +74,7 @@ async function runSlots(disk: BlockClient, load: Load, signal: AbortSignal): Pro
   for (let i = 0; i < depth; i++) submit(slots.take());
   while (slots.inFlight > 0) {
     {
-      using _attention = slots.attend();
+      using _polling = slots.busyPoll();
       const slice = performance.now() + SLICE_MS;
       slots.publish();
       while (slots.inFlight > 0 && performance.now() < slice) {

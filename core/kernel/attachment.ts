@@ -4,7 +4,7 @@ import type { InterruptKind } from "../binding/interrupt_kind.ts";
 import { ClientLane } from "../bus/client_lane.ts";
 import { BusFault } from "../bus/mailbox.ts";
 import { answerRegisters } from "../bus/register_call.ts";
-import type { DriverReport, FromPlugin, Grant, WirePlan } from "../bus/message.ts";
+import type { DriverReport, FromDriver, Grant, WirePlan } from "../bus/message.ts";
 import type { DeviceClass, OpenClient } from "../class/define.ts";
 import { clearer } from "../linux/fd.ts";
 import { mapShared } from "../linux/memory.ts";
@@ -215,7 +215,7 @@ export class Attachment implements AttachedDevice {
         message: (message) => this.#hear(message),
         completions: () => this.#drain(),
         fault: (error) => this.#fail(error),
-        settle: () => device.settle(),
+        takeAnswers: () => device.takeAnswers(),
         registers: () => answerRegisters(this.#link.words, this.#registers),
         answered: () => binding.answered?.() ?? false,
       }, source.manifest.limits.memoryMiB * 2 ** 20),
@@ -340,15 +340,15 @@ export class Attachment implements AttachedDevice {
         control: this.#link.control,
         arena: this.#arena.memory,
         ring: () => this.#host?.ring(),
-        pump: () => this.#host?.pump(),
+        run: () => this.#host?.run(),
         spins: this.#host!.spins,
-        turn: (timeout) => this.#host ? this.#host.turn(timeout) : loop.turn(timeout),
-        attend: () => {
-          const attention = loop.attend();
+        wait: (timeout) => this.#host ? this.#host.wait(timeout) : loop.runOnce(timeout),
+        busyPoll: () => {
+          const polling = loop.busyPoll();
           return {
             [Symbol.dispose]: () => {
-              attention[Symbol.dispose]();
-              this.#host?.rest();
+              polling[Symbol.dispose]();
+              this.#host?.rearm();
             },
           };
         },
@@ -404,7 +404,7 @@ export class Attachment implements AttachedDevice {
     return ended;
   }
 
-  #hear(message: FromPlugin): void {
+  #hear(message: FromDriver): void {
     switch (message.type) {
       case "fault":
         return this.#fail(new DriverGone(`the driver failed: ${message.message}`));

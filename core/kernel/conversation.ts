@@ -1,4 +1,4 @@
-import type { FromPlugin } from "../bus/message.ts";
+import type { FromDriver } from "../bus/message.ts";
 
 /** The driver is no more: nothing that it was asked will be answered. */
 export class DriverGone extends Error {
@@ -6,11 +6,11 @@ export class DriverGone extends Error {
   override readonly name = "DriverGone";
 }
 
-type MessageOf<T extends FromPlugin["type"]> = Extract<FromPlugin, { type: T }>;
+type MessageOf<T extends FromDriver["type"]> = Extract<FromDriver, { type: T }>;
 
 interface Expectation {
-  readonly types: readonly FromPlugin["type"][];
-  readonly resolve: (message: FromPlugin) => void;
+  readonly types: readonly FromDriver["type"][];
+  readonly resolve: (message: FromDriver) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -25,7 +25,7 @@ export class Conversation {
    * @param deadline Milliseconds.
    * @throws DriverGone If the driver is gone, or does not answer in time.
    */
-  expect<T extends FromPlugin["type"]>(deadline: number, ...types: T[]): Promise<MessageOf<T>> {
+  expect<T extends FromDriver["type"]>(deadline: number, ...types: T[]): Promise<MessageOf<T>> {
     if (this.#over) return Promise.reject(this.#over);
     return new Promise<MessageOf<T>>((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -54,7 +54,7 @@ export class Conversation {
   }
 
   /** Hands a message in. Returns whether it was expected. */
-  hear(message: FromPlugin): boolean {
+  hear(message: FromDriver): boolean {
     const expectation = this.#expected.find(({ types }) => types.includes(message.type));
     if (!expectation) return false;
     this.#forget(expectation);

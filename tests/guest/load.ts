@@ -51,7 +51,7 @@ function read({ slots, capacity }: BlockClient): { readonly ok: number; readonly
     else ends.others++;
     slots.release(slot);
   };
-  using _attention = slots.attend();
+  using _polling = slots.busyPoll();
   const sectors = capacity / BYTES;
   for (let submitted = 0, burst = 0; submitted < REQUESTS; burst++) {
     const depth = Math.min(DEPTHS[burst % DEPTHS.length]!, REQUESTS - submitted);

@@ -25,7 +25,7 @@ export interface Machine {
   readonly qtest: Qtest;
   /** The socket behind them. */
   readonly qtestSocket: number;
-  /** How many doorbells one function may ring before it must settle. */
+  /** How many doorbells one function may ring before it must take answers. */
   readonly credits: number;
   /** Its RAM. */
   readonly memory: GuestMemory;
@@ -165,9 +165,9 @@ function openFunction(
       const ring = bar.space === "memory" ? writeCommand : outCommand;
       return { fd: qtestSocket, message: ring(width, bar.address! + offset, value), credits };
     },
-    settle() {
+    takeAnswers() {
       live();
-      qtest.settle();
+      qtest.takeAnswers();
     },
     restore() {
       live();
@@ -188,7 +188,7 @@ function openFunction(
         command(COMMAND_INTX_DISABLE, COMMAND_BUS_MASTER);
         if (usesMsix) disableMsix(config, msix!);
         command(0, COMMAND_MEMORY | COMMAND_IO);
-        qtest.settle();
+        qtest.takeAnswers();
         for (const allocation of allocations) memory.give(allocation);
       } catch (error) {
         if (!qemu.error) throw error;

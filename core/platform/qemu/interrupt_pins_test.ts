@@ -24,7 +24,7 @@ function turnUntil(loop: InterruptLoop, done: () => boolean): boolean {
   const end = performance.now() + 2000;
   while (!done()) {
     if (performance.now() > end) return false;
-    loop.turn(10);
+    loop.runOnce(10);
   }
   return true;
 }
@@ -227,7 +227,7 @@ qemuTest(
     assertEquals(watchedB.causes, [0]);
     b!.hand.askRandom();
     b!.hand.checkRandom();
-    loop.turn(20);
+    loop.runOnce(20);
     assertEquals(watchedB.causes, [0], "the line is up, and has not risen");
     assert(clear(fdA), "a was told");
     assert(!clear(fdA), "and only once, since it was not unmasked");
@@ -255,7 +255,7 @@ qemuTest("unmasking signals again as long as the pin is asserted", async () => {
   assertEquals(transport.interruptStatus(), QUEUE_INTERRUPT);
   assertEquals(transport.interruptStatus(), 0);
   rng.unmaskIntx!();
-  loop.turn(10);
+  loop.runOnce(10);
   assert(!clear(fd));
 });
 
@@ -299,7 +299,7 @@ qemuTest("a QEMU that ends while the loop listens to pins does no harm", async (
   rng.intx!();
   Deno.kill(qemu.pid, "SIGKILL");
   assert(turnUntil(loop, () => qemu.gone() !== undefined));
-  for (let i = 0; i < 3; i++) loop.turn(5);
-  assert(!loop.turn(0), "the dead socket is watched no more");
+  for (let i = 0; i < 3; i++) loop.runOnce(5);
+  assert(!loop.runOnce(0), "the dead socket is watched no more");
   rng[Symbol.dispose]();
 });

@@ -106,7 +106,7 @@ export function interrupts(): Interrupts {
     const last = peer.fds.length - 1;
     const { address, data } = message(peer, last);
     machine.qtest.write(4, address, data);
-    machine.qtest.settle();
+    machine.qtest.takeAnswers();
     return wait(new Int32Array([peer.fds[last]!, POLLIN]), 1, 1);
   }
 

@@ -22,7 +22,7 @@ export interface Qtest {
   /** Writes an I/O port. */
   out(width: Width, port: number, value: number): void;
   /** Waits until everything that was sent before has been done, by whatever process, and takes the answers. */
-  settle(): void;
+  takeAnswers(): void;
   /** Lets QEMU report its interrupt lines from now on; `raise` is called with each line that is raised. */
   intercept(raise: (line: number) => void): void;
   /** Takes what QEMU has said unasked. */
@@ -74,7 +74,7 @@ export function openQtest(lines: Lines, qemu: Pick<QemuProcess, "fail">): Qtest 
 
   function post(command: Uint8Array<ArrayBuffer>): void {
     lines.send(command);
-    if (++posted >= POSTED) settle();
+    if (++posted >= POSTED) takeAnswers();
   }
 
   /**
@@ -115,7 +115,7 @@ export function openQtest(lines: Lines, qemu: Pick<QemuProcess, "fail">): Qtest 
     return undefined;
   }
 
-  function settle(): void {
+  function takeAnswers(): void {
     ask("readb 0x0\n");
   }
 
@@ -124,7 +124,7 @@ export function openQtest(lines: Lines, qemu: Pick<QemuProcess, "fail">): Qtest 
     write: (width, address, value) => post(writeCommand(width, address, value)),
     in: (width, port) => ask(`in${SUFFIX[width]} ${hex(port)}\n`),
     out: (width, port, value) => post(outCommand(width, port, value)),
-    settle,
+    takeAnswers,
     intercept(listener) {
       raise = listener;
       // It is there once, and both machines have the I/O APIC that all lines lead to.

@@ -64,7 +64,7 @@ for (
             hand.askSector();
             for (let turns = 0; !signalled(fd, 0); turns++) {
               assert(turns < 200, "no interrupt");
-              loop.turn(10);
+              loop.runOnce(10);
             }
             clear(fd);
             hand.checkSector();

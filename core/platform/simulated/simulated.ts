@@ -221,7 +221,7 @@ class OpenSimulated implements OpenFunction {
     return width === 2 ? doorbell : { ...doorbell, data: { at: 4, form: "u32" } };
   }
 
-  settle(): void {
+  takeAnswers(): void {
     // Nothing answers a pipe.
   }
 

@@ -194,7 +194,7 @@ export class UioFunction implements OpenFunction {
     );
   }
 
-  settle(): void {
+  takeAnswers(): void {
     // Nothing answers.
   }
 

@@ -237,7 +237,7 @@ export class VfioFunction implements OpenFunction {
     return { fd, message: ONE };
   }
 
-  settle(): void {
+  takeAnswers(): void {
     // Nothing answers.
   }
 
