@@ -89,7 +89,10 @@ for (const isolation of ["inline", "process"] as const) {
           "memory",
           "bus master",
         ]]);
-        assertEquals(view.interrupts, interrupts === "polling" ? "polling" : interrupts === "msix" ? "msi" : "intx");
+        assertEquals(
+          view.interrupts,
+          interrupts === "polling" ? "polling" : interrupts === "msix" ? "msi" : "intx",
+        );
       },
     );
   }
