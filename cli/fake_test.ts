@@ -1,4 +1,4 @@
-import type { AnyDevice } from "../classes.ts";
+import { type AnyDevice, CLASSES } from "../classes.ts";
 // No tests, but what the tests here share: a world, a machine and devices that are made up.
 import type { PciFunction } from "../core/pci/function.ts";
 import type { Platform } from "../core/platform/platform.ts";
@@ -18,7 +18,7 @@ import { parseManifest } from "../core/plugin/manifest.ts";
 import type { Binding, BindRequest } from "../core/platform/vfio/bind.ts";
 import type { Diagnosis } from "../core/platform/vfio/doctor.ts";
 import type { OpenOptions } from "../mod.ts";
-import type { Disk } from "./check/block.ts";
+import type { Disk } from "../classes/block/check.ts";
 import type { Input } from "./io.ts";
 import { run } from "./main.ts";
 import type { Card } from "./net/card.ts";
@@ -218,6 +218,8 @@ function fakeDevice(
     unsafeDma: undefined,
     // The rest of the real clients is of no use to the commands.
     client: client as unknown as BlockClient & EntropyClient & NetClient,
+    check: ({ write, step = () => {} }) =>
+      CLASSES[deviceClass].check!(client as never, { write, step, told: {} }),
     gone: Promise.resolve(world.gone),
     describe: () =>
       world.describe ? Promise.reject(world.describe) : Promise.resolve({

@@ -5,6 +5,7 @@
  */
 
 import { defineClass, type DeviceClass } from "../../core/class/mod.ts";
+import { checkBalloon } from "./check.ts";
 import { BalloonClient } from "./client.ts";
 import { balloonProperties, type MemoryStatistics } from "./protocol.ts";
 
@@ -25,5 +26,6 @@ export function balloon(memory?: () => MemoryStatistics): DeviceClass<BalloonCli
         close: () => client.close(),
       };
     },
+    check: checkBalloon,
   });
 }

@@ -5,6 +5,7 @@
  */
 
 import { type ClientLane, defineClass, type DeviceClass } from "../../core/class/mod.ts";
+import { checkBlock, readBehind } from "./check.ts";
 import { BlockClient } from "./client.ts";
 import { blockProperties, SECTOR } from "./protocol.ts";
 
@@ -16,6 +17,7 @@ export const block: DeviceClass<BlockClient> = defineClass({
     const client = new BlockClient(wholeSectors(requests), blockProperties(told), control);
     return { client, update: (changed) => client.update(blockProperties(changed)) };
   },
+  check: (disk, request) => checkBlock(disk, request, () => readBehind(disk)),
 });
 
 function wholeSectors(requests: ClientLane): ClientLane {

@@ -5,6 +5,7 @@
  */
 
 import { defineClass, type DeviceClass } from "../../core/class/mod.ts";
+import { checkConsole } from "./check.ts";
 import { ConsoleClient } from "./client.ts";
 import { consoleProperties } from "./protocol.ts";
 
@@ -12,4 +13,5 @@ import { consoleProperties } from "./protocol.ts";
 export const console: DeviceClass<ConsoleClient> = defineClass({
   lanes: ["receive", "transmit", "control", "events"],
   open: (lanes, told) => ({ client: new ConsoleClient(lanes, consoleProperties(told)) }),
+  check: checkConsole,
 });

@@ -5,6 +5,7 @@
  */
 
 import { defineClass, type DeviceClass } from "../../core/class/mod.ts";
+import { checkEntropy } from "./check.ts";
 import { EntropyClient } from "./client.ts";
 
 /** A source of random bytes. */
@@ -14,4 +15,5 @@ export const entropy: DeviceClass<EntropyClient> = defineClass({
     const client = new EntropyClient(requests);
     return { client, close: () => client.close() };
   },
+  check: checkEntropy,
 });

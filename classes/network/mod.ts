@@ -5,6 +5,7 @@
  */
 
 import { defineClass, type DeviceClass } from "../../core/class/mod.ts";
+import { checkNetwork } from "./check.ts";
 import { NetClient } from "./client.ts";
 import { netProperties } from "./protocol.ts";
 
@@ -16,4 +17,5 @@ export const network: DeviceClass<NetClient> = defineClass({
     // A device that was started anew tells what has changed by an event.
     return { client, update: (changed) => void netProperties(changed) };
   },
+  check: checkNetwork,
 });

@@ -5,6 +5,7 @@
  */
 
 import { defineClass, type DeviceClass } from "../../core/class/mod.ts";
+import { checkScsi } from "./check.ts";
 import { ScsiClient } from "./client.ts";
 import { scsiProperties } from "./protocol.ts";
 
@@ -15,4 +16,5 @@ export const scsi: DeviceClass<ScsiClient> = defineClass({
     const client = new ScsiClient(lanes, scsiProperties(told));
     return { client, update: (changed) => client.update(scsiProperties(changed)) };
   },
+  check: checkScsi,
 });

@@ -1,4 +1,5 @@
 import type { ClientLane } from "../bus/client_lane.ts";
+import { checkedResult, type CheckRequest, type CheckResult } from "./check.ts";
 
 /** What a driver tells about its device: the properties of its plan, and what it sets later. Not to be trusted. */
 export type Told = Readonly<Record<string, unknown>>;
@@ -30,6 +31,8 @@ export interface DeviceClass<Client = unknown> {
    * @throws TypeError If lanes or properties are not those of the class.
    */
   open(lanes: ReadonlyMap<string, ClientLane>, told: Told): OpenClient<Client>;
+  /** Puts a device to work and looks at what comes of it; a class need not bring that. */
+  check?(client: Client, request: CheckRequest): Promise<CheckResult>;
 }
 
 /** What an application holds of a device of that class. */
@@ -46,6 +49,11 @@ export interface ClassDefinition<Lane extends string, Optional extends string, C
     lanes: { readonly [Name in Lane]: ClientLane } & { readonly [Name in Optional]?: ClientLane },
     told: Told,
   ): OpenClient<Client>;
+  /**
+   * Puts a device to work and looks at what comes of it: what `main.ts check` does, and `device.check`. It harms nothing
+   * unless it may write, and says what it begins, for there is a deadline for each step.
+   */
+  check?(client: NoInfer<Client>, request: CheckRequest): Promise<CheckResult>;
 }
 
 /**
@@ -65,6 +73,12 @@ export interface ClassDefinition<Lane extends string, Optional extends string, C
  *   open({ requests }) {
  *     return { client: { get count() { return requests.ended; } } };
  *   },
+ *   // deno-lint-ignore require-await
+ *   async check({ count }, { step }) {
+ *     step("looking at its count");
+ *     const finding = { name: "count", passed: count >= 0, detail: `${count} so far` };
+ *     return { findings: [finding], figures: { count }, summary: finding.detail };
+ *   },
  * });
  * ```
  */
@@ -73,8 +87,11 @@ export function defineClass<
   Client,
   const Optional extends string = never,
 >(definition: ClassDefinition<Lane, Optional, Client>): DeviceClass<Client> {
-  const { lanes: needed, optional = [] } = definition;
+  const { lanes: needed, optional = [], check } = definition;
   return {
+    ...(check && {
+      check: async (client, request) => checkedResult(await check(client, request)),
+    }),
     open(lanes, told) {
       const missing = needed.find((name) => !lanes.has(name));
       if (missing !== undefined) {

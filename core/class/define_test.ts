@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { Pair } from "../bus/fake_test.ts";
 import { defineClass } from "./mod.ts";
 
@@ -36,5 +36,54 @@ Deno.test("a driver without a lane that its class needs is told which, and which
       TypeError,
       `no lane named ${names.length ? "events" : "requests"}, which its class needs; it has ${has}`,
     );
+  }
+});
+
+const request = { write: true, step() {}, told: { pages: 4 } };
+const passed = { name: "pages", passed: true, detail: "4 pages" };
+
+Deno.test("the check of a class gets the client and what is asked of it, and its result is passed on #core:class_check", async () => {
+  const it = defineClass({
+    lanes: [],
+    open: () => ({ client: { pages: 4 } }),
+    check: ({ pages }, { told }) =>
+      Promise.resolve({
+        findings: [{ ...passed, passed: pages === told.pages }],
+        figures: { pages },
+        summary: "4 pages",
+      }),
+  });
+  const { client: opened } = it.open(new Map(), {});
+  assertEquals(await it.check!(opened, request), {
+    findings: [passed],
+    figures: { pages: 4 },
+    summary: "4 pages",
+  });
+  assertEquals("check" in defineClass({ lanes: [], open: () => ({ client }) }), false);
+});
+
+Deno.test("a check that gives no result is told so in a sentence #core:class_check", async () => {
+  const sound = { findings: [passed], figures: {}, summary: "" };
+  for (
+    const result of [
+      undefined,
+      null,
+      "good",
+      { ...sound, findings: 3 },
+      {
+        ...sound,
+        findings: [{ name: "pages", passed: 1, detail: "" }],
+      },
+      { ...sound, findings: [null] },
+      { ...sound, figures: null },
+      { ...sound, summary: 4 },
+    ]
+  ) {
+    const it = defineClass({
+      lanes: [],
+      open: () => ({ client }),
+      check: () => Promise.resolve(result as unknown as typeof sound),
+    });
+    await assertRejects(async () => await it.check!(client, request), TypeError, "gives no result");
   }
 });

@@ -7,6 +7,7 @@
 
 export { type ClassDefinition, type ClientOf, defineClass, type DeviceClass } from "./define.ts";
 export type { OpenClient, Told } from "./define.ts";
+export type { CheckOptions, CheckRequest, CheckResult, Finding, Step } from "./check.ts";
 export { callBack } from "../bus/application_error.ts";
 export * as argument from "../bus/arguments.ts";
 export { Feed, type FeedOptions } from "./feed.ts";

@@ -5,7 +5,8 @@ import { ClientLane } from "../bus/client_lane.ts";
 import { BusFault } from "../bus/mailbox.ts";
 import { answerRegisters } from "../bus/register_call.ts";
 import type { DriverReport, FromPlugin, Grant, WirePlan } from "../bus/message.ts";
-import type { DeviceClass, OpenClient } from "../class/define.ts";
+import type { CheckOptions, CheckResult } from "../class/check.ts";
+import type { DeviceClass, OpenClient, Told } from "../class/define.ts";
 import { clearer } from "../linux/fd.ts";
 import { mapShared } from "../linux/memory.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
@@ -134,6 +135,8 @@ export class Attachment implements AttachedDevice {
   #deadlines: readonly Deadline[] = [];
   /** The client, if the kernel was given the class of the device. */
   #opened: OpenClient<unknown> | undefined;
+  /** What the driver told last. */
+  #told: Told = {};
   /** The latest grant: a driver that comes back must fit the lanes of the one before. */
   #grant: Grant | undefined;
   /** Whether the driver of this start has got its grant. */
@@ -166,6 +169,13 @@ export class Attachment implements AttachedDevice {
 
   get client(): unknown {
     return this.#opened?.client;
+  }
+
+  get check(): ((options: CheckOptions) => Promise<CheckResult>) | undefined {
+    const known = this.#options.class;
+    if (!known?.check) return undefined;
+    return async ({ write, step = () => {} }) =>
+      await known.check!(this.client, { write, step, told: this.#told });
   }
 
   /**
@@ -358,7 +368,7 @@ export class Attachment implements AttachedDevice {
       new Deadline(lane, plan.lanes[i]!.deadline ?? this.#options.requestDeadline)
     );
     const byName = new Map(grant.lanes.map(({ name }, i) => [name, this.#lanes[i]!]));
-    this.#opened = this.#options.class?.open(byName, plan.properties);
+    this.#opened = this.#options.class?.open(byName, this.#told = plan.properties);
   }
 
   /** Puts the client's requests to the driver that was started anew. */
@@ -366,7 +376,7 @@ export class Attachment implements AttachedDevice {
     if (JSON.stringify(grant.lanes) !== JSON.stringify(this.#grant!.lanes)) {
       throw new PluginGone("the driver came back with other lanes than before");
     }
-    this.#opened?.update?.(plan.properties);
+    this.#opened?.update?.(this.#told = plan.properties);
     this.#lanes.forEach((lane) => lane.restart());
     this.#deadlines.forEach((deadline) => deadline.restart());
   }
@@ -414,7 +424,7 @@ export class Attachment implements AttachedDevice {
       }
       case "properties":
         if (!this.#granted) break;
-        return this.#opened?.update?.(message.properties);
+        return this.#opened?.update?.(this.#told = message.properties);
     }
     if (this.#binding.hear(message) || this.#conversation.hear(message)) return;
     this.#fail(new BusFault(`the driver sent "${message.type}" unasked`));

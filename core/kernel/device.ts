@@ -1,4 +1,5 @@
 import type { BindingDescription } from "../binding/binding.ts";
+import type { CheckOptions, CheckResult } from "../class/check.ts";
 import type { ClientOf, DeviceClass } from "../class/define.ts";
 import type { QueueReport } from "../bus/message.ts";
 import type { Isolation } from "./driver_host.ts";
@@ -22,6 +23,11 @@ export interface AttachedDevice<
   readonly class: Name;
   /** What an application uses it through; undefined without a class. */
   readonly client: Client;
+  /**
+   * Puts it to work and looks at what comes of it, as its class knows how; undefined without a class, or if that brings no
+   * check.
+   */
+  readonly check: ((options: CheckOptions) => Promise<CheckResult>) | undefined;
   /** Where the driver runs. */
   readonly isolation: Isolation;
   /** The driver's process, if it has one of its own; the latest one, if it was started anew. */
