@@ -4,8 +4,11 @@ import type { ClientOf, DeviceClass } from "../class/define.ts";
 import type { QueueReport } from "../bus/message.ts";
 import type { Isolation } from "./driver_host.ts";
 
-/** Classes of devices by name, as an application hands them to the kernel. */
-export type Classes = Readonly<Record<string, DeviceClass>>;
+/**
+ * Classes of devices by name, as an application hands them to the kernel. As a bound, `C extends Classes<C>`, it takes an
+ * interface of known names as well as a record of any.
+ */
+export type Classes<C = Record<string, unknown>> = { readonly [Name in keyof C]: DeviceClass };
 
 /** A device that its driver drives. Disposing it stops the driver and resets the device. */
 export interface AttachedDevice<
@@ -41,7 +44,7 @@ export interface AttachedDevice<
 }
 
 /** A device of one of these classes. */
-export type DeviceOf<C extends Classes, Name extends keyof C & string = keyof C & string> = {
+export type DeviceOf<C extends Classes<C>, Name extends keyof C & string = keyof C & string> = {
   [Each in Name]: AttachedDevice<Each, ClientOf<C[Each]>>;
 }[Name];
 
@@ -49,7 +52,7 @@ export type DeviceOf<C extends Classes, Name extends keyof C & string = keyof C 
  * A device of one of these classes, or of a class that the kernel was not given: looking at its `class` tells the type of
  * its `client`.
  */
-export type AnyDeviceOf<C extends Classes> = DeviceOf<C> | AttachedDevice<undefined, undefined>;
+export type AnyDeviceOf<C extends Classes<C>> = DeviceOf<C> | AttachedDevice<undefined, undefined>;
 
 /** A device at work, as plain data. */
 export interface DeviceDescription extends Omit<BindingDescription, "queues"> {
