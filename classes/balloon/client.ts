@@ -1,4 +1,11 @@
-import { argument, type ClientLane, RequestError, Status, Word } from "../../core/class/mod.ts";
+import {
+  argument,
+  type ClientLane,
+  type OpenClient,
+  RequestError,
+  Status,
+  Word,
+} from "../../core/class/mod.ts";
 import {
   BALLOON_PAGE,
   BalloonOperation,
@@ -49,7 +56,7 @@ const CLOSE_MS = 1000;
  */
 export class BalloonClient {
   readonly #lanes: BalloonLanes;
-  #properties: BalloonProperties;
+  readonly #properties: BalloonProperties;
   #source: (() => MemoryStatistics) | undefined;
   #names: readonly MemoryStatistic[] = [];
   #figures: MemoryStatistics = {};
@@ -68,11 +75,20 @@ export class BalloonClient {
   #changed = Promise.withResolvers<void>();
 
   /**
-   * Made by the kernel.
+   * Makes the client of a balloon; for the class.
    *
    * @param source Where statistics come from; the host gets none if it is absent or throws.
    */
-  constructor(
+  static open(
+    lanes: BalloonLanes,
+    properties: BalloonProperties,
+    source?: () => MemoryStatistics,
+  ): OpenClient<BalloonClient> {
+    const client = new BalloonClient(lanes, properties, source);
+    return { client, restarted: () => client.#restarted(), close: () => client.#close() };
+  }
+
+  private constructor(
     lanes: BalloonLanes,
     properties: BalloonProperties,
     source?: () => MemoryStatistics,
@@ -204,17 +220,17 @@ export class BalloonClient {
     throw new RequestError("Cannot wait for the balloon", Status.gone);
   }
 
-  /** Takes over what a driver that was started anew says; for the kernel. Its balloon is empty. */
-  update(properties: BalloonProperties): void {
-    this.#properties = properties;
-    this.#floor = Math.min(this.#floor, properties.pages);
-    this.#hear(properties.requested, 0);
+  /** The driver that was started anew has an empty balloon. */
+  #restarted(): void {
+    const { pages, requested } = this.#properties;
+    this.#floor = Math.min(this.#floor, pages);
+    this.#hear(requested, 0);
     this.#ordered = 0;
     this.#adopt();
   }
 
-  /** Empties the balloon before the device is given back (virtio 1.4, 5.5.6.1); for the kernel. */
-  async close(): Promise<void> {
+  /** Empties the balloon before the device is given back (virtio 1.4, 5.5.6.1). */
+  async #close(): Promise<void> {
     if (this.#state !== "working") return;
     this.#state = "closing";
     clearTimeout(this.#orderTimer);

@@ -1,4 +1,11 @@
-import { argument, type ClientLane, Feed, RequestError, Status } from "../../core/class/mod.ts";
+import {
+  argument,
+  type ClientLane,
+  Feed,
+  type OpenClient,
+  RequestError,
+  Status,
+} from "../../core/class/mod.ts";
 import { ConsoleOperation, type ConsoleProperties, ConsoleWord, PortState } from "./protocol.ts";
 import { ConsolePort } from "./port.ts";
 
@@ -46,6 +53,8 @@ export class ConsoleClient {
   readonly #control: ClientLane;
   readonly #events: ClientLane;
   readonly #properties: ConsoleProperties;
+  /** How many ports there can be: lanes are shared by so many. */
+  readonly #most: number;
   readonly #entries: (Entry | undefined)[] = [];
   /** The port that each slot of `receive` is lent to, and bytes in it that its port has no room for. */
   readonly #lentTo: Uint8Array;
@@ -66,17 +75,23 @@ export class ConsoleClient {
   #gone = false;
 
   /**
-   * Made by the kernel.
+   * Makes the client of a console device; for the class.
    *
-   * @throws TypeError If the lanes are not those of the class.
+   * @throws TypeError If the lanes have too few slots.
    */
-  constructor(lanes: ConsoleLanes, properties: ConsoleProperties) {
+  static open(lanes: ConsoleLanes, properties: ConsoleProperties): OpenClient<ConsoleClient> {
+    const client = new ConsoleClient(lanes, properties);
+    return { client, update: () => client.#checkPorts() };
+  }
+
+  private constructor(lanes: ConsoleLanes, properties: ConsoleProperties) {
     this.#receive = lanes.receive;
     this.#transmit = lanes.transmit;
     this.#control = lanes.control;
     this.#events = lanes.events;
     this.#properties = properties;
     const { ports } = properties;
+    this.#most = ports;
     if (Math.min(this.#receive.slots, this.#transmit.slots) < ports) {
       throw new TypeError(
         `The lanes of a console driver must have a slot for each of its ${ports} ports`,
@@ -95,6 +110,13 @@ export class ConsoleClient {
     }
     this.#events.publish();
     this.#receive.publish();
+  }
+
+  /** Each port had its share of the slots at first. */
+  #checkPorts(): void {
+    const { ports } = this.#properties;
+    if (ports <= this.#most) return;
+    throw new TypeError(`The driver came back with ${ports} ports instead of ${this.#most}`);
   }
 
   /** The ports that are there now. */

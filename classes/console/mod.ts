@@ -12,6 +12,7 @@ import { consoleProperties } from "./protocol.ts";
 /** Serial ports. */
 export const console: DeviceClass<ConsoleClient> = defineClass({
   lanes: ["receive", "transmit", "control", "events"],
-  open: (lanes, told) => ({ client: new ConsoleClient(lanes, consoleProperties(told)) }),
+  properties: consoleProperties,
+  open: ConsoleClient.open,
   check: checkConsole,
 });

@@ -11,9 +11,6 @@ import { EntropyClient } from "./client.ts";
 /** A source of random bytes. */
 export const entropy: DeviceClass<EntropyClient> = defineClass({
   lanes: ["requests"],
-  open({ requests }) {
-    const client = new EntropyClient(requests);
-    return { client, close: () => client.close() };
-  },
+  open: EntropyClient.open,
   check: checkEntropy,
 });

@@ -12,10 +12,7 @@ import { netProperties } from "./protocol.ts";
 /** A network card. */
 export const network: DeviceClass<NetClient> = defineClass({
   lanes: ["receive", "transmit", "control", "events"],
-  open(lanes, told) {
-    const client = new NetClient(lanes, netProperties(told));
-    // A device that was started anew tells what has changed by an event.
-    return { client, update: (changed) => void netProperties(changed) };
-  },
+  properties: netProperties,
+  open: NetClient.open,
   check: checkNetwork,
 });

@@ -12,9 +12,7 @@ import { scsiProperties } from "./protocol.ts";
 /** A SCSI host adapter. */
 export const scsi: DeviceClass<ScsiClient> = defineClass({
   lanes: ["requests", "control", "events"],
-  open(lanes, told) {
-    const client = new ScsiClient(lanes, scsiProperties(told));
-    return { client, update: (changed) => client.update(scsiProperties(changed)) };
-  },
+  properties: scsiProperties,
+  open: ScsiClient.open,
   check: checkScsi,
 });

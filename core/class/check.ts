@@ -4,8 +4,6 @@
  * @module
  */
 
-import type { Told } from "./define.ts";
-
 /** How an application wants a device checked. */
 export interface CheckOptions {
   /**
@@ -26,9 +24,9 @@ export interface CheckOptions {
 export type Step = (what: string, progress?: () => string) => void;
 
 /** What the check of a class gets besides the client. */
-export interface CheckRequest extends Required<CheckOptions> {
-  /** What the driver tells about its device. */
-  readonly told: Told;
+export interface CheckRequest<Properties = unknown> extends Required<CheckOptions> {
+  /** What the driver told last about its device, checked. */
+  readonly properties: Readonly<Properties>;
 }
 
 /** What came of a check. */

@@ -6,7 +6,18 @@
  */
 
 export { type ClassDefinition, type ClientOf, defineClass, type DeviceClass } from "./define.ts";
-export type { OpenClient, Told } from "./define.ts";
+export type { OpenClient, OpenDevice, Told } from "./define.ts";
+export {
+  flag,
+  type Property,
+  type PropertyTypes,
+  text,
+  u16,
+  u32,
+  u8,
+  usually,
+  whole,
+} from "./properties.ts";
 export type { CheckOptions, CheckRequest, CheckResult, Finding, Step } from "./check.ts";
 export { callBack } from "../bus/application_error.ts";
 export * as argument from "../bus/arguments.ts";

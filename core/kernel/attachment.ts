@@ -6,7 +6,7 @@ import { BusFault } from "../bus/mailbox.ts";
 import { answerRegisters } from "../bus/register_call.ts";
 import type { DriverReport, FromPlugin, Grant, WirePlan } from "../bus/message.ts";
 import type { CheckOptions, CheckResult } from "../class/check.ts";
-import type { DeviceClass, OpenClient, Told } from "../class/define.ts";
+import type { DeviceClass, OpenDevice } from "../class/define.ts";
 import { clearer } from "../linux/fd.ts";
 import { mapShared } from "../linux/memory.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
@@ -134,9 +134,7 @@ export class Attachment implements AttachedDevice {
   #lanes: readonly ClientLane[] = [];
   #deadlines: readonly Deadline[] = [];
   /** The client, if the kernel was given the class of the device. */
-  #opened: OpenClient<unknown> | undefined;
-  /** What the driver told last. */
-  #told: Told = {};
+  #opened: OpenDevice | undefined;
   /** The latest grant: a driver that comes back must fit the lanes of the one before. */
   #grant: Grant | undefined;
   /** Whether the driver of this start has got its grant. */
@@ -172,10 +170,7 @@ export class Attachment implements AttachedDevice {
   }
 
   get check(): ((options: CheckOptions) => Promise<CheckResult>) | undefined {
-    const known = this.#options.class;
-    if (!known?.check) return undefined;
-    return async ({ write, step = () => {} }) =>
-      await known.check!(this.client, { write, step, told: this.#told });
+    return this.#opened?.check;
   }
 
   /**
@@ -368,7 +363,7 @@ export class Attachment implements AttachedDevice {
       new Deadline(lane, plan.lanes[i]!.deadline ?? this.#options.requestDeadline)
     );
     const byName = new Map(grant.lanes.map(({ name }, i) => [name, this.#lanes[i]!]));
-    this.#opened = this.#options.class?.open(byName, this.#told = plan.properties);
+    this.#opened = this.#options.class?.open(byName, plan.properties, this.driver);
   }
 
   /** Puts the client's requests to the driver that was started anew. */
@@ -376,8 +371,9 @@ export class Attachment implements AttachedDevice {
     if (JSON.stringify(grant.lanes) !== JSON.stringify(this.#grant!.lanes)) {
       throw new PluginGone("the driver came back with other lanes than before");
     }
-    this.#opened?.update?.(this.#told = plan.properties);
+    this.#opened?.update(plan.properties);
     this.#lanes.forEach((lane) => lane.restart());
+    this.#opened?.restarted();
     this.#deadlines.forEach((deadline) => deadline.restart());
   }
 
@@ -424,7 +420,7 @@ export class Attachment implements AttachedDevice {
       }
       case "properties":
         if (!this.#granted) break;
-        return this.#opened?.update?.(this.#told = message.properties);
+        return this.#opened?.update(message.properties);
     }
     if (this.#binding.hear(message) || this.#conversation.hear(message)) return;
     this.#fail(new BusFault(`the driver sent "${message.type}" unasked`));
@@ -542,7 +538,7 @@ export class Attachment implements AttachedDevice {
   async #closeClient(): Promise<void> {
     const over = new AbortController();
     try {
-      await Promise.race([this.#opened?.close?.(), pause(CLOSE_MS, over.signal)]);
+      await Promise.race([this.#opened?.close(), pause(CLOSE_MS, over.signal)]);
     } catch (error) {
       this.#log((error as Error).message);
     } finally {
