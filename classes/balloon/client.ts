@@ -1,5 +1,6 @@
 import {
   argument,
+  ask,
   type ClientLane,
   type OpenClient,
   RequestError,
@@ -276,21 +277,12 @@ export class BalloonClient {
 
   /** Has the driver make the balloon so large. Returns how that ended. */
   async #resize(pages: number): Promise<number> {
-    const { control } = this.#lanes;
-    let slot = control.take();
-    // As many orders may be under way as there can be: the next one that ends makes room.
-    if (slot < 0) slot = await control.taken(`Cannot resize the balloon to ${pages} pages`);
-    control.setWord(slot, Word.operation, BalloonOperation.resize);
-    control.setWord(slot, BalloonWord.pages, pages);
-    return await new Promise((resolve) => {
-      control.submit(slot, (_, status) => {
-        const actual = control.word(slot, BalloonWord.actual);
-        control.release(slot);
-        this.#hear(this.#requested, status === Status.ok ? actual : this.#actual);
-        resolve(status);
-      });
-      control.publish();
+    const { status, words } = await ask(this.#lanes.control, {
+      operation: BalloonOperation.resize,
+      words: { [BalloonWord.pages]: pages },
     });
+    this.#hear(this.#requested, status === Status.ok ? words[BalloonWord.actual]! : this.#actual);
+    return status;
   }
 
   /** Lets the driver tell something by a slot. */

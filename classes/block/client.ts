@@ -2,6 +2,7 @@ import {
   argument,
   callBack,
   type ClientLane,
+  demand,
   type OpenClient,
   RequestError,
   Status,
@@ -439,25 +440,12 @@ export class BlockClient implements BlockDevice {
     if (!on) await this.flush();
   }
 
-  #switchCache(on: boolean): Promise<void> {
+  async #switchCache(on: boolean): Promise<void> {
     const action = `Cannot switch the write cache ${on ? "on" : "off"}`;
-    const control = this.#control;
-    const slot = control?.take() ?? -1;
-    if (!control || slot < 0) {
-      const [status, reason] = control
-        ? [Status.failed, "too many switches are under way"]
-        : [Status.unsupported, undefined];
-      return Promise.reject(new RequestError(action, status, reason));
-    }
-    control.setWord(slot, BlockWord.operation, BlockOperation.setWriteCache);
-    control.setWord(slot, BlockWord.sectors, Number(on));
-    return new Promise((resolve, reject) => {
-      control.submit(slot, (_, status) => {
-        control.release(slot);
-        if (status === Status.ok) resolve();
-        else reject(new RequestError(action, status));
-      });
-      control.publish();
+    if (!this.#control) throw new RequestError(action, Status.unsupported);
+    await demand(this.#control, action, {
+      operation: BlockOperation.setWriteCache,
+      words: { [BlockWord.sectors]: Number(on) },
     });
   }
 

@@ -526,9 +526,7 @@ Deno.test("the cache is switched on the lane for that, and again after a restart
   assertEquals(asked(), [0]);
   disk.tell(properties(false));
   // Everything is made durable first; that request comes in a moment.
-  await Promise.resolve();
-  await Promise.resolve();
-  await Promise.resolve();
+  await new Promise((resolve) => setTimeout(resolve));
   await disk.during(off);
   assertEquals(disk.served.map(([operation]) => operation), [BlockOperation.flush]);
   disk.tell(properties(true)); // as after a reset

@@ -1,6 +1,7 @@
 import {
   argument,
   type ClientLane,
+  demand,
   Feed,
   type OpenClient,
   RequestError,
@@ -197,8 +198,11 @@ export class ConsoleClient {
     if (!this.canEmergencyWrite) {
       throw new RequestError(action, Status.unsupported, "the device does not offer it");
     }
-    const status = await this.#ask(ConsoleOperation.emergencyWrite, 0, byte);
-    if (status !== Status.ok) throw new RequestError(action, status);
+    await demand(this.#control, action, {
+      operation: ConsoleOperation.emergencyWrite,
+      words: { [ConsoleWord.value]: byte },
+      once: true,
+    });
   }
 
   /** Waits until the device says something, or for so long. */
@@ -391,28 +395,13 @@ export class ConsoleClient {
   async #use(id: number, open: boolean): Promise<void> {
     const operation = open ? ConsoleOperation.open : ConsoleOperation.close;
     this.#using[id]!++;
-    const status = await this.#ask(operation, id, 0);
-    this.#using[id]!--;
-    if (status === Status.ok) return;
-    throw new RequestError(`Cannot ${open ? "open" : "close"} port ${id}`, status);
-  }
-
-  async #ask(operation: number, id: number, value: number): Promise<number> {
-    const lane = this.#control;
-    let slot = lane.take();
-    if (slot < 0) slot = await lane.taken(`Cannot ask something of port ${id}`);
-    lane.setWord(slot, ConsoleWord.operation, operation);
-    lane.setWord(slot, ConsoleWord.port, id);
-    lane.setWord(slot, ConsoleWord.value, value);
-    return await new Promise((resolve) => {
-      // To say twice that a port is open does no harm; a byte must not come twice.
-      const once = operation === ConsoleOperation.emergencyWrite;
-      lane.submit(slot, (_, status) => {
-        lane.release(slot);
-        resolve(status);
-      }, once);
-      lane.publish();
-    });
+    try {
+      // To say twice that a port is open does no harm.
+      const question = { operation, words: { [ConsoleWord.port]: id } };
+      await demand(this.#control, `Cannot ${open ? "open" : "close"} port ${id}`, question);
+    } finally {
+      this.#using[id]!--;
+    }
   }
 }
 

@@ -45,7 +45,7 @@ export async function ask(lane: ClientLane, question: Question): Promise<Answer>
     );
   }
   let slot = lane.take();
-  if (slot < 0) slot = await lane.taken();
+  if (slot < 0) slot = await new Promise<number>((resolve) => lane.whenFree(resolve));
   if (slot < 0) return { status: Status.gone, words: new Uint32Array(RECORD_WORDS), data: NOTHING };
   for (let word = 0; word < RECORD_WORDS; word++) lane.setWord(slot, word, words[word] ?? 0);
   lane.setWord(slot, Word.operation, operation);
