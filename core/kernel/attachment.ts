@@ -5,7 +5,8 @@ import { ClientLane } from "../bus/client_lane.ts";
 import { BusFault } from "../bus/mailbox.ts";
 import { answerRegisters } from "../bus/register_call.ts";
 import type { DriverReport, FromDriver, Grant, WirePlan } from "../bus/message.ts";
-import type { DeviceClass, OpenClient } from "../class/define.ts";
+import type { CheckOptions, CheckResult } from "../class/check.ts";
+import type { DeviceClass, OpenDevice } from "../class/define.ts";
 import { clearer } from "../linux/fd.ts";
 import { mapShared } from "../linux/memory.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
@@ -133,7 +134,7 @@ export class Attachment implements AttachedDevice {
   #lanes: readonly ClientLane[] = [];
   #deadlines: readonly Deadline[] = [];
   /** The client, if the kernel was given the class of the device. */
-  #opened: OpenClient<unknown> | undefined;
+  #opened: OpenDevice | undefined;
   /** The latest grant: a driver that comes back must fit the lanes of the one before. */
   #grant: Grant | undefined;
   /** Whether the driver of this start has got its grant. */
@@ -166,6 +167,10 @@ export class Attachment implements AttachedDevice {
 
   get client(): unknown {
     return this.#opened?.client;
+  }
+
+  get check(): ((options: CheckOptions) => Promise<CheckResult>) | undefined {
+    return this.#opened?.check;
   }
 
   /**
@@ -358,7 +363,7 @@ export class Attachment implements AttachedDevice {
       new Deadline(lane, plan.lanes[i]!.deadline ?? this.#options.requestDeadline)
     );
     const byName = new Map(grant.lanes.map(({ name }, i) => [name, this.#lanes[i]!]));
-    this.#opened = this.#options.class?.open(byName, plan.properties);
+    this.#opened = this.#options.class?.open(byName, plan.properties, this.driver);
   }
 
   /** Puts the client's requests to the driver that was started anew. */
@@ -366,8 +371,9 @@ export class Attachment implements AttachedDevice {
     if (JSON.stringify(grant.lanes) !== JSON.stringify(this.#grant!.lanes)) {
       throw new DriverGone("the driver came back with other lanes than before");
     }
-    this.#opened?.update?.(plan.properties);
+    this.#opened?.update(plan.properties);
     this.#lanes.forEach((lane) => lane.restart());
+    this.#opened?.restarted();
     this.#deadlines.forEach((deadline) => deadline.restart());
   }
 
@@ -414,7 +420,7 @@ export class Attachment implements AttachedDevice {
       }
       case "properties":
         if (!this.#granted) break;
-        return this.#opened?.update?.(message.properties);
+        return this.#opened?.update(message.properties);
     }
     if (this.#binding.hear(message) || this.#conversation.hear(message)) return;
     this.#fail(new BusFault(`the driver sent "${message.type}" unasked`));
@@ -532,7 +538,7 @@ export class Attachment implements AttachedDevice {
   async #closeClient(): Promise<void> {
     const over = new AbortController();
     try {
-      await Promise.race([this.#opened?.close?.(), pause(CLOSE_MS, over.signal)]);
+      await Promise.race([this.#opened?.close(), pause(CLOSE_MS, over.signal)]);
     } catch (error) {
       this.#log((error as Error).message);
     } finally {

@@ -1,14 +1,12 @@
-import type { ScsiClient } from "../../classes/scsi/client.ts";
-import { formatScsiAddress, type ScsiAddress } from "../../classes/scsi/address.ts";
-import { readOrWrite } from "../../classes/scsi/cdb.ts";
-import { ScsiDisk } from "../../classes/scsi/disk.ts";
-import type { ScsiUnit } from "../../classes/scsi/scan.ts";
-import { senseText } from "../../classes/scsi/sense.ts";
-import { Status } from "../../core/bus/lane.ts";
-import { count } from "../count.ts";
-import { messageOf } from "../exit.ts";
-import { type Behind, checkBlock } from "./block.ts";
-import type { CheckOptions, Finding, Result } from "./result.ts";
+import { type CheckOptions, type CheckResult, type Finding, Status } from "../../core/class/mod.ts";
+import { type Behind, checkBlock } from "../block/check.ts";
+import { count } from "../figures.ts";
+import { formatScsiAddress, type ScsiAddress } from "./address.ts";
+import { readOrWrite } from "./cdb.ts";
+import type { ScsiClient } from "./client.ts";
+import { ScsiDisk } from "./disk.ts";
+import type { ScsiUnit } from "./scan.ts";
+import { senseText } from "./sense.ts";
 
 /** What a check does with a SCSI adapter. */
 export type ScsiAdapter = Pick<
@@ -20,7 +18,7 @@ export type ScsiAdapter = Pick<
  * Checks a SCSI adapter: looks for its units, puts each disk to work as {@linkcode checkBlock} does, and asks for one
  * that is not there.
  */
-export async function checkScsi(client: ScsiAdapter, options: CheckOptions): Promise<Result> {
+export async function checkScsi(client: ScsiAdapter, options: CheckOptions): Promise<CheckResult> {
   const { step } = options;
   step?.("looking for its units");
   const units = await client.scan();
@@ -44,7 +42,7 @@ async function checkUnit(
   client: ScsiAdapter,
   { address, inquiry }: ScsiUnit,
   options: CheckOptions,
-): Promise<Result> {
+): Promise<CheckResult> {
   const where = formatScsiAddress(address);
   const what = [where, inquiry.vendor, inquiry.product].join(" ").trim();
   const nothing = { findings: [], figures: {} };
@@ -92,7 +90,7 @@ async function absent(client: ScsiAdapter, units: readonly ScsiUnit[]): Promise<
     return { name, passed: false, detail: `target ${target} answers as ${vendor}` };
   } catch (error) {
     const passed = (error as { readonly status?: number }).status === Status.failed;
-    return { name, passed, detail: messageOf(error) };
+    return { name, passed, detail: (error as Error).message };
   }
 }
 
@@ -104,6 +102,6 @@ async function asked(client: ScsiAdapter, address: ScsiAddress): Promise<Finding
     return { name, passed: !busy, detail: busy ? "a unit has a command of no program" : "idle" };
   } catch (error) {
     const passed = (error as { readonly status?: number }).status === Status.unsupported;
-    return { name, passed, detail: messageOf(error) };
+    return { name, passed, detail: (error as Error).message };
   }
 }

@@ -1,6 +1,6 @@
-import type { ConsolePort } from "../../classes/console/port.ts";
-import { count } from "../count.ts";
-import { type CheckOptions, type Finding, megabytesPerSecond, type Result } from "./result.ts";
+import type { CheckOptions, CheckResult, Finding } from "../../core/class/mod.ts";
+import { count, megabytesPerSecond } from "../figures.ts";
+import type { ConsolePort } from "./port.ts";
 
 /** What the check needs of a client. */
 export interface Ports {
@@ -18,7 +18,10 @@ const TAKE_MS = 1000;
  * Looks at the ports of a console device. If it may write, it opens those that are no consoles and whose other side is
  * open, and sends each a pattern; what comes back from an echo is compared.
  */
-export async function checkConsole(client: Ports, { write, step }: CheckOptions): Promise<Result> {
+export async function checkConsole(
+  client: Ports,
+  { write, step }: CheckOptions,
+): Promise<CheckResult> {
   step?.("waiting for its ports");
   const ports = await client.announced();
   const names = ports.map(({ name }) => name).filter((name) => name !== "");

@@ -1,5 +1,6 @@
-import type { BalloonClient, BalloonState } from "../../classes/balloon/client.ts";
-import { type CheckOptions, type Finding, type Result, round } from "./result.ts";
+import type { CheckOptions, CheckResult, Finding } from "../../core/class/mod.ts";
+import { round } from "../figures.ts";
+import type { BalloonClient, BalloonState } from "./client.ts";
 
 /** What a check needs of a balloon. */
 export type Balloon = Pick<
@@ -14,7 +15,7 @@ const DEADLINE = 10_000;
  * Checks that a balloon becomes as large as its hypervisor wants, as far as it may. Pages are those of the driver's own
  * arena, so this harms no other program, whatever the machine.
  */
-export async function checkBalloon(client: Balloon, { step }: CheckOptions): Promise<Result> {
+export async function checkBalloon(client: Balloon, { step }: CheckOptions): Promise<CheckResult> {
   step?.("giving the hypervisor what it wants");
   const { pages, pageBytes, floor } = client;
   const start = performance.now();

@@ -4,7 +4,7 @@ import { DRIVERS } from "../../drivers.ts";
 import { openKernel } from "../../mod.ts";
 import "../../tests/support/libc.ts";
 import * as wire from "../../plugins/console/wire.ts";
-import { checkConsole } from "./console.ts";
+import { checkConsole } from "./check.ts";
 
 /** Checks a simulated device. */
 async function check(model: ConsoleModel, write = true) {

@@ -1,12 +1,12 @@
 import { assertEquals } from "@std/assert";
-import type { ScsiDisk } from "../../classes/scsi/disk.ts";
-import { parseInquiry } from "../../classes/scsi/inquiry.ts";
-import type { ScsiAnswer } from "../../classes/scsi/answer.ts";
-import { parseSense, type ScsiSense } from "../../classes/scsi/sense.ts";
+import type { ScsiDisk } from "./disk.ts";
+import { parseInquiry } from "./inquiry.ts";
+import type { ScsiAnswer } from "./answer.ts";
+import { parseSense, type ScsiSense } from "./sense.ts";
 import { Status } from "../../core/bus/lane.ts";
 import { RequestError } from "../../core/bus/request_error.ts";
-import { memoryDisk } from "../fake_test.ts";
-import { checkScsi, type ScsiAdapter } from "./scsi.ts";
+import { memoryDisk } from "../../cli/fake_test.ts";
+import { checkScsi, type ScsiAdapter } from "./check.ts";
 
 /** Sense data: illegal request, logical block address out of range (SPC-5, 4.4). */
 const OUT_OF_RANGE: ScsiSense = parseSense(
