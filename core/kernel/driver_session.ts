@@ -384,7 +384,8 @@ function isDecline(answer: AnyPlan | Decline): answer is Decline {
   return "decline" in answer;
 }
 
-function wirePlan(plan: AnyPlan): WirePlan {
+/** A plan as it crosses the bus. */
+export function wirePlan(plan: AnyPlan): WirePlan {
   return {
     features: featureText("features" in plan && plan.features || 0n),
     queues: Object.entries("queues" in plan ? plan.queues : {}).map((
