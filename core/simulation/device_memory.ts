@@ -12,15 +12,25 @@ export interface Place {
 interface Region {
   readonly memory: SharedArrayBuffer;
   readonly runs: readonly DmaRun[];
+  /** Where the first run begins in the memory. */
+  readonly start: number;
 }
 
 /** The memory that a simulated device can reach, by the addresses that it knows: what an IOMMU does. */
 export class DeviceMemory {
   #regions: Region[] = [];
 
-  /** Lets the device reach `memory`, which lies at `runs`, in order. */
-  add(memory: SharedArrayBuffer, runs: readonly DmaRun[]): void {
-    this.#regions.push({ memory, runs });
+  /**
+   * Lets the device reach `memory` from byte `start` on, which lies at `runs`, in order.
+   *
+   * @returns Takes it away from the device again.
+   */
+  add(memory: SharedArrayBuffer, runs: readonly DmaRun[], start = 0): () => void {
+    const region = { memory, runs, start };
+    this.#regions.push(region);
+    return () => {
+      this.#regions = this.#regions.filter((each) => each !== region);
+    };
   }
 
   /** Takes everything away from the device. */
@@ -34,8 +44,8 @@ export class DeviceMemory {
    * @throws {DriverFault} If the device cannot reach all of them, or they are not in one piece.
    */
   find(address: number, length: number): Place {
-    for (const { memory, runs } of this.#regions) {
-      let offset = 0;
+    for (const { memory, runs, start } of this.#regions) {
+      let offset = start;
       for (const run of runs) {
         const inside = address - run.address;
         if (inside >= 0 && inside + length <= run.length) {
