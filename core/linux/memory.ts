@@ -72,17 +72,22 @@ export function discard(fd: number, offset: number, size: number): void {
   );
 }
 
+/** The most bytes that one shared memory can have: the pages that a 32-bit WebAssembly address reaches. */
+export const MOST_SHARED: number = 2 ** 32;
+
 /**
  * Maps `size` bytes of a file, from `offset`, as memory that typed arrays and `Atomics` work on and that other
  * processes and devices see.
  *
  * Safety: the pages of a shared WebAssembly memory of our own are replaced, in place, by pages of the file; V8
  * keeps the range reserved, so nothing else can be there. The mapping lives until the last handle of the buffer
- * is collected; it is never unmapped by hand, because V8 would unmap whatever came to stand there.
+ * is collected; it is never unmapped by hand, because V8 would unmap whatever came to stand there. Where the file ends
+ * inside the range, a touch behind its end is a bus error: the caller knows its size, and that it does not shrink.
  *
  * @param fd The file; not closed here.
  * @param offset First byte, a multiple of 4096.
- * @param size Length in bytes, a multiple of {@linkcode GRANULE}.
+ * @param size Length in bytes, a multiple of 4096. The buffer is as long, up to a multiple of {@linkcode GRANULE}: what
+ * is behind `size` is memory of this process.
  * @param alignment What its address must be a multiple of: {@linkcode HUGE_PAGE} for a file of huge pages.
  */
 export function mapShared(
@@ -91,7 +96,8 @@ export function mapShared(
   size: number,
   alignment = 4096,
 ): SharedArrayBuffer {
-  if (size <= 0 || size % GRANULE !== 0 || offset % 4096 !== 0) {
+  // Written so that no NaN passes.
+  if (!(size > 0 && size % 4096 === 0 && offset % 4096 === 0)) {
     throw new RangeError(`Cannot map ${size} bytes at ${offset}: not whole pages`);
   }
   const buffer = allocate(size, alignment);
