@@ -22,7 +22,6 @@ interface File {
 
 interface Held extends Omit<GuestRegion, "fd"> {
   readonly file: File;
-  readonly forget: readonly (() => void)[];
 }
 
 /**
@@ -76,10 +75,11 @@ export class GuestMemory implements Disposable {
       this.#close(file);
       throw error;
     }
-    const forget = this.#spaces.map((space, i) =>
-      space.add(file.foreign.memory, [{ address: addresses[i]!, length: size }], offset)
-    );
-    this.#held.push({ offset, size, addresses, file, forget });
+    const place = { memory: file.foreign.memory, offset };
+    for (const [i, space] of this.#spaces.entries()) {
+      space.map({ address: addresses[i]!, length: size }, place, true);
+    }
+    this.#held.push({ offset, size, addresses, file });
   }
 
   /**
@@ -127,8 +127,8 @@ export class GuestMemory implements Disposable {
 
   #drop(gone: readonly Held[]): void {
     this.#held = this.#held.filter((held) => !gone.includes(held));
-    for (const { forget, file, offset, size } of gone) {
-      for (const each of forget) each();
+    for (const { addresses, file, offset, size } of gone) {
+      for (const [i, space] of this.#spaces.entries()) space.unmap(addresses[i]!, size);
       file.foreign.hide(offset, size);
     }
     // A file may have a byte in several regions, of which some stay.

@@ -9,59 +9,158 @@ export interface Place {
   readonly offset: number;
 }
 
-interface Region {
-  readonly memory: SharedArrayBuffer;
-  readonly runs: readonly DmaRun[];
-  /** Where the first run begins in the memory. */
-  readonly start: number;
+interface Region extends DmaRun, Place {
+  /** Whether the device may write there. */
+  readonly writable: boolean;
 }
 
-/** The memory that a simulated device can reach, by the addresses that it knows: what an IOMMU does. */
+/**
+ * The memory that a simulated device can reach, by the addresses that it knows: what an IOMMU does. What it can reach
+ * may change at any time; who remembers a place looks whether {@linkcode version} is still the same.
+ */
 export class DeviceMemory {
-  #regions: Region[] = [];
+  /** In the order of their addresses; none overlaps another. */
+  readonly #regions: Region[] = [];
+  #version = 0;
+
+  /** Differs whenever something was taken away. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** How many stretches of addresses there are that do not continue each other. */
+  get count(): number {
+    return this.#regions.length;
+  }
+
+  /** Lets the device reach `memory`, all of which lies at `runs`, in order. */
+  add(memory: SharedArrayBuffer, runs: readonly DmaRun[]): void {
+    let offset = 0;
+    for (const run of runs) {
+      this.map(run, { memory, offset }, true);
+      offset += run.length;
+    }
+  }
 
   /**
-   * Lets the device reach `memory` from byte `start` on, which lies at `runs`, in order.
+   * Lets the device reach a run, which lies at a place.
    *
-   * @returns Takes it away from the device again.
+   * @throws {RangeError} If it reaches something there already; then nothing has changed.
    */
-  add(memory: SharedArrayBuffer, runs: readonly DmaRun[], start = 0): () => void {
-    const region = { memory, runs, start };
-    this.#regions.push(region);
-    return () => {
-      this.#regions = this.#regions.filter((each) => each !== region);
-    };
+  map({ address, length }: DmaRun, { memory, offset }: Place, writable: boolean): void {
+    const regions = this.#regions;
+    const at = this.#firstBehind(address);
+    const before = regions[at - 1];
+    const after = regions[at];
+    const overlaps = (before && before.address + before.length > address) ||
+      (after && after.address < address + length);
+    if (overlaps) {
+      throw new RangeError(
+        `Cannot map ${length} bytes at address 0x${address.toString(16)}: some are mapped already`,
+      );
+    }
+    const region = { address, length, memory, offset, writable };
+    // What was mapped in parts is found in one piece.
+    const first = before && continues(before, region) ? before : region;
+    const last = after && continues(region, after) ? after : region;
+    regions.splice(
+      at - (first === before ? 1 : 0),
+      (first === before ? 1 : 0) + (last === after ? 1 : 0),
+      { ...first, length: last.address + last.length - first.address },
+    );
+  }
+
+  /** Takes a range of addresses away from the device: whatever of it, it could reach. */
+  unmap(address: number, length: number): void {
+    const end = address + length;
+    const regions = this.#regions;
+    const inside = (at: number) => at < regions.length && regions[at]!.address < end;
+    let from = this.#firstBehind(address);
+    if (from > 0 && regions[from - 1]!.address + regions[from - 1]!.length > address) from--;
+    let to = from;
+    while (inside(to)) to++;
+    if (from === to) return;
+    const rests = [
+      part(regions[from]!, regions[from]!.address, address),
+      part(regions[to - 1]!, end, regions[to - 1]!.address + regions[to - 1]!.length),
+    ];
+    regions.splice(from, to - from, ...rests.filter(({ length }) => length > 0));
+    this.#version++;
   }
 
   /** Takes everything away from the device. */
   clear(): void {
-    this.#regions = [];
+    this.#regions.length = 0;
+    this.#version++;
   }
 
   /**
    * Where `length` bytes at `address` are.
    *
+   * @param write Whether the device wants to write there.
    * @throws {DriverFault} If the device cannot reach all of them, or they are not in one piece.
    */
-  find(address: number, length: number): Place {
-    for (const { memory, runs, start } of this.#regions) {
-      let offset = start;
-      for (const run of runs) {
-        const inside = address - run.address;
-        if (inside >= 0 && inside + length <= run.length) {
-          return { memory, offset: offset + inside };
-        }
-        offset += run.length;
-      }
+  find(address: number, length: number, write = false): Place {
+    const region = this.#regions[this.#firstBehind(address) - 1];
+    const inside = region ? address - region.address : 0;
+    if (!region || inside + length > region.length) throw unreachable(address, length);
+    if (write && !region.writable) {
+      throw new DriverFault(`The device may not write at address 0x${address.toString(16)}`);
     }
-    throw new DriverFault(
-      `The device cannot reach ${length} bytes at address 0x${address.toString(16)}`,
-    );
+    return { memory: region.memory, offset: region.offset + inside };
   }
 
-  /** Those bytes themselves. */
-  view(address: number, length: number): Uint8Array<SharedArrayBuffer> {
-    const { memory, offset } = this.find(address, length);
-    return new Uint8Array(memory, offset, length);
+  /**
+   * Those bytes themselves, added to `pieces`: in several where their addresses continue each other and their places
+   * do not.
+   *
+   * @throws {DriverFault} If the device cannot reach all of them; some may have been added.
+   */
+  view(
+    address: number,
+    length: number,
+    write: boolean,
+    pieces: Uint8Array<SharedArrayBuffer>[],
+  ): void {
+    for (let done = 0; done < length;) {
+      const region = this.#regions[this.#firstBehind(address + done) - 1];
+      const inside = region ? address + done - region.address : 0;
+      if (!region || inside >= region.length) throw unreachable(address, length);
+      const bytes = Math.min(length - done, region.length - inside);
+      const { memory, offset } = this.find(address + done, bytes, write);
+      pieces.push(new Uint8Array(memory, offset, bytes));
+      done += bytes;
+    }
   }
+
+  /** Index of the first region that begins behind `address`. */
+  #firstBehind(address: number): number {
+    const regions = this.#regions;
+    let low = 0;
+    let high = regions.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (regions[middle]!.address <= address) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+/** Whether the second region is at once behind the first, in addresses and in place. */
+function continues(first: Region, second: Region): boolean {
+  return first.address + first.length === second.address && first.memory === second.memory &&
+    first.offset + first.length === second.offset && first.writable === second.writable;
+}
+
+/** What of a region lies from `from` to `to`; empty if that is nothing. */
+function part(region: Region, from: number, to: number): Region {
+  const offset = region.offset + from - region.address;
+  return { ...region, address: from, length: Math.max(0, to - from), offset };
+}
+
+function unreachable(address: number, length: number): DriverFault {
+  return new DriverFault(
+    `The device cannot reach ${length} bytes at address 0x${address.toString(16)}`,
+  );
 }

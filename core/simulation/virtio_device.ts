@@ -1,5 +1,5 @@
 import type { Registers } from "../pci/registers.ts";
-import { DriverFault } from "../virtqueue/device_queue.ts";
+import { type Chain, DriverFault } from "../virtqueue/device_queue.ts";
 import { wrongSize } from "../virtqueue/layout.ts";
 import { makeDeviceQueue } from "../virtqueue/make_device_queue.ts";
 import { DeviceStatus } from "../virtio/status.ts";
@@ -19,7 +19,7 @@ import {
   VERSION_1,
 } from "./model.ts";
 import { type Piece, PieceRequest } from "./piece_request.ts";
-import { canBe, findRing } from "./ring.ts";
+import { canBe, findRing, type Ring } from "./ring.ts";
 import { VirtioQueue } from "./virtio_queue.ts";
 import { type Width, window } from "./window.ts";
 
@@ -112,7 +112,9 @@ export class VirtioDevice implements DeviceHandle {
       act();
     } finally {
       this.#together = undefined;
-      for (const queue of queues) if (queue.device && queue !== this.#serving) this.#publish(queue);
+      for (const queue of queues) {
+        if (queue.device && queue !== this.#serving && this.#hasRing(queue)) this.#publish(queue);
+      }
     }
   }
 
@@ -215,7 +217,7 @@ export class VirtioDevice implements DeviceHandle {
     const device = queue.device!;
     this.#serving = queue;
     // A model may reset or fail its device while it answers.
-    const mayGoOn = () => queue === this.#queues[index] && this.#live();
+    const mayGoOn = () => queue === this.#queues[index] && this.#live() && this.#hasRing(queue);
     let budget = MOST_AT_ONCE;
     do {
       while (budget > 0 && mayGoOn() && device.take(queue.chain)) {
@@ -231,21 +233,71 @@ export class VirtioDevice implements DeviceHandle {
   }
 
   #request(queue: VirtioQueue, mayGoOn: () => boolean): PieceRequest {
-    const { head, count, readable, address, length } = queue.chain;
+    const { head, readable } = queue.chain;
+    const { memory } = this.#around;
     const pieces: Piece[] = [];
-    for (let i = 0; i < count; i++) {
-      pieces.push(this.#around.memory.view(address[i]!, length[i]!));
+    const toRead = this.#pieces(queue.chain, 0, readable, pieces);
+    this.#pieces(queue.chain, readable, queue.chain.count, pieces);
+    const { address, length, count } = queue.chain;
+    // A model may hold it for long, and the chain is of the next request by then.
+    const places = { address: address.slice(0, count), length: length.slice(0, count) };
+    let version = memory.version;
+    const isThere = () => {
+      if (!mayGoOn()) return false;
+      if (version === memory.version) return true;
+      const now: Piece[] = [];
+      this.#guard(() => this.#pieces({ ...places, readable }, 0, count, now));
+      if (!mayGoOn()) return false;
+      if (!now.every((piece, i) => samePlace(piece, pieces[i]))) {
+        this.#fail(new DriverFault("The buffers of a request were put elsewhere"));
+        return false;
+      }
+      version = memory.version;
+      return true;
+    };
+    return new PieceRequest(
+      pieces,
+      toRead,
+      (written) => {
+        if (!mayGoOn()) return;
+        queue.device!.put(head, written);
+        if (this.#together) this.#together.add(queue);
+        else if (this.#serving !== queue) this.#publish(queue);
+      },
+      isThere,
+    );
+  }
+
+  /** Adds the buffers of a chain, from one up to another, to `pieces`. Returns how many there are then. */
+  #pieces(
+    { address, length, readable }: Pick<Chain, "address" | "length" | "readable">,
+    from: number,
+    to: number,
+    pieces: Piece[],
+  ): number {
+    for (let i = from; i < to; i++) {
+      this.#around.memory.view(address[i]!, length[i]!, i >= readable, pieces);
     }
-    return new PieceRequest(pieces, readable, (written) => {
-      if (!mayGoOn()) return;
-      queue.device!.put(head, written);
-      if (this.#together) this.#together.add(queue);
-      else if (this.#serving !== queue) this.#publish(queue);
-    });
+    return pieces.length;
   }
 
   #publish(queue: VirtioQueue): void {
     if (queue.device!.publish()) this.#around.interrupt("queue", queue.vector);
+  }
+
+  /** Whether the ring of a queue is where it was: what the device could reach may have been taken away. */
+  #hasRing(queue: VirtioQueue): boolean {
+    const { memory } = this.#around;
+    if (!queue.ring) return false;
+    if (queue.version === memory.version) return true;
+    this.#guard(() => {
+      const ring = findRing(memory, queue.size, queue.addresses, this.features);
+      if (!sameRing(ring, queue.ring!)) {
+        throw new DriverFault("The ring of a queue was put elsewhere");
+      }
+      queue.version = memory.version;
+    });
+    return this.#live();
   }
 
   /** What driver and model do wrong is the device's end, not that of whoever touched it. */
@@ -406,6 +458,7 @@ export class VirtioDevice implements DeviceHandle {
           makeDeviceQueue(ring.kind, ring),
         ),
       );
+      queue.version = memory.version;
     });
   }
 
@@ -432,6 +485,16 @@ const AREAS = [
 
 function area(field: (typeof AREAS)[number]): number {
   return AREAS.indexOf(field);
+}
+
+function samePlace(one: Piece, other: Piece | undefined): boolean {
+  return one.buffer === other?.buffer && one.byteOffset === other.byteOffset &&
+    one.length === other.length;
+}
+
+function sameRing(one: Ring, other: Ring): boolean {
+  return one.memory === other.memory && one.descriptors === other.descriptors &&
+    one.driver === other.driver && one.device === other.device;
 }
 
 function words(parts: Uint32Array): bigint {

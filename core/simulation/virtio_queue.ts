@@ -10,6 +10,8 @@ export class VirtioQueue {
   readonly areas = new Uint32Array(6);
   /** Where its ring is, once it is enabled; {@linkcode device} is the device's side of it. */
   ring: Ring | undefined;
+  /** As which version of the memory was it there. */
+  version = 0;
   device: DeviceQueue | undefined;
   chain: Chain = chain(0);
   /** Whether the driver has notified the device since it looked last. */
