@@ -114,12 +114,12 @@ Deno.test("regions that cannot be are refused by a sentence, and change nothing"
 Deno.test("all regions are replaced at once; if one cannot be, there are none", () => {
   using guest = new Guest();
   guest.memory.replace([guest.region(0, 0, 4, 0x10000), guest.region(1, 0, 4, 0x20000)]);
-  const view = view(guest.spaces[0], 0x10000, PAGE);
+  const old = view(guest.spaces[0], 0x10000, PAGE);
   const other = view(guest.spaces[0], 0x20000, PAGE);
   // It moves in the guest, and stays the same memory.
   guest.memory.replace([guest.region(0, 0, 4, 0x50000)]);
-  assertEquals(view(guest.spaces[0], 0x50000, 1).buffer, view.buffer);
-  view[0] = other[0] = 5;
+  assertEquals(view(guest.spaces[0], 0x50000, 1).buffer, old.buffer);
+  old[0] = other[0] = 5;
   assertEquals([guest.bytes[0]![0], guest.bytes[1]![0]], [5, 0]);
   const before = descriptors().length;
   assertThrows(
@@ -127,7 +127,7 @@ Deno.test("all regions are replaced at once; if one cannot be, there are none", 
     UnfitMemory,
   );
   assertEquals([guest.memory.count, descriptors().length], [0, before - 1]);
-  view[0] = 6;
+  old[0] = 6;
   assertEquals(guest.bytes[0]![0], 5);
 });
 
