@@ -3,6 +3,7 @@ import {
   type Chain,
   type DeviceQueue,
   DriverFault,
+  type HonestQueue,
   type RingPlace,
 } from "../virtqueue/device_queue.ts";
 import { wrongSize } from "../virtqueue/layout.ts";
@@ -71,7 +72,7 @@ export interface Notes {
   /** The heads of those that it had when it ended, in the order in which it took them. */
   readonly heads: readonly number[];
   /** Keeps notes about what is taken and put from now on. */
-  keep(honest: DeviceQueue): DeviceQueue;
+  keep(honest: HonestQueue): DeviceQueue;
 }
 
 /** Why a model said that its device needs a reset. */
@@ -517,9 +518,8 @@ export class VirtioDevice implements DeviceHandle {
     }
     const { left } = this.#queues[index]!;
     const queue = this.#queues[index] = this.#powerOn(index);
-    if (!this.#canHave(queue, size)) {
-      throw new DriverFault(`Ring ${index} cannot have ${size} entries`);
-    }
+    const wrong = wrongSize(size, this.features & RING_PACKED ? "packed" : "split");
+    if (wrong) throw new DriverFault(`Ring ${index} cannot have ${size} entries: ${wrong}`);
     queue.size = size;
     queue.addresses = areas;
     queue.vector = this.#vector(index + 1);
