@@ -88,6 +88,17 @@ export class DeviceMemory {
     this.#version++;
   }
 
+  /** Whether there is nothing but zeroes in the first and the last `sample` bytes of each stretch. */
+  isBlank(sample: number): boolean {
+    const blank = ({ memory, offset }: Place, length: number) =>
+      new Uint8Array(memory, offset, length).every((byte) => byte === 0);
+    return this.#regions.every((region) => {
+      const length = Math.min(sample, region.length);
+      const end = { memory: region.memory, offset: region.offset + region.length - length };
+      return blank(region, length) && blank(end, length);
+    });
+  }
+
   /** Takes everything away from the device. */
   clear(): void {
     this.#regions.length = 0;
