@@ -1,20 +1,31 @@
+import { close, duplicate } from "./fd.ts";
 import { identityOfOpen, Seal, sealsOf } from "./file_kind.ts";
-import { disconnect, HUGE_PAGE, mapShared, MOST_SHARED } from "./memory.ts";
+import { disconnect, HUGE_PAGE, MOST_SHARED, placeFile, reserveShared } from "./memory.ts";
 
 const PAGE = 4096;
 
-/** A memory file of another process, mapped whole. */
+/** A memory file of another process, in a memory of ours that is as long as the file. */
 export interface ForeignMemory {
   /** Which file it is: the same for two descriptors of one file, so that it is mapped once. */
   readonly id: string;
-  /** What is mapped. It is as long as the file or up to 65535 bytes longer; what is behind the file reads as zero. */
+  /** The memory. It has zeroes of our own where nothing is shown, and behind the file. */
   readonly memory: SharedArrayBuffer;
-  /** Bytes of the file that are in it. */
+  /** Bytes of the file. */
   readonly size: number;
   /**
-   * Cuts the memory off from the file: zeroes of our own are there from now on, and the other process gets its pages
-   * back. Changes nothing the second time.
+   * Shows bytes of the file at their place in the memory; what was shown before stays.
+   *
+   * @param offset First byte, a multiple of 4096.
+   * @param size Length in bytes, likewise.
+   * @throws {UnfitMemory} If they are not whole pages of the file.
    */
+  show(offset: number, size: number): void;
+  /**
+   * Shows them no more: from now on nothing that is written there, by a view that was made before or after, gets into
+   * the file. The parameters are those of {@linkcode show}.
+   */
+  hide(offset: number, size: number): void;
+  /** Shows nothing more, for good. Changes nothing the second time. */
   release(): void;
 }
 
@@ -25,17 +36,17 @@ export class UnfitMemory extends Error {
 }
 
 /**
- * Maps a memory file that another process gave us, all of it.
+ * Gives a memory file that another process sent us a place among our memories. Nothing of it is shown at first.
  *
  * Safety: the file cannot shrink, as its seal says, so no page of it turns into a bus error, which would end this
  * process; and with that seal it is no file of a server whose pages may never come. Its bytes change under us at any
- * time. The mapping is never unmapped by hand: it is replaced by pages of our own ({@linkcode disconnect}), and ends
- * when the last handle of the buffer is collected.
+ * time. The pages stand in a range that V8 reserves for the buffer ({@linkcode mapShared}), and are replaced by pages
+ * of our own, never unmapped by hand.
  *
- * @param fd The file; not closed here, and the mapping outlives its being closed.
+ * @param fd The file; not closed here, and a descriptor of our own is kept until {@linkcode ForeignMemory.release}.
  * @throws {UnfitMemory} If it is no memory file, is not sealed, is empty or has more than 4 GiB.
  */
-export function mapForeign(fd: number): ForeignMemory {
+export function openForeign(fd: number): ForeignMemory {
   const { kind, id, size, blockSize } = identityOfOpen(fd);
   if (kind !== "file") throw new UnfitMemory(`The memory is a ${kind}: it must be a memory file`);
   if (!(sealsOf(fd) & Seal.SHRINK)) {
@@ -51,8 +62,37 @@ export function mapForeign(fd: number): ForeignMemory {
       } can be mapped: give the guest less`,
     );
   }
-  const bytes = Math.ceil(size / PAGE) * PAGE;
-  if (bytes === 0) throw new UnfitMemory("The memory is a file without a byte");
-  const memory = mapShared(fd, 0, bytes, blockSize === HUGE_PAGE ? HUGE_PAGE : PAGE);
-  return { id, memory, size, release: () => disconnect(memory) };
+  const whole = Math.ceil(size / PAGE) * PAGE;
+  if (whole === 0) throw new UnfitMemory("The memory is a file without a byte");
+  const memory = reserveShared(whole, blockSize === HUGE_PAGE ? HUGE_PAGE : PAGE);
+  let own = duplicate(fd);
+  const check = (offset: number, bytes: number) => {
+    // Written so that no NaN passes.
+    if (
+      offset >= 0 && bytes > 0 && offset + bytes <= whole && offset % PAGE === 0 &&
+      bytes % PAGE === 0
+    ) return;
+    throw new UnfitMemory(
+      `The memory has ${size} bytes, of which ${bytes} at ${offset} are not whole pages`,
+    );
+  };
+  return {
+    id,
+    memory,
+    size,
+    show(offset, bytes) {
+      check(offset, bytes);
+      if (own >= 0) placeFile(memory, offset, bytes, own);
+    },
+    hide(offset, bytes) {
+      check(offset, bytes);
+      disconnect(memory, offset, bytes);
+    },
+    release() {
+      if (own < 0) return;
+      close(own);
+      own = -1;
+      disconnect(memory);
+    },
+  };
 }
