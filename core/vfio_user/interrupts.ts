@@ -37,6 +37,11 @@ export class Interrupts {
     line.signal();
   }
 
+  /** The function may have been reset: what the client wants has stayed. */
+  restore(): void {
+    for (const vector of this.#lines[Irq.MSIX]!.keys()) this.#device.mask(vector, false);
+  }
+
   /** Answers DEVICE_GET_IRQ_INFO. */
   info(
     { argsz, index }: Request<"DEVICE_GET_IRQ_INFO">,

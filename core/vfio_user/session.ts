@@ -157,6 +157,7 @@ export class Session implements Disposable {
         return { command: "REGION_WRITE_MULTI" };
       case "DEVICE_RESET":
         this.#device.reset();
+        this.#interrupts.restore();
         return { command: "DEVICE_RESET" };
     }
   }
@@ -270,6 +271,7 @@ export class Session implements Disposable {
     const at = Number(offset);
     if (region === Region.CONFIG) {
       writeRegisters(registers, at, data);
+      this.#interrupts.restore();
       this.#lookAtMemory();
     } else {
       writeRegion(
