@@ -227,7 +227,7 @@ function decode<M>(
     ...fields.decode(payload),
     ...(hasData ? { data: payload.slice(fields.bytes) } : {}),
   };
-  checkData(message as Request, payload.length, fields.bytes);
+  if (hasData) checkData(message as Request, payload.length - fields.bytes);
   return message as M;
 }
 
@@ -235,18 +235,14 @@ function decode<M>(
 export const MULTI_BYTES = 24;
 
 /** Throws unless there is as much data as the fields say. */
-function checkData(message: Request, payload: number, fields: number): void {
+function checkData(message: Request, has: number): void {
   const { command } = message;
-  let wanted: number | bigint | undefined;
-  if (command === "REGION_WRITE") wanted = message.count;
+  let wanted: number | bigint = has;
+  if (command === "REGION_READ" || command === "REGION_WRITE") wanted = message.count;
   else if (command === "REGION_WRITE_MULTI") wanted = message.count * BigInt(MULTI_BYTES);
   else if (command === "DEVICE_SET_IRQS") wanted = message.flags & SetIrqs.BOOL ? message.count : 0;
-  // A reply to REGION_READ has data, the request for it does not.
-  else if (command === "REGION_READ" && "data" in message) wanted = message.count;
-  if (wanted === undefined || BigInt(payload - fields) === BigInt(wanted)) return;
-  throw new Malformed(
-    `${command} has ${payload - fields} bytes of data where its fields say ${wanted}`,
-  );
+  if (BigInt(has) === BigInt(wanted)) return;
+  throw new Malformed(`${command} has ${has} bytes of data where its fields say ${wanted}`);
 }
 
 function wrongSize(command: CommandName, has: number, fields: number, more: boolean): Malformed {
