@@ -2,7 +2,7 @@ import { clearer, close, eventfd, setNonBlocking, signal } from "../linux/fd.ts"
 import { kindOf } from "../linux/file_kind.ts";
 import { type ForeignMemory, openForeign, UnfitMemory } from "../linux/foreign_memory.ts";
 import { memoryFile } from "../linux/memory.ts";
-import { isEventfd } from "../linux/name_of.ts";
+import { isEventCounter } from "../linux/name_of.ts";
 import { sendNow } from "../linux/socket.ts";
 import type { Loop } from "../irq/interrupt_loop.ts";
 import { DeviceMemory } from "../simulation/device_memory.ts";
@@ -424,7 +424,9 @@ export class BackEnd implements Disposable {
   /** An event counter that came along; −1 if none did. */
   #event(fd: number, keep: (fd: number) => number, name: string): number {
     if (fd < 0) return -1;
-    if (!isEventfd(fd)) throw new VhostFault(`${name} brought a descriptor that is no eventfd`);
+    if (!isEventCounter(fd)) {
+      throw new VhostFault(`${name} brought a descriptor that is no eventfd`);
+    }
     // Reading and writing must not wait for the other side.
     setNonBlocking(fd);
     return keep(fd);

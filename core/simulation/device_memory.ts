@@ -9,21 +9,52 @@ export interface Place {
   readonly offset: number;
 }
 
+/**
+ * Memory as a device reaches it: by the addresses that its driver writes into descriptors. Each access throws a
+ * {@linkcode DriverFault} if the device may not master the bus, if the driver has no memory there, or none to write.
+ * What is reached may change at any time; who remembers a place looks whether {@linkcode version} is still the same.
+ */
+export interface BusMemory {
+  /** Differs whenever something was taken away. */
+  readonly version: number;
+  /** Copies the bytes from `address` on into `into`. */
+  read(address: number, into: Uint8Array): void;
+  /** Copies `bytes` to where `address` begins. */
+  write(address: number, bytes: Uint8Array): void;
+  /**
+   * Where `length` bytes are, which have to be in one piece.
+   *
+   * @param write Whether they are to be written; false if left out.
+   */
+  find(address: number, length: number, write?: boolean): Place;
+  /** Those bytes themselves, likewise: the driver may change them at any time. */
+  view(address: number, length: number, write?: boolean): Uint8Array<SharedArrayBuffer>;
+  /** Adds them to `pieces`: several where their addresses continue each other and their places do not. */
+  pieces(
+    address: number,
+    length: number,
+    write: boolean,
+    pieces: Uint8Array<SharedArrayBuffer>[],
+  ): void;
+}
+
 interface Region extends DmaRun, Place {
   /** Whether the device may write there. */
   readonly writable: boolean;
 }
 
-/**
- * The memory that a simulated device can reach, by the addresses that it knows: what an IOMMU does. What it can reach
- * may change at any time; who remembers a place looks whether {@linkcode version} is still the same.
- */
-export class DeviceMemory {
+/** The memory that a simulated device can reach, by the addresses that it knows: what an IOMMU does. */
+export class DeviceMemory implements BusMemory {
+  readonly #mayMaster: () => boolean;
   /** In the order of their addresses; none overlaps another. */
   readonly #regions: Region[] = [];
   #version = 0;
 
-  /** Differs whenever something was taken away. */
+  /** Makes one that is empty. */
+  constructor(mayMaster: () => boolean = () => true) {
+    this.#mayMaster = mayMaster;
+  }
+
   get version(): number {
     return this.#version;
   }
@@ -88,49 +119,79 @@ export class DeviceMemory {
     this.#version++;
   }
 
+  /** Whether there is nothing but zeroes in the first and the last `sample` bytes of each stretch. */
+  isBlank(sample: number): boolean {
+    const blank = ({ memory, offset }: Place, length: number) =>
+      new Uint8Array(memory, offset, length).every((byte) => byte === 0);
+    return this.#regions.every((region) => {
+      const length = Math.min(sample, region.length);
+      const end = { memory: region.memory, offset: region.offset + region.length - length };
+      return blank(region, length) && blank(end, length);
+    });
+  }
+
   /** Takes everything away from the device. */
   clear(): void {
     this.#regions.length = 0;
     this.#version++;
   }
 
-  /**
-   * Where `length` bytes at `address` are.
-   *
-   * @param write Whether the device wants to write there.
-   * @throws {DriverFault} If the device cannot reach all of them, or they are not in one piece.
-   */
   find(address: number, length: number, write = false): Place {
-    const region = this.#regions[this.#firstBehind(address) - 1];
-    const inside = region ? address - region.address : 0;
-    if (!region || inside + length > region.length) throw unreachable(address, length);
-    if (write && !region.writable) {
-      throw new DriverFault(`The device may not write at address 0x${address.toString(16)}`);
-    }
-    return { memory: region.memory, offset: region.offset + inside };
+    const [place, room] = this.#at(address, write);
+    if (place && length <= room) return place;
+    throw unreachable(address, length);
   }
 
-  /**
-   * Those bytes themselves, added to `pieces`: in several where their addresses continue each other and their places
-   * do not.
-   *
-   * @throws {DriverFault} If the device cannot reach all of them; some may have been added.
-   */
-  view(
+  view(address: number, length: number, write = false): Uint8Array<SharedArrayBuffer> {
+    const { memory, offset } = this.find(address, length, write);
+    return new Uint8Array(memory, offset, length);
+  }
+
+  pieces(
     address: number,
     length: number,
     write: boolean,
     pieces: Uint8Array<SharedArrayBuffer>[],
   ): void {
     for (let done = 0; done < length;) {
-      const region = this.#regions[this.#firstBehind(address + done) - 1];
-      const inside = region ? address + done - region.address : 0;
-      if (!region || inside >= region.length) throw unreachable(address, length);
-      const bytes = Math.min(length - done, region.length - inside);
-      const { memory, offset } = this.find(address + done, bytes, write);
-      pieces.push(new Uint8Array(memory, offset, bytes));
-      done += bytes;
+      const [place, room] = this.#at(address + done, write);
+      if (!place) throw unreachable(address, length);
+      const piece = new Uint8Array(place.memory, place.offset, Math.min(room, length - done));
+      pieces.push(piece);
+      done += piece.length;
     }
+  }
+
+  read(address: number, into: Uint8Array): void {
+    const pieces: Uint8Array<SharedArrayBuffer>[] = [];
+    this.pieces(address, into.length, false, pieces);
+    let done = 0;
+    for (const piece of pieces) {
+      into.set(piece, done);
+      done += piece.length;
+    }
+  }
+
+  write(address: number, bytes: Uint8Array): void {
+    const pieces: Uint8Array<SharedArrayBuffer>[] = [];
+    this.pieces(address, bytes.length, true, pieces);
+    let done = 0;
+    for (const piece of pieces) {
+      piece.set(bytes.subarray(done, done + piece.length));
+      done += piece.length;
+    }
+  }
+
+  /** What begins at `address`, and how many bytes there are in one piece. */
+  #at(address: number, write: boolean): [place: Place | undefined, room: number] {
+    if (!this.#mayMaster()) throw new DriverFault("The device may not master the bus");
+    const region = this.#regions[this.#firstBehind(address) - 1];
+    const inside = region ? address - region.address : 0;
+    if (!region || inside >= region.length) return [undefined, 0];
+    if (write && !region.writable) {
+      throw new DriverFault(`The device may not write at address 0x${address.toString(16)}`);
+    }
+    return [{ memory: region.memory, offset: region.offset + inside }, region.length - inside];
   }
 
   /** Index of the first region that begins behind `address`. */

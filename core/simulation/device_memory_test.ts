@@ -37,19 +37,19 @@ Deno.test("DeviceMemory: parts that lie apart are views of their own, and no pie
   memory.map({ address: PAGE, length: PAGE }, { memory: MEMORY, offset: PAGE }, true);
   assertThrows(() => memory.find(PAGE - 8, 16), DriverFault, "cannot reach 16 bytes");
   const pieces: Uint8Array<SharedArrayBuffer>[] = [];
-  memory.view(PAGE - 8, 16, true, pieces);
+  memory.pieces(PAGE - 8, 16, true, pieces);
   assertEquals(pieces.map(({ byteOffset, length }) => [byteOffset, length]), [
     [6 * PAGE - 8, 8],
     [PAGE, 8],
   ]);
-  assertThrows(() => memory.view(2 * PAGE - 8, 16, false, []), DriverFault, "cannot reach");
+  assertThrows(() => memory.pieces(2 * PAGE - 8, 16, false, []), DriverFault, "cannot reach");
 });
 
 Deno.test("DeviceMemory: nothing is written where only reading is allowed", () => {
   const memory = new DeviceMemory();
   memory.map({ address: 0, length: PAGE }, { memory: MEMORY, offset: 0 }, false);
-  memory.view(0, 8, false, []);
-  assertThrows(() => memory.view(0, 8, true, []), DriverFault, "may not write");
+  memory.pieces(0, 8, false, []);
+  assertThrows(() => memory.pieces(0, 8, true, []), DriverFault, "may not write");
   assertThrows(() => memory.find(0, 8, true), DriverFault, "may not write");
 });
 

@@ -1,6 +1,6 @@
 import { type DeviceRingOptions, DriverFault } from "../virtqueue/device_queue.ts";
 import { DESCRIPTOR_BYTES, type QueueKind } from "../virtqueue/layout.ts";
-import type { DeviceMemory } from "./device_memory.ts";
+import type { BusMemory } from "./device_memory.ts";
 import { EVENT_IDX, IN_ORDER, INDIRECT_DESC, RING_PACKED } from "./model.ts";
 
 /** Where a ring lies, of which kind it is, and what was agreed about it. */
@@ -26,11 +26,11 @@ export interface Areas {
  * @throws {DriverFault} If it cannot be there.
  */
 export function findRing(
-  memory: DeviceMemory,
+  memory: BusMemory,
   size: number,
   areas: Areas,
   features: bigint,
-  rings: DeviceMemory = memory,
+  rings: BusMemory = memory,
 ): Ring {
   const packed = (features & RING_PACKED) !== 0n;
   // Lengths and alignments: 2.7 and 2.8.10.1.

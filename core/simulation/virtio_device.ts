@@ -11,7 +11,7 @@ import { makeDeviceQueue } from "../virtqueue/make_device_queue.ts";
 import { SplitDevice } from "../virtqueue/split_device.ts";
 import { DeviceStatus } from "../virtio/status.ts";
 import { COMMON_BYTES, type CommonField, commonField, NO_VECTOR } from "./common_config.ts";
-import type { DeviceMemory } from "./device_memory.ts";
+import type { BusMemory } from "./device_memory.ts";
 import type { Lie } from "./lie.ts";
 import {
   type DeviceCounters,
@@ -35,9 +35,9 @@ const { DRIVER_OK, FEATURES_OK, DEVICE_NEEDS_RESET } = DeviceStatus;
 /** What a virtio device finds around it. */
 export interface Surroundings {
   /** The memory that it can reach. */
-  readonly memory: DeviceMemory;
+  readonly memory: BusMemory;
   /** Where it finds its rings, if their addresses are others; the same memory if absent. */
-  readonly rings?: DeviceMemory;
+  readonly rings?: BusMemory;
   /** Number of MSI-X vectors. */
   readonly vectors: number;
   /** Whether it may read and write memory now. */
@@ -317,7 +317,7 @@ export class VirtioDevice implements DeviceHandle {
     pieces: Piece[],
   ): number {
     for (let i = from; i < to; i++) {
-      this.#around.memory.view(address[i]!, length[i]!, i >= readable, pieces);
+      this.#around.memory.pieces(address[i]!, length[i]!, i >= readable, pieces);
     }
     return pieces.length;
   }
