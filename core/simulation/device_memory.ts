@@ -64,6 +64,11 @@ export class DeviceMemory implements BusMemory {
     return this.#regions.length;
   }
 
+  /** How many bytes the device can reach. */
+  get bytes(): number {
+    return this.#regions.reduce((sum, { length }) => sum + length, 0);
+  }
+
   /** Lets the device reach `memory`, all of which lies at `runs`, in order. */
   add(memory: SharedArrayBuffer, runs: readonly DmaRun[]): void {
     let offset = 0;
