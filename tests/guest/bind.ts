@@ -74,6 +74,12 @@ await check("bind: takes what is not in use any more, and prints the inverse", a
   assertEquals(ALL.map(driverOf), ALL.map(() => "vfio-pci"));
   return stdout;
 });
+await check("bind: takes a device that the kernel has no driver for", async () => {
+  assertEquals(driverOf("nvme"), undefined);
+  const { code, stderr } = await program("bind", address("nvme"));
+  assertEquals([code, driverOf("nvme")], [0, "vfio-pci"], stderr);
+  return stderr;
+});
 await check("unbind: gives a device back to the driver that it had", async () => {
   const { code, stdout, stderr } = await program("unbind", address(USED_DISK));
   assertEquals(code, 0, stderr);
