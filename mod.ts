@@ -259,6 +259,7 @@ export type { VirtioIdentity } from "./core/pci/virtio_identity.ts";
 export type { Registers } from "./core/pci/registers.ts";
 export type { DmaRun } from "./core/dma/address_table.ts";
 export type {
+  DevicePage,
   DmaMemory,
   Doorbell,
   MappedDoorbell,
