@@ -209,7 +209,7 @@ qemuTest(
   },
 );
 
-qemuTest("blk: a resize is told to who wants to know #blk:resize", async () => {
+qemuTest("blk: a resize is told to applications that listen #blk:resize", async () => {
   await withDisk("", async ({ kernel, client }) => {
     using changes = client.changes();
     qmpOf(kernel).execute("block_resize", { "node-name": "disk", size: 2 * CAPACITY });

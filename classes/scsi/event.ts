@@ -2,7 +2,7 @@ import type { ClientLane } from "../../core/class/mod.ts";
 import { addressOfWord, type ScsiAddress } from "./address.ts";
 import { ScsiEventWord } from "./protocol.ts";
 
-/** Something that happened on the bus of a SCSI host. */
+/** Something that happened on the bus of a SCSI adapter. */
 export type ScsiChange =
   /** A unit is there that was not. */
   | { readonly type: "added"; readonly address: ScsiAddress }
@@ -30,7 +30,7 @@ export interface RawEvent {
   readonly missed: boolean;
   /** What it is: transport reset, notification, parameter change. */
   readonly event: number;
-  /** Whom it is about. */
+  /** The unit that it is about. */
   readonly address: ScsiAddress;
   /** Why. */
   readonly reason: number;

@@ -1,5 +1,5 @@
 /**
- * SCSI host adapters.
+ * SCSI adapters.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { defineClass, type DeviceClass } from "../../core/class/mod.ts";
 import { ScsiClient } from "./client.ts";
 import { scsiProperties } from "./protocol.ts";
 
-/** A SCSI host adapter. */
+/** A SCSI adapter. */
 export const scsi: DeviceClass<ScsiClient> = defineClass({
   lanes: ["requests", "control", "events"],
   properties: scsiProperties,

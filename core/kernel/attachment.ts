@@ -4,7 +4,7 @@ import type { InterruptKind } from "../binding/interrupt_kind.ts";
 import { ClientLane } from "../bus/client_lane.ts";
 import { BusFault } from "../bus/mailbox.ts";
 import { answerRegisters } from "../bus/register_call.ts";
-import type { DriverReport, FromPlugin, Grant, WirePlan } from "../bus/message.ts";
+import type { DriverReport, FromDriver, Grant, WirePlan } from "../bus/message.ts";
 import type { DeviceClass, OpenDevice } from "../class/define.ts";
 import { clearer } from "../linux/fd.ts";
 import { mapShared } from "../linux/memory.ts";
@@ -15,7 +15,7 @@ import type { PciFunction } from "../pci/function.ts";
 import type { Manifest } from "../plugin/manifest.ts";
 import { API } from "../plugin/plugin.ts";
 import type { Tunables } from "../plugin/tunables.ts";
-import { Conversation, PluginGone } from "./conversation.ts";
+import { Conversation, DriverGone } from "./conversation.ts";
 import { Deadline } from "./deadline.ts";
 import type { AttachedDevice, DeviceDescription } from "./device.ts";
 import type { DriverHost, DriverHostOptions, Isolation } from "./driver_host.ts";
@@ -171,7 +171,7 @@ export class Attachment implements AttachedDevice {
   /**
    * Takes the function, starts its driver, and leads both to where requests reach the device.
    *
-   * @throws PluginGone If the driver declines, faults, ends, or does not answer.
+   * @throws DriverGone If the driver declines, faults, ends, or does not answer.
    * @throws PlanError If it asks for what it cannot have.
    * @throws DeviceFault If the device breaks a rule.
    */
@@ -215,7 +215,7 @@ export class Attachment implements AttachedDevice {
         message: (message) => this.#hear(message),
         completions: () => this.#drain(),
         fault: (error) => this.#fail(error),
-        settle: () => device.settle(),
+        takeAnswers: () => device.takeAnswers(),
         registers: () => answerRegisters(this.#link.words, this.#registers),
         answered: () => binding.answered?.() ?? false,
       }, source.manifest.limits.memoryMiB * 2 ** 20),
@@ -294,7 +294,7 @@ export class Attachment implements AttachedDevice {
       ...part,
       watch,
       print: (line) => this.#log(line),
-      gone: (reason) => this.#fail(new PluginGone(reason)),
+      gone: (reason) => this.#fail(new DriverGone(reason)),
     };
     if (isolation === "process") return processHost(options);
     if (source.plugin) return inlineHost(source.plugin, options);
@@ -305,7 +305,7 @@ export class Attachment implements AttachedDevice {
 
   #greeted({ api }: { api: number }): void {
     if (api !== API) {
-      throw new PluginGone(`The driver speaks plugin API ${api}, this core speaks ${API}`);
+      throw new DriverGone(`The driver speaks plugin API ${api}, this core speaks ${API}`);
     }
   }
 
@@ -315,7 +315,7 @@ export class Attachment implements AttachedDevice {
     this.#host!.send({ type: "offer", tunables, device: this.#binding.offer() });
     const answer = await this.#conversation.expect(ANSWER_MS, "plan", "decline");
     if (answer.type === "plan") return answer.plan;
-    throw new PluginGone(`The driver declines: ${answer.reason}`);
+    throw new DriverGone(`The driver declines: ${answer.reason}`);
   }
 
   /** Makes ready what was granted, for the driver and for its client. */
@@ -340,15 +340,15 @@ export class Attachment implements AttachedDevice {
         control: this.#link.control,
         arena: this.#arena.memory,
         ring: () => this.#host?.ring(),
-        pump: () => this.#host?.pump(),
+        run: () => this.#host?.run(),
         spins: this.#host!.spins,
-        turn: (timeout) => this.#host ? this.#host.turn(timeout) : loop.turn(timeout),
-        attend: () => {
-          const attention = loop.attend();
+        wait: (timeout) => this.#host ? this.#host.wait(timeout) : loop.runOnce(timeout),
+        busyPoll: () => {
+          const polling = loop.busyPoll();
           return {
             [Symbol.dispose]: () => {
-              attention[Symbol.dispose]();
-              this.#host?.rest();
+              polling[Symbol.dispose]();
+              this.#host?.rearm();
             },
           };
         },
@@ -364,7 +364,7 @@ export class Attachment implements AttachedDevice {
   /** Puts the client's requests to the driver that was started anew. */
   #resume(grant: Grant, plan: WirePlan): void {
     if (JSON.stringify(grant.lanes) !== JSON.stringify(this.#grant!.lanes)) {
-      throw new PluginGone("the driver came back with other lanes than before");
+      throw new DriverGone("the driver came back with other lanes than before");
     }
     this.#opened?.update(plan.properties);
     this.#lanes.forEach((lane) => lane.restart());
@@ -405,10 +405,10 @@ export class Attachment implements AttachedDevice {
     return ended;
   }
 
-  #hear(message: FromPlugin): void {
+  #hear(message: FromDriver): void {
     switch (message.type) {
       case "fault":
-        return this.#fail(new PluginGone(`the driver failed: ${message.message}`));
+        return this.#fail(new DriverGone(`the driver failed: ${message.message}`));
       case "broken": {
         const { queue, rule, what } = message;
         return this.#fail(new DeviceFault(rule, `On queue ${queue} the device ${what}`));
@@ -432,7 +432,7 @@ export class Attachment implements AttachedDevice {
 
   /** Ends the device because what is beneath it is gone. */
   lose(reason: string): void {
-    this.#conversation.end(new PluginGone(reason));
+    this.#conversation.end(new DriverGone(reason));
     this.#end(reason);
   }
 
@@ -544,7 +544,7 @@ export class Attachment implements AttachedDevice {
   #end(reason: string | undefined): Promise<void> {
     return this.#ending ??= (async () => {
       this.#state = "ending";
-      const gone = new PluginGone(reason ?? "the device was stopped");
+      const gone = new DriverGone(reason ?? "the device was stopped");
       this.#ended.abort(gone);
       this.#conversation.end(gone);
       if (reason !== undefined) this.#giveUp();

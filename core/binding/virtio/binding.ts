@@ -1,6 +1,6 @@
 import { Budget } from "../../bus/budget.ts";
 import { BusFault } from "../../bus/mailbox.ts";
-import type { FromPlugin, Grant, QueueGrant, WireOffer, WirePlan } from "../../bus/message.ts";
+import type { FromDriver, Grant, QueueGrant, WireOffer, WirePlan } from "../../bus/message.ts";
 import { DeviceFault } from "../../pci/device_fault.ts";
 import type { DmaMemory, OpenFunction } from "../../pci/function.ts";
 import {
@@ -194,7 +194,7 @@ export class VirtioBinding implements Binding {
     this.#unseen = true;
   }
 
-  hear(message: FromPlugin): boolean {
+  hear(message: FromDriver): boolean {
     if (message.type === "resetQueue" && this.#live) {
       this.#resetQueue(message.queue, message.because);
       return true;
@@ -342,7 +342,7 @@ export class VirtioBinding implements Binding {
       throw new DeviceFault("D-77", "The device set DEVICE_NEEDS_RESET");
     }
     if (!(status & DeviceStatus.DRIVER_OK)) {
-      throw new DeviceFault("D-76", "The device was reset by somebody else");
+      throw new DeviceFault("D-76", "The device was reset, and not by the core");
     }
   }
 
