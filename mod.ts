@@ -27,7 +27,8 @@ import { InterruptLoop } from "./core/irq/interrupt_loop.ts";
 import type { Platform } from "./core/platform/platform.ts";
 import { openQemu, type QemuOptions } from "./core/platform/qemu/mod.ts";
 import { openSimulated } from "./core/platform/simulated/simulated.ts";
-import { openHost } from "./core/platform/vfio/host.ts";
+import type { FunctionModel } from "./core/simulation/function_model.ts";
+import { openLocal } from "./core/platform/vfio/local.ts";
 import type { DeviceModel } from "./core/simulation/model.ts";
 import { CLASSES, type StandardClasses } from "./classes.ts";
 import type { DeviceClass } from "./core/class/define.ts";
@@ -40,10 +41,10 @@ export interface MachineOptions {
   readonly machine?: Platform["kind"];
   /** For `"qemu"`: its board, memory and devices. */
   readonly qemu?: QemuOptions;
-  /** For `"simulated"`: its devices; an entropy source and a disk if left out. */
-  readonly devices?: readonly DeviceModel[];
+  /** For `"simulated"`: its devices, of VirtIO or not; an entropy source and a disk if left out. */
+  readonly devices?: readonly (DeviceModel | FunctionModel)[];
   /**
-   * For `"host"`: whether to drive devices, too, that nothing keeps from reaching all memory of this machine; false if
+   * For `"local"`: whether to drive devices, too, that nothing keeps from reaching all memory of this machine; false if
    * left out.
    */
   readonly unsafeDma?: boolean;
@@ -75,12 +76,12 @@ export interface OpenOptions<More extends Classes<More> = NoClasses>
  * @param loop What waits for the doorbells of a simulated machine, and for interrupt pins.
  */
 function openMachine(
-  { machine = "host", qemu = { arguments: [] }, devices, unsafeDma = false }: MachineOptions,
+  { machine = "local", qemu = { arguments: [] }, devices, unsafeDma = false }: MachineOptions,
   loop: InterruptLoop,
 ): Promise<Platform> {
   switch (machine) {
-    case "host":
-      return Promise.resolve(openHost({ loop, unsafeDma }));
+    case "local":
+      return Promise.resolve(openLocal({ loop, unsafeDma }));
     case "qemu":
       return openQemu(qemu, loop);
     case "simulated":
@@ -88,13 +89,13 @@ function openMachine(
   }
 }
 
-const MACHINES = ["host", "qemu", "simulated"] as const;
+const MACHINES = ["local", "qemu", "simulated"] as const;
 
 /** Checks what an application asks {@linkcode openKernel} for. Returns a copy. */
 function checkOptions(given: OpenOptions): OpenOptions {
   const where = "openKernel";
   const options = { ...argument.record(given, where, "options") };
-  const { machine = "host", qemu, devices, unsafeDma = false } = options;
+  const { machine = "local", qemu, devices, unsafeDma = false } = options;
   const { plugins = [], drivers = [], classes = {} } = options;
   argument.word(machine, where, "options.machine", MACHINES);
   argument.flag(unsafeDma, where, "options.unsafeDma");
@@ -171,7 +172,7 @@ export { senseText } from "./classes/scsi/sense.ts";
 export { ScsiStatus } from "./classes/scsi/status.ts";
 export { VpdPage } from "./classes/scsi/vpd.ts";
 export { RequestError } from "./core/bus/request_error.ts";
-export { PluginGone } from "./core/kernel/conversation.ts";
+export { DriverGone } from "./core/kernel/conversation.ts";
 export { PlanError } from "./core/binding/plan.ts";
 export { QemuGone } from "./core/platform/qemu/mod.ts";
 export { HANDING_DRIVERS, rebind } from "./core/platform/vfio/bind.ts";

@@ -52,7 +52,7 @@ export interface World {
   readonly entropy?: Entropy;
   readonly disk?: Disk;
   readonly card?: Card;
-  /** Of all functions of the host. */
+  /** Of all functions of this machine. */
   readonly refusal?: string;
   /** What else the platform knows of each function, in their order. */
   readonly facts?: readonly Partial<PciFunction>[];
@@ -111,7 +111,7 @@ function fakeSystem(world: World, calls: string[]): System {
       return Promise.resolve(drivers);
     },
     openKernel(options) {
-      const { machine = "host", plugins = [], qemu, tunables = {} } = options;
+      const { machine = "local", plugins = [], qemu, tunables = {} } = options;
       const more = [qemu, Object.keys(tunables).length > 0 ? tunables : undefined]
         .filter((given) => given !== undefined).map((given) => JSON.stringify(given));
       calls.push(["open", machine, ...plugins, ...more].join(" "));
@@ -170,13 +170,13 @@ function identity(vendor: number, device: number, kind: number): PciIdentity {
 }
 
 function fakePlatform(machine: Machine, world: World): Platform {
-  const refusal = machine === "host"
+  const refusal = machine === "local"
     ? world.refusal ?? "the kernel driver virtio-pci drives it"
     : "";
   const functions = IDENTITIES.map((_, index): PciFunction => ({
     address: `0000:00:0${index}.0`,
     config: EMPTY,
-    ...(machine === "host" && index > 0 ? { kernelDriver: "virtio-pci" } : {}),
+    ...(machine === "local" && index > 0 ? { kernelDriver: "virtio-pci" } : {}),
     ...(refusal === "" ? {} : { refusal }),
     ...world.facts?.[index],
     open() {

@@ -12,11 +12,11 @@ export type Balloon = Pick<
 const DEADLINE = 10_000;
 
 /**
- * Checks that a balloon becomes as large as its host wants, as far as it may. Pages are those of the driver's own arena, so
- * this harms nobody, whatever the machine.
+ * Checks that a balloon becomes as large as its hypervisor wants, as far as it may. Pages are those of the driver's own
+ * arena, so this harms no other program, whatever the machine.
  */
 export async function checkBalloon(client: Balloon, { step }: CheckOptions): Promise<CheckResult> {
-  step?.("giving the host what it wants");
+  step?.("giving the hypervisor what it wants");
   const { pages, pageBytes, floor } = client;
   const start = performance.now();
   const { requested, target, actual } = await settle(client);
@@ -38,7 +38,7 @@ export async function checkBalloon(client: Balloon, { step }: CheckOptions): Pro
   return {
     findings,
     figures: { pages, pageBytes, floor, requested, target, actual, milliseconds, figures },
-    summary: `host wants ${requested} pages, ${actual} of ${pages} are in it after ` +
+    summary: `hypervisor wants ${requested} pages, ${actual} of ${pages} are in it after ` +
       `${milliseconds} ms, ${figures > 0 ? `${figures} figures given` : "no statistics"}`,
   };
 }

@@ -73,7 +73,7 @@ function balloon({ properties = {}, source, obeys = true }: Options = {}) {
     events,
     statistics,
     obey,
-    /** The host wants so many pages. */
+    /** The hypervisor wants so many pages. */
     want(pages: number) {
       requested = pages;
       tell();
@@ -108,7 +108,7 @@ function balloon({ properties = {}, source, obeys = true }: Options = {}) {
   };
 }
 
-Deno.test("BalloonClient orders what the host wants, and says what there is #balloon:target", async () => {
+Deno.test("BalloonClient orders what the hypervisor wants, and says what there is #balloon:target", async () => {
   await using used = balloon({ properties: { requested: 300 } });
   const { client, orders } = used;
   assertEquals(client.state, { requested: 300, target: 300, actual: 0 });
@@ -119,7 +119,7 @@ Deno.test("BalloonClient orders what the host wants, and says what there is #bal
   assertEquals([orders, client.state.actual], [[300, 200], 200]);
 });
 
-Deno.test("BalloonClient leaves a quarter of the arena, whatever the host wants (D-94) #balloon:D-94 #balloon:floor", async () => {
+Deno.test("BalloonClient leaves a quarter of the arena, whatever the hypervisor wants (D-94) #balloon:D-94 #balloon:floor", async () => {
   await using used = balloon({ properties: { requested: 2 ** 32 - 1 } });
   const { client, orders } = used;
   await used.run();
@@ -134,7 +134,7 @@ Deno.test("BalloonClient leaves a quarter of the arena, whatever the host wants 
   }
 });
 
-Deno.test("BalloonClient follows a host that changes its mind all the time no faster than ten times a second (D-94) #balloon:D-94", async () => {
+Deno.test("BalloonClient follows a hypervisor that changes its mind all the time no faster than ten times a second (D-94) #balloon:D-94", async () => {
   await using used = balloon();
   const start = performance.now();
   for (let i = 1; i <= 200; i++) {
@@ -147,7 +147,7 @@ Deno.test("BalloonClient follows a host that changes its mind all the time no fa
   assertEquals(used.client.state.actual, 200);
 });
 
-Deno.test("reclaim() takes pages back until the host wants another size #balloon:DEFLATE_ON_OOM", async () => {
+Deno.test("reclaim() takes pages back until the hypervisor wants another size #balloon:DEFLATE_ON_OOM", async () => {
   await using used = balloon({ properties: { requested: 500 } });
   const { client } = used;
   await used.run();
@@ -161,7 +161,7 @@ Deno.test("reclaim() takes pages back until the host wants another size #balloon
   await assertRejects(() => client.reclaim(-1), RangeError, "BalloonClient.reclaim: it is -1");
 });
 
-Deno.test("reclaim() counts pages that the host has not got yet as well", async () => {
+Deno.test("reclaim() counts pages that the hypervisor has not got yet as well", async () => {
   await using used = balloon({ properties: { requested: 500 }, obeys: false });
   const { client } = used;
   await used.run();
@@ -177,7 +177,7 @@ Deno.test("reclaim() counts pages that the host has not got yet as well", async 
   await end;
 });
 
-Deno.test("reclaim() is refused where the host does not allow it #balloon:DEFLATE_ON_OOM", async () => {
+Deno.test("reclaim() is refused where the hypervisor does not allow it #balloon:DEFLATE_ON_OOM", async () => {
   await using used = balloon({ properties: { deflateOnOom: false, requested: 10 } });
   await used.run();
   await assertRejects(() => used.client.reclaim(1), TypeError, "DEFLATE_ON_OOM");
@@ -228,7 +228,7 @@ Deno.test("statistics are what the source says, the same figures each time, and 
   assertEquals(used.client.statistics.freeMemory, given.length);
 });
 
-Deno.test("without a source, or with a broken one, the host gets no statistics", async () => {
+Deno.test("without a source, or with a broken one, the hypervisor gets no statistics", async () => {
   const broken = () => {
     throw new Error("no /proc");
   };
@@ -274,7 +274,7 @@ Deno.test("close() empties the balloon, and waits for that not for ever #balloon
   deaf.fail();
 });
 
-Deno.test("when the driver is gone, all who wait learn of it", async () => {
+Deno.test("when the driver is gone, all that wait learn of it", async () => {
   const used = balloon({ properties: { requested: 400 }, obeys: false });
   const waiting = [used.client.settled(), used.client.reclaim(1)];
   const ends = waiting.map((each) => assertRejects(() => each, RequestError, "gone"));

@@ -674,7 +674,7 @@ Deno.test("slots are the lane's, without a copy", () => {
   assertEquals(ended, [[slot, Status.ok, SECTOR]]);
   assert(disk.bytes.subarray(3 * SECTOR, 4 * SECTOR).every((byte) => byte === 9));
   assertEquals(slots.wait(0), 0);
-  slots.attend()[Symbol.dispose]();
+  slots.busyPoll()[Symbol.dispose]();
   slots.release(slot);
   assertStrictEquals(slots.take(), slot);
 });

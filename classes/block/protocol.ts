@@ -102,7 +102,7 @@ export interface BlockDevice {
   write(offset: number, bytes: Uint8Array): Promise<void>;
   /** Makes all writes that have finished durable. */
   flush(): Promise<void>;
-  /** Says that nobody needs what stands there any more. What is read there afterwards, nobody knows. */
+  /** Says that what stands there is not needed any more. What is read there afterwards is undefined. */
   discard(offset: number, length: number): Promise<void>;
   /** Makes a stretch read as zeroes; with `unmap`, its storage may be given up. */
   writeZeroes(

@@ -43,7 +43,7 @@ const TYPES = [undefined, "conventional", "sequential", "preferred"] as const;
 /** Layout of a report: a head with the number of zones, and the zones, of so many bytes each. */
 const HEAD_BYTES = 64;
 const ZONE_BYTES = 64;
-/** The most zones that are asked for: nobody can make this program read reports for ever. */
+/** The most zones that are asked for: no device can make this program read reports for ever. */
 const MOST_ZONES = 1 << 20;
 
 /** What the zones need of their disk. */

@@ -11,7 +11,7 @@ export interface Ports {
 /** What a port that sends back what it gets is called, so that it can be told from others. */
 const ECHO = /\becho\b/;
 const BYTES = 65536;
-/** Nobody needs to read on the other side of a port; so long is waited for one who does. */
+/** The other side of a port need not be read; so long is waited for a reader. */
 const TAKE_MS = 1000;
 
 /**
@@ -33,7 +33,7 @@ export async function checkConsole(
   let taken = 0, echoed = 0;
   const start = performance.now();
   if (write) {
-    for (const port of ports.filter(({ isConsole, hostOpen }) => !isConsole && hostOpen)) {
+    for (const port of ports.filter(({ isConsole, connected }) => !isConsole && connected)) {
       step?.(`sending ${BYTES} bytes to port ${port.id}`);
       await port.open();
       const sent = await send(port);
@@ -70,7 +70,7 @@ export async function checkConsole(
 /** Bytes that differ from one place to the next, and are no text that could mean something. */
 const PATTERN = Uint8Array.from({ length: BYTES }, (_, i) => 0x80 | (i ^ i >> 7 ^ i >> 11));
 
-/** Sends the pattern. Returns the bytes that were taken: all, or none if nobody reads on the other side. */
+/** Sends the pattern. Returns the bytes that were taken: all, or none if the other side is not read. */
 async function send(port: ConsolePort): Promise<number> {
   const sending = port.write(PATTERN).then(() => BYTES);
   // One that is not taken ends when the port is closed.

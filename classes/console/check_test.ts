@@ -42,7 +42,7 @@ Deno.test("checkConsole only looks unless it may write", async () => {
   assertEquals(heard, [wire.DEVICE_READY, wire.PORT_READY]);
 });
 
-Deno.test("checkConsole does not blame a port that nobody reads", async () => {
+Deno.test("checkConsole does not blame a port that is not read", async () => {
   const model = new ConsoleModel({ ports: { 1: { name: "silent" } } });
   model.drain(1, false);
   const { failed, figures } = await check(model);

@@ -7,7 +7,7 @@ import { Status } from "../../core/bus/lane.ts";
 import { RequestError } from "../../core/bus/request_error.ts";
 import { readProperties } from "../../core/class/properties.ts";
 
-const { present, hostOpen, open, console: isConsole, begin, settled } = PortState;
+const { present, connected, open, console: isConsole, begin, settled } = PortState;
 const PORTS = 4;
 
 /** The client, and a driver that does what a test says. */
@@ -85,7 +85,7 @@ class Bench {
 
   /** A port that is open. */
   async open(id = 1) {
-    this.tell(id, present | hostOpen);
+    this.tell(id, present | connected);
     const port = this.client.port(id)!;
     const opening = port.open();
     this.obey();
@@ -154,9 +154,9 @@ Deno.test("find() and announced() wait, and no longer than they are told to", as
 
 Deno.test("ports that cannot be, states of nothing and sizes of nothing are no ports and no sizes (D-91)", () => {
   const bench = new Bench();
-  for (const id of [PORTS, 255, 2 ** 32 - 1]) bench.tell(id, present | hostOpen | open);
+  for (const id of [PORTS, 255, 2 ** 32 - 1]) bench.tell(id, present | connected | open);
   bench.tell(1, 0);
-  bench.tell(1, hostOpen | open | isConsole);
+  bench.tell(1, connected | open | isConsole);
   assertEquals(bench.client.ports, []);
   for (const size of [0, 80, 25 << 16]) {
     bench.tell(1, present, { size });
@@ -169,9 +169,9 @@ Deno.test("changes() tells once of what has changed, and never of what has not",
   const changes = bench.client.changes();
   bench.tell(1, present);
   bench.tell(1, present);
-  bench.tell(1, present | hostOpen);
-  bench.tell(1, present | hostOpen, { size: 80 + (25 << 16) });
-  bench.tell(1, present | hostOpen, { size: 80 + (25 << 16) });
+  bench.tell(1, present | connected);
+  bench.tell(1, present | connected, { size: 80 + (25 << 16) });
+  bench.tell(1, present | connected, { size: 80 + (25 << 16) });
   bench.tell(1, 0);
   bench.tell(1, 0);
   bench.events.client.fail();
@@ -216,7 +216,7 @@ Deno.test("a port keeps 1 MiB, then its slots, and lends them again as it is rea
   assertEquals(bench.lent(1).length, 2);
 });
 
-Deno.test("writes go in order, in as many slots as a port may have, and only while somebody listens", async () => {
+Deno.test("writes go in order, in as many slots as a port may have, and only while the other side is open", async () => {
   const bench = new Bench();
   bench.tell(1, present);
   const port = bench.client.port(1)!;
@@ -224,8 +224,8 @@ Deno.test("writes go in order, in as many slots as a port may have, and only whi
   bench.obey();
   await opening;
   const writes = [port.write(new Uint8Array(20).fill(1)), port.write(new Uint8Array(20).fill(2))];
-  assertEquals(bench.transmit.take(), [], "nobody listens");
-  bench.tell(1, present | hostOpen | open);
+  assertEquals(bench.transmit.take(), [], "the other side is closed");
+  bench.tell(1, present | connected | open);
   const seen: number[][] = [];
   for (;;) {
     const slots = bench.transmit.take();
@@ -297,7 +297,7 @@ Deno.test("more control requests than slots wait for their turn", async () => {
 
 Deno.test("a driver that begins anew finds open ports to open, and consoles that were closed to close", async () => {
   const bench = new Bench();
-  bench.tell(0, present | isConsole | open | hostOpen);
+  bench.tell(0, present | isConsole | open | connected);
   const tty = bench.client.port(0)!;
   assert(tty.isOpen);
   const closing = tty.close();
@@ -305,13 +305,13 @@ Deno.test("a driver that begins anew finds open ports to open, and consoles that
   await closing;
   const port = await bench.open(1);
   bench.tell(0, begin);
-  assert(!port.hostOpen && port.isOpen);
+  assert(!port.connected && port.isOpen);
   assertEquals(bench.obey(), [[ConsoleOperation.open, 1, 0]]);
   bench.tell(0, present);
-  bench.tell(1, present | open | hostOpen);
-  bench.tell(0, present | isConsole | open | hostOpen);
+  bench.tell(1, present | open | connected);
+  bench.tell(0, present | isConsole | open | connected);
   assertEquals(bench.obey(), [[ConsoleOperation.close, 0, 0]]);
-  assert(port.hostOpen && !tty.isOpen);
+  assert(port.connected && !tty.isOpen);
   assertEquals(bench.client.ports, [tty, port]);
 });
 

@@ -96,7 +96,7 @@ class Bench {
   }
 }
 
-Deno.test("NetClient gives all slots to the driver, and gives back those of frames that nobody reads", () => {
+Deno.test("NetClient gives all slots to the driver, and gives back those of frames that are not read", () => {
   const bench = new Bench();
   const slots = bench.receive.take();
   assertEquals(slots.toSorted(), [0, 1, 2, 3, 4, 5, 6, 7]);

@@ -8,17 +8,17 @@ import { ScsiDisk } from "./disk.ts";
 import type { ScsiUnit } from "./scan.ts";
 import { senseText } from "./sense.ts";
 
-/** What a check does with a SCSI host. */
-export type ScsiHost = Pick<
+/** What a check does with a SCSI adapter. */
+export type ScsiAdapter = Pick<
   ScsiClient,
   "maxTarget" | "scan" | "inquiry" | "disk" | "manage" | "execute"
 >;
 
 /**
- * Checks a SCSI host: looks for its units, puts each disk to work as {@linkcode checkBlock} does, and asks for one that
- * is not there.
+ * Checks a SCSI adapter: looks for its units, puts each disk to work as {@linkcode checkBlock} does, and asks for one
+ * that is not there.
  */
-export async function checkScsi(client: ScsiHost, options: CheckOptions): Promise<CheckResult> {
+export async function checkScsi(client: ScsiAdapter, options: CheckOptions): Promise<CheckResult> {
   const { step } = options;
   step?.("looking for its units");
   const units = await client.scan();
@@ -39,7 +39,7 @@ export async function checkScsi(client: ScsiHost, options: CheckOptions): Promis
 }
 
 async function checkUnit(
-  client: ScsiHost,
+  client: ScsiAdapter,
   { address, inquiry }: ScsiUnit,
   options: CheckOptions,
 ): Promise<CheckResult> {
@@ -65,7 +65,7 @@ async function checkUnit(
 
 /** Reads the first block behind the end by a command of its own: the disk's client would not send it. */
 async function readBehind(
-  client: ScsiHost,
+  client: ScsiAdapter,
   address: ScsiAddress,
   { capacity, blockSize }: Pick<ScsiDisk, "capacity" | "blockSize">,
 ): Promise<Behind> {
@@ -79,7 +79,7 @@ async function readBehind(
 }
 
 /** A unit that is not there must be told from one that is. */
-async function absent(client: ScsiHost, units: readonly ScsiUnit[]): Promise<Finding> {
+async function absent(client: ScsiAdapter, units: readonly ScsiUnit[]): Promise<Finding> {
   const name = "a unit that is not there";
   const taken = new Set(units.map(({ address }) => formatScsiAddress(address)));
   const targets = Array.from({ length: client.maxTarget + 1 }, (_, i) => client.maxTarget - i);
@@ -95,11 +95,11 @@ async function absent(client: ScsiHost, units: readonly ScsiUnit[]): Promise<Fin
 }
 
 /** Task management works, or the device says that it does not know this function. */
-async function asked(client: ScsiHost, address: ScsiAddress): Promise<Finding> {
+async function asked(client: ScsiAdapter, address: ScsiAddress): Promise<Finding> {
   const name = "task management";
   try {
     const busy = await client.manage("queryTaskSet", address);
-    return { name, passed: !busy, detail: busy ? "a unit has a command that nobody gave" : "idle" };
+    return { name, passed: !busy, detail: busy ? "a unit has a command of no program" : "idle" };
   } catch (error) {
     const passed = (error as { readonly status?: number }).status === Status.unsupported;
     return { name, passed, detail: (error as Error).message };

@@ -1,5 +1,5 @@
 /**
- * SCSI host adapters.
+ * SCSI adapters.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { checkScsi } from "./check.ts";
 import { ScsiClient } from "./client.ts";
 import { scsiProperties } from "./protocol.ts";
 
-/** A SCSI host adapter. */
+/** A SCSI adapter. */
 export const scsi: DeviceClass<ScsiClient> = defineClass({
   lanes: ["requests", "control", "events"],
   properties: scsiProperties,

@@ -14,7 +14,7 @@ import { flag, type PropertyTypes, whole, Word } from "../../core/class/mod.ts";
 /** The words of a request's record: a command for a logical unit. */
 export const ScsiWord = {
   ...Word,
-  /** Whom it is for: target in bits 0 to 7, LUN as SCSI writes it in bits 8 to 23, then {@linkcode ScsiAttribute}. */
+  /** Its unit: target in bits 0 to 7, LUN as SCSI writes it in bits 8 to 23, then {@linkcode ScsiAttribute}. */
   address: Word.first,
   /** Length of the CDB, which stands in the slot's tail. */
   cdbBytes: Word.first + 1,
@@ -124,7 +124,7 @@ export const ScsiControl = {
 /** The words of a record of `control`. */
 export const ScsiControlWord = {
   ...Word,
-  /** Whom it is for, as in {@linkcode ScsiWord}. */
+  /** Its unit, as in {@linkcode ScsiWord}. */
   address: Word.first,
   /** For {@linkcode ScsiControl}`.abortTask` and `queryTask`: the command's slot in the lane `requests`. */
   task: Word.first + 1,
@@ -139,7 +139,7 @@ export const ScsiEventWord = {
   ...Word,
   /** What: as in virtio 1.4, 5.6.6.3, with bit 31 set if others before it were lost. */
   event: Word.first,
-  /** To whom, as in {@linkcode ScsiWord}. */
+  /** Its unit, as in {@linkcode ScsiWord}. */
   address: Word.first + 1,
   /** Why. */
   reason: Word.first + 2,

@@ -23,7 +23,7 @@ export class TaskManagement {
    * Puts a request to the device.
    *
    * @param control What: a `ScsiControl`.
-   * @param address To whom, as a word.
+   * @param address The unit, as a word.
    * @param about The command's slot, or the notifications that are wanted.
    */
   async request(control: number, address: number, about = 0): Promise<ControlAnswer> {

@@ -26,16 +26,16 @@ export interface LanePort {
   /** Tells the driver that requests were submitted. */
   readonly ring: () => void;
   /** Does what there is to do without waiting, {@linkcode ClientLane.drain} included. */
-  readonly pump: () => void;
+  readonly run: () => void;
   /** Waits, blocking this thread, until something happens. */
-  readonly turn: (timeout: number) => void;
+  readonly wait: (timeout: number) => void;
   /** How often to look into the lane before a wait costs a system call. */
   readonly spins: number;
   /** Says that this thread looks by itself until the result is disposed. */
-  readonly attend: () => Disposable;
+  readonly busyPoll: () => Disposable;
 }
 
-/** Whose a slot is. */
+/** Which side has a slot. */
 const Owner = {
   /** The lane's own. */
   free: 0,
@@ -67,7 +67,7 @@ export class ClientLane {
   #freeCount: number;
   /** Whether each slot's request must not be submitted again. */
   readonly #once: Uint8Array<ArrayBuffer>;
-  /** Whose each slot is: an {@linkcode Owner}. */
+  /** Which side has each slot: an {@linkcode Owner}. */
   readonly #owners: Uint8Array<ArrayBuffer>;
   /** The callback of each slot in flight. */
   readonly #done: (Done | undefined)[];
@@ -302,8 +302,8 @@ export class ClientLane {
    */
   wait(timeout: number, ended: () => number = this.#countEnded): number {
     argument.milliseconds(timeout, "slots.wait", "timeout");
-    const { pump, spins, turn } = this.#port;
-    using _attention = this.#port.attend();
+    const { run, spins, wait } = this.#port;
+    using _polling = this.#port.busyPoll();
     const deadline = performance.now() + timeout;
     const before = ended();
     if (this.#gone) this.fail();
@@ -311,12 +311,12 @@ export class ClientLane {
     this.drain();
     for (;;) {
       for (let i = 0; i < spins; i++) {
-        pump();
+        run();
         if (ended() !== before) return ended() - before;
       }
       const left = deadline - performance.now();
       if (left <= 0) return 0;
-      turn(Math.ceil(left));
+      wait(Math.ceil(left));
       if (ended() !== before) return ended() - before;
     }
   }
@@ -325,12 +325,12 @@ export class ClientLane {
    * Says that this thread calls {@linkcode wait} again and again, so that it need not be woken, until the result
    * is disposed. Promises of this kernel do not settle meanwhile.
    */
-  attend(): Disposable {
-    let attention: Disposable | undefined = this.#port.attend();
+  busyPoll(): Disposable {
+    let polling: Disposable | undefined = this.#port.busyPoll();
     return {
       [Symbol.dispose]: () => {
-        attention?.[Symbol.dispose]();
-        attention = undefined;
+        polling?.[Symbol.dispose]();
+        polling = undefined;
       },
     };
   }

@@ -168,7 +168,7 @@ for (const { name, complete, says } of lies) {
     pair.words[completed] = complete.length;
     assertThrows(() => pair.client.drain(), BusFault, says);
     assert(ended.length <= 1);
-    // Whoever was not told yet is told now; nobody twice.
+    // A request that had no end yet has one now; none has two.
     pair.client.fail();
     assertEquals(ended.map(([slot]) => slot).sort(), [0, 1]);
     assertEquals([pair.client.inFlight, pair.client.ended], [0, 2]);
@@ -334,22 +334,22 @@ Deno.test("a request may be submitted from within the answer to another", () => 
 Deno.test("wait() returns when a driver on this thread has answered", () => {
   const pair = new Pair({
     slots: 2,
-    pump: (own) => {
+    run: (own) => {
       own.complete(own.take());
       own.client.drain();
     },
   });
-  pair.client.submit(pair.client.take(), () => assertEquals(pair.attending, 1));
+  pair.client.submit(pair.client.take(), () => assertEquals(pair.busyPolls, 1));
   pair.client.publish();
   assertEquals(pair.client.wait(1000), 1);
-  assertEquals(pair.attending, 0);
+  assertEquals(pair.busyPolls, 0);
 });
 
 Deno.test("wait() returns when the loop has brought an answer", () => {
   const timeouts: number[] = [];
   const pair = new Pair({
     slots: 2,
-    turn(own, timeout) {
+    wait(own, timeout) {
       timeouts.push(timeout);
       own.complete(own.take());
       own.client.drain();
@@ -366,7 +366,7 @@ Deno.test("wait() ends when its time is over", () => {
   let turns = 0;
   const pair = new Pair({
     slots: 2,
-    turn: (_, timeout) => {
+    wait: (_, timeout) => {
       turns++;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, timeout);
     },
@@ -379,14 +379,14 @@ Deno.test("wait() ends when its time is over", () => {
   assertEquals(pair.client.wait(0), 0);
 });
 
-Deno.test("attend() is the kernel's, and ends once", () => {
+Deno.test("busyPoll() is the kernel's, and ends once", () => {
   const pair = new Pair({ slots: 1 });
-  const attention = pair.client.attend();
-  assertEquals(pair.attending, 1);
-  using other = pair.client.attend();
-  for (let i = 0; i < 3; i++) attention[Symbol.dispose]();
+  const polling = pair.client.busyPoll();
+  assertEquals(pair.busyPolls, 1);
+  using other = pair.client.busyPoll();
+  for (let i = 0; i < 3; i++) polling[Symbol.dispose]();
   assert(other);
-  assertEquals(pair.attending, 1);
+  assertEquals(pair.busyPolls, 1);
 });
 
 Deno.test("restart() submits what is in flight again, in its order, with what was asked", () => {

@@ -15,7 +15,7 @@ import type { QueueLayout } from "../virtqueue/layout.ts";
 import { BusFault } from "./mailbox.ts";
 
 /** From the core to a driver host. */
-export type ToPlugin =
+export type ToDriver =
   | {
     readonly type: "offer";
     readonly tunables: Readonly<Record<string, boolean | number | string>>;
@@ -88,7 +88,7 @@ export interface QueueGrant {
 }
 
 /** From a driver host to the core. */
-export type FromPlugin =
+export type FromDriver =
   | { readonly type: "hello"; readonly api: number }
   | { readonly type: "plan"; readonly plan: WirePlan }
   | { readonly type: "decline"; readonly reason: string }
@@ -140,7 +140,7 @@ export interface QueueReport extends QueueCounters {
  * @param value What the mailbox gave.
  * @throws BusFault If it is not in the vocabulary; the message names the field.
  */
-export function fromPlugin(value: unknown): FromPlugin {
+export function fromDriver(value: unknown): FromDriver {
   const message = record(value, "message");
   const type = message.type;
   switch (type) {

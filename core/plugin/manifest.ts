@@ -112,7 +112,7 @@ export class ManifestError extends SyntaxError {
  *
  * @param text The file's text.
  * @param file Its path, for the result and for errors.
- * @throws {ManifestError} At the first thing that is wrong, a field that nobody knows included.
+ * @throws {ManifestError} At the first thing that is wrong, an unknown field included.
  */
 export function parseManifest(text: string, file: string): Manifest {
   let json: unknown;

@@ -160,7 +160,7 @@ export interface Driver {
    * committed again.
    */
   queueReset?(name: string, cookies: readonly number[]): void;
-  /** What the driver has counted so far, by names for people; asked for when somebody looks. */
+  /** What the driver has counted so far, by names for people; asked for when an application looks. */
   statistics?(): Readonly<Record<string, number>>;
   /** The device was reset and no request will come back; last chance to tidy up. */
   stop?(): void;

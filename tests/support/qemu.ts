@@ -259,7 +259,7 @@ export interface Expectation {
   readonly descriptors?: number;
 }
 
-/** The device as it is once nothing happens any more: an entropy source is asked ahead of who reads. */
+/** The device as it is once nothing happens any more: an entropy source is asked ahead of its readers. */
 async function idle(device: AttachedDevice): Promise<DeviceDescription> {
   for (let before = -1, tries = 0;; tries++) {
     const view = await device.describe();
