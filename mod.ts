@@ -28,6 +28,7 @@ import type { Platform } from "./core/platform/platform.ts";
 import { openQemu, type QemuOptions } from "./core/platform/qemu/mod.ts";
 import { openSimulated } from "./core/platform/simulated/simulated.ts";
 import { openLocal } from "./core/platform/vfio/local.ts";
+import type { FunctionModel } from "./core/simulation/function_model.ts";
 import type { DeviceModel } from "./core/simulation/model.ts";
 import { CLASSES, type StandardClasses } from "./classes.ts";
 import type { DeviceClass } from "./core/class/define.ts";
@@ -40,8 +41,8 @@ export interface MachineOptions {
   readonly machine?: Platform["kind"];
   /** For `"qemu"`: its board, memory and devices. */
   readonly qemu?: QemuOptions;
-  /** For `"simulated"`: its devices; an entropy source and a disk if left out. */
-  readonly devices?: readonly DeviceModel[];
+  /** For `"simulated"`: its devices, of VirtIO or not; an entropy source and a disk if left out. */
+  readonly devices?: readonly (DeviceModel | FunctionModel)[];
   /**
    * For `"local"`: whether to drive devices, too, that nothing keeps from reaching all memory of this machine; false if
    * left out.

@@ -63,6 +63,8 @@ export const CONFIG_REGION = 7;
 export const Irq = {
   /** The interrupt pin. */
   intx: 0,
+  /** Message-signalled interrupts without a table. */
+  msi: 1,
   /** MSI-X vectors. */
   msix: 2,
   /** The bus reports an error. */

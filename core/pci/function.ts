@@ -67,6 +67,11 @@ export interface OpenFunction extends Disposable {
    */
   useVectors?(count: number): number;
   /**
+   * The one message-signalled interrupt of a function without MSI-X, as an eventfd; given back with the function. Undefined
+   * if it has none, or the platform cannot receive it. A function that has MSI-X keeps to that: see `vectors`.
+   */
+  msi?(): number | undefined;
+  /**
    * The interrupt pin; its vectors, if it gave any, signal no more. An eventfd that is signalled when the function may have
    * asserted it, and then not again before {@linkcode unmaskIntx}. The pin may share its line, so that the signal was
    * meant for another function. Undefined if there is none, or the platform cannot wait for it.

@@ -1,6 +1,6 @@
 import { type DeviceRingOptions, DriverFault } from "../virtqueue/device_queue.ts";
 import { DESCRIPTOR_BYTES, type QueueKind } from "../virtqueue/layout.ts";
-import type { DeviceMemory } from "./device_memory.ts";
+import type { BusMemory } from "./device_memory.ts";
 import { EVENT_IDX, IN_ORDER, INDIRECT_DESC, RING_PACKED } from "./model.ts";
 
 /** Where a ring lies, of which kind it is, and what was agreed about it. */
@@ -25,7 +25,7 @@ export interface Areas {
  * @throws {DriverFault} If it cannot be there.
  */
 export function findRing(
-  memory: DeviceMemory,
+  memory: BusMemory,
   size: number,
   areas: Areas,
   features: bigint,

@@ -4,7 +4,7 @@ import { wrongSize } from "../virtqueue/layout.ts";
 import { makeDeviceQueue } from "../virtqueue/make_device_queue.ts";
 import { DeviceStatus } from "../virtio/status.ts";
 import { COMMON_BYTES, type CommonField, commonField, NO_VECTOR } from "./common_config.ts";
-import type { DeviceMemory } from "./device_memory.ts";
+import type { BusMemory } from "./device_memory.ts";
 import type { Lie } from "./lie.ts";
 import {
   type DeviceCounters,
@@ -28,7 +28,7 @@ const { DRIVER_OK, FEATURES_OK, DEVICE_NEEDS_RESET } = DeviceStatus;
 /** What a virtio device finds around it. */
 export interface Surroundings {
   /** The memory that it can reach. */
-  readonly memory: DeviceMemory;
+  readonly memory: BusMemory;
   /** Number of MSI-X vectors. */
   readonly vectors: number;
   /** Whether it may read and write memory now. */

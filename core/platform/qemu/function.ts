@@ -8,6 +8,7 @@ import {
   COMMAND_MEMORY,
 } from "../../pci/config_space.ts";
 import type { BusFunction } from "../../pci/enumerate.ts";
+import { disableMsi, enableMsi, findMsi, isMsiEnabled } from "../../pci/msi.ts";
 import { disableMsix, enableMsix, findMsix, isMsixEnabled } from "../../pci/msix.ts";
 import { checkAccess } from "../../pci/registers.ts";
 import type { DmaMemory, OpenFunction, PciFunction } from "../../pci/function.ts";
@@ -73,6 +74,7 @@ function openFunction(
   const allocations: DmaMemory[] = [];
   let taken: Vectors | undefined;
   let usesMsix = false;
+  let usesMsi = false;
   let pin: InterruptPin | undefined;
   let closed = false;
 
@@ -82,6 +84,7 @@ function openFunction(
     const bar = barOf(index);
     return bar?.space === "memory" ? bar.size : undefined;
   });
+  const msi = findMsi(config);
   turnOn();
 
   function command(set: number, cleared: number): void {
@@ -102,6 +105,18 @@ function openFunction(
     if (!taken || taken.fds.length === 0) return;
     usesMsix = true;
     enableMsix(config, msix!, registers(msix!.bar)!, taken.messages);
+  }
+
+  function turnMsiOn(): void {
+    usesMsi = true;
+    enableMsi(config, msi!, taken!.messages[0]!);
+  }
+
+  /** With one of them turned on, it never asserts its pin (PCI 3.0, 6.8.3.3). */
+  function turnMessagesOff(): void {
+    if (usesMsix) disableMsix(config, msix!);
+    if (usesMsi) disableMsi(config, msi!);
+    usesMsix = usesMsi = false;
   }
 
   function live(): void {
@@ -140,11 +155,16 @@ function openFunction(
       turnMsixOn();
       return taken.fds;
     },
+    msi() {
+      live();
+      if (!msi || msix || taken) return undefined;
+      taken = interrupts.openShort();
+      if (taken) turnMsiOn();
+      return taken?.fds[0];
+    },
     intx() {
       live();
-      // With MSI-X turned on, it never asserts its pin (PCI 3.0, 6.8.3.3).
-      if (usesMsix) disableMsix(config, msix!);
-      usesMsix = false;
+      turnMessagesOff();
       if (!pin) {
         pin = pins?.listen(found);
         if (pin) command(0, COMMAND_INTX_DISABLE);
@@ -173,6 +193,7 @@ function openFunction(
       live();
       turnOn();
       if (usesMsix && !isMsixEnabled(config)) turnMsixOn();
+      if (usesMsi && !isMsiEnabled(config, msi!)) turnMsiOn();
       // A driver that was told before the reset may never have come to unmask it.
       pin?.unmask();
     },
@@ -186,7 +207,7 @@ function openFunction(
         // been done for certain, what it could reach is given to others. (A kernel resets a device before:
         // QEMU finishes a request that it had begun even without the bus.)
         command(COMMAND_INTX_DISABLE, COMMAND_BUS_MASTER);
-        if (usesMsix) disableMsix(config, msix!);
+        turnMessagesOff();
         command(0, COMMAND_MEMORY | COMMAND_IO);
         qtest.takeAnswers();
         for (const allocation of allocations) memory.give(allocation);

@@ -185,7 +185,7 @@ Deno.test("a doorbell carries notification data where there is some", async () =
   await using machine = openSimulated({ devices: [model], loop });
   using open = machine.functions[0]!.open();
   assertEquals(written(open.doorbell(4, 0x3000, 0, 2)).data, undefined);
-  assertEquals(written(open.doorbell(4, 0x3000, 0, 4)).data, { at: 4, form: "u32" });
+  assertEquals(written(open.doorbell(4, 0x3000, 0, 4)).data, { at: 12, form: "u32" });
   const driver = await start(open, bit(Feature.VERSION_1) | NOTIFICATION_DATA, NO_VECTOR);
   for (let round = 1; round <= 40; round++) {
     request(driver);

@@ -20,7 +20,7 @@ export interface LocalOptions {
   readonly unsafeDma?: boolean;
 }
 
-/** The machine that this program runs on: functions that somebody bound for programs can be taken. */
+/** The machine that this program runs on: functions that a user bound for programs can be taken. */
 export function openLocal(options: LocalOptions): Platform {
   return new LocalPlatform(options);
 }
@@ -95,7 +95,7 @@ function hostFunction(machine: Machine, found: SysfsFunction): PciFunction {
   const unsafeDma = noIommu
     ? "it has no IOMMU (VFIO without one)"
     : found.kernelDriver === UIO
-    ? `nobody sets up an IOMMU for it (${UIO})`
+    ? `no driver sets up an IOMMU for it (${UIO})`
     : undefined;
   const refusal = refuse(machine, found, unsafeDma);
   return {

@@ -13,7 +13,8 @@ import {
 import { findMsix } from "../pci/msix.ts";
 import { findStructures } from "../virtio/capabilities.ts";
 import type { DeviceModel } from "./model.ts";
-import { PciDevice } from "./pci_device.ts";
+import { SimulatedFunction } from "./pci_function.ts";
+import { VirtioFunction } from "./virtio_pci.ts";
 import { TestMachine } from "./test_machine_test.ts";
 
 const model: DeviceModel = {
@@ -25,13 +26,16 @@ const model: DeviceModel = {
 const slot = { interrupt() {}, pin() {}, failed() {} };
 
 Deno.test("a simulated device says what it is", () => {
-  const { config } = new PciDevice({ ...model, classCode: 0x010203 }, slot);
+  const { config } = new SimulatedFunction(
+    new VirtioFunction({ ...model, classCode: 0x010203 }),
+    slot,
+  );
   assertEquals(config.read32(0), 0x106a_1af4);
   assertEquals(config.read32(8), 0x01020301);
 });
 
 Deno.test("a simulated device has the five structures and MSI-X, in this order", () => {
-  const { config } = new PciDevice(model, slot);
+  const { config } = new SimulatedFunction(new VirtioFunction(model), slot);
   const found = capabilities(config).map(({ id, offset }) => [id, config.read8(offset + 3)]);
   const virtio = [1, 2, 3, 4, 5].map((type) => [VENDOR_SPECIFIC, type]);
   assertEquals(found.slice(0, 5), virtio);
@@ -39,13 +43,16 @@ Deno.test("a simulated device has the five structures and MSI-X, in this order",
 });
 
 Deno.test("a simulated device without a configuration has no structure for it", () => {
-  const device = new PciDevice({ id: 4, queues: [8], handle: () => 0 }, slot);
+  const device = new SimulatedFunction(
+    new VirtioFunction({ id: 4, queues: [8], handle: () => 0 }),
+    slot,
+  );
   const found = findStructures(device.config, (bar) => device.bar(bar)?.size);
   assertEquals(found.device, undefined);
 });
 
 Deno.test("the structures are where a transport looks for them", () => {
-  const device = new PciDevice(model, slot);
+  const device = new SimulatedFunction(new VirtioFunction(model), slot);
   const found = findStructures(device.config, (bar) => device.bar(bar)?.size);
   assertEquals(found, {
     common: { bar: 4, offset: 0, length: 0x3c },
@@ -58,7 +65,10 @@ Deno.test("the structures are where a transport looks for them", () => {
 
 Deno.test("BARs can be sized, also those of a device with many queues", () => {
   const sizes = (queues: number) => {
-    const device = new PciDevice({ ...model, queues: Array(queues).fill(8) }, slot);
+    const device = new SimulatedFunction(
+      new VirtioFunction({ ...model, queues: Array(queues).fill(8) }),
+      slot,
+    );
     return sizeBars(device.config).map(({ index, bits, size }) => {
       assertEquals(device.bar(index)?.size, size);
       return [index, bits, size];
@@ -69,14 +79,14 @@ Deno.test("BARs can be sized, also those of a device with many queues", () => {
 });
 
 Deno.test("what is read-only in the configuration space stays", () => {
-  const { config } = new PciDevice(model, slot);
+  const { config } = new SimulatedFunction(new VirtioFunction(model), slot);
   const before = Array.from({ length: 64 }, (_, i) => config.read32(4 * i));
   for (const at of [0x00, 0x08, 0x2c, 0x34, 0x40]) config.write32(at, 0x5a5a5a5a);
   assertEquals(Array.from({ length: 64 }, (_, i) => config.read32(4 * i)), before);
 });
 
 Deno.test("nothing is behind the BARs while memory space is off", () => {
-  const device = new PciDevice(model, slot);
+  const device = new SimulatedFunction(new VirtioFunction(model), slot);
   const bar = device.bar(4)!;
   assertEquals([bar.read8(0x14), bar.read16(0x12), bar.read32(0)], [0xff, 0xffff, 0xffffffff]);
   device.config.write16(COMMAND, COMMAND_MEMORY);
@@ -166,10 +176,17 @@ Deno.test("a device may have no pin, and as many vectors as it wants", () => {
     const msix = findMsix(device.config, (bar) => device.bar(bar)?.size);
     assertEquals([device.vectors, msix?.vectors], [vectors, vectors]);
   }
-  assertEquals(new PciDevice({ ...model, vectors: 9999 }, slot).vectors, 2048);
+  assertEquals(
+    new SimulatedFunction(new VirtioFunction({ ...model, vectors: 9999 }), slot).vectors,
+    2048,
+  );
 });
 
 Deno.test("a configuration of more than a page is refused", () => {
   const config = new Uint8Array(4097);
-  assertThrows(() => new PciDevice({ ...model, config }, slot), RangeError, "4096 bytes");
+  assertThrows(
+    () => new SimulatedFunction(new VirtioFunction({ ...model, config }), slot),
+    RangeError,
+    "4096 bytes",
+  );
 });
