@@ -1,3 +1,5 @@
+// What a class of devices is made of, by its author.
+
 import type { ClientLane } from "../bus/client_lane.ts";
 
 /** What a driver tells about its device: the properties of its plan, and what it sets later. Not to be trusted. */

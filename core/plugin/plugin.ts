@@ -1,3 +1,5 @@
+// What the author of a driver writes, and is given.
+
 import type { DriverLane } from "../bus/driver_lane.ts";
 import type { Virtqueue } from "../virtqueue/virtqueue.ts";
 import type { Tunables } from "./tunables.ts";

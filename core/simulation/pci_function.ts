@@ -1,3 +1,5 @@
+// A simulated PCI function around a model: configuration space, BARs, interrupts.
+
 import {
   BAR0,
   BAR_IO,

@@ -1,3 +1,5 @@
+// A VirtIO device around a model: status, features, queues.
+
 import type { Registers } from "../pci/registers.ts";
 import { DriverFault } from "../virtqueue/device_queue.ts";
 import { wrongSize } from "../virtqueue/layout.ts";

@@ -1,3 +1,5 @@
+// The machine that this program runs on, with VFIO and UIO.
+
 import { access, exists } from "../../linux/file.ts";
 import type { Loop } from "../../irq/interrupt_loop.ts";
 import type { OpenFunction, PciFunction } from "../../pci/function.ts";
