@@ -31,7 +31,8 @@ function balloon({ properties = {}, source, obeys = true }: Options = {}) {
     events: events.client,
     statistics: statistics.client,
   };
-  const client = new BalloonClient(lanes, { ...PROPERTIES, ...properties }, source);
+  const told = { ...PROPERTIES, ...properties };
+  const { client, restarted, close } = BalloonClient.open(lanes, told, source);
   let requested = properties.requested ?? 0;
   let actual = 0;
   const orders: number[] = [];
@@ -64,6 +65,9 @@ function balloon({ properties = {}, source, obeys = true }: Options = {}) {
   }
   return {
     client,
+    close: close!,
+    /** The driver was started anew. */
+    restart: () => restarted!(),
     orders,
     control,
     events,
@@ -98,7 +102,7 @@ function balloon({ properties = {}, source, obeys = true }: Options = {}) {
     fail: () => [control, events, statistics].forEach(({ client }) => client.fail()),
     /** Ends it as the kernel does. */
     async [Symbol.asyncDispose]() {
-      await this.finish(client.close());
+      await this.finish(close!());
       this.fail();
     },
   };
@@ -167,7 +171,7 @@ Deno.test("reclaim() counts pages that the hypervisor has not got yet as well", 
   used.obey();
   assertEquals(await reclaim, 56);
   assertEquals(client.state, { requested: 500, target: 200, actual: 200 });
-  const end = client.close();
+  const end = used.close();
   await used.run();
   used.obey();
   await end;
@@ -239,7 +243,7 @@ Deno.test("a driver that was started anew is told again how large the balloon is
   const { client, orders } = used;
   await used.run();
   assertEquals(await used.finish(client.reclaim(100)), 100);
-  client.update({ ...PROPERTIES, requested: 400 });
+  used.restart();
   assertEquals(client.state, { requested: 400, target: 300, actual: 0 });
   await used.finish(client.settled());
   assertEquals(orders, [400, 300, 300]);
@@ -255,7 +259,7 @@ Deno.test("a driver cannot say that there is more in the balloon than in the are
 Deno.test("close() empties the balloon, and waits for that not for ever #balloon:DETACH", async () => {
   const used = balloon({ properties: { requested: 400 } });
   await used.run();
-  await used.finish(used.client.close());
+  await used.finish(used.close());
   assertEquals([used.orders, used.client.state.actual], [[400, 0], 0]);
   used.want(100);
   await used.run(150);
@@ -265,7 +269,7 @@ Deno.test("close() empties the balloon, and waits for that not for ever #balloon
   const deaf = balloon({ properties: { requested: 400 }, obeys: false });
   deaf.say(400);
   await deaf.run();
-  await deaf.client.close();
+  await deaf.close();
   assertEquals(deaf.client.state.actual, 400);
   deaf.fail();
 });
@@ -280,5 +284,5 @@ Deno.test("when the driver is gone, all that wait learn of it", async () => {
   assertEquals(await Array.fromAsync(used.client.changes()), []);
   const error = await assertRejects(() => used.client.reclaim(1), RequestError);
   assertEquals(error.status, Status.gone);
-  await used.client.close();
+  await used.close();
 });

@@ -9,7 +9,7 @@
  * @module
  */
 
-import { Word } from "../../core/class/mod.ts";
+import { flag, type PropertyTypes, u32, Word } from "../../core/class/mod.ts";
 
 /** What a request of the lane `control` asks for. */
 export const BalloonOperation = {
@@ -105,31 +105,12 @@ export interface BalloonProperties {
   readonly reporting: boolean;
 }
 
-/**
- * Checks what a driver says of a balloon.
- *
- * @throws TypeError If it is not the properties of a balloon.
- */
-export function balloonProperties(given: Readonly<Record<string, unknown>>): BalloonProperties {
-  const fail = (name: string): never => {
-    throw new TypeError(`Cannot use the balloon: property ${name} is ${String(given[name])}`);
-  };
-  const count = (name: string): number => {
-    const value = given[name];
-    return typeof value === "number" && Number.isInteger(value) && value >= 0 && value < 2 ** 32
-      ? value
-      : fail(name);
-  };
-  const flag = (name: string): boolean => {
-    const value = given[name];
-    return typeof value === "boolean" ? value : fail(name);
-  };
-  return {
-    pages: count("pages"),
-    requested: count("requested"),
-    deflateOnOom: flag("deflateOnOom"),
-    statistics: flag("statistics"),
-    hinting: flag("hinting"),
-    reporting: flag("reporting"),
-  };
-}
+/** What each of them may be. */
+export const balloonProperties: PropertyTypes<BalloonProperties> = {
+  pages: u32,
+  requested: u32,
+  deflateOnOom: flag,
+  statistics: flag,
+  hinting: flag,
+  reporting: flag,
+};

@@ -5,6 +5,7 @@ import { PORT_BYTES } from "./port.ts";
 import { Pair } from "../../core/bus/fake_test.ts";
 import { Status } from "../../core/bus/lane.ts";
 import { RequestError } from "../../core/bus/request_error.ts";
+import { readProperties } from "../../core/class/properties.ts";
 
 const { present, connected, open, console: isConsole, begin, settled } = PortState;
 const PORTS = 4;
@@ -16,6 +17,8 @@ class Bench {
   readonly control = new Pair({ slots: 2, slotBytes: 4 });
   readonly events = new Pair({ slots: 4, slotBytes: 32 });
   readonly client: ConsoleClient;
+  /** The driver was started anew, and its properties are what they are. */
+  readonly update: () => void;
   #eventSlots: number[] = [];
   #lent: number[] = [];
 
@@ -27,7 +30,9 @@ class Bench {
       control: control.client,
       events: events.client,
     };
-    this.client = new ConsoleClient(lanes, properties);
+    const { client, update } = ConsoleClient.open(lanes, properties);
+    this.client = client;
+    this.update = update!;
   }
 
   /** Tells the client of a port, or of the driver itself. */
@@ -89,23 +94,35 @@ class Bench {
   }
 }
 
-Deno.test("consoleProperties() refuses what is not a console's", () => {
-  assertEquals(consoleProperties({ ports: 32, emergencyWrite: false, more: 1 }), {
+Deno.test("consoleProperties refuses what is not a console's", () => {
+  const read = (told: Record<string, unknown>) =>
+    readProperties(consoleProperties, told, "console");
+  assertEquals(read({ ports: 32, emergencyWrite: false, more: 1 }), {
     ports: 32,
     emergencyWrite: false,
   });
   for (const ports of [undefined, 0, 33, 1.5, NaN, "1"]) {
     assertThrows(
-      () => consoleProperties({ ports, emergencyWrite: true }),
+      () => read({ ports, emergencyWrite: true }),
       TypeError,
-      "property ports is",
+      "property ports of the driver console: it is",
     );
   }
   assertThrows(
-    () => consoleProperties({ ports: 1, emergencyWrite: 1 }),
+    () => read({ ports: 1, emergencyWrite: 1 }),
     TypeError,
-    "property emergencyWrite is 1",
+    "property emergencyWrite of the driver console: it is 1, wanted true or false",
   );
+});
+
+Deno.test("a driver that comes back may do less, and must not have more ports than before", () => {
+  const properties = { ports: PORTS, emergencyWrite: true };
+  const bench = new Bench(properties);
+  Object.assign(properties, { emergencyWrite: false, ports: PORTS - 1 });
+  bench.update();
+  assertEquals(bench.client.canEmergencyWrite, false);
+  properties.ports = PORTS + 1;
+  assertThrows(() => bench.update(), TypeError, `${PORTS + 1} ports instead of ${PORTS}`);
 });
 
 Deno.test("a driver must plan slots for each of its ports", () => {

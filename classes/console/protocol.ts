@@ -12,7 +12,7 @@
  * @module
  */
 
-import { Word } from "../../core/class/mod.ts";
+import { flag, type PropertyTypes, whole, Word } from "../../core/class/mod.ts";
 
 /** What a control request asks for. */
 export const ConsoleOperation = {
@@ -64,21 +64,8 @@ export interface ConsoleProperties {
   readonly emergencyWrite: boolean;
 }
 
-/**
- * Checks what a driver says of a console device.
- *
- * @throws TypeError If it is not the properties of a console device.
- */
-export function consoleProperties(given: Readonly<Record<string, unknown>>): ConsoleProperties {
-  const { ports, emergencyWrite } = given;
-  const fail = (name: string) => {
-    throw new TypeError(
-      `Cannot use the console device: property ${name} is ${String(given[name])}`,
-    );
-  };
-  if (typeof ports !== "number" || !Number.isInteger(ports) || ports < 1 || ports > MOST_PORTS) {
-    return fail("ports");
-  }
-  if (typeof emergencyWrite !== "boolean") return fail("emergencyWrite");
-  return { ports, emergencyWrite };
-}
+/** What each of them may be. */
+export const consoleProperties: PropertyTypes<ConsoleProperties> = {
+  ports: whole(1, MOST_PORTS),
+  emergencyWrite: flag,
+};

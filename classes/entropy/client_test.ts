@@ -41,7 +41,8 @@ function source(options: SourceOptions = {}) {
     }
     return await result;
   };
-  return { pair, client: new EntropyClient(pair.client), work, finish, answers: () => answers };
+  const { client, close } = EntropyClient.open({ requests: pair.client });
+  return { pair, client, close: close!, work, finish, answers: () => answers };
 }
 
 const wiped = (bytes: Uint8Array) => bytes.every((byte) => byte === 0);
@@ -127,7 +128,7 @@ Deno.test("a source without bytes is asked a few times, and is an error then (D-
 Deno.test("a source that is empty now and then gives its bytes all the same #random:used_len", async () => {
   let calls = 0;
   const pair = new Pair({ slots: 2, slotBytes: 16 });
-  const client = new EntropyClient(pair.client);
+  const { client } = EntropyClient.open({ requests: pair.client });
   const read = client.read(20);
   let open = true;
   read.then(() => open = false);
@@ -216,13 +217,13 @@ Deno.test("when the driver is gone, all readers learn of it, now and later", asy
   for (const read of reads) await assertRejects(() => read, RequestError, "driver is gone");
 });
 
-Deno.test("close() wipes what was not read, and ends all reading #random:DETACH #random:wiped", async () => {
-  const { client, finish, pair, work } = source({ slots: 2 });
+Deno.test("its end wipes what was not read, and ends all reading #random:DETACH #random:wiped", async () => {
+  const { client, close, finish, pair, work } = source({ slots: 2 });
   await finish(client.read(1));
   work();
   assert(client.health.ahead > 0);
   const read = client.read(1000);
-  await client.close();
+  await close();
   assertEquals(client.health.ahead, 0);
   for (const each of [read, client.read(1)]) await assertRejects(() => each, RequestError, "gone");
   work();

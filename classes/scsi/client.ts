@@ -1,4 +1,10 @@
-import { argument, type ClientLane, RequestError, Status } from "../../core/class/mod.ts";
+import {
+  argument,
+  type ClientLane,
+  type OpenClient,
+  RequestError,
+  Status,
+} from "../../core/class/mod.ts";
 import { ScsiControl, ScsiEventWord, type ScsiProperties, ScsiResponse } from "./protocol.ts";
 import { addressWord, checkAddress, formatScsiAddress, type ScsiAddress } from "./address.ts";
 import type { ScsiAnswer } from "./answer.ts";
@@ -61,10 +67,15 @@ export class ScsiClient {
   /** Ends the pause between two scans. */
   #hasten: (() => void) | undefined;
   #gone = false;
-  #properties: ScsiProperties;
+  readonly #properties: ScsiProperties;
 
-  /** Made by the kernel. */
-  constructor({ requests, control, events }: ScsiLanes, properties: ScsiProperties) {
+  /** Makes the client of a host; for the class. */
+  static open(lanes: ScsiLanes, properties: ScsiProperties): OpenClient<ScsiClient> {
+    const client = new ScsiClient(lanes, properties);
+    return { client, restarted: () => client.#restarted() };
+  }
+
+  private constructor({ requests, control, events }: ScsiLanes, properties: ScsiProperties) {
     this.#properties = properties;
     this.#manager = new TaskManagement(control);
     this.#commands = new ScsiCommands(
@@ -108,10 +119,8 @@ export class ScsiClient {
     return this.#commands.timeouts;
   }
 
-  /** Takes new properties over: device and driver were started anew. For the kernel. */
-  update(properties: ScsiProperties): void {
-    this.#properties = properties;
-    this.#commands.update(properties);
+  #restarted(): void {
+    this.#commands.restarted();
     for (const [address, wanted] of this.#subscriptions) {
       void this.#manager.request(ScsiControl.subscribeNotifications, address, wanted);
     }
@@ -242,7 +251,7 @@ export class ScsiClient {
 
   /**
    * Puts a command to a unit, whatever it is, and tells what came of it. It is done once, unless `repeatable`: where
-   * the device must be started anew meanwhile, the answer says that nobody knows whether it was done.
+   * the device must be started anew meanwhile, the answer says that it is unknown whether it was done.
    *
    * @throws RangeError If it is larger than what fits.
    * @throws TypeError If an argument is of the wrong kind, or a buffer is transferred or resized meanwhile.
@@ -406,10 +415,10 @@ export class ScsiClient {
     else if (asc === 0x29) this.#refresh(address, ({ inquiry }) => inquiry.removable);
   }
 
-  /** Looks again at a disk, if it is one that somebody uses, and one of those that are meant. */
+  /** Looks again at a disk, if the application uses it, and one of those that are meant. */
   #refresh(address: ScsiAddress, meant: (disk: ScsiDisk) => boolean = () => true): void {
     const opening = this.#disks.get(formatScsiAddress(address));
-    // What fails is found by whoever uses it next.
+    // What fails is found by the next use of it.
     opening?.then((disk) => meant(disk) ? disk.learn() : undefined).catch(() => {});
   }
 
@@ -428,7 +437,7 @@ export class ScsiClient {
       const known = this.#units;
       if (!known) continue;
       const found = await Promise.all(targets.map((target) => this.#look(target, known)));
-      // If the device is gone, nobody knows what is there.
+      // If the device is gone, it is unknown what is there.
       if (this.#gone) return;
       const now = new Map(
         [...known].filter(([, { address }]) => !targets.includes(address.target)),

@@ -79,7 +79,7 @@ export class ScsiCommands {
   readonly #manager: TaskManagement;
   readonly #flights = new Set<Flight>();
   readonly #attention: (address: ScsiAddress, sense: ScsiSense) => void;
-  #properties: ScsiProperties;
+  readonly #properties: ScsiProperties;
   #publishing = false;
   #watch: ReturnType<typeof setInterval> | undefined;
 
@@ -102,9 +102,8 @@ export class ScsiCommands {
     return this.#lane.restarts;
   }
 
-  /** Takes new properties over: device and driver were started anew, and all commands get their time again. */
-  update(properties: ScsiProperties): void {
-    this.#properties = properties;
+  /** Device and driver were started anew, and all commands get their time again. */
+  restarted(): void {
     const now = performance.now();
     for (const flight of this.#flights) {
       flight.since = now;

@@ -44,7 +44,8 @@ function adapter(moved: (inBytes: number) => number): ScsiClient {
     },
   });
   const lane = () => new Pair({ slots: 2 }).client;
-  return new ScsiClient({ requests: requests.client, control: lane(), events: lane() }, PROPERTIES);
+  const lanes = { requests: requests.client, control: lane(), events: lane() };
+  return ScsiClient.open(lanes, PROPERTIES).client;
 }
 
 Deno.test("a SCSI read that the lane calls short is short, whatever its residual says #core:short", async () => {

@@ -5,14 +5,14 @@
  */
 
 import { defineClass, type DeviceClass } from "../../core/class/mod.ts";
+import { checkScsi } from "./check.ts";
 import { ScsiClient } from "./client.ts";
 import { scsiProperties } from "./protocol.ts";
 
 /** A SCSI adapter. */
 export const scsi: DeviceClass<ScsiClient> = defineClass({
   lanes: ["requests", "control", "events"],
-  open(lanes, told) {
-    const client = new ScsiClient(lanes, scsiProperties(told));
-    return { client, update: (changed) => client.update(scsiProperties(changed)) };
-  },
+  properties: scsiProperties,
+  open: ScsiClient.open,
+  check: checkScsi,
 });

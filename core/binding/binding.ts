@@ -1,6 +1,12 @@
 import type { FromDriver, Grant, ToDriver, WireOffer, WirePlan } from "../bus/message.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
-import type { DmaMemory, Doorbell, OpenFunction, PciFunction } from "../pci/function.ts";
+import type {
+  DevicePage,
+  DmaMemory,
+  Doorbell,
+  OpenFunction,
+  PciFunction,
+} from "../pci/function.ts";
 import type { Registers } from "../pci/registers.ts";
 import type { Manifest } from "../plugin/manifest.ts";
 import type { Tunables } from "../plugin/tunables.ts";
@@ -84,6 +90,18 @@ export interface BindingOptions {
   readonly tunables: Tunables;
   /** The driver. */
   readonly driver: DriverPort;
+  /** How long the device is waited for. */
+  readonly patience: DevicePatience;
+}
+
+/** How long a device is waited for, in milliseconds. */
+export interface DevicePatience {
+  /** Until it has reset itself. */
+  readonly reset: number;
+  /** Until it has reset one queue. */
+  readonly queueReset: number;
+  /** Until its driver has taken back what such a queue held. */
+  readonly emptied: number;
 }
 
 /** The driver of a device, as its binding sees it. */
@@ -119,6 +137,8 @@ export interface HostPart {
   readonly vectors: readonly number[];
   /** Registers that it may use, by name; none if left out. */
   readonly registers?: Readonly<Record<string, Registers>>;
+  /** Which of them are doorbells, and the page that they stand in, where a process can map it. */
+  readonly doorbellWindow?: { readonly name: string; readonly page?: DevicePage };
 }
 
 /** A plan that can be, and where all of it is. */

@@ -73,8 +73,8 @@ export class ClientLane {
   readonly #owners: Uint8Array<ArrayBuffer>;
   /** The callback of each slot in flight. */
   readonly #done: (Done | undefined)[];
-  /** Callbacks that wait for a free slot, in their order. */
-  readonly #hungry: (() => void)[] = [];
+  /** Callbacks that wait for a free slot, in their order; while there are any, no slot is free. */
+  readonly #hungry: ((slot: number) => void)[] = [];
   #inFlight = 0;
   #ended = 0;
   #submitted = 0;
@@ -157,29 +157,32 @@ export class ClientLane {
    */
   release(slot: number): void {
     this.mustBeTaken(slot, "release");
+    // It passes from hand to hand: who asks later cannot take it away.
+    if (this.#hungry.length > 0) return this.#hungry.shift()!(slot);
     this.#owners[slot] = Owner.free;
     this.#free[this.#freeCount++] = slot;
-    if (this.#hungry.length > 0) this.#hungry.shift()!();
-  }
-
-  /** Calls `wake` once: when the next slot is given back, by client or application, or when the driver is gone. */
-  whenFree(wake: () => void): void {
-    this.#hungry.push(wake);
   }
 
   /**
-   * Takes a slot; waits for one if there is none. The longest wait ends first.
+   * Calls `use` once, with a slot that is the callee's from then on: at once if one is free, else when client or
+   * application give one back. The longest wait ends first. With −1 if the driver is gone and there is none.
+   */
+  whenFree(use: (slot: number) => void): void {
+    const slot = this.take();
+    if (slot >= 0 || this.#gone) use(slot);
+    else this.#hungry.push(use);
+  }
+
+  /**
+   * Takes a slot; waits for one as {@linkcode whenFree} does.
    *
    * @param action For the error: `"Cannot send a frame of 60 bytes"`.
    * @throws RequestError If the driver is gone, and no slot was given back.
    */
   async taken(action: string): Promise<number> {
-    for (;;) {
-      const slot = this.take();
-      if (slot >= 0) return slot;
-      if (this.#gone) throw new RequestError(action, Status.gone);
-      await new Promise<void>((resolve) => this.whenFree(resolve));
-    }
+    const slot = await new Promise<number>((resolve) => this.whenFree(resolve));
+    if (slot < 0) throw new RequestError(action, Status.gone);
+    return slot;
   }
 
   /**
@@ -371,7 +374,7 @@ export class ClientLane {
       if (this.#isInFlight(slot) && this.#order[slot]! < until) this.#end(slot, Status.gone, 0);
     }
     this.#failing = false;
-    for (const wake of this.#hungry.splice(0)) wake();
+    for (const use of this.#hungry.splice(0)) use(-1);
     if (this.#inFlight > 0) this.#later = setTimeout(() => this.fail(), 0);
   }
 

@@ -1,9 +1,10 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { BusFault } from "./mailbox.ts";
 import { DriverLane } from "./driver_lane.ts";
 import { Pair } from "./fake_test.ts";
 import { lanePlaces, RECORD_WORDS, Status, Word } from "./lane.ts";
+import { RequestError } from "./request_error.ts";
 
 Deno.test("lanePlaces() puts each part on its own words", () => {
   fc.assert(fc.property(fc.integer({ min: 1, max: 4096 }), fc.nat(100), (slots, line) => {
@@ -506,4 +507,39 @@ Deno.test("a driver's words reach the client", () => {
   pair.complete([slot!]);
   pair.client.drain();
   assertEquals(words, [0xffff_ffff]);
+});
+
+Deno.test("a slot that is given back is that of the longest wait, also if another request comes meanwhile #core:slots", async () => {
+  const pair = new Pair({ slots: 1 });
+  const { client } = pair;
+  const slot = client.take();
+  const first = client.taken("Cannot be first");
+  const got: number[] = [];
+  client.whenFree((slot) => got.push(slot));
+  const third = client.taken("Cannot be third");
+  client.release(slot);
+  assertEquals(client.take(), -1);
+  assertEquals([await first, got], [slot, []]);
+  client.release(slot);
+  assertEquals([got, client.take()], [[slot], -1]);
+  client.release(slot);
+  assertEquals(await third, slot);
+  client.release(slot);
+  client.whenFree((slot) => got.push(slot));
+  assertEquals([got, client.take()], [[slot, slot], -1]);
+});
+
+Deno.test("requests that wait for a slot are told that the driver is gone, and so are those that come then", async () => {
+  const pair = new Pair({ slots: 1 });
+  const { client } = pair;
+  const slot = client.take();
+  const got: number[] = [];
+  client.whenFree((slot) => got.push(slot));
+  const waits = assertRejects(() => client.taken("Cannot wait"), RequestError, "Cannot wait");
+  client.fail();
+  await waits;
+  client.whenFree((slot) => got.push(slot));
+  assertEquals(got, [-1, -1]);
+  client.release(slot);
+  assertEquals(await client.taken("Cannot happen"), slot);
 });

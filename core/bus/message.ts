@@ -95,6 +95,7 @@ export type FromDriver =
   | { readonly type: "ready" }
   | { readonly type: "properties"; readonly properties: WireProperties }
   | { readonly type: "writeConfig"; readonly field: string; readonly value: number }
+  | { readonly type: "readConfig" }
   | { readonly type: "report" } & DriverReport
   | { readonly type: "stopped" }
   | { readonly type: "broken"; readonly queue: string } & QueueFault
@@ -109,7 +110,8 @@ export interface WirePlan {
   readonly queues: readonly { name: string; index: number; size: number; buffers: number }[];
   readonly lanes: readonly { name: string; slots: number; slotBytes: number; deadline?: number }[];
   readonly buffers: readonly { name: string; bytes: number }[];
-  readonly properties: WireProperties;
+  /** Left out where the driver learns them while it starts. */
+  readonly properties?: WireProperties;
   readonly physical: boolean;
 }
 
@@ -178,6 +180,7 @@ export function fromDriver(value: unknown): FromDriver {
     case "fault":
       return { type, message: text(message.message, "fault.message") };
     case "ready":
+    case "readConfig":
     case "stopped":
       return { type };
     default:
@@ -216,7 +219,7 @@ function plan(value: unknown): WirePlan {
       const { name, bytes } = record(item, at);
       return { name: text(name, `${at}.name`), bytes: whole(bytes, `${at}.bytes`) };
     }),
-    properties: properties(facts, "plan.properties"),
+    ...(facts !== undefined && { properties: properties(facts, "plan.properties") }),
     physical: typeof physical === "boolean"
       ? physical
       : wrong("plan.physical", physical, "true or false"),

@@ -23,7 +23,7 @@ for (const [keep, kept] of [["oldest", [0, 1, 2]], ["newest", [2, 3, 4]]] as con
   });
 }
 
-Deno.test("Feed gives what comes to who waits, in order", async () => {
+Deno.test("Feed gives what comes to the readers that wait, in order", async () => {
   const { feed: own } = feed(1, "oldest");
   const readers = [own.next(), own.next()];
   own.put(1);

@@ -6,8 +6,10 @@ import type { InterruptKind } from "../binding/interrupt_kind.ts";
 import { ClientLane } from "../bus/client_lane.ts";
 import { BusFault } from "../bus/mailbox.ts";
 import { answerRegisters } from "../bus/register_call.ts";
-import type { DriverReport, FromDriver, Grant, WirePlan } from "../bus/message.ts";
-import type { DeviceClass, OpenClient } from "../class/define.ts";
+import { passDoorbells } from "../bus/written_doorbells.ts";
+import type { DriverReport, FromDriver, Grant, WirePlan, WireProperties } from "../bus/message.ts";
+import type { CheckOptions, CheckResult } from "../class/check.ts";
+import type { DeviceClass, OpenDevice } from "../class/define.ts";
 import { clearer } from "../linux/fd.ts";
 import { mapShared } from "../linux/memory.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
@@ -24,6 +26,7 @@ import type { DriverHost, DriverHostOptions, Isolation } from "./driver_host.ts"
 import type { AnyPlugin } from "../plugin/pci_plugin.ts";
 import { inlineHost } from "./inline_host.ts";
 import { Link } from "./link.ts";
+import type { Patience } from "./patience.ts";
 import { processHost } from "./process_host.ts";
 import { Restarts } from "./restarts.ts";
 
@@ -71,24 +74,14 @@ export interface AttachOptions {
   readonly watch: number;
   /** How often in a minute device and driver are started anew after a failure. */
   readonly restarts: number;
+  /** How long device and driver are waited for. */
+  readonly patience: Patience;
   /** Takes lines that people should see in any case. */
   readonly notice: (line: string) => void;
   /** Takes lines for people. */
   readonly log: (line: string) => void;
 }
 
-/**
- * For drivers that live, by what their watchdog sees, and do not answer all the same. Those that hang are found before,
- * and fairly; so these may be generous to a driver on a slow or busy machine.
- */
-const HELLO_MS = 120_000;
-const ANSWER_MS = 30_000;
-/** What may fail without harm is not waited for that long. */
-const REPORT_MS = 5_000;
-const STOP_MS = 1_000;
-/** What a client does before its device is given back may take so long: a balloon is emptied. */
-const CLOSE_MS = 10_000;
-const PROGRESS_MS = 250;
 /** A device may spoil its first start so often, by breaking a rule that its binding forgives. */
 const STARTS = 3;
 
@@ -115,6 +108,7 @@ export class Attachment implements AttachedDevice {
   readonly gone: Promise<string | undefined>;
   unsafeDma: string | undefined;
   readonly #options: AttachOptions;
+  readonly #patience: Patience;
   #state: State = "starting";
   /** What stays for good, in the order in which it was set up; it comes down in the opposite one. */
   readonly #stack = new AsyncDisposableStack();
@@ -125,6 +119,8 @@ export class Attachment implements AttachedDevice {
   #arena!: Arena;
   /** The windows of registers that the driver's process may ask for. */
   #registers: readonly Registers[] = [];
+  /** Those of them that are doorbells. */
+  #doorbells: Registers | undefined;
   #conversation = new Conversation();
   /** When all that was to come down has; whether the device was safe to be used again. */
   #down: Promise<boolean> = Promise.resolve(true);
@@ -135,7 +131,7 @@ export class Attachment implements AttachedDevice {
   #lanes: readonly ClientLane[] = [];
   #deadlines: readonly Deadline[] = [];
   /** The client, if the kernel was given the class of the device. */
-  #opened: OpenClient<unknown> | undefined;
+  #opened: OpenDevice | undefined;
   /** The latest grant: a driver that comes back must fit the lanes of the one before. */
   #grant: Grant | undefined;
   /** Whether the driver of this start has got its grant. */
@@ -156,6 +152,7 @@ export class Attachment implements AttachedDevice {
     this.class = options.class && options.source.manifest.class;
     this.isolation = options.isolation;
     this.#options = options;
+    this.#patience = options.patience;
     this.#restarts = new Restarts(options.restarts);
     const { promise, resolve } = Promise.withResolvers<string | undefined>();
     this.gone = promise;
@@ -168,6 +165,10 @@ export class Attachment implements AttachedDevice {
 
   get client(): unknown {
     return this.#opened?.client;
+  }
+
+  get check(): ((options: CheckOptions) => Promise<CheckResult>) | undefined {
+    return this.#opened?.check;
   }
 
   /**
@@ -219,6 +220,7 @@ export class Attachment implements AttachedDevice {
         fault: (error) => this.#fail(error),
         takeAnswers: () => device.takeAnswers(),
         registers: () => answerRegisters(this.#link.words, this.#registers),
+        doorbells: () => passDoorbells(this.#link.words, this.#doorbells),
         answered: () => binding.answered?.() ?? false,
       }, source.manifest.limits.memoryMiB * 2 ** 20),
     );
@@ -270,12 +272,13 @@ export class Attachment implements AttachedDevice {
       return host.end();
     });
     this.#incarnation.defer(() => binding.quiet());
-    this.#greeted(await this.#conversation.expect(HELLO_MS, "hello"));
+    this.#greeted(await this.#conversation.expect(this.#patience.hello, "hello"));
     const { grant, plan } = await binding.accept(await this.#plan(), this.#arena);
     this.#furnish(grant, plan);
     host.send({ type: "grant", grant });
-    await this.#conversation.expect(ANSWER_MS, "ready");
+    await this.#conversation.expect(this.#patience.answer, "ready");
     this.#ended.signal.throwIfAborted();
+    if (!this.#opened) this.#tell({});
     binding.live();
     this.#state = "running";
     host.send({ type: "go" });
@@ -285,7 +288,9 @@ export class Attachment implements AttachedDevice {
   #startHost(): DriverHost {
     const { source, loop, isolation, watch } = this.#options;
     const part = this.#binding.host();
-    this.#registers = Object.values(part.registers ?? {});
+    const { registers = {}, doorbellWindow } = part;
+    this.#registers = Object.values(registers);
+    this.#doorbells = doorbellWindow && registers[doorbellWindow.name];
     const options: DriverHostOptions = {
       loop,
       link: this.#link,
@@ -295,6 +300,7 @@ export class Attachment implements AttachedDevice {
       arena: this.#arena,
       ...part,
       watch,
+      patience: this.#patience,
       print: (line) => this.#log(line),
       gone: (reason) => this.#fail(new DriverGone(reason)),
     };
@@ -315,7 +321,7 @@ export class Attachment implements AttachedDevice {
   async #plan(): Promise<WirePlan> {
     const { tunables } = this.#options;
     this.#host!.send({ type: "offer", tunables, device: this.#binding.offer() });
-    const answer = await this.#conversation.expect(ANSWER_MS, "plan", "decline");
+    const answer = await this.#conversation.expect(this.#patience.answer, "plan", "decline");
     if (answer.type === "plan") return answer.plan;
     throw new DriverGone(`The driver declines: ${answer.reason}`);
   }
@@ -328,14 +334,25 @@ export class Attachment implements AttachedDevice {
     }
     const arena = new Uint8Array(memory);
     for (const { offset, bytes } of grant.buffers) arena.fill(0, offset, offset + bytes);
-    if (this.#grant) this.#resume(grant, plan);
-    else this.#connect(grant, plan);
+    const before = this.#grant;
+    if (!before) this.#makeLanes(grant, plan);
+    else if (JSON.stringify(grant.lanes) !== JSON.stringify(before.lanes)) {
+      throw new DriverGone("the driver came back with other lanes than before");
+    }
     this.#grant = grant;
     this.#granted = true;
+    if (plan.properties) this.#tell(plan.properties);
+    if (before) this.#resume();
   }
 
-  /** Makes the client at the first start. */
-  #connect(grant: Grant, plan: WirePlan): void {
+  /** Tells the client what the device is like; the first time, that makes the client. */
+  #tell(properties: WireProperties): void {
+    if (this.#opened) return this.#opened.update(properties);
+    const byName = new Map(this.#grant!.lanes.map(({ name }, i) => [name, this.#lanes[i]!]));
+    this.#opened = this.#options.class?.open(byName, properties, this.driver);
+  }
+
+  #makeLanes(grant: Grant, plan: WirePlan): void {
     const { loop } = this.#options;
     this.#lanes = grant.lanes.map((layout) =>
       new ClientLane(layout, {
@@ -357,19 +374,17 @@ export class Attachment implements AttachedDevice {
       })
     );
     this.#deadlines = this.#lanes.map((lane, i) =>
-      new Deadline(lane, plan.lanes[i]!.deadline ?? this.#options.requestDeadline)
+      new Deadline(
+        lane,
+        Math.min(plan.lanes[i]!.deadline ?? this.#options.requestDeadline, this.#patience.request),
+      )
     );
-    const byName = new Map(grant.lanes.map(({ name }, i) => [name, this.#lanes[i]!]));
-    this.#opened = this.#options.class?.open(byName, plan.properties);
   }
 
   /** Puts the client's requests to the driver that was started anew. */
-  #resume(grant: Grant, plan: WirePlan): void {
-    if (JSON.stringify(grant.lanes) !== JSON.stringify(this.#grant!.lanes)) {
-      throw new DriverGone("the driver came back with other lanes than before");
-    }
-    this.#opened?.update?.(plan.properties);
+  #resume(): void {
     this.#lanes.forEach((lane) => lane.restart());
+    this.#opened?.restarted();
     this.#deadlines.forEach((deadline) => deadline.restart());
   }
 
@@ -396,7 +411,7 @@ export class Attachment implements AttachedDevice {
           `The device did not finish a request within ${late.milliseconds} ms`,
         ),
       );
-    }, PROGRESS_MS);
+    }, this.#patience.progress);
     this.#stack.defer(() => clearInterval(timer));
   }
 
@@ -416,7 +431,7 @@ export class Attachment implements AttachedDevice {
       }
       case "properties":
         if (!this.#granted) break;
-        return this.#opened?.update?.(message.properties);
+        return this.#tell(message.properties);
     }
     if (this.#binding.hear(message) || this.#conversation.hear(message)) return;
     this.#fail(new BusFault(`the driver sent "${message.type}" unasked`));
@@ -506,7 +521,7 @@ export class Attachment implements AttachedDevice {
   async #inspect(): Promise<DriverReport> {
     try {
       this.#host!.send({ type: "inspect" });
-      return await this.#conversation.expect(REPORT_MS, "report");
+      return await this.#conversation.expect(this.#patience.report, "report");
     } catch {
       return NOTHING_TO_REPORT; // it is on its way out, or anew
     } finally {
@@ -520,7 +535,7 @@ export class Attachment implements AttachedDevice {
     if (this.#state === "running") {
       try {
         this.#host!.send({ type: "stop" });
-        await this.#conversation.expect(STOP_MS, "stopped");
+        await this.#conversation.expect(this.#patience.stop, "stopped");
       } catch (error) {
         // It comes down anyway; the reason is for people.
         this.#log((error as Error).message);
@@ -534,7 +549,7 @@ export class Attachment implements AttachedDevice {
   async #closeClient(): Promise<void> {
     const over = new AbortController();
     try {
-      await Promise.race([this.#opened?.close?.(), pause(CLOSE_MS, over.signal)]);
+      await Promise.race([this.#opened?.close(), pause(this.#patience.close, over.signal)]);
     } catch (error) {
       this.#log((error as Error).message);
     } finally {
