@@ -1,3 +1,5 @@
+// One device and its driver, from the first start to the end: the supervision.
+
 import { openBinding } from "../binding/mod.ts";
 import type { Arena, Binding } from "../binding/binding.ts";
 import type { InterruptKind } from "../binding/interrupt_kind.ts";

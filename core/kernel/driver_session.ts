@@ -1,3 +1,5 @@
+// The driver's side of the bus, the same in every driver host.
+
 import { type Bell, Cause } from "../bus/bell.ts";
 import { FRAMES } from "../bus/control.ts";
 import type { Mailbox } from "../bus/mailbox.ts";
@@ -314,8 +316,8 @@ export class DriverSession {
   }
 
   /**
-   * Lets the driver of a VirtIO device work once before that is live (3.1.1, step 7): a device that speaks first finds room
-   * for what it says, and what it says at once is not lost. Other devices reach no memory yet.
+   * Lets the driver of a VirtIO device work once before that is live (3.1.1, step 7): a device that speaks first finds
+   * room for what it says, and what it says at once is not lost. Other devices reach no memory yet.
    */
   #prepare(): void {
     if (this.#offer.device.bus !== "virtio") return;
