@@ -4,8 +4,9 @@ import type { InterruptKind } from "../binding/interrupt_kind.ts";
 import { ClientLane } from "../bus/client_lane.ts";
 import { BusFault } from "../bus/mailbox.ts";
 import { answerRegisters } from "../bus/register_call.ts";
-import type { DriverReport, FromPlugin, Grant, WirePlan } from "../bus/message.ts";
-import type { DeviceClass, OpenClient } from "../class/define.ts";
+import type { DriverReport, FromDriver, Grant, WirePlan } from "../bus/message.ts";
+import type { CheckOptions, CheckResult } from "../class/check.ts";
+import type { DeviceClass, OpenDevice } from "../class/define.ts";
 import { clearer } from "../linux/fd.ts";
 import { mapShared } from "../linux/memory.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
@@ -15,13 +16,14 @@ import type { PciFunction } from "../pci/function.ts";
 import type { Manifest } from "../plugin/manifest.ts";
 import { API } from "../plugin/plugin.ts";
 import type { Tunables } from "../plugin/tunables.ts";
-import { Conversation, PluginGone } from "./conversation.ts";
+import { Conversation, DriverGone } from "./conversation.ts";
 import { Deadline } from "./deadline.ts";
 import type { AttachedDevice, DeviceDescription } from "./device.ts";
 import type { DriverHost, DriverHostOptions, Isolation } from "./driver_host.ts";
 import type { AnyPlugin } from "../plugin/pci_plugin.ts";
 import { inlineHost } from "./inline_host.ts";
 import { Link } from "./link.ts";
+import type { Patience } from "./patience.ts";
 import { processHost } from "./process_host.ts";
 import { Restarts } from "./restarts.ts";
 
@@ -69,24 +71,14 @@ export interface AttachOptions {
   readonly watch: number;
   /** How often in a minute device and driver are started anew after a failure. */
   readonly restarts: number;
+  /** How long device and driver are waited for. */
+  readonly patience: Patience;
   /** Takes lines that people should see in any case. */
   readonly notice: (line: string) => void;
   /** Takes lines for people. */
   readonly log: (line: string) => void;
 }
 
-/**
- * For drivers that live, by what their watchdog sees, and do not answer all the same. Those that hang are found before,
- * and fairly; so these may be generous to a driver on a slow or busy machine.
- */
-const HELLO_MS = 120_000;
-const ANSWER_MS = 30_000;
-/** What may fail without harm is not waited for that long. */
-const REPORT_MS = 5_000;
-const STOP_MS = 1_000;
-/** What a client does before its device is given back may take so long: a balloon is emptied. */
-const CLOSE_MS = 10_000;
-const PROGRESS_MS = 250;
 /** A device may spoil its first start so often, by breaking a rule that its binding forgives. */
 const STARTS = 3;
 
@@ -113,6 +105,7 @@ export class Attachment implements AttachedDevice {
   readonly gone: Promise<string | undefined>;
   unsafeDma: string | undefined;
   readonly #options: AttachOptions;
+  readonly #patience: Patience;
   #state: State = "starting";
   /** What stays for good, in the order in which it was set up; it comes down in the opposite one. */
   readonly #stack = new AsyncDisposableStack();
@@ -133,7 +126,7 @@ export class Attachment implements AttachedDevice {
   #lanes: readonly ClientLane[] = [];
   #deadlines: readonly Deadline[] = [];
   /** The client, if the kernel was given the class of the device. */
-  #opened: OpenClient<unknown> | undefined;
+  #opened: OpenDevice | undefined;
   /** The latest grant: a driver that comes back must fit the lanes of the one before. */
   #grant: Grant | undefined;
   /** Whether the driver of this start has got its grant. */
@@ -154,6 +147,7 @@ export class Attachment implements AttachedDevice {
     this.class = options.class && options.source.manifest.class;
     this.isolation = options.isolation;
     this.#options = options;
+    this.#patience = options.patience;
     this.#restarts = new Restarts(options.restarts);
     const { promise, resolve } = Promise.withResolvers<string | undefined>();
     this.gone = promise;
@@ -168,10 +162,14 @@ export class Attachment implements AttachedDevice {
     return this.#opened?.client;
   }
 
+  get check(): ((options: CheckOptions) => Promise<CheckResult>) | undefined {
+    return this.#opened?.check;
+  }
+
   /**
    * Takes the function, starts its driver, and leads both to where requests reach the device.
    *
-   * @throws PluginGone If the driver declines, faults, ends, or does not answer.
+   * @throws DriverGone If the driver declines, faults, ends, or does not answer.
    * @throws PlanError If it asks for what it cannot have.
    * @throws DeviceFault If the device breaks a rule.
    */
@@ -215,7 +213,7 @@ export class Attachment implements AttachedDevice {
         message: (message) => this.#hear(message),
         completions: () => this.#drain(),
         fault: (error) => this.#fail(error),
-        settle: () => device.settle(),
+        takeAnswers: () => device.takeAnswers(),
         registers: () => answerRegisters(this.#link.words, this.#registers),
         answered: () => binding.answered?.() ?? false,
       }, source.manifest.limits.memoryMiB * 2 ** 20),
@@ -268,11 +266,11 @@ export class Attachment implements AttachedDevice {
       return host.end();
     });
     this.#incarnation.defer(() => binding.quiet());
-    this.#greeted(await this.#conversation.expect(HELLO_MS, "hello"));
+    this.#greeted(await this.#conversation.expect(this.#patience.hello, "hello"));
     const { grant, plan } = await binding.accept(await this.#plan(), this.#arena);
     this.#furnish(grant, plan);
     host.send({ type: "grant", grant });
-    await this.#conversation.expect(ANSWER_MS, "ready");
+    await this.#conversation.expect(this.#patience.answer, "ready");
     this.#ended.signal.throwIfAborted();
     binding.live();
     this.#state = "running";
@@ -293,8 +291,9 @@ export class Attachment implements AttachedDevice {
       arena: this.#arena,
       ...part,
       watch,
+      patience: this.#patience,
       print: (line) => this.#log(line),
-      gone: (reason) => this.#fail(new PluginGone(reason)),
+      gone: (reason) => this.#fail(new DriverGone(reason)),
     };
     if (isolation === "process") return processHost(options);
     if (source.plugin) return inlineHost(source.plugin, options);
@@ -305,7 +304,7 @@ export class Attachment implements AttachedDevice {
 
   #greeted({ api }: { api: number }): void {
     if (api !== API) {
-      throw new PluginGone(`The driver speaks plugin API ${api}, this core speaks ${API}`);
+      throw new DriverGone(`The driver speaks plugin API ${api}, this core speaks ${API}`);
     }
   }
 
@@ -313,9 +312,9 @@ export class Attachment implements AttachedDevice {
   async #plan(): Promise<WirePlan> {
     const { tunables } = this.#options;
     this.#host!.send({ type: "offer", tunables, device: this.#binding.offer() });
-    const answer = await this.#conversation.expect(ANSWER_MS, "plan", "decline");
+    const answer = await this.#conversation.expect(this.#patience.answer, "plan", "decline");
     if (answer.type === "plan") return answer.plan;
-    throw new PluginGone(`The driver declines: ${answer.reason}`);
+    throw new DriverGone(`The driver declines: ${answer.reason}`);
   }
 
   /** Makes ready what was granted, for the driver and for its client. */
@@ -340,34 +339,38 @@ export class Attachment implements AttachedDevice {
         control: this.#link.control,
         arena: this.#arena.memory,
         ring: () => this.#host?.ring(),
-        pump: () => this.#host?.pump(),
+        run: () => this.#host?.run(),
         spins: this.#host!.spins,
-        turn: (timeout) => this.#host ? this.#host.turn(timeout) : loop.turn(timeout),
-        attend: () => {
-          const attention = loop.attend();
+        wait: (timeout) => this.#host ? this.#host.wait(timeout) : loop.runOnce(timeout),
+        busyPoll: () => {
+          const polling = loop.busyPoll();
           return {
             [Symbol.dispose]: () => {
-              attention[Symbol.dispose]();
-              this.#host?.rest();
+              polling[Symbol.dispose]();
+              this.#host?.rearm();
             },
           };
         },
       })
     );
     this.#deadlines = this.#lanes.map((lane, i) =>
-      new Deadline(lane, plan.lanes[i]!.deadline ?? this.#options.requestDeadline)
+      new Deadline(
+        lane,
+        Math.min(plan.lanes[i]!.deadline ?? this.#options.requestDeadline, this.#patience.request),
+      )
     );
     const byName = new Map(grant.lanes.map(({ name }, i) => [name, this.#lanes[i]!]));
-    this.#opened = this.#options.class?.open(byName, plan.properties);
+    this.#opened = this.#options.class?.open(byName, plan.properties, this.driver);
   }
 
   /** Puts the client's requests to the driver that was started anew. */
   #resume(grant: Grant, plan: WirePlan): void {
     if (JSON.stringify(grant.lanes) !== JSON.stringify(this.#grant!.lanes)) {
-      throw new PluginGone("the driver came back with other lanes than before");
+      throw new DriverGone("the driver came back with other lanes than before");
     }
-    this.#opened?.update?.(plan.properties);
+    this.#opened?.update(plan.properties);
     this.#lanes.forEach((lane) => lane.restart());
+    this.#opened?.restarted();
     this.#deadlines.forEach((deadline) => deadline.restart());
   }
 
@@ -394,7 +397,7 @@ export class Attachment implements AttachedDevice {
           `The device did not finish a request within ${late.milliseconds} ms`,
         ),
       );
-    }, PROGRESS_MS);
+    }, this.#patience.progress);
     this.#stack.defer(() => clearInterval(timer));
   }
 
@@ -404,17 +407,17 @@ export class Attachment implements AttachedDevice {
     return ended;
   }
 
-  #hear(message: FromPlugin): void {
+  #hear(message: FromDriver): void {
     switch (message.type) {
       case "fault":
-        return this.#fail(new PluginGone(`the driver failed: ${message.message}`));
+        return this.#fail(new DriverGone(`the driver failed: ${message.message}`));
       case "broken": {
         const { queue, rule, what } = message;
         return this.#fail(new DeviceFault(rule, `On queue ${queue} the device ${what}`));
       }
       case "properties":
         if (!this.#granted) break;
-        return this.#opened?.update?.(message.properties);
+        return this.#opened?.update(message.properties);
     }
     if (this.#binding.hear(message) || this.#conversation.hear(message)) return;
     this.#fail(new BusFault(`the driver sent "${message.type}" unasked`));
@@ -431,7 +434,7 @@ export class Attachment implements AttachedDevice {
 
   /** Ends the device because what is beneath it is gone. */
   lose(reason: string): void {
-    this.#conversation.end(new PluginGone(reason));
+    this.#conversation.end(new DriverGone(reason));
     this.#end(reason);
   }
 
@@ -504,7 +507,7 @@ export class Attachment implements AttachedDevice {
   async #inspect(): Promise<DriverReport> {
     try {
       this.#host!.send({ type: "inspect" });
-      return await this.#conversation.expect(REPORT_MS, "report");
+      return await this.#conversation.expect(this.#patience.report, "report");
     } catch {
       return NOTHING_TO_REPORT; // it is on its way out, or anew
     } finally {
@@ -518,7 +521,7 @@ export class Attachment implements AttachedDevice {
     if (this.#state === "running") {
       try {
         this.#host!.send({ type: "stop" });
-        await this.#conversation.expect(STOP_MS, "stopped");
+        await this.#conversation.expect(this.#patience.stop, "stopped");
       } catch (error) {
         // It comes down anyway; the reason is for people.
         this.#log((error as Error).message);
@@ -532,7 +535,7 @@ export class Attachment implements AttachedDevice {
   async #closeClient(): Promise<void> {
     const over = new AbortController();
     try {
-      await Promise.race([this.#opened?.close?.(), pause(CLOSE_MS, over.signal)]);
+      await Promise.race([this.#opened?.close(), pause(this.#patience.close, over.signal)]);
     } catch (error) {
       this.#log((error as Error).message);
     } finally {
@@ -543,7 +546,7 @@ export class Attachment implements AttachedDevice {
   #end(reason: string | undefined): Promise<void> {
     return this.#ending ??= (async () => {
       this.#state = "ending";
-      const gone = new PluginGone(reason ?? "the device was stopped");
+      const gone = new DriverGone(reason ?? "the device was stopped");
       this.#ended.abort(gone);
       this.#conversation.end(gone);
       if (reason !== undefined) this.#giveUp();

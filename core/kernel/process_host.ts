@@ -87,11 +87,12 @@ export function processHost(options: DriverHostOptions): DriverHost {
     ended.resolve();
     if (over) return;
     // What it said before it ended tells more than how it ended.
-    link.look();
+    link.takeAll();
     const [, errors] = outputs;
     gone(`its process ended ${how(exit)}${errors!.telling && `: ${errors!.telling}`}`);
   });
-  const watchdog = new Watchdog({ pid, words: link.words, bell: link.driver }, gone);
+  const watched = { pid, words: link.words, bell: link.driver, patience: options.patience };
+  const watchdog = new Watchdog(watched, gone);
 
   return {
     isolation: "process",
@@ -100,9 +101,9 @@ export function processHost(options: DriverHostOptions): DriverHost {
     ring: () => link.driver.ring(Cause.lane),
     // Driver and device need the processors more than a client that only looks.
     spins: 50,
-    pump: () => link.pump(),
-    turn: (timeout) => loop.turn(timeout),
-    rest() {},
+    run: () => link.answerBell(),
+    wait: (timeout) => loop.runOnce(timeout),
+    rearm() {},
     async end() {
       over = true;
       watchdog[Symbol.dispose]();

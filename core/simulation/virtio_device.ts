@@ -300,7 +300,7 @@ export class VirtioDevice implements DeviceHandle {
     return this.#live();
   }
 
-  /** What driver and model do wrong is the device's end, not that of whoever touched it. */
+  /** What driver and model do wrong is the device's end, not that of the core that touched it. */
   #guard(act: () => void): void {
     try {
       act();
