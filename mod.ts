@@ -54,10 +54,10 @@ export interface MachineOptions {
 export type NoClasses = Readonly<Record<never, never>>;
 
 /** A kernel that knows these classes, and those that each kernel knows. */
-export type Kernel<More extends Classes = NoClasses> = KernelOf<StandardClasses & More>;
+export type Kernel<More extends Classes<More> = NoClasses> = KernelOf<StandardClasses & More>;
 
 /** What {@linkcode openKernel} takes. */
-export interface OpenOptions<More extends Classes = NoClasses>
+export interface OpenOptions<More extends Classes<More> = NoClasses>
   extends MachineOptions, DriveOptions {
   /** Folders of drivers, each with a `plugin.json`; they go before those that come with the kernel. */
   readonly plugins?: readonly string[];
@@ -136,7 +136,7 @@ function checkOptions(given: OpenOptions): OpenOptions {
  * @throws TypeError If an option is of the wrong kind.
  * @throws RangeError If a number among them cannot be.
  */
-export async function openKernel<More extends Classes = NoClasses>(
+export async function openKernel<More extends Classes<More> = NoClasses>(
   options: OpenOptions<More> = {},
 ): Promise<Kernel<More>> {
   const { plugins = [], drivers = [], classes, ...rest } = checkOptions(options);
@@ -199,6 +199,7 @@ export type { JobRequest, JobResult } from "./classes/block/jobs.ts";
 export type { Done } from "./core/bus/client_lane.ts";
 export { type ClientOf, defineClass, type DeviceClass } from "./core/class/define.ts";
 export type { OpenClient, Told } from "./core/class/define.ts";
+export type { CheckOptions, CheckResult, Finding, Step } from "./core/class/check.ts";
 export type { AnyDevice, ClassName, Clients, Device, StandardClasses } from "./classes.ts";
 export { mixEntropy, type MixOptions } from "./classes/entropy/mix_entropy.ts";
 export type { EntropyClient, EntropySource, EntropyState } from "./classes/entropy/client.ts";
@@ -245,7 +246,7 @@ export type { Isolation } from "./core/kernel/driver_host.ts";
 export type { BindingDescription } from "./core/binding/binding.ts";
 export type { AnyPlugin } from "./core/plugin/pci_plugin.ts";
 export type { InterruptKind } from "./core/binding/interrupt_kind.ts";
-export type { Node } from "./core/kernel/kernel.ts";
+export type { AnyKernel, Node } from "./core/kernel/kernel.ts";
 export type {
   ConfigField,
   Limits,

@@ -49,6 +49,18 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "core/platform",
     "core/simulation",
   ],
+  // Devices that we play for other programs.
+  "core/vhost": [],
+  "core/serve": [
+    "core/dma",
+    "core/irq",
+    "core/linux",
+    "core/pci",
+    "core/simulation",
+    "core/vhost",
+    "core/virtio",
+    "core/virtqueue",
+  ],
   // What kinds of devices there are.
   "core/binding": [
     "core/bus",

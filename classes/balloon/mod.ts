@@ -5,6 +5,7 @@
  */
 
 import { defineClass, type DeviceClass } from "../../core/class/mod.ts";
+import { checkBalloon } from "./check.ts";
 import { BalloonClient } from "./client.ts";
 import { balloonProperties, type MemoryStatistics } from "./protocol.ts";
 
@@ -19,5 +20,6 @@ export function balloon(memory?: () => MemoryStatistics): DeviceClass<BalloonCli
     lanes: ["control", "events", "statistics"],
     properties: balloonProperties,
     open: (lanes, properties) => BalloonClient.open(lanes, properties, memory),
+    check: checkBalloon,
   });
 }

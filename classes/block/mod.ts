@@ -5,6 +5,7 @@
  */
 
 import { defineClass, type DeviceClass } from "../../core/class/mod.ts";
+import { checkBlock, readBehind } from "./check.ts";
 import { BlockClient } from "./client.ts";
 import { blockProperties } from "./protocol.ts";
 
@@ -14,4 +15,5 @@ export const block: DeviceClass<BlockClient> = defineClass({
   optional: ["control"],
   properties: blockProperties,
   open: BlockClient.open,
+  check: (disk, request) => checkBlock(disk, request, () => readBehind(disk)),
 });

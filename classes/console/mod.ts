@@ -5,6 +5,7 @@
  */
 
 import { defineClass, type DeviceClass } from "../../core/class/mod.ts";
+import { checkConsole } from "./check.ts";
 import { ConsoleClient } from "./client.ts";
 import { consoleProperties } from "./protocol.ts";
 
@@ -13,4 +14,5 @@ export const console: DeviceClass<ConsoleClient> = defineClass({
   lanes: ["receive", "transmit", "control", "events"],
   properties: consoleProperties,
   open: ConsoleClient.open,
+  check: checkConsole,
 });

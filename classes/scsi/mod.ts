@@ -5,6 +5,7 @@
  */
 
 import { defineClass, type DeviceClass } from "../../core/class/mod.ts";
+import { checkScsi } from "./check.ts";
 import { ScsiClient } from "./client.ts";
 import { scsiProperties } from "./protocol.ts";
 
@@ -13,4 +14,5 @@ export const scsi: DeviceClass<ScsiClient> = defineClass({
   lanes: ["requests", "control", "events"],
   properties: scsiProperties,
   open: ScsiClient.open,
+  check: checkScsi,
 });

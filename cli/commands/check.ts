@@ -1,12 +1,12 @@
 import { abortable } from "@std/async";
 import type { AnyDevice } from "../../classes.ts";
 import { Status } from "../../core/bus/lane.ts";
+import { count } from "../../classes/figures.ts";
+import type { CheckResult, Finding } from "../../core/class/mod.ts";
 import type { Node } from "../../core/kernel/kernel.ts";
 import { checkDevice } from "../check/check.ts";
-import type { Finding, Result } from "../check/result.ts";
 import { Steps } from "../check/steps.ts";
 import type { Command, Context } from "../command.ts";
-import { count } from "../count.ts";
 import { WRITE_OPTION } from "../disk.ts";
 import { CliError, EXIT, type ExitCode, exitCode, messageOf } from "../exit.ts";
 import { machineJson, nodeJson, printJson } from "../json.ts";
@@ -29,7 +29,7 @@ type Outcome =
   | {
     readonly kind: "passed" | "failed" | "nothing to check";
     readonly device: AnyDevice;
-    readonly result: Result;
+    readonly result: CheckResult;
     readonly failed: readonly Finding[];
   };
 

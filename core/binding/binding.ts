@@ -84,6 +84,18 @@ export interface BindingOptions {
   readonly tunables: Tunables;
   /** The driver. */
   readonly driver: DriverPort;
+  /** How long the device is waited for. */
+  readonly patience: DevicePatience;
+}
+
+/** How long a device is waited for, in milliseconds. */
+export interface DevicePatience {
+  /** Until it has reset itself. */
+  readonly reset: number;
+  /** Until it has reset one queue. */
+  readonly queueReset: number;
+  /** Until its driver has taken back what such a queue held. */
+  readonly emptied: number;
 }
 
 /** The driver of a device, as its binding sees it. */

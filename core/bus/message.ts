@@ -95,6 +95,7 @@ export type FromDriver =
   | { readonly type: "ready" }
   | { readonly type: "properties"; readonly properties: WireProperties }
   | { readonly type: "writeConfig"; readonly field: string; readonly value: number }
+  | { readonly type: "readConfig" }
   | { readonly type: "report" } & DriverReport
   | { readonly type: "stopped" }
   | { readonly type: "broken"; readonly queue: string } & QueueFault
@@ -178,6 +179,7 @@ export function fromDriver(value: unknown): FromDriver {
     case "fault":
       return { type, message: text(message.message, "fault.message") };
     case "ready":
+    case "readConfig":
     case "stopped":
       return { type };
     default:

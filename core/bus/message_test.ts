@@ -29,6 +29,7 @@ const messages: readonly FromDriver[] = [
   { type: "ready" },
   { type: "properties", properties: { sectors: 8 } },
   { type: "writeConfig", field: "actual", value: 3 },
+  { type: "readConfig" },
   { type: "report", queues: [report], statistics: {} },
   {
     type: "report",

@@ -1,4 +1,5 @@
 import type { ClientLane } from "../bus/client_lane.ts";
+import { checkedResult, type CheckOptions, type CheckRequest, type CheckResult } from "./check.ts";
 import { type PropertyTypes, readProperties } from "./properties.ts";
 
 /** What a driver tells about its device: the properties of its plan, and what it sets later. Not to be trusted. */
@@ -33,6 +34,8 @@ export interface OpenDevice<Client = unknown> {
   restarted(): void;
   /** Does what must be done before the device is given back in order. */
   close(): Promise<void>;
+  /** Puts the device to work and looks at what comes of it; a class need not bring that. */
+  check?(options: CheckOptions): Promise<CheckResult>;
 }
 
 /**
@@ -73,6 +76,15 @@ export interface ClassDefinition<Lane extends string, Optional extends string, P
     lanes: { readonly [Name in Lane]: ClientLane } & { readonly [Name in Optional]?: ClientLane },
     properties: Readonly<Properties>,
   ): OpenClient<Client>;
+  /**
+   * Puts a device to work and looks at what comes of it: what `main.ts check` does, and `device.check`. It harms nothing
+   * unless it may write, and says what it begins, for there is a deadline for each step.
+   *
+   * @param client What the application holds.
+   * @param request How it is to be checked, and what the driver told last.
+   * @returns What was found. What it throws counts as a failure of the device.
+   */
+  check?(client: NoInfer<Client>, request: CheckRequest<Properties>): Promise<CheckResult>;
 }
 
 /**
@@ -97,6 +109,12 @@ export interface ClassDefinition<Lane extends string, Optional extends string, P
  *       get most() { return properties.most; },
  *     },
  *   }),
+ *   // deno-lint-ignore require-await
+ *   async check({ count, most }, { step }) {
+ *     step("looking at its count");
+ *     const finding = { name: "count", passed: count <= most, detail: `${count} of ${most}` };
+ *     return { findings: [finding], figures: { count, most }, summary: finding.detail };
+ *   },
  * });
  * ```
  */
@@ -106,7 +124,7 @@ export function defineClass<
   const Optional extends string = never,
   Properties extends object = object,
 >(definition: ClassDefinition<Lane, Optional, Properties, Client>): DeviceClass<Client> {
-  const { lanes: needed, optional = [], properties: types } = definition;
+  const { lanes: needed, optional = [], properties: types, check } = definition;
   return {
     open(lanes, told, driver) {
       const missing = needed.find((name) => !lanes.has(name));
@@ -120,14 +138,19 @@ export function defineClass<
       const read = (told: Told) => types ? readProperties(types, told, driver) : {} as Properties;
       const properties = read(told);
       const opened = definition.open(Object.fromEntries(known), properties);
+      const { client } = opened;
       return {
-        client: opened.client,
+        client,
         update(told) {
           Object.assign(properties, read(told));
           opened.update?.();
         },
         restarted: () => opened.restarted?.(),
         close: async () => await opened.close?.(),
+        ...(check && {
+          check: async ({ write, step = () => {} }) =>
+            checkedResult(await check(client, { write, step, properties })),
+        }),
       };
     },
   };

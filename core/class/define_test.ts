@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { Pair } from "../bus/fake_test.ts";
 import { defineClass, flag, text, type Told, u16, u32, u8, usually, whole } from "./mod.ts";
 
@@ -117,4 +117,50 @@ Deno.test("a property is read once", () => {
     },
   };
   assertEquals([it.open(new Map(), told, "sly").client.pages, reads], [1, 1]);
+});
+
+const passed = { name: "pages", passed: true, detail: "4 pages" };
+
+Deno.test("the check of a class gets the client, what was told last and what is asked of it #core:class_check", async () => {
+  const seen: unknown[] = [];
+  const step = () => {};
+  const it = defineClass({
+    lanes: [],
+    properties: { pages: u8 },
+    open: () => ({ client }),
+    check(client, { write, step, properties: { pages } }) {
+      seen.push(client, write, step);
+      return Promise.resolve({ findings: [passed], figures: { pages }, summary: "well" });
+    },
+  });
+  const opened = it.open(new Map(), { pages: 3 }, "eager");
+  opened.update({ pages: 4 });
+  const result = { findings: [passed], figures: { pages: 4 }, summary: "well" };
+  assertEquals(await opened.check!({ write: true, step }), result);
+  assertEquals(seen, [client, true, step]);
+  const without = defineClass({ lanes: [], open: () => ({ client }) });
+  assertEquals(without.open(new Map(), {}, "eager").check, undefined);
+});
+
+Deno.test("a check that gives no result is told so in a sentence #core:class_check", async () => {
+  const sound = { findings: [passed], figures: {}, summary: "" };
+  const unsound = [
+    undefined,
+    null,
+    "good",
+    { ...sound, findings: 3 },
+    { ...sound, findings: [{ ...passed, passed: 1 }] },
+    { ...sound, findings: [null] },
+    { ...sound, figures: null },
+    { ...sound, summary: 4 },
+  ];
+  for (const result of unsound) {
+    const it = defineClass({
+      lanes: [],
+      open: () => ({ client }),
+      check: () => Promise.resolve(result as unknown as typeof sound),
+    });
+    const { check } = it.open(new Map(), {}, "eager");
+    await assertRejects(() => check!({ write: false }), TypeError, "gives no result");
+  }
 });

@@ -18,6 +18,7 @@ export {
   usually,
   whole,
 } from "./properties.ts";
+export type { CheckOptions, CheckRequest, CheckResult, Finding, Step } from "./check.ts";
 export { callBack } from "../bus/application_error.ts";
 export * as argument from "../bus/arguments.ts";
 export { listen, type Listener } from "./events.ts";

@@ -5,6 +5,7 @@ import { ClientLane } from "../bus/client_lane.ts";
 import { BusFault } from "../bus/mailbox.ts";
 import { answerRegisters } from "../bus/register_call.ts";
 import type { DriverReport, FromDriver, Grant, WirePlan } from "../bus/message.ts";
+import type { CheckOptions, CheckResult } from "../class/check.ts";
 import type { DeviceClass, OpenDevice } from "../class/define.ts";
 import { clearer } from "../linux/fd.ts";
 import { mapShared } from "../linux/memory.ts";
@@ -22,6 +23,7 @@ import type { DriverHost, DriverHostOptions, Isolation } from "./driver_host.ts"
 import type { AnyPlugin } from "../plugin/pci_plugin.ts";
 import { inlineHost } from "./inline_host.ts";
 import { Link } from "./link.ts";
+import type { Patience } from "./patience.ts";
 import { processHost } from "./process_host.ts";
 import { Restarts } from "./restarts.ts";
 
@@ -69,24 +71,14 @@ export interface AttachOptions {
   readonly watch: number;
   /** How often in a minute device and driver are started anew after a failure. */
   readonly restarts: number;
+  /** How long device and driver are waited for. */
+  readonly patience: Patience;
   /** Takes lines that people should see in any case. */
   readonly notice: (line: string) => void;
   /** Takes lines for people. */
   readonly log: (line: string) => void;
 }
 
-/**
- * For drivers that live, by what their watchdog sees, and do not answer all the same. Those that hang are found before,
- * and fairly; so these may be generous to a driver on a slow or busy machine.
- */
-const HELLO_MS = 120_000;
-const ANSWER_MS = 30_000;
-/** What may fail without harm is not waited for that long. */
-const REPORT_MS = 5_000;
-const STOP_MS = 1_000;
-/** What a client does before its device is given back may take so long: a balloon is emptied. */
-const CLOSE_MS = 10_000;
-const PROGRESS_MS = 250;
 /** A device may spoil its first start so often, by breaking a rule that its binding forgives. */
 const STARTS = 3;
 
@@ -113,6 +105,7 @@ export class Attachment implements AttachedDevice {
   readonly gone: Promise<string | undefined>;
   unsafeDma: string | undefined;
   readonly #options: AttachOptions;
+  readonly #patience: Patience;
   #state: State = "starting";
   /** What stays for good, in the order in which it was set up; it comes down in the opposite one. */
   readonly #stack = new AsyncDisposableStack();
@@ -154,6 +147,7 @@ export class Attachment implements AttachedDevice {
     this.class = options.class && options.source.manifest.class;
     this.isolation = options.isolation;
     this.#options = options;
+    this.#patience = options.patience;
     this.#restarts = new Restarts(options.restarts);
     const { promise, resolve } = Promise.withResolvers<string | undefined>();
     this.gone = promise;
@@ -166,6 +160,10 @@ export class Attachment implements AttachedDevice {
 
   get client(): unknown {
     return this.#opened?.client;
+  }
+
+  get check(): ((options: CheckOptions) => Promise<CheckResult>) | undefined {
+    return this.#opened?.check;
   }
 
   /**
@@ -268,11 +266,11 @@ export class Attachment implements AttachedDevice {
       return host.end();
     });
     this.#incarnation.defer(() => binding.quiet());
-    this.#greeted(await this.#conversation.expect(HELLO_MS, "hello"));
+    this.#greeted(await this.#conversation.expect(this.#patience.hello, "hello"));
     const { grant, plan } = await binding.accept(await this.#plan(), this.#arena);
     this.#furnish(grant, plan);
     host.send({ type: "grant", grant });
-    await this.#conversation.expect(ANSWER_MS, "ready");
+    await this.#conversation.expect(this.#patience.answer, "ready");
     this.#ended.signal.throwIfAborted();
     binding.live();
     this.#state = "running";
@@ -293,6 +291,7 @@ export class Attachment implements AttachedDevice {
       arena: this.#arena,
       ...part,
       watch,
+      patience: this.#patience,
       print: (line) => this.#log(line),
       gone: (reason) => this.#fail(new DriverGone(reason)),
     };
@@ -313,7 +312,7 @@ export class Attachment implements AttachedDevice {
   async #plan(): Promise<WirePlan> {
     const { tunables } = this.#options;
     this.#host!.send({ type: "offer", tunables, device: this.#binding.offer() });
-    const answer = await this.#conversation.expect(ANSWER_MS, "plan", "decline");
+    const answer = await this.#conversation.expect(this.#patience.answer, "plan", "decline");
     if (answer.type === "plan") return answer.plan;
     throw new DriverGone(`The driver declines: ${answer.reason}`);
   }
@@ -355,7 +354,10 @@ export class Attachment implements AttachedDevice {
       })
     );
     this.#deadlines = this.#lanes.map((lane, i) =>
-      new Deadline(lane, plan.lanes[i]!.deadline ?? this.#options.requestDeadline)
+      new Deadline(
+        lane,
+        Math.min(plan.lanes[i]!.deadline ?? this.#options.requestDeadline, this.#patience.request),
+      )
     );
     const byName = new Map(grant.lanes.map(({ name }, i) => [name, this.#lanes[i]!]));
     this.#opened = this.#options.class?.open(byName, plan.properties, this.driver);
@@ -395,7 +397,7 @@ export class Attachment implements AttachedDevice {
           `The device did not finish a request within ${late.milliseconds} ms`,
         ),
       );
-    }, PROGRESS_MS);
+    }, this.#patience.progress);
     this.#stack.defer(() => clearInterval(timer));
   }
 
@@ -505,7 +507,7 @@ export class Attachment implements AttachedDevice {
   async #inspect(): Promise<DriverReport> {
     try {
       this.#host!.send({ type: "inspect" });
-      return await this.#conversation.expect(REPORT_MS, "report");
+      return await this.#conversation.expect(this.#patience.report, "report");
     } catch {
       return NOTHING_TO_REPORT; // it is on its way out, or anew
     } finally {
@@ -519,7 +521,7 @@ export class Attachment implements AttachedDevice {
     if (this.#state === "running") {
       try {
         this.#host!.send({ type: "stop" });
-        await this.#conversation.expect(STOP_MS, "stopped");
+        await this.#conversation.expect(this.#patience.stop, "stopped");
       } catch (error) {
         // It comes down anyway; the reason is for people.
         this.#log((error as Error).message);
@@ -533,7 +535,7 @@ export class Attachment implements AttachedDevice {
   async #closeClient(): Promise<void> {
     const over = new AbortController();
     try {
-      await Promise.race([this.#opened?.close(), pause(CLOSE_MS, over.signal)]);
+      await Promise.race([this.#opened?.close(), pause(this.#patience.close, over.signal)]);
     } catch (error) {
       this.#log((error as Error).message);
     } finally {

@@ -200,6 +200,7 @@ export class DriverSession {
       }
       case "grant":
         this.#start(message.grant);
+        this.#prepare();
         return this.#send({ type: "ready" });
       case "go":
         this.#going = true;
@@ -301,6 +302,7 @@ export class DriverSession {
       config: configView(grant.config),
       legacy: device.legacy,
       writeConfig: (field, value) => this.#send({ type: "writeConfig", field, value }),
+      readConfig: () => this.#send({ type: "readConfig" }),
       frame: frames(
         grant.physical
           ? new Uint32Array(control, FRAMES, arena.byteLength / PAGE).slice()
@@ -309,6 +311,16 @@ export class DriverSession {
       canResetQueues: grant.resettable,
       resetQueue: (name) => this.#resetQueue(name),
     });
+  }
+
+  /**
+   * Lets the driver of a VirtIO device work once before that is live (3.1.1, step 7): a device that speaks first finds room
+   * for what it says, and what it says at once is not lost. Other devices reach no memory yet.
+   */
+  #prepare(): void {
+    if (this.#offer.device.bus !== "virtio") return;
+    this.#driver!.rung();
+    for (const { queue } of this.#queues) queue.publish();
   }
 
   /** Asks the core to reset a queue. Nothing is done with any of them until all are back. */
@@ -372,7 +384,8 @@ function isDecline(answer: AnyPlan | Decline): answer is Decline {
   return "decline" in answer;
 }
 
-function wirePlan(plan: AnyPlan): WirePlan {
+/** A plan as it crosses the bus. */
+export function wirePlan(plan: AnyPlan): WirePlan {
   return {
     features: featureText("features" in plan && plan.features || 0n),
     queues: Object.entries("queues" in plan ? plan.queues : {}).map((

@@ -91,7 +91,8 @@ export function processHost(options: DriverHostOptions): DriverHost {
     const [, errors] = outputs;
     gone(`its process ended ${how(exit)}${errors!.telling && `: ${errors!.telling}`}`);
   });
-  const watchdog = new Watchdog({ pid, words: link.words, bell: link.driver }, gone);
+  const watched = { pid, words: link.words, bell: link.driver, patience: options.patience };
+  const watchdog = new Watchdog(watched, gone);
 
   return {
     isolation: "process",

@@ -175,6 +175,11 @@ export class SimulatedFunction implements FunctionHandle {
     this.#drivePin();
   }
 
+  /** Masks an MSI-X vector, or does so no more, as the owner of the interrupts does who keeps the table from the driver. */
+  mask(vector: number, masked: boolean): void {
+    this.#writeTable(ENTRY_BYTES * vector + ENTRY_CONTROL, 4, masked ? ENTRY_MASKED : 0);
+  }
+
   /** Reset of the function as a whole: what the driver did is forgotten. */
   reset(): void {
     this.#guard(() => this.model.reset?.());

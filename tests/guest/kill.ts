@@ -5,7 +5,7 @@
  */
 
 import { assert, assertNotEquals, assertRejects } from "@std/assert";
-import { sha256 } from "../../cli/check/pattern.ts";
+import { sha256 } from "../../classes/block/pattern.ts";
 import { openKernel, RequestError } from "../../mod.ts";
 import { attachDisk, BLOCK, block, has } from "./support/disk.ts";
 import { check, diskHolds } from "./support/job.ts";

@@ -1,8 +1,8 @@
 import { SECTOR } from "../../../classes/block/protocol.ts";
+import { round } from "../../../classes/figures.ts";
 import type { LoadResult } from "../../block/load.ts";
 import { type Load, runLoad } from "../../block/load.ts";
 import { formatSize, parseSize } from "../../block/size.ts";
-import { round } from "../../check/result.ts";
 import type { Command, Context } from "../../command.ts";
 import { checkBlocks, checkMayWrite, DISK_OPTIONS, useDisk, WRITE_OPTION } from "../../disk.ts";
 import { CliError, EXIT, usageError } from "../../exit.ts";

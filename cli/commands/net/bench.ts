@@ -1,7 +1,7 @@
 import type { Device } from "../../../classes.ts";
 import { delay } from "@std/async";
+import { round } from "../../../classes/figures.ts";
 import { FRAME_HEADER } from "../../../classes/network/protocol.ts";
-import { round } from "../../check/result.ts";
 import type { Command, Context } from "../../command.ts";
 import { EXIT, usageError } from "../../exit.ts";
 import { machineJson, printJson } from "../../json.ts";
