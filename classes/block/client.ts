@@ -102,7 +102,8 @@ export class BlockClient implements BlockDevice {
   readonly #zones: BlockZones;
   readonly #properties: BlockProperties;
   readonly #news = new News<BlockChange>({ capacity: CHANGES, keep: "newest" });
-  /** What was told last. */
+  /** What the driver and, of that, the client told last. */
+  #told: string;
   #capacity: number;
 
   /**
@@ -125,6 +126,7 @@ export class BlockClient implements BlockDevice {
     this.#lane = lane;
     if (control) this.#settings = new Settings(control, (lost) => this.#restored(lost));
     this.#properties = properties;
+    this.#told = JSON.stringify(properties);
     this.#capacity = this.capacity;
     this.slots = new BlockSlots(lane);
     this.#jobs = new BlockJobs(lane, this.slots, (operation, status) => {
@@ -244,11 +246,13 @@ export class BlockClient implements BlockDevice {
   }
 
   #update(): void {
+    const now = JSON.stringify(this.#properties);
+    if (now === this.#told) return;
+    this.#told = now;
     const { capacity } = this;
-    this.#news.tell(
-      capacity === this.#capacity ? { type: "changed" } : { type: "resized", capacity },
-    );
+    const resized = capacity !== this.#capacity;
     this.#capacity = capacity;
+    this.#news.tell(resized ? { type: "resized", capacity } : { type: "changed" });
   }
 
   /** A reset takes the cache back to what the device likes (5.2.5). */

@@ -542,7 +542,7 @@ Deno.test("the cache is switched on the lane for that, and again after a restart
   using changes = client.changes();
   disk.restart(properties(true));
   assertEquals(asked(), [0]);
-  disk.tell(properties(false));
+  for (let i = 0; i < 2; i++) disk.tell(properties(false));
   assertEquals(asked(), []);
   // One that is under way when the device is started anew comes after what was set before.
   const on = client.setWriteCache(true);
@@ -560,7 +560,8 @@ Deno.test("the cache is switched on the lane for that, and again after a restart
   for (let i = 0; i < 5; i++) told.push((await changes.next()).value);
   const restarted = { type: "restarted", lost: [] } as const;
   const changed = { type: "changed" } as const;
-  assertEquals(told, [changed, restarted, changed, changed, restarted]);
+  // What the driver told twice was news once.
+  assertEquals(told, [changed, changed, restarted, changed, restarted]);
   const plain = block.open(new Map([["requests", disk.pair.client]]), properties(true), "blk");
   await assertRejects(() => plain.client.setWriteCache(true), RequestError, "does not support");
 });
