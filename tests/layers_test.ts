@@ -1,5 +1,5 @@
 /**
- * Who imports whom: the rules of the architecture, held against the real import graph.
+ * Which folder imports which: the rules of the architecture, held against the real import graph.
  *
  * @module
  */
@@ -49,6 +49,20 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "core/platform",
     "core/simulation",
   ],
+  // Devices that we play for other programs.
+  "core/vhost": ["core/virtqueue"],
+  "core/vfio_user": ["core/pci", "core/simulation"],
+  "core/serve": [
+    "core/dma",
+    "core/irq",
+    "core/linux",
+    "core/pci",
+    "core/simulation",
+    "core/vfio_user",
+    "core/vhost",
+    "core/virtio",
+    "core/virtqueue",
+  ],
   // What kinds of devices there are.
   "core/binding": [
     "core/bus",
@@ -72,6 +86,22 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "core/pci",
     "core/platform",
     "core/plugin",
+    "core/virtio",
+    "core/virtqueue",
+  ],
+  // What drivers are tested with.
+  "core/testing": [
+    "core/binding",
+    "core/bus",
+    "core/class",
+    "core/dma",
+    "core/irq",
+    "core/kernel",
+    "core/linux",
+    "core/pci",
+    "core/platform",
+    "core/plugin",
+    "core/simulation",
     "core/virtio",
     "core/virtqueue",
   ],

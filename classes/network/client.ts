@@ -1,4 +1,13 @@
-import { argument, type ClientLane, Feed, RequestError, Status } from "../../core/class/mod.ts";
+import {
+  argument,
+  type ClientLane,
+  type Feed,
+  listen,
+  News,
+  type OpenClient,
+  RequestError,
+  Status,
+} from "../../core/class/mod.ts";
 import { type Frame, segmentationOf } from "./frame.ts";
 import { fillChecksum } from "./internet_checksum.ts";
 import {
@@ -120,20 +129,13 @@ const KEY_BYTES = 40;
 export class NetClient {
   /** Frames as slots, without a copy. */
   readonly slots: NetSlots;
-  /** What can be hashed. */
-  readonly hashes: HashSupport;
-  /** What device and driver agreed that the device does. */
-  readonly offloads: NetOffloads;
-  /** Pairs of queues, of which one is used until {@linkcode setQueuePairs} or {@linkcode setRss} say otherwise. */
-  readonly queuePairs: number;
-  /** Bytes that a frame may carry behind its header. */
-  readonly mtu: number;
   readonly #lanes: NetLanes;
   readonly #receiver: NetReceiver;
   readonly #control: NetControl;
-  readonly #frames = new Set<Feed<Frame>>();
-  readonly #changes = new Set<Feed<NetChange>>();
-  readonly #longest: number;
+  readonly #frames = new News<Frame>({ capacity: FRAMES, keep: "oldest" });
+  readonly #news = new News<NetChange>({ capacity: CHANGES, keep: "newest" });
+  readonly #properties: NetProperties;
+  #offloads: NetOffloads;
   #mac: Uint8Array<ArrayBuffer>;
   #link: boolean;
   #speed: number;
@@ -149,38 +151,53 @@ export class NetClient {
   #announcing: ReturnType<typeof setTimeout> | undefined;
   #gone = false;
 
-  /** Made by the kernel. */
-  constructor(lanes: NetLanes, properties: NetProperties) {
+  /** Makes the client of a card; for the class. */
+  static open(lanes: NetLanes, properties: NetProperties): OpenClient<NetClient> {
+    const client = new NetClient(lanes, properties);
+    return { client, update: () => client.#update(), restarted: () => client.#restarted() };
+  }
+
+  private constructor(lanes: NetLanes, properties: NetProperties) {
     this.#lanes = lanes;
-    this.mtu = properties.mtu;
-    this.queuePairs = properties.pairs;
-    this.offloads = {
-      transmit: named(TRANSMIT_OFFLOADS, properties.transmitOffloads),
-      receive: named(RECEIVE_OFFLOADS, properties.receiveOffloads),
-    };
-    this.hashes = {
-      types: properties.hashTypes,
-      keyBytes: properties.hashKeyBytes,
-      entries: properties.rssEntries,
-      reports: properties.hashReports,
-    };
+    this.#properties = properties;
+    this.#offloads = offloadsOf(properties);
     this.#link = properties.link;
     this.#speed = properties.speed;
     this.#duplex = properties.duplex;
-    this.#longest = this.mtu + FRAME_HEADER + VLAN_TAG;
     this.#control = new NetControl(
       lanes.control,
-      (lost) => this.#tell({ type: "restarted", lost }),
+      (lost) => this.#news.tell({ type: "restarted", lost }),
     );
     this.#receiver = new NetReceiver(lanes.receive, () => this.#deliver(), () => this.#end());
     this.slots = new NetSlots(lanes.transmit, lanes.receive, this.#receiver);
     this.#mac = parseMac(properties.mac) ?? this.#ownMac();
-    this.#awaitEvent();
+    listen(lanes.events, { hear: (slot) => this.#event(slot), end: () => {} });
   }
 
   /** Its address: six bytes. */
   get mac(): Uint8Array<ArrayBuffer> {
     return this.#mac.slice();
+  }
+
+  /** Bytes that a frame may carry behind its header. */
+  get mtu(): number {
+    return this.#properties.mtu;
+  }
+
+  /** What device and driver agreed that the device does. */
+  get offloads(): NetOffloads {
+    return this.#offloads;
+  }
+
+  /** Pairs of queues, of which one is used until {@linkcode setQueuePairs} or {@linkcode setRss} say otherwise. */
+  get queuePairs(): number {
+    return this.#properties.pairs;
+  }
+
+  /** What can be hashed. */
+  get hashes(): HashSupport {
+    const { hashTypes, hashKeyBytes, rssEntries, hashReports } = this.#properties;
+    return { types: hashTypes, keyBytes: hashKeyBytes, entries: rssEntries, reports: hashReports };
   }
 
   /** Whether its link is up. */
@@ -207,16 +224,24 @@ export class NetClient {
    * The frames that come from now on; each of several readers gets all of them. A frame whose checksum was left to us is
    * completed.
    *
-   * @param capacity The most frames that wait for this reader; those that come then are dropped and counted.
+   * @param capacity The most frames that wait for this reader, 1024 if left out; those that come then are dropped and counted.
+   * @param signal Ends it; what waits can still be read.
    */
-  frames(capacity = FRAMES): Feed<Frame> {
-    argument.integer(capacity, "NetClient.frames", "capacity", 1);
-    return this.#feed(this.#frames, { capacity, keep: "oldest" });
+  frames(capacity?: number, signal?: AbortSignal): Feed<Frame> {
+    if (capacity !== undefined) argument.integer(capacity, "NetClient.frames", "capacity", 1);
+    argument.abortSignal(signal, "NetClient.frames", "signal");
+    return this.#frames.feed({ capacity, signal });
   }
 
-  /** What changes from now on: the link, the place in the network, a device that was started anew. */
-  changes(): Feed<NetChange> {
-    return this.#feed(this.#changes, { capacity: CHANGES, keep: "newest" });
+  /**
+   * What changes from now on: the link, the place in the network, a device that was started anew. It ends with the device.
+   *
+   * @param signal Ends it before.
+   */
+  changes(signal?: AbortSignal): Feed<NetChange> {
+    return this.#news.feed({
+      signal: argument.abortSignal(signal, "NetClient.changes", "signal"),
+    });
   }
 
   /**
@@ -484,16 +509,6 @@ export class NetClient {
     return counts;
   }
 
-  #feed<T>(
-    feeds: Set<Feed<T>>,
-    options: { readonly capacity: number; readonly keep: "oldest" | "newest" },
-  ): Feed<T> {
-    const feed = new Feed<T>(options, (closed) => feeds.delete(closed));
-    if (this.#gone) feed.end();
-    else feeds.add(feed);
-    return feed;
-  }
-
   #run(command: Command, remember?: Remembered): Promise<Uint8Array<ArrayBuffer>> {
     const { data } = command;
     if (data && data.length > this.#control.room) {
@@ -564,7 +579,8 @@ export class NetClient {
     }
     const how = offload === undefined ? undefined : transmitOffload(offload, length, where);
     const segments = how?.segmentation;
-    const longest = Math.min(segments ? LONGEST_FRAME : this.#longest, this.slots.bytes);
+    const most = segments ? LONGEST_FRAME : this.mtu + FRAME_HEADER + VLAN_TAG;
+    const longest = Math.min(most, this.slots.bytes);
     if (length > longest) {
       throw new RangeError(
         `${action}: it may have ${longest}` + (segments ? "" : `, since the MTU is ${this.mtu}`),
@@ -598,7 +614,7 @@ export class NetClient {
 
   /** Copies frames that are complete to those who read them. */
   #deliver(): void {
-    if (this.#frames.size > 0) this.#receiver.drain(this.#copy);
+    if (this.#frames.readers > 0) this.#receiver.drain(this.#copy);
     else this.#unheard += this.#receiver.drain(this.#pass);
   }
 
@@ -612,11 +628,7 @@ export class NetClient {
     const bytes = joined(this.#parts.splice(0));
     const checksum = this.#completed(bytes);
     const frame = { ...this.#about!.more, bytes, checksum };
-    let first = true;
-    for (const feed of this.#frames) {
-      feed.put(first ? frame : { ...frame, bytes: frame.bytes.slice() });
-      first = false;
-    }
+    this.#frames.tell(frame, ({ bytes, ...more }) => ({ ...more, bytes: bytes.slice() }));
   };
 
   /** Fills in a checksum that was left to us; of a frame that was put together it stays what its parts need. */
@@ -648,31 +660,27 @@ export class NetClient {
     };
   }
 
-  /** Waits for the link to change. Whoever is asked only once says so when the device was started anew. */
-  #awaitEvent(): void {
-    const { events } = this.#lanes;
-    const slot = events.take();
-    if (slot < 0) return;
-    events.submit(slot, (_, status) => {
-      events.release(slot);
-      if (status === Status.ok) this.#event(slot);
-      else if (status === Status.unknown) this.#restarted();
-      else return;
-      this.#awaitEvent();
-    }, true);
-    events.publish();
-  }
-
   #event(slot: number): void {
     const word = (which: number) => this.#lanes.events.word(slot, which);
-    const up = word(NetEventWord.link) === 1;
-    this.#speed = word(NetEventWord.speed);
-    this.#duplex = word(NetEventWord.duplex);
-    if (up !== this.#link) {
-      this.#link = up;
-      this.#tell({ type: "link", up });
-    }
+    this.#setLink({
+      link: word(NetEventWord.link) === 1,
+      speed: word(NetEventWord.speed),
+      duplex: word(NetEventWord.duplex),
+    });
     if (word(NetEventWord.announce) === 1) this.#announceSoon();
+  }
+
+  #setLink({ link, speed, duplex }: Pick<NetProperties, "link" | "speed" | "duplex">): void {
+    this.#speed = speed;
+    this.#duplex = duplex;
+    if (link === this.#link) return;
+    this.#link = link;
+    this.#news.tell({ type: "link", up: link });
+  }
+
+  #update(): void {
+    this.#offloads = offloadsOf(this.#properties);
+    this.#setLink(this.#properties);
   }
 
   #restarted(): void {
@@ -691,20 +699,17 @@ export class NetClient {
     this.#announcing = undefined;
     this.#announced = performance.now();
     this.trySend(rarp(this.#mac));
-    this.#tell({ type: "announce" });
+    this.#news.tell({ type: "announce" });
     this.#run({ what: "say that it was announced", operation: NetOperation.announced })
       .catch(ignore);
-  }
-
-  #tell(change: NetChange): void {
-    for (const feed of this.#changes) feed.put(change);
   }
 
   /** Nothing will come any more. */
   #end(): void {
     this.#gone = true;
     clearTimeout(this.#announcing);
-    for (const feed of [...this.#frames, ...this.#changes]) feed.end();
+    this.#frames.end();
+    this.#news.end();
   }
 }
 
@@ -732,6 +737,13 @@ function rarp(mac: Uint8Array): Uint8Array {
   frame.set(mac, 22);
   frame.set(mac, 32);
   return frame;
+}
+
+function offloadsOf({ transmitOffloads, receiveOffloads }: NetProperties): NetOffloads {
+  return {
+    transmit: named(TRANSMIT_OFFLOADS, transmitOffloads),
+    receive: named(RECEIVE_OFFLOADS, receiveOffloads),
+  };
 }
 
 function named<N extends string>(names: readonly N[], bits: number): Readonly<Record<N, boolean>> {

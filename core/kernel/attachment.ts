@@ -4,8 +4,10 @@ import type { InterruptKind } from "../binding/interrupt_kind.ts";
 import { ClientLane } from "../bus/client_lane.ts";
 import { BusFault } from "../bus/mailbox.ts";
 import { answerRegisters } from "../bus/register_call.ts";
-import type { DriverReport, FromPlugin, Grant, WirePlan } from "../bus/message.ts";
-import type { DeviceClass, OpenClient } from "../class/define.ts";
+import { passDoorbells } from "../bus/written_doorbells.ts";
+import type { DriverReport, FromDriver, Grant, WirePlan, WireProperties } from "../bus/message.ts";
+import type { CheckOptions, CheckResult } from "../class/check.ts";
+import type { DeviceClass, OpenDevice } from "../class/define.ts";
 import { clearer } from "../linux/fd.ts";
 import { mapShared } from "../linux/memory.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
@@ -15,7 +17,7 @@ import type { PciFunction } from "../pci/function.ts";
 import type { Manifest } from "../plugin/manifest.ts";
 import { API } from "../plugin/plugin.ts";
 import type { Tunables } from "../plugin/tunables.ts";
-import { Conversation, PluginGone } from "./conversation.ts";
+import { Conversation, DriverGone } from "./conversation.ts";
 import { Deadline } from "./deadline.ts";
 import type { AttachedDevice, DeviceDescription } from "./device.ts";
 import type { DriverHost, DriverHostOptions, Isolation } from "./driver_host.ts";
@@ -115,6 +117,8 @@ export class Attachment implements AttachedDevice {
   #arena!: Arena;
   /** The windows of registers that the driver's process may ask for. */
   #registers: readonly Registers[] = [];
+  /** Those of them that are doorbells. */
+  #doorbells: Registers | undefined;
   #conversation = new Conversation();
   /** When all that was to come down has; whether the device was safe to be used again. */
   #down: Promise<boolean> = Promise.resolve(true);
@@ -125,7 +129,7 @@ export class Attachment implements AttachedDevice {
   #lanes: readonly ClientLane[] = [];
   #deadlines: readonly Deadline[] = [];
   /** The client, if the kernel was given the class of the device. */
-  #opened: OpenClient<unknown> | undefined;
+  #opened: OpenDevice | undefined;
   /** The latest grant: a driver that comes back must fit the lanes of the one before. */
   #grant: Grant | undefined;
   /** Whether the driver of this start has got its grant. */
@@ -163,10 +167,14 @@ export class Attachment implements AttachedDevice {
     return this.#opened?.client;
   }
 
+  get check(): ((options: CheckOptions) => Promise<CheckResult>) | undefined {
+    return this.#opened?.check;
+  }
+
   /**
    * Takes the function, starts its driver, and leads both to where requests reach the device.
    *
-   * @throws PluginGone If the driver declines, faults, ends, or does not answer.
+   * @throws DriverGone If the driver declines, faults, ends, or does not answer.
    * @throws PlanError If it asks for what it cannot have.
    * @throws DeviceFault If the device breaks a rule.
    */
@@ -210,8 +218,9 @@ export class Attachment implements AttachedDevice {
         message: (message) => this.#hear(message),
         completions: () => this.#drain(),
         fault: (error) => this.#fail(error),
-        settle: () => device.settle(),
+        takeAnswers: () => device.takeAnswers(),
         registers: () => answerRegisters(this.#link.words, this.#registers),
+        doorbells: () => passDoorbells(this.#link.words, this.#doorbells),
         answered: () => binding.answered?.() ?? false,
       }, source.manifest.limits.memoryMiB * 2 ** 20),
     );
@@ -269,6 +278,7 @@ export class Attachment implements AttachedDevice {
     host.send({ type: "grant", grant });
     await this.#conversation.expect(this.#patience.answer, "ready");
     this.#ended.signal.throwIfAborted();
+    if (!this.#opened) this.#tell({});
     binding.live();
     this.#state = "running";
     host.send({ type: "go" });
@@ -278,7 +288,9 @@ export class Attachment implements AttachedDevice {
   #startHost(): DriverHost {
     const { source, loop, isolation, watch } = this.#options;
     const part = this.#binding.host();
-    this.#registers = Object.values(part.registers ?? {});
+    const { registers = {}, doorbellWindow } = part;
+    this.#registers = Object.values(registers);
+    this.#doorbells = doorbellWindow && registers[doorbellWindow.name];
     const options: DriverHostOptions = {
       loop,
       link: this.#link,
@@ -290,7 +302,7 @@ export class Attachment implements AttachedDevice {
       watch,
       patience: this.#patience,
       print: (line) => this.#log(line),
-      gone: (reason) => this.#fail(new PluginGone(reason)),
+      gone: (reason) => this.#fail(new DriverGone(reason)),
     };
     if (isolation === "process") return processHost(options);
     if (source.plugin) return inlineHost(source.plugin, options);
@@ -301,7 +313,7 @@ export class Attachment implements AttachedDevice {
 
   #greeted({ api }: { api: number }): void {
     if (api !== API) {
-      throw new PluginGone(`The driver speaks plugin API ${api}, this core speaks ${API}`);
+      throw new DriverGone(`The driver speaks plugin API ${api}, this core speaks ${API}`);
     }
   }
 
@@ -311,7 +323,7 @@ export class Attachment implements AttachedDevice {
     this.#host!.send({ type: "offer", tunables, device: this.#binding.offer() });
     const answer = await this.#conversation.expect(this.#patience.answer, "plan", "decline");
     if (answer.type === "plan") return answer.plan;
-    throw new PluginGone(`The driver declines: ${answer.reason}`);
+    throw new DriverGone(`The driver declines: ${answer.reason}`);
   }
 
   /** Makes ready what was granted, for the driver and for its client. */
@@ -322,29 +334,40 @@ export class Attachment implements AttachedDevice {
     }
     const arena = new Uint8Array(memory);
     for (const { offset, bytes } of grant.buffers) arena.fill(0, offset, offset + bytes);
-    if (this.#grant) this.#resume(grant, plan);
-    else this.#connect(grant, plan);
+    const before = this.#grant;
+    if (!before) this.#makeLanes(grant, plan);
+    else if (JSON.stringify(grant.lanes) !== JSON.stringify(before.lanes)) {
+      throw new DriverGone("the driver came back with other lanes than before");
+    }
     this.#grant = grant;
     this.#granted = true;
+    if (plan.properties) this.#tell(plan.properties);
+    if (before) this.#resume();
   }
 
-  /** Makes the client at the first start. */
-  #connect(grant: Grant, plan: WirePlan): void {
+  /** Tells the client what the device is like; the first time, that makes the client. */
+  #tell(properties: WireProperties): void {
+    if (this.#opened) return this.#opened.update(properties);
+    const byName = new Map(this.#grant!.lanes.map(({ name }, i) => [name, this.#lanes[i]!]));
+    this.#opened = this.#options.class?.open(byName, properties, this.driver);
+  }
+
+  #makeLanes(grant: Grant, plan: WirePlan): void {
     const { loop } = this.#options;
     this.#lanes = grant.lanes.map((layout) =>
       new ClientLane(layout, {
         control: this.#link.control,
         arena: this.#arena.memory,
         ring: () => this.#host?.ring(),
-        pump: () => this.#host?.pump(),
+        run: () => this.#host?.run(),
         spins: this.#host!.spins,
-        turn: (timeout) => this.#host ? this.#host.turn(timeout) : loop.turn(timeout),
-        attend: () => {
-          const attention = loop.attend();
+        wait: (timeout) => this.#host ? this.#host.wait(timeout) : loop.runOnce(timeout),
+        busyPoll: () => {
+          const polling = loop.busyPoll();
           return {
             [Symbol.dispose]: () => {
-              attention[Symbol.dispose]();
-              this.#host?.rest();
+              polling[Symbol.dispose]();
+              this.#host?.rearm();
             },
           };
         },
@@ -356,17 +379,12 @@ export class Attachment implements AttachedDevice {
         Math.min(plan.lanes[i]!.deadline ?? this.#options.requestDeadline, this.#patience.request),
       )
     );
-    const byName = new Map(grant.lanes.map(({ name }, i) => [name, this.#lanes[i]!]));
-    this.#opened = this.#options.class?.open(byName, plan.properties);
   }
 
   /** Puts the client's requests to the driver that was started anew. */
-  #resume(grant: Grant, plan: WirePlan): void {
-    if (JSON.stringify(grant.lanes) !== JSON.stringify(this.#grant!.lanes)) {
-      throw new PluginGone("the driver came back with other lanes than before");
-    }
-    this.#opened?.update?.(plan.properties);
+  #resume(): void {
     this.#lanes.forEach((lane) => lane.restart());
+    this.#opened?.restarted();
     this.#deadlines.forEach((deadline) => deadline.restart());
   }
 
@@ -403,17 +421,17 @@ export class Attachment implements AttachedDevice {
     return ended;
   }
 
-  #hear(message: FromPlugin): void {
+  #hear(message: FromDriver): void {
     switch (message.type) {
       case "fault":
-        return this.#fail(new PluginGone(`the driver failed: ${message.message}`));
+        return this.#fail(new DriverGone(`the driver failed: ${message.message}`));
       case "broken": {
         const { queue, rule, what } = message;
         return this.#fail(new DeviceFault(rule, `On queue ${queue} the device ${what}`));
       }
       case "properties":
         if (!this.#granted) break;
-        return this.#opened?.update?.(message.properties);
+        return this.#tell(message.properties);
     }
     if (this.#binding.hear(message) || this.#conversation.hear(message)) return;
     if (message.type === "report" && this.#lateReports-- > 0) return;
@@ -431,7 +449,7 @@ export class Attachment implements AttachedDevice {
 
   /** Ends the device because what is beneath it is gone. */
   lose(reason: string): void {
-    this.#conversation.end(new PluginGone(reason));
+    this.#conversation.end(new DriverGone(reason));
     this.#end(reason);
   }
 
@@ -534,7 +552,7 @@ export class Attachment implements AttachedDevice {
   async #closeClient(): Promise<void> {
     const over = new AbortController();
     try {
-      await Promise.race([this.#opened?.close?.(), pause(this.#patience.close, over.signal)]);
+      await Promise.race([this.#opened?.close(), pause(this.#patience.close, over.signal)]);
     } catch (error) {
       this.#log((error as Error).message);
     } finally {
@@ -545,7 +563,7 @@ export class Attachment implements AttachedDevice {
   #end(reason: string | undefined): Promise<void> {
     return this.#ending ??= (async () => {
       this.#state = "ending";
-      const gone = new PluginGone(reason ?? "the device was stopped");
+      const gone = new DriverGone(reason ?? "the device was stopped");
       this.#ended.abort(gone);
       this.#conversation.end(gone);
       if (reason !== undefined) this.#giveUp();

@@ -52,6 +52,7 @@ const FUNCTIONS = {
   send: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },
   recv: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },
   sendmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" },
+  recvmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" },
 
   memfd_create: { parameters: ["buffer", "u32"], result: "i32" },
   ftruncate: { parameters: ["i32", "i64"], result: "i32" },
@@ -132,7 +133,7 @@ export function libc(): Libc {
 }
 
 /**
- * Forgets the functions. Whoever holds one keeps it; everybody else, any module of this process included, would have
+ * Forgets the functions. A module that holds one keeps it; all others of this process, plugins included, would have
  * to open the library again and so needs the permission.
  */
 export function forgetLibc(): void {

@@ -359,7 +359,7 @@ const VISIBLE: Record<LieId, (id: LieId, kind: Kind) => void | Promise<void>> = 
     assertEquals(cookies.toSorted(), [0, 1, 2, 3]);
     liar.device.reset();
   },
-  "D-67": (id) => assert(machine(id).device.storms),
+  "D-67": (id) => assert(machine(id).device.model.storms),
   "D-68": (id) => {
     const liar = machine(id);
     assertEquals(drive(liar, 3).answers.length, 3);

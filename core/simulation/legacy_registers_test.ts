@@ -7,7 +7,8 @@ import { virtioIdentity } from "../pci/virtio_identity.ts";
 import { DeviceStatus } from "../virtio/status.ts";
 import { makeDriverQueue } from "../virtqueue/driver_queue.ts";
 import { type DeviceModel, EVENT_IDX, INDIRECT_DESC, VERSION_1 } from "./model.ts";
-import { PciDevice } from "./pci_device.ts";
+import { SimulatedFunction } from "./pci_function.ts";
+import { VirtioFunction } from "./virtio_pci.ts";
 import { TestMachine } from "./test_machine_test.ts";
 
 const { ACKNOWLEDGE, DRIVER, DRIVER_OK } = DeviceStatus;
@@ -23,7 +24,7 @@ function model(generation: "transitional" | "legacy"): DeviceModel {
   };
 }
 
-function ids({ config }: PciDevice) {
+function ids({ config }: SimulatedFunction) {
   return {
     vendor: config.read16(0),
     device: config.read16(2),
@@ -40,11 +41,15 @@ Deno.test("a transitional device has an id of its own, and registers for both dr
   assertEquals(device.config.read8(8), 0);
   const bars = sizeBars(device.config).map(({ index, size }) => [index, size]);
   assertEquals(bars, [[0, 32], [1, 0x1000], [4, 0x4000]]);
-  assertThrows(() => new PciDevice({ ...model("legacy"), id: 42 }, slot), RangeError, "type 42");
+  assertThrows(
+    () => new SimulatedFunction(new VirtioFunction({ ...model("legacy"), id: 42 }), slot),
+    RangeError,
+    "type 42",
+  );
 });
 
 Deno.test("a legacy device has nothing of a modern one", () => {
-  const device = new PciDevice(model("legacy"), slot);
+  const device = new SimulatedFunction(new VirtioFunction(model("legacy")), slot);
   assertEquals(capabilities(device.config).map(({ id }) => id), [MSI_X]);
   assertEquals([device.bar(4), device.bar(0)?.size], [undefined, 32]);
   assertEquals(sizeBars(device.config).map(({ index }) => index), [0, 1]);
@@ -69,7 +74,7 @@ for (const generation of ["transitional", "legacy"] as const) {
       const runs = [{ address: 0x10_0000, length: 65536 }];
       const interrupts: number[] = [];
       const failures: Error[] = [];
-      const device = new PciDevice(model(generation), {
+      const device = new SimulatedFunction(new VirtioFunction(model(generation)), {
         ...slot,
         interrupt: (vector) => interrupts.push(vector),
         failed: (error) => failures.push(error),
@@ -78,7 +83,7 @@ for (const generation of ["transitional", "legacy"] as const) {
       const io = device.bar(0)!;
       assertEquals(io.read16(0x0c), 0xffff, "I/O space is off");
       device.config.write16(COMMAND, COMMAND_IO | COMMAND_BUS_MASTER);
-      device.enableMsix(msix);
+      device.signalBy(msix ? "msix" : "pin");
 
       io.write8(0x12, 0);
       io.write8(0x12, ACKNOWLEDGE | DRIVER);

@@ -1,6 +1,6 @@
 import { type DeviceRingOptions, DriverFault } from "../virtqueue/device_queue.ts";
 import { DESCRIPTOR_BYTES, type QueueKind } from "../virtqueue/layout.ts";
-import type { DeviceMemory } from "./device_memory.ts";
+import type { BusMemory } from "./device_memory.ts";
 import { EVENT_IDX, IN_ORDER, INDIRECT_DESC, RING_PACKED } from "./model.ts";
 
 /** Where a ring lies, of which kind it is, and what was agreed about it. */
@@ -22,21 +22,23 @@ export interface Areas {
 /**
  * Finds the ring that a driver has set up.
  *
+ * @param rings Where the addresses of its areas are looked up; those in descriptors are always in `memory`.
  * @throws {DriverFault} If it cannot be there.
  */
 export function findRing(
-  memory: DeviceMemory,
+  memory: BusMemory,
   size: number,
   areas: Areas,
   features: bigint,
+  rings: BusMemory = memory,
 ): Ring {
   const packed = (features & RING_PACKED) !== 0n;
   // Lengths and alignments: 2.7 and 2.8.10.1.
-  const table = memory.find(aligned(areas.descriptors, 16), DESCRIPTOR_BYTES * size);
+  const table = rings.find(aligned(areas.descriptors, 16), DESCRIPTOR_BYTES * size, packed);
   const driver = packed
-    ? memory.find(aligned(areas.driver, 4), 4)
-    : memory.find(aligned(areas.driver, 2), 6 + 2 * size);
-  const device = memory.find(aligned(areas.device, 4), packed ? 4 : 6 + 8 * size);
+    ? rings.find(aligned(areas.driver, 4), 4)
+    : rings.find(aligned(areas.driver, 2), 6 + 2 * size);
+  const device = rings.find(aligned(areas.device, 4), packed ? 4 : 6 + 8 * size, true);
   if (driver.memory !== table.memory || device.memory !== table.memory) {
     throw new DriverFault("The areas of a queue are in different memories");
   }

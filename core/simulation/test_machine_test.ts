@@ -16,14 +16,15 @@ import {
   RING_PACKED,
   VERSION_1,
 } from "./model.ts";
-import { PciDevice } from "./pci_device.ts";
+import { SimulatedFunction } from "./pci_function.ts";
+import { VirtioFunction } from "./virtio_pci.ts";
 
 /** A simulated device with a driver's hands on it, for the tests beside. */
 export class TestMachine {
   readonly memory = new SharedArrayBuffer(65536);
   /** The low half of the device's addresses overflows at offset 0x5000. */
   readonly runs = [{ address: 0x2_0000_0000 - 0x5000, length: 65536 }];
-  readonly device: PciDevice;
+  readonly device: SimulatedFunction;
   readonly common: Registers;
   /** Vectors that were signalled, in order. */
   readonly interrupts: number[] = [];
@@ -33,14 +34,14 @@ export class TestMachine {
   readonly failures: Error[] = [];
 
   constructor(model: DeviceModel) {
-    this.device = new PciDevice(model, {
+    this.device = new SimulatedFunction(new VirtioFunction(model), {
       interrupt: (vector) => this.interrupts.push(vector),
       pin: (asserted) => this.pins.push(asserted),
       failed: (error) => this.failures.push(error),
     });
     this.device.memory.add(this.memory, this.runs);
     this.device.config.write16(COMMAND, COMMAND_MEMORY | COMMAND_BUS_MASTER);
-    this.device.enableMsix(true);
+    this.device.signalBy("msix");
     this.common = subRegisters(this.device.bar(4)!, 0, COMMON_BYTES);
   }
 
@@ -133,7 +134,7 @@ export class TestMachine {
 
   /** Lets the device look at its queues as if it was notified. */
   look(): boolean {
-    this.device.notifyAll();
+    this.device.missed();
     return this.device.process();
   }
 }

@@ -305,9 +305,9 @@ Deno.test("a queue that was not notified waits", () => {
   driver.writable(0x4000, 16);
   driver.commit();
   new Uint16Array(machine.memory, 8 * 16)[1] = 1;
-  machine.device.notify(0x3004, 1);
+  machine.device.ring(4, 0x3004, 2, 1);
   assertEquals([machine.device.process(), asked], [false, 0]);
-  machine.device.notify(0x3000, 0);
+  machine.device.ring(4, 0x3000, 2, 0);
   assertEquals([machine.device.process(), asked], [false, 1]);
 });
 

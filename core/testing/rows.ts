@@ -1,6 +1,6 @@
 import { RequestError } from "../bus/request_error.ts";
 import { PlanError } from "../binding/plan.ts";
-import { PluginGone } from "../kernel/conversation.ts";
+import { DriverGone } from "../kernel/conversation.ts";
 import type { Isolation } from "../kernel/driver_host.ts";
 import { readText } from "../linux/file.ts";
 import { kill, SIGKILL } from "../linux/process.ts";
@@ -378,7 +378,7 @@ async function settled<C, M extends DeviceModel>(trial: Trial<C, M>): Promise<vo
 
 /** Refused in order, by the core or by the driver. */
 function isRefusal(error: unknown): boolean {
-  if (error instanceof PluginGone) return error.message.startsWith("The driver declines: ");
+  if (error instanceof DriverGone) return error.message.startsWith("The driver declines: ");
   return error instanceof DeviceFault || error instanceof PciFault || error instanceof PlanError;
 }
 

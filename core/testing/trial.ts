@@ -1,5 +1,5 @@
 import type { ClientLane } from "../bus/client_lane.ts";
-import type { DeviceClass } from "../class/define.ts";
+import type { DeviceClass, OpenDevice } from "../class/define.ts";
 import type { PluginSource } from "../kernel/attachment.ts";
 import type { AttachedDevice } from "../kernel/device.ts";
 import type { Isolation } from "../kernel/driver_host.ts";
@@ -75,6 +75,14 @@ const STILL_MS = 100;
 /** What `use` still may do when it was told to stop. */
 const END_MS = 5_000;
 
+/** What a class opens where the test brought none. */
+const NO_CLIENT: OpenDevice = {
+  client: undefined,
+  update() {},
+  restarted() {},
+  close: () => Promise.resolve(),
+};
+
 /** One device and its driver, at work for one test. */
 export class Trial<Client, Model extends DeviceModel> implements AsyncDisposable {
   /** Lines that people should see in any case: why device and driver were started anew. */
@@ -129,9 +137,9 @@ export class Trial<Client, Model extends DeviceModel> implements AsyncDisposable
         if (error.name !== "NeedsReset") this.complaints.push(error);
       },
     });
-    const open: DeviceClass["open"] = (lanes, told) => {
+    const open: DeviceClass["open"] = (lanes, ...more) => {
       this.lanes = lanes;
-      return given?.open(lanes, told) ?? { client: undefined };
+      return given?.open(lanes, ...more) ?? NO_CLIENT;
     };
     this.#kernel = new Kernel({
       loop,

@@ -9,10 +9,14 @@ import {
   COMMAND_MEMORY,
   INTERRUPT_PIN,
 } from "../../pci/config_space.ts";
+import { findMsi } from "../../pci/msi.ts";
 import { findMsix } from "../../pci/msix.ts";
 import type { Registers } from "../../pci/registers.ts";
+import type { FunctionModel } from "../../simulation/function_model.ts";
 import type { DeviceModel } from "../../simulation/model.ts";
-import { PciDevice } from "../../simulation/pci_device.ts";
+import { SimulatedFunction } from "../../simulation/pci_function.ts";
+import { VirtioFunction } from "../../simulation/virtio_pci.ts";
+import type { Width } from "../../simulation/window.ts";
 import type { DmaMemory, Doorbell, OpenFunction, PciFunction } from "../../pci/function.ts";
 import type { Platform } from "../platform.ts";
 import { eventLine, type InterruptLine, stormLine } from "./interrupt_line.ts";
@@ -20,14 +24,14 @@ import { eventLine, type InterruptLine, stormLine } from "./interrupt_line.ts";
 /** What a simulated machine is made of. */
 export interface SimulatedOptions {
   /** Its devices, in the order of their addresses: the first is 0000:00:01.0. At most 31. */
-  readonly devices: readonly DeviceModel[];
+  readonly devices: readonly (DeviceModel | FunctionModel)[];
   /** Waits for the doorbells. */
   readonly loop: Loop;
   /** Cuts DMA memory into runs of so many bytes, a multiple of 4096, that are not neighbours; whole if absent. */
   readonly runBytes?: number;
   /**
-   * Called when a device needs a reset, because its driver broke a rule (`DriverFault`), its model says so
-   * (`NeedsReset`) or threw. If absent, what a model threw goes to the console.
+   * Called when a VirtIO device needs a reset or another has something to report, because its driver broke a rule
+   * (`DriverFault`), its model says so (`NeedsReset`) or threw. If absent, what a model threw goes to the console.
    */
   readonly failed?: (address: string, error: Error) => void;
 }
@@ -41,7 +45,7 @@ export function openSimulated(options: SimulatedOptions): Platform {
   if (devices.length > 31) {
     throw new RangeError(`Cannot simulate ${devices.length} devices: a bus has room for 31`);
   }
-  const functions = devices.map((model, i) => new SimulatedFunction(model, i + 1, options));
+  const functions = devices.map((model, i) => new Place(model, i + 1, options));
   return {
     kind: "simulated",
     description: `simulated machine, ${devices.length} device${devices.length === 1 ? "" : "s"}`,
@@ -57,21 +61,25 @@ export function openSimulated(options: SimulatedOptions): Platform {
 const FIRST_ADDRESS = 0x2_0000_0000 - 5 * 4096;
 /** Apart by more than any memory is long. */
 const NEXT_ADDRESS = 0x40_0000_0000;
+/** Where it starts for a device that cannot put such an address on the bus. */
+const FIRST_NARROW = 0x10_0000;
+const WIDE_BITS = 40;
 
-/** Names of errors that are nobody's mistake here: what a driver did wrong, and what a model wants. */
+/** Names of errors that are no mistake of this code: what a driver did wrong, and what a model wants. */
 const EXPECTED = ["DriverFault", "NeedsReset"];
 
-class SimulatedFunction implements PciFunction {
+/** A device in its place on the bus. */
+class Place implements PciFunction {
   readonly address: string;
   readonly config: Registers;
-  readonly #device: PciDevice;
+  readonly #device: SimulatedFunction;
   readonly #options: SimulatedOptions;
   #open: OpenSimulated | undefined;
 
-  constructor(model: DeviceModel, slot: number, options: SimulatedOptions) {
+  constructor(model: DeviceModel | FunctionModel, slot: number, options: SimulatedOptions) {
     this.address = `0000:00:${slot.toString(16).padStart(2, "0")}.0`;
     this.#options = options;
-    this.#device = new PciDevice(model, {
+    this.#device = new SimulatedFunction("bars" in model ? model : new VirtioFunction(model), {
       interrupt: (vector) => this.#open?.interrupt(vector),
       pin: (asserted) => this.#open?.pin(asserted),
       failed: (error) => {
@@ -96,21 +104,23 @@ class SimulatedFunction implements PciFunction {
   }
 }
 
-/** In place of the offset: the legacy register. */
-const LEGACY = 0xffffffff;
-/** A notification on its way: offset in the virtio BAR and value, 32 bits each. */
-const NOTIFICATION_BYTES = 8;
+/** A doorbell on its way: BAR, offset, width and value, 32 bits each. */
+const DOORBELL_WORDS = 4;
+/** Where the value is, in bytes. */
+const VALUE = 12;
 /** What a pipe holds, at least by default. */
 const PIPE_BYTES = 65536;
-const notifications = new Uint8Array(PIPE_BYTES);
-const notificationWords = new Uint32Array(notifications.buffer);
+const doorbells = new Uint8Array(PIPE_BYTES);
+const doorbellWords = new Uint32Array(doorbells.buffer);
 
 class OpenSimulated implements OpenFunction {
   readonly config: Registers;
-  readonly #device: PciDevice;
+  /** Only of a device that can be reset alone. */
+  readonly reset?: () => void;
+  readonly #device: SimulatedFunction;
   readonly #options: SimulatedOptions;
   readonly #closed: () => void;
-  /** Notifications come out here. */
+  /** Doorbells come out here. */
   readonly #notified: number;
   /** Drivers put them in here: it never blocks, since the device may be on the same thread. */
   readonly #doorbell: number;
@@ -118,17 +128,23 @@ class OpenSimulated implements OpenFunction {
   readonly #again = eventfd();
   readonly #descriptors: number[];
   #vectors: readonly InterruptLine[] = [];
-  #msix = false;
+  #signals: "msix" | "msi" | "pin" = "pin";
   #pin: InterruptLine | undefined;
   #pinMasked = false;
   #memories = 0;
+  #narrow = 0;
   #isClosed = false;
 
-  constructor(device: PciDevice, options: SimulatedOptions, closed: () => void) {
+  constructor(
+    device: SimulatedFunction,
+    options: SimulatedOptions,
+    closed: () => void,
+  ) {
     this.#device = device;
     this.#options = options;
     this.#closed = closed;
     this.config = device.config;
+    if (device.model.flr) this.reset = () => device.reset();
     [this.#notified, this.#doorbell] = pipe();
     setNonBlocking(this.#doorbell);
     this.#descriptors = [this.#notified, this.#doorbell, this.#again];
@@ -145,14 +161,17 @@ class OpenSimulated implements OpenFunction {
   }
 
   #hear(): void {
-    const length = read(this.#notified, notifications);
-    for (let i = 0; i < length / 4 - 1; i += 2) {
-      const [offset, value] = [notificationWords[i]!, notificationWords[i + 1]!];
-      if (offset === LEGACY) this.#device.notifyLegacy(value);
-      else this.#device.notify(offset, value);
+    const length = read(this.#notified, doorbells);
+    for (let i = 0; i + DOORBELL_WORDS <= length / 4; i += DOORBELL_WORDS) {
+      const [bar, offset, width] = [
+        doorbellWords[i]!,
+        doorbellWords[i + 1]!,
+        doorbellWords[i + 2]!,
+      ];
+      this.#device.ring(bar, offset, width as Width, doorbellWords[i + 3]!);
     }
     // Some may have found it full, and were lost.
-    if (length === PIPE_BYTES) this.#device.notifyAll();
+    if (length === PIPE_BYTES) this.#device.missed();
     this.#process();
   }
 
@@ -161,7 +180,7 @@ class OpenSimulated implements OpenFunction {
     if (this.#device.process()) signal(this.#again);
   }
 
-  /** The device sends an MSI-X interrupt. */
+  /** The device sends an interrupt by MSI-X or MSI. */
   interrupt(vector: number): void {
     this.#vectors[vector]?.signal();
   }
@@ -180,33 +199,53 @@ class OpenSimulated implements OpenFunction {
   dma(bytes: number): DmaMemory {
     const fd = memoryFile("virtio-dma", bytes);
     this.#descriptors.push(fd);
-    const start = FIRST_ADDRESS + NEXT_ADDRESS * this.#memories++;
-    const runs = cut(start, bytes, this.#options.runBytes ?? bytes);
+    const runs = cut(this.#room(bytes), bytes, this.#options.runBytes ?? bytes);
     this.#device.memory.add(mapShared(fd, 0, bytes), runs);
     return { fd, offset: 0, size: bytes, runs };
   }
 
+  /** Where the next memory begins. */
+  #room(bytes: number): number {
+    const { addressBits = 64 } = this.#device.model;
+    if (addressBits >= WIDE_BITS) return FIRST_ADDRESS + NEXT_ADDRESS * this.#memories++;
+    const start = FIRST_NARROW + this.#narrow;
+    this.#narrow += 2 * bytes;
+    if (start + 2 * bytes > 2 ** addressBits) {
+      throw new RangeError(
+        `Cannot give the device ${bytes} bytes of memory: it reaches addresses of ${addressBits} bits only`,
+      );
+    }
+    return start;
+  }
+
   vectors(wanted: number): readonly number[] {
     const msix = findMsix(this.config, (index) => this.bar(index)?.size);
-    const count = Math.min(wanted, msix?.vectors ?? 0);
-    const line = this.#device.storms ? stormLine : eventLine;
+    return this.#listen("msix", Math.min(wanted, msix?.vectors ?? 0));
+  }
+
+  msi(): number | undefined {
+    return this.#listen("msi", findMsi(this.config) ? 1 : 0)[0];
+  }
+
+  #listen(how: "msix" | "msi", count: number): readonly number[] {
+    const line = this.#device.model.storms ? stormLine : eventLine;
     this.#vectors = Array.from({ length: count }, line);
-    if (count > 0) this.#setMsix(true);
+    if (count > 0) this.#signalBy(how);
     return this.#vectors.map(({ fd }) => fd);
   }
 
   intx(): number | undefined {
     if (this.config.read8(INTERRUPT_PIN) === 0) return undefined;
-    // With MSI-X turned on, it never asserts its pin (PCI 3.0, 6.8.3.3).
-    if (this.#msix) this.#setMsix(false);
+    // With MSI-X or MSI turned on, it never asserts its pin (PCI 3.0, 6.8.3.3).
+    this.#signalBy("pin");
     this.#pin ??= eventLine();
     if (this.#device.asserted) this.pin(true);
     return this.#pin.fd;
   }
 
-  #setMsix(on: boolean): void {
-    this.#msix = on;
-    this.#device.enableMsix(on);
+  #signalBy(how: "msix" | "msi" | "pin"): void {
+    this.#signals = how;
+    this.#device.signalBy(how);
   }
 
   unmaskIntx(): void {
@@ -215,19 +254,19 @@ class OpenSimulated implements OpenFunction {
   }
 
   doorbell(bar: number, offset: number, value: number, width: 2 | 4): Doorbell {
-    const message = new Uint8Array(NOTIFICATION_BYTES);
-    new Uint32Array(message.buffer).set([bar === 0 ? LEGACY : offset, value]);
+    const message = new Uint8Array(4 * DOORBELL_WORDS);
+    new Uint32Array(message.buffer).set([bar, offset, width, value]);
     const doorbell = { fd: this.#doorbell, message };
-    return width === 2 ? doorbell : { ...doorbell, data: { at: 4, form: "u32" } };
+    return width === 2 ? doorbell : { ...doorbell, data: { at: VALUE, form: "u32" } };
   }
 
-  settle(): void {
+  takeAnswers(): void {
     // Nothing answers a pipe.
   }
 
   restore(): void {
     this.#setCommand();
-    if (this.#msix) this.#setMsix(true);
+    this.#signalBy(this.#signals);
   }
 
   [Symbol.dispose](): void {
