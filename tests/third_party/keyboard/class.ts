@@ -4,7 +4,8 @@ import {
   type ClientLane,
   defineClass,
   type DeviceClass,
-  Feed,
+  type Feed,
+  News,
   RequestError,
   Status,
   type Told,
@@ -30,7 +31,7 @@ export class KeyboardClient {
   readonly #known = Promise.withResolvers<About>();
   readonly #events: ClientLane;
   readonly #leds: ClientLane;
-  readonly #feeds = new Set<Feed<KeyEvent>>();
+  readonly #news = new News<KeyEvent>({ capacity: 256, keep: "newest" });
   readonly #lit = new Map<number, boolean>();
 
   constructor(events: ClientLane, leds: ClientLane) {
@@ -44,12 +45,7 @@ export class KeyboardClient {
 
   /** Keys from now on; of those that are not taken, the newest 256 stay. */
   events(): Feed<KeyEvent> {
-    const feed = new Feed<KeyEvent>(
-      { capacity: 256, keep: "newest" },
-      (it) => this.#feeds.delete(it),
-    );
-    this.#feeds.add(feed);
-    return feed;
+    return this.#news.feed();
   }
 
   /** Switches one of its lights on or off: 0 is that of Num Lock, 1 that of Caps Lock. */
@@ -74,7 +70,7 @@ export class KeyboardClient {
   #came(slot: number, status: number): void {
     if (status === Status.gone) {
       this.#known.reject(new RequestError("Cannot tell what the keyboard is", status));
-      for (const feed of this.#feeds) feed.end();
+      this.#news.end();
       return this.#events.release(slot);
     }
     const [type, , low = 0, high = 0, value = 0] = this.#events.data(slot);
@@ -85,7 +81,7 @@ export class KeyboardClient {
   }
 
   #tell(event: KeyEvent): void {
-    for (const feed of this.#feeds) feed.put(event);
+    this.#news.tell(event);
   }
 
   /** For the class: what the driver tells, which is nothing yet where it was started anew. */

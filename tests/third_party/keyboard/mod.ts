@@ -1,6 +1,6 @@
 /**
- * The driver of a keyboard (virtio 1.4, 5.8): buffers for events go to the device and come back with a key each; what
- * it is called and which keys it has is selected in its configuration.
+ * The driver of a keyboard (virtio 1.4, 5.8): buffers for events go to the device and come back with a key each; what it is
+ * called and which keys it has is selected in its configuration.
  *
  * @module
  */
