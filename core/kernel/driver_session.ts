@@ -398,9 +398,15 @@ export function wirePlan(plan: AnyPlan): WirePlan {
     })),
     lanes: Object.entries(plan.lanes).map(([name, lane]) => ({ name, ...lane })),
     buffers: Object.entries(plan.buffers ?? {}).map(([name, bytes]) => ({ name, bytes })),
-    properties: plan.properties ?? {},
+    ...properties(plan),
     physical: "physical" in plan && plan.physical === true,
   };
+}
+
+/** A driver of a PCI device may know them only when it has started; that of a VirtIO device reads them in the offer. */
+function properties(plan: AnyPlan): Pick<WirePlan, "properties"> {
+  if (plan.properties) return { properties: plan.properties };
+  return "queues" in plan ? { properties: {} } : {};
 }
 
 /** Finds the page frame of a place in the arena; the table is a copy of its own, which does not change any more. */
