@@ -3,6 +3,7 @@ import {
   type ClientLane,
   demand,
   type Feed,
+  type Lanes,
   listen,
   News,
   type OpenClient,
@@ -15,17 +16,7 @@ import { ConsolePort } from "./port.ts";
 /** A device that was started anew announces its ports at once; one that has not come back after so long is gone. */
 const COME_BACK_MS = 2000;
 
-/** The lanes of a console device. */
-export interface ConsoleLanes {
-  /** Bytes that come. */
-  readonly receive: ClientLane;
-  /** Bytes that go. */
-  readonly transmit: ClientLane;
-  /** Operations. */
-  readonly control: ClientLane;
-  /** Changes of ports. */
-  readonly events: ClientLane;
-}
+type ConsoleLanes = Lanes<"receive" | "transmit" | "control" | "events">;
 
 /** What happened to a port: it came, it went, or its name, its size or its other side changed. */
 export interface PortChange {
@@ -34,9 +25,6 @@ export interface PortChange {
   /** Which. */
   readonly port: ConsolePort;
 }
-
-/** Changes that wait for a reader; with more, it has missed the oldest. */
-const CHANGES = 256;
 
 /** What the client keeps of a port. */
 interface Entry {
@@ -71,7 +59,7 @@ export class ConsoleClient {
   readonly #using: Int32Array;
   /** Who waits for anything that the device says. */
   readonly #curious = new Set<() => void>();
-  readonly #news = new News<PortChange>({ capacity: CHANGES, keep: "newest" });
+  readonly #news = new News<PortChange>("ConsoleClient.changes");
   #missing: ReturnType<typeof setTimeout> | undefined;
   /** Whether the device has said all that it has to say at first. */
   #settled = false;
@@ -160,15 +148,9 @@ export class ConsoleClient {
     return await this.#soon(timeout, () => this.ports, ({ length }) => this.#settled && length > 0);
   }
 
-  /**
-   * What happens to ports from now on. It ends with the device.
-   *
-   * @param signal Ends it before.
-   */
+  /** What happens to ports from now on, until the device is gone or `signal` is aborted. */
   changes(signal?: AbortSignal): Feed<PortChange> {
-    return this.#news.feed({
-      signal: argument.abortSignal(signal, "ConsoleClient.changes", "signal"),
-    });
+    return this.#news.feed({ signal });
   }
 
   /** Whether the device knows {@linkcode emergencyWrite}. */

@@ -30,7 +30,7 @@ export const keyboard: DeviceClass<Keyboard> = defineClass({
   open({ events, leds }, told) {
     const known = Promise.withResolvers<void>();
     known.promise.catch(() => {});
-    const keys = new News<KeyEvent>({ capacity: 256, keep: "newest" });
+    const keys = new News<KeyEvent>("Keyboard.events", { missed: "gap" });
     const lights = new Settings(leds);
     listen(events, {
       hear(slot, length) {
