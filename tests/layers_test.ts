@@ -222,3 +222,17 @@ Deno.test("modules: touch the system only where they may", async () => {
   });
   assertEquals(violations, []);
 });
+
+Deno.test("modules: each file of the core opens with its subject", () => {
+  const named = /^export (?:abstract |async )?(?:class|function\*?|interface|const|type) (\w+)/;
+  const violations = [...sources("core/")].filter((path) => {
+    const text = Deno.readTextFileSync(new URL(path, ROOT));
+    if (/^\/[/*]/.test(text)) return false;
+    // What comes first after the imports, or is all that there is.
+    const code = text.replace(/^import [^;]*;\n|\/\*\*[^]*?\*\/\n|^ *\/\/ .*\n/gm, "").trimStart();
+    const file = path.split("/").at(-1)!.replace(/_|\.ts/g, "");
+    const opens = named.exec(code)?.[1]?.toLowerCase() === file;
+    return !opens && code.match(new RegExp(named, "gm"))?.length !== 1;
+  });
+  assertEquals(violations, []);
+});

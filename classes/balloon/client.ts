@@ -244,7 +244,7 @@ export class BalloonClient {
       this.#orderTimer = setTimeout(() => this.#adopt(), wait);
       return;
     }
-    // Who is gone is noticed by its events.
+    // A driver that is gone is noticed by its events.
     this.#order(this.#target(), "Cannot resize the balloon").catch(() => {});
   }
 
@@ -327,7 +327,7 @@ export class BalloonClient {
         Number.isSafeInteger(value) && (value as number) >= 0;
       return Object.fromEntries(Object.entries(figures).filter(good));
     } catch {
-      return {}; // nobody needs them to live
+      return {}; // the balloon works without them
     }
   }
 }

@@ -345,7 +345,7 @@ export class BlockClient implements BlockDevice {
   }
 
   /**
-   * Says that nobody needs what stands there any more. What is read there afterwards, nobody knows.
+   * Says that what stands there is not needed any more. What is read there afterwards is undefined.
    *
    * @throws RangeError If that is not inside the device.
    * @throws RequestError If the device fails, or does not know this.

@@ -56,7 +56,7 @@ export class ConsoleClient {
   #announcedIn = 0;
   /** Control requests in flight for each port. */
   readonly #using: Int32Array;
-  /** Who waits for anything that the device says. */
+  /** Waits for anything that the device says. */
   readonly #curious = new Set<() => void>();
   readonly #news = new News<PortChange>("ConsoleClient.changes");
   #missing: ReturnType<typeof setTimeout> | undefined;

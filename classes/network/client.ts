@@ -149,7 +149,7 @@ export class NetClient {
     return this.#duplex === 1 ? "full" : this.#duplex === 0 ? "half" : undefined;
   }
 
-  /** Frames that came and that nobody wanted. */
+  /** Frames that came and were not read. */
   get unheard(): number {
     return this.#unheard;
   }
@@ -196,7 +196,7 @@ export class NetClient {
   }
 
   /**
-   * Sends a frame, if there is room at once. Nobody hears whether it was sent.
+   * Sends a frame, if there is room at once. The caller does not hear whether it was sent.
    *
    * @returns Whether there was room.
    * @throws RangeError As {@linkcode send}.
@@ -263,7 +263,7 @@ export class NetClient {
     return counts;
   }
 
-  /** A device without an address gets one that is nobody's (5.1.4.2); a device that can be told is. */
+  /** A device without an address gets one of no maker's (5.1.4.2); a device that can be told is. */
   #ownMac(): Uint8Array<ArrayBuffer> {
     const mac = crypto.getRandomValues(new Uint8Array(MAC_BYTES));
     mac[0] = mac[0]! & 0xfc | 0x02;
@@ -316,7 +316,7 @@ export class NetClient {
     this.slots.publish();
   }
 
-  /** Copies frames that are complete to those who read them. */
+  /** Copies frames that are complete to their readers. */
   #deliver(): void {
     if (this.#frames.readers > 0) this.#receiver.drain(this.#copy);
     else this.#unheard += this.#receiver.drain(this.#pass);
@@ -428,12 +428,12 @@ const BROADCAST = new Uint8Array(MAC_BYTES).fill(0xff);
 const RARP_TYPE = 0x8035;
 const RARP_BYTES = 60;
 
-/** A frame that only says where somebody is: a request of the reverse address resolution (RFC 903). */
+/** A frame that only says where a station is: a request of the reverse address resolution (RFC 903). */
 function rarp(mac: Uint8Array): Uint8Array {
   const frame = new Uint8Array(RARP_BYTES);
   frame.set(BROADCAST);
   frame.set(mac, 6);
-  // Type; Ethernet and IPv4 addresses of 6 and 4 bytes; operation 3; who asks and about whom: oneself.
+  // Type; Ethernet and IPv4 addresses of 6 and 4 bytes; operation 3; sender and target: this station.
   frame.set([RARP_TYPE >> 8, RARP_TYPE & 0xff, 0, 1, 8, 0, 6, 4, 0, 3], 12);
   frame.set(mac, 22);
   frame.set(mac, 32);

@@ -242,7 +242,7 @@ export class ScsiClient {
 
   /**
    * Puts a command to a unit, whatever it is, and tells what came of it. It is done once, unless `repeatable`: where
-   * the device must be started anew meanwhile, the answer says that nobody knows whether it was done.
+   * the device must be started anew meanwhile, the answer says that it is unknown whether it was done.
    *
    * @throws RangeError If it is larger than what fits.
    * @throws TypeError If an argument is of the wrong kind, or a buffer is transferred or resized meanwhile.
@@ -376,10 +376,10 @@ export class ScsiClient {
     else if (asc === 0x29) this.#refresh(address, ({ inquiry }) => inquiry.removable);
   }
 
-  /** Looks again at a disk, if it is one that somebody uses, and one of those that are meant. */
+  /** Looks again at a disk, if the application uses it, and one of those that are meant. */
   #refresh(address: ScsiAddress, meant: (disk: ScsiDisk) => boolean = () => true): void {
     const opening = this.#disks.get(formatScsiAddress(address));
-    // What fails is found by whoever uses it next.
+    // What fails is found by the next use of it.
     opening?.then((disk) => meant(disk) ? disk.learn() : undefined).catch(() => {});
   }
 
@@ -398,7 +398,7 @@ export class ScsiClient {
       const known = this.#units;
       if (!known) continue;
       const found = await Promise.all(targets.map((target) => this.#look(target, known)));
-      // If the device is gone, nobody knows what is there.
+      // If the device is gone, it is unknown what is there.
       if (this.#gone) return;
       const now = new Map(
         [...known].filter(([, { address }]) => !targets.includes(address.target)),

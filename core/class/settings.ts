@@ -1,3 +1,5 @@
+// What an application has set stays set: it is set again when device and driver were started anew.
+
 import type { ClientLane } from "../bus/client_lane.ts";
 import { Status } from "../bus/lane.ts";
 import { RequestError } from "../bus/request_error.ts";

@@ -1,12 +1,5 @@
-import {
-  argument,
-  defineClass,
-  type DeviceClass,
-  type Feed,
-  listen,
-  News,
-} from "@virtio/deno/class";
-import { RequestError, Settings, Status, text, usually } from "@virtio/deno/class";
+import { argument, defineClass, type DeviceClass, type Feed, listen } from "@virtio/deno/class";
+import { News, RequestError, Settings, Status, text, usually } from "@virtio/deno/class";
 import { EVENT_BYTES, EventType } from "./protocol.ts";
 
 /** A key that went down (1), up (0) or repeats (2); or a gap: the device was started anew, and keys may be missing. */
