@@ -1,4 +1,4 @@
-import type { NetClient } from "../../classes/network/client.ts";
+import type { NetClient } from "../../classes/network/mod.ts";
 
 /** What the commands need of a network card. */
 export type Card = Pick<
