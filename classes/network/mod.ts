@@ -17,15 +17,10 @@ export const network: DeviceClass<NetClient> = defineClass({
   check: checkNetwork,
 });
 
-export type {
-  Coalescing,
-  HashSupport,
-  NetChange,
-  NetClient,
-  NetOffloads,
-  ReceiveMode,
-  RssOptions,
-} from "./client.ts";
+export type { NetChange, NetClient, NetOffloads } from "./client.ts";
+export type { Coalescing, NetCoalescing } from "./coalescing.ts";
+export type { NetFilter, ReceiveMode } from "./filter.ts";
+export type { HashSupport, NetSteering, RssOptions } from "./steering.ts";
 export type { Frame, Segmentation, SegmentationType } from "./frame.ts";
 export { internetChecksum } from "./internet_checksum.ts";
 export {
