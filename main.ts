@@ -17,6 +17,10 @@ const system: System = {
     ]);
     return [...folders.map(loadPlugin), ...DRIVERS];
   },
+  async importModule(path) {
+    const { fileUrl } = await import("./core/kernel/load_plugin.ts");
+    return await import(fileUrl(path));
+  },
   async openKernel(options) {
     const { openKernel } = await import("./mod.ts");
     return await openKernel(options);

@@ -12,11 +12,14 @@ import type { PluginSource } from "./attachment.ts";
 export function loadPlugin(folder: string): PluginSource {
   const file = `${folder.replace(/\/+$/, "")}/plugin.json`;
   const manifest = parseManifest(readText(file), file);
-  const absolute = (folder.startsWith("/") ? folder : `${Deno.cwd()}/${folder}`).replace(
-    /\/+$/,
-    "",
-  );
-  // A folder's name may hold what means something else in a URL.
-  const path = absolute.split("/").map(encodeURIComponent).join("/");
-  return { manifest, entry: new URL(manifest.entry, `file://${path}/`).href };
+  return {
+    manifest,
+    entry: new URL(manifest.entry, `${fileUrl(folder).replace(/\/+$/, "")}/`).href,
+  };
+}
+
+/** The URL of a file or folder, whose name may hold what means something else in a URL. */
+export function fileUrl(path: string): string {
+  const absolute = path.startsWith("/") ? path : `${Deno.cwd()}/${path}`;
+  return new URL(`file://${absolute.split("/").map(encodeURIComponent).join("/")}`).href;
 }
