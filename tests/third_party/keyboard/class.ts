@@ -1,5 +1,5 @@
-import { argument, defineClass, demand, type DeviceClass, Feed } from "@virtio/deno/class";
-import { RequestError, Status, text, usually } from "@virtio/deno/class";
+import { argument, defineClass, demand, type DeviceClass, type Feed } from "@virtio/deno/class";
+import { News, RequestError, Status, text, usually } from "@virtio/deno/class";
 import { EVENT_BYTES, EventType } from "./protocol.ts";
 
 /** A key that went down (1), up (0) or repeats (2); or a gap: the device was started anew, and keys may be missing. */
@@ -23,17 +23,18 @@ export const keyboard: DeviceClass<Keyboard> = defineClass({
   open({ events, leds }, told) {
     const known = Promise.withResolvers<void>();
     known.promise.catch(() => {});
-    const feeds = new Set<Feed<KeyEvent>>();
+    const keys = new News<KeyEvent>({ capacity: 256, keep: "newest" });
     const lit = new Map<number, boolean>();
-    const tell = (event: KeyEvent) => feeds.forEach((feed) => feed.put(event));
 
     function came(slot: number, status: number, length: number): void {
       if (status === Status.gone) {
         known.reject(new RequestError("Cannot tell what the keyboard is", status));
-        return feeds.forEach((feed) => feed.end());
+        return keys.end();
       }
       const [type, , low = 0, high = 0, value = 0] = events.data(slot);
-      if (length === EVENT_BYTES && type === EventType.key) tell({ code: low | high << 8, value });
+      if (length === EVENT_BYTES && type === EventType.key) {
+        keys.tell({ code: low | high << 8, value });
+      }
       events.submit(slot, came);
       events.publish();
     }
@@ -58,18 +59,11 @@ export const keyboard: DeviceClass<Keyboard> = defineClass({
             keys: codes.filter((code) => bits[code >> 3]! >> code % 8 & 1),
           };
         },
-        events() {
-          const feed = new Feed<KeyEvent>(
-            { capacity: 256, keep: "newest" },
-            () => feeds.delete(feed),
-          );
-          feeds.add(feed);
-          return feed;
-        },
+        events: () => keys.feed(),
       },
       update: () => told.keys !== "" && known.resolve(),
       restarted() {
-        tell("gap");
+        keys.tell("gap");
         for (const [led, on] of lit) setLed(led, on).catch(() => {});
       },
     };
