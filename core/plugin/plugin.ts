@@ -116,8 +116,8 @@ export interface Device<Q extends string, L extends string, B extends string> {
    */
   writeConfig(field: string, value: number): void;
   /**
-   * Has the configuration read anew, after what was written before: {@linkcode Driver.configured} gets it. For devices
-   * that show in it what was selected there (virtio 1.4, 5.8.4). Who asks again before the answer may get one for both.
+   * Has the configuration read anew, after what was written before: {@linkcode Driver.configured} gets it. For devices that
+   * show in it what was selected there (virtio 1.4, 5.8.4). A driver that asks again before the answer may get one for both.
    */
   readConfig(): void;
   /** Tells the clients new properties of the device. */
