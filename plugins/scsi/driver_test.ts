@@ -2,14 +2,14 @@ import { assertEquals } from "@std/assert";
 import { mustPass, testDriver } from "@virtio/deno/testing";
 import { scsi as scsiClass } from "../../classes/scsi/mod.ts";
 import scsi from "./mod.ts";
-import { ScsiHostModel } from "./model.ts";
+import { ScsiModel } from "./model.ts";
 
 const MIB = 2 ** 20;
 const UNIT = { target: 0, lun: 0 };
 let round = 0;
 
 Deno.test("scsi: the driver passes all that drivers are tested for", async () => {
-  const report = await testDriver(scsi, () => new ScsiHostModel({ units: [{ capacity: MIB }] }), {
+  const report = await testDriver(scsi, () => new ScsiModel({ units: [{ capacity: MIB }] }), {
     folder: import.meta.dirname!,
     class: scsiClass,
     async use({ client }) {
