@@ -33,8 +33,10 @@ type Remark = string | undefined;
 
 /** How often a device is used before it is looked at what is left of it, and how often that is done. */
 const ROUNDS = 5, TIMES = 6;
-/** Milliseconds that a request may take where its device does not answer. */
-const UNANSWERED_MS = 300;
+/** Milliseconds that a request may take where its device never answers, and where it lies in other ways. */
+const UNANSWERED_MS = 300, LIED_TO_MS = 2500;
+/** Lies that mean that. */
+const SILENT: readonly LieId[] = ["D-43", "D-64", "D-65"];
 /** A driver that does not live is found before: however busy the machine is. */
 const LIFELESS_MS = 120_000;
 /** What a driver's process may grow by in so many rounds: V8 collects when it likes. */
@@ -326,7 +328,8 @@ export async function lies<C, M extends AnyModel>(
   const step = `its device ${lie(id).does} (${id}, ${kind} ring)`;
   const model = liar(tests.model(), id) as DeviceModel & M;
   if (kind === "packed") fitted(model, { with: (model.with ?? 0n) | RING_PACKED });
-  return await hostile(tests, isolation, step, model, tests.mayGarble.includes(id));
+  const request = SILENT.includes(id) ? UNANSWERED_MS : LIED_TO_MS;
+  return await hostile(tests, isolation, step, model, tests.mayGarble.includes(id), request);
 }
 
 /** The device lies in its own way: it gets an error, or is served; the driver goes on. */
@@ -336,6 +339,7 @@ export async function hostile<C, M extends AnyModel>(
   step: string,
   model: M,
   mayGarble: boolean,
+  request = LIED_TO_MS,
 ): Promise<Remark> {
   const { plugin, watched } = watch(tests);
   let trial;
@@ -345,12 +349,12 @@ export async function hostile<C, M extends AnyModel>(
       ...(isolation === "inline" && { plugin }),
       model,
       restarts: 0,
-      request: UNANSWERED_MS,
-      deadline: 2 * UNANSWERED_MS + 1000,
+      request,
+      deadline: request + 500,
     });
   } catch (error) {
     if (isolation === "inline" && watched.offer === undefined && isRefusal(error)) {
-      return "refused before the driver was asked";
+      return `refused before the driver was asked: ${(error as Error).message}`;
     }
     if (isRefusal(error)) return `refused: ${(error as Error).message}`;
     throw new Failure(step, String((error as Error).message), "an error that names the rule");

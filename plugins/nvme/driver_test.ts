@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { mustPass, testDriver } from "@virtio/deno/testing";
 import { block } from "../../classes/block/mod.ts";
+import { testedDriver } from "../../tests/support/driver.ts";
 import nvme from "./mod.ts";
 import { NvmeModel } from "./model.ts";
 
@@ -10,7 +10,7 @@ const OPTIONS = { namespaces: { 1: { capacity: 2 ** 22 } } };
 let round = 0;
 
 Deno.test("nvme: the driver passes all that drivers are tested for", async () => {
-  const report = await testDriver(nvme, () => new NvmeModel(OPTIONS), {
+  await testedDriver(nvme, () => new NvmeModel(OPTIONS), {
     folder: import.meta.dirname!,
     class: block,
     liars: {
@@ -34,5 +34,4 @@ Deno.test("nvme: the driver passes all that drivers are tested for", async () =>
       for (const copy of read) assertEquals(copy.every((byte) => byte === bytes[0]), true);
     },
   });
-  mustPass(report);
 });
