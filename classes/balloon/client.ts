@@ -1,8 +1,8 @@
 import {
   argument,
   ask,
-  type ClientLane,
   type Feed,
+  type Lanes,
   listen,
   News,
   type OpenClient,
@@ -21,15 +21,7 @@ import {
   type MemoryStatistics,
 } from "./protocol.ts";
 
-/** The lanes of a balloon. */
-export interface BalloonLanes {
-  /** Orders to the driver. */
-  readonly control: ClientLane;
-  /** What the driver tells. */
-  readonly events: ClientLane;
-  /** What the host reads. */
-  readonly statistics: ClientLane;
-}
+type BalloonLanes = Lanes<"control" | "events" | "statistics">;
 
 /** How large a balloon is and is to be, in pages of 4096 bytes. */
 export interface BalloonState {
@@ -76,7 +68,7 @@ export class BalloonClient {
   #orderTimer: ReturnType<typeof setTimeout> | undefined;
   #statisticsTimer: ReturnType<typeof setTimeout> | undefined;
   #state: "working" | "closing" | "gone" = "working";
-  readonly #news = new News<BalloonState>({ capacity: 1, keep: "newest" });
+  readonly #news = new News<BalloonState>("BalloonClient.changes", { capacity: 1 });
   #told: BalloonState | undefined;
 
   /**
@@ -198,7 +190,6 @@ export class BalloonClient {
    * they are taken are told as one. Ends with the device, or when `signal` is aborted.
    */
   changes(signal?: AbortSignal): Feed<BalloonState> {
-    argument.abortSignal(signal, "BalloonClient.changes", "signal");
     return this.#news.feed({ signal, first: this.state });
   }
 
@@ -253,7 +244,7 @@ export class BalloonClient {
       this.#orderTimer = setTimeout(() => this.#adopt(), wait);
       return;
     }
-    // Who is gone is noticed by its events.
+    // A driver that is gone is noticed by its events.
     this.#order(this.#target(), "Cannot resize the balloon").catch(() => {});
   }
 
@@ -272,7 +263,7 @@ export class BalloonClient {
 
   /** Has the driver make the balloon so large. Returns how that ended. */
   async #resize(pages: number): Promise<number> {
-    const { status, words } = await ask(this.#lanes.control, {
+    const { status, words } = await ask(this.#lanes.control, "Cannot resize the balloon", {
       operation: BalloonOperation.resize,
       words: { [BalloonWord.pages]: pages },
     });
@@ -336,7 +327,7 @@ export class BalloonClient {
         Number.isSafeInteger(value) && (value as number) >= 0;
       return Object.fromEntries(Object.entries(figures).filter(good));
     } catch {
-      return {}; // nobody needs them to live
+      return {}; // the balloon works without them
     }
   }
 }

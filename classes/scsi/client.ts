@@ -1,7 +1,7 @@
 import {
   argument,
-  type ClientLane,
   type Feed,
+  type Lanes,
   listen,
   News,
   type OpenClient,
@@ -24,15 +24,7 @@ import type { ScsiSense } from "./sense.ts";
 import { type ControlAnswer, TaskManagement } from "./task_management.ts";
 import { VPD_BYTES, vpdBody, VpdPage } from "./vpd.ts";
 
-/** The lanes of a SCSI host. */
-export interface ScsiLanes {
-  /** Commands. */
-  readonly requests: ClientLane;
-  /** Task management. */
-  readonly control: ClientLane;
-  /** Events. */
-  readonly events: ClientLane;
-}
+type ScsiLanes = Lanes<"requests" | "control" | "events">;
 
 /** Task management functions for a unit or a target. */
 export type TaskFunction = Exclude<
@@ -49,8 +41,6 @@ const TASK_FUNCTIONS = [
   "queryTaskSet",
 ] as const satisfies readonly TaskFunction[];
 
-/** Changes that one reader may leave unread; with more, it is told that it missed some. */
-const CHANGES = 256;
 const MISSED: ScsiChange = { type: "missed" };
 /** The least time between two scans that events ask for, in milliseconds: a flood of them costs no more. */
 const RESCAN_PAUSE = 100;
@@ -59,10 +49,8 @@ const RESCAN_PAUSE = 100;
 export class ScsiClient {
   readonly #commands: ScsiCommands;
   readonly #manager: TaskManagement;
-  readonly #news = new News<ScsiChange>({ capacity: CHANGES, keep: "newest", missed: MISSED });
+  readonly #news = new News<ScsiChange>("ScsiClient.changes", { missed: MISSED });
   readonly #disks = new Map<string, Promise<ScsiDisk>>();
-  /** Notifications that units were asked for, to be asked for again after a restart. */
-  readonly #subscriptions = new Map<number, number>();
   /** The units that are known, by target and LUN; none before the first scan. */
   #units: Map<string, ScsiUnit> | undefined;
   /** Targets to look at again. */
@@ -126,9 +114,7 @@ export class ScsiClient {
 
   #restarted(): void {
     this.#commands.restarted();
-    for (const [address, wanted] of this.#subscriptions) {
-      void this.#manager.request(ScsiControl.subscribeNotifications, address, wanted);
-    }
+    this.#manager.restarted();
     // Events that the device had to tell are lost.
     this.#miss();
   }
@@ -256,7 +242,7 @@ export class ScsiClient {
 
   /**
    * Puts a command to a unit, whatever it is, and tells what came of it. It is done once, unless `repeatable`: where
-   * the device must be started anew meanwhile, the answer says that nobody knows whether it was done.
+   * the device must be started anew meanwhile, the answer says that it is unknown whether it was done.
    *
    * @throws RangeError If it is larger than what fits.
    * @throws TypeError If an argument is of the wrong kind, or a buffer is transferred or resized meanwhile.
@@ -293,20 +279,12 @@ export class ScsiClient {
   }
 
   /**
-   * Asks a unit for notifications; they come as events.
+   * Asks a unit for notifications, and again when the device was started anew; they come as changes.
    *
    * @returns Those that it has.
    */
   async subscribe(address: ScsiAddress, wanted: number): Promise<number> {
-    const unit = checkAddress(address, "ScsiClient.subscribe");
-    const there = await this.#notify(
-      "subscribeNotifications",
-      "ScsiClient.subscribe",
-      unit,
-      wanted,
-    );
-    this.#subscriptions.set(addressWord(unit), wanted);
-    return there;
+    return await this.#notify("subscribeNotifications", "ScsiClient.subscribe", address, wanted);
   }
 
   async #notify(
@@ -315,24 +293,21 @@ export class ScsiClient {
     address: ScsiAddress,
     wanted: number,
   ): Promise<number> {
-    const word = addressWord(checkAddress(address, where));
+    const unit = checkAddress(address, where);
+    const word = addressWord(unit);
     argument.integer(wanted, where, "wanted", 0, 2 ** 32 - 1);
-    const answer = await this.#manager.request(ScsiControl[what], word, wanted);
+    const answer = what === "subscribeNotifications"
+      ? await this.#manager.subscribe(word, wanted, `unit ${formatScsiAddress(unit)}`)
+      : await this.#manager.request(ScsiControl[what], word, wanted);
     if (answer.ended === Status.ok && answer.response === ScsiResponse.ok) {
       return (answer.notifications & wanted) >>> 0;
     }
-    throw managementError(`Cannot carry out ${what}`, address, answer);
+    throw managementError(`Cannot carry out ${what}`, unit, answer);
   }
 
-  /**
-   * What happens from now on. It ends with the device.
-   *
-   * @param signal Ends it before.
-   */
+  /** What happens from now on, until the device is gone or `signal` is aborted. */
   changes(signal?: AbortSignal): Feed<ScsiChange> {
-    return this.#news.feed({
-      signal: argument.abortSignal(signal, "ScsiClient.changes", "signal"),
-    });
+    return this.#news.feed({ signal });
   }
 
   #end(): void {
@@ -372,7 +347,7 @@ export class ScsiClient {
     const key = formatScsiAddress(address);
     this.#units?.delete(key);
     this.#disks.delete(key);
-    this.#subscriptions.delete(addressWord(address));
+    this.#manager.unsubscribe(addressWord(address));
     this.#commands.lose(address);
     this.#news.tell({ type: "removed", address });
   }
@@ -401,10 +376,10 @@ export class ScsiClient {
     else if (asc === 0x29) this.#refresh(address, ({ inquiry }) => inquiry.removable);
   }
 
-  /** Looks again at a disk, if it is one that somebody uses, and one of those that are meant. */
+  /** Looks again at a disk, if the application uses it, and one of those that are meant. */
   #refresh(address: ScsiAddress, meant: (disk: ScsiDisk) => boolean = () => true): void {
     const opening = this.#disks.get(formatScsiAddress(address));
-    // What fails is found by whoever uses it next.
+    // What fails is found by the next use of it.
     opening?.then((disk) => meant(disk) ? disk.learn() : undefined).catch(() => {});
   }
 
@@ -423,7 +398,7 @@ export class ScsiClient {
       const known = this.#units;
       if (!known) continue;
       const found = await Promise.all(targets.map((target) => this.#look(target, known)));
-      // If the device is gone, nobody knows what is there.
+      // If the device is gone, it is unknown what is there.
       if (this.#gone) return;
       const now = new Map(
         [...known].filter(([, { address }]) => !targets.includes(address.target)),

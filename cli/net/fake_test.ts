@@ -45,7 +45,7 @@ export class FakeCard implements Card {
   /** What was asked for. */
   promiscuous: boolean | undefined;
   readonly #peer: Peer;
-  readonly #frames = new News<Frame>({ capacity: 1024, keep: "oldest" });
+  readonly #frames = new News<Frame>("Card.frames", { capacity: 1024, keep: "oldest" });
 
   constructor(peer: Peer = () => [], mtu = 1500) {
     this.#peer = peer;
@@ -88,10 +88,12 @@ export class FakeCard implements Card {
     return Promise.reject(new TypeError("There are none"));
   }
 
-  setPromiscuous(on: boolean): Promise<void> {
-    this.promiscuous = on;
-    return Promise.resolve();
-  }
+  readonly filter: Card["filter"] = {
+    setPromiscuous: (on) => {
+      this.promiscuous = on;
+      return Promise.resolve();
+    },
+  };
 }
 
 /** A station on the network behind a {@linkcode FakeCard}: 10.0.2.2 and fe80::2, with DHCP and a prefix. */

@@ -1,3 +1,5 @@
+// The map of control memory, which the core and one driver host share.
+
 import { PAGE } from "../dma/address_table.ts";
 import { mailboxBytes } from "./mailbox.ts";
 

@@ -1,3 +1,5 @@
+// One device and its driver, from the first start to the end: the supervision.
+
 import { openBinding } from "../binding/mod.ts";
 import type { Arena, Binding } from "../binding/binding.ts";
 import type { InterruptKind } from "../binding/interrupt_kind.ts";
@@ -274,11 +276,14 @@ export class Attachment implements AttachedDevice {
     this.#incarnation.defer(() => binding.quiet());
     this.#greeted(await this.#conversation.expect(this.#patience.hello, "hello"));
     const { grant, plan } = await binding.accept(await this.#plan(), this.#arena);
+    const again = this.#grant !== undefined;
     this.#furnish(grant, plan);
+    if (plan.properties) this.#introduce(plan.properties, again);
     host.send({ type: "grant", grant });
     await this.#conversation.expect(this.#patience.answer, "ready");
     this.#ended.signal.throwIfAborted();
-    if (!this.#opened) this.#tell({});
+    // One that learns while it starts what its device is like has told it by now.
+    if (!plan.properties) this.#introduce(undefined, again);
     binding.live();
     this.#state = "running";
     host.send({ type: "go" });
@@ -334,15 +339,16 @@ export class Attachment implements AttachedDevice {
     }
     const arena = new Uint8Array(memory);
     for (const { offset, bytes } of grant.buffers) arena.fill(0, offset, offset + bytes);
-    const before = this.#grant;
-    if (!before) this.#makeLanes(grant, plan);
-    else if (JSON.stringify(grant.lanes) !== JSON.stringify(before.lanes)) {
-      throw new DriverGone("the driver came back with other lanes than before");
-    }
+    if (this.#grant) this.#resume(grant);
+    else this.#makeLanes(grant, plan);
     this.#grant = grant;
     this.#granted = true;
-    if (plan.properties) this.#tell(plan.properties);
-    if (before) this.#resume();
+  }
+
+  /** Tells the client what the device is like, and whether it was started anew. */
+  #introduce(properties: WireProperties | undefined, again: boolean): void {
+    if (properties || !this.#opened) this.#tell(properties ?? {});
+    if (again) this.#opened?.restarted();
   }
 
   /** Tells the client what the device is like; the first time, that makes the client. */
@@ -382,9 +388,11 @@ export class Attachment implements AttachedDevice {
   }
 
   /** Puts the client's requests to the driver that was started anew. */
-  #resume(): void {
+  #resume(grant: Grant): void {
+    if (JSON.stringify(grant.lanes) !== JSON.stringify(this.#grant!.lanes)) {
+      throw new DriverGone("the driver came back with other lanes than before");
+    }
     this.#lanes.forEach((lane) => lane.restart());
-    this.#opened?.restarted();
     this.#deadlines.forEach((deadline) => deadline.restart());
   }
 

@@ -1,3 +1,5 @@
+// What the core tells a driver's process on its command line.
+
 import type { DevicePage, Doorbell, MappedDoorbell, WrittenDoorbell } from "../pci/function.ts";
 
 /** Descriptors of a driver's process, by number. Vectors follow the last, and then come those of the doorbells. */

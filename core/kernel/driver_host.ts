@@ -1,3 +1,5 @@
+// What the core wants of a driver host, in a process or inline.
+
 import type { ToDriver } from "../bus/message.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
 import type { DevicePage, DmaMemory, Doorbell } from "../pci/function.ts";

@@ -1,3 +1,5 @@
+// The driver's side of the bus, the same in every driver host.
+
 import { type Bell, Cause } from "../bus/bell.ts";
 import { FRAMES } from "../bus/control.ts";
 import type { Mailbox } from "../bus/mailbox.ts";

@@ -1,3 +1,5 @@
+// The core's end of what it shares with a driver host.
+
 import { Bell, Cause } from "../bus/bell.ts";
 import {
   controlBytes,

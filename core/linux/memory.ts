@@ -1,3 +1,5 @@
+// Files in memory, and their pages in place of those of a WebAssembly memory.
+
 import { check, errno, OsError } from "./os_error.ts";
 import { cString, libc } from "./libc.ts";
 

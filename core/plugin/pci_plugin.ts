@@ -1,3 +1,5 @@
+// What the author of a driver for another PCI device writes, and is given.
+
 import type { DriverLane } from "../bus/driver_lane.ts";
 import type { PciIdentity } from "../pci/identity.ts";
 import {

@@ -1,3 +1,5 @@
+// Tests a driver against a model of its device, in both driver hosts.
+
 import type { DeviceClass } from "../class/define.ts";
 import type { Isolation } from "../kernel/driver_host.ts";
 import { loadPlugin } from "../kernel/load_plugin.ts";
