@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { descriptors } from "../../tests/support/leaks.ts";
 import { GUEST, until, USER, VhostMachine } from "../../tests/support/vhost_user.ts";
 import { close, eventfd, pipe } from "../linux/fd.ts";
@@ -348,6 +348,16 @@ Deno.test("vhost-user: a device that lies tells its lie", async () => {
   await machine.ready(0n);
   // It claims to have written nothing.
   assertEquals(await machine.request(0, bytes(1), 4), bytes());
+});
+
+Deno.test("vhost-user: a lie about what the machine plays is refused", () => {
+  const folder = Deno.makeTempDirSync({ prefix: "virtio-vhost-" });
+  assertThrows(
+    () => serveVhostUser(lying(new Echo(), "D-01"), `${folder}/socket`),
+    RangeError,
+    "Cannot lie as D-01 by vhost-user: it has a capability list that leads back to itself, and",
+  );
+  Deno.removeSync(folder);
 });
 
 /** What a machine may say that lies, and the sentence that it costs it. */
