@@ -1,8 +1,9 @@
 import {
   argument,
-  callBack,
   type ClientLane,
   demand,
+  type Feed,
+  News,
   type OpenClient,
   RequestError,
   Status,
@@ -28,6 +29,13 @@ export interface BlockLanes {
   /** What can be switched. */
   readonly control?: ClientLane;
 }
+
+/** Something about a disk that an application may want to hear of. */
+export type BlockChange =
+  /** It holds another number of bytes. */
+  | { readonly type: "resized"; readonly capacity: number }
+  /** Something else about it is not as it was, for example whether it may be written. */
+  | { readonly type: "changed" };
 
 /** How a disk is best used; lengths are bytes, and 0 where the device says nothing. */
 export interface Topology {
@@ -63,6 +71,8 @@ export interface Lifetime {
   readonly typeB: number;
 }
 
+/** Changes that wait for a reader; with more, it has missed the oldest. */
+const CHANGES = 64;
 /** Operations after which a flush has something to do. */
 const WRITES: readonly number[] = [
   BlockOperation.write,
@@ -91,7 +101,9 @@ export class BlockClient implements BlockDevice {
   readonly #properties: BlockProperties;
   /** How the cache was switched, so that it is again after a reset of the device. */
   #wantedCache: boolean | undefined;
-  #onChange: (() => void) | undefined;
+  readonly #news = new News<BlockChange>({ capacity: CHANGES, keep: "newest" });
+  /** What was told last. */
+  #capacity: number;
 
   /**
    * Makes the client of a disk; for the class.
@@ -113,6 +125,7 @@ export class BlockClient implements BlockDevice {
     this.#lane = lane;
     this.#control = control;
     this.#properties = properties;
+    this.#capacity = this.capacity;
     this.slots = new BlockSlots(lane);
     this.#jobs = new BlockJobs(lane, this.slots, (operation, status) => {
       // What failed may have been written in part.
@@ -219,14 +232,15 @@ export class BlockClient implements BlockDevice {
     return this.#properties.zoneSectors > 0 ? this.#zones : undefined;
   }
 
-  /** Called when the device has changed: its capacity, its cache or another of its properties. */
-  get onChange(): (() => void) | undefined {
-    return this.#onChange;
-  }
-
-  set onChange(handler: (() => void) | undefined) {
-    if (handler !== undefined) argument.callback(handler, "BlockClient.onChange", "handler");
-    this.#onChange = handler;
+  /**
+   * What changes from now on: its capacity, its cache or another of its properties. It ends with the device.
+   *
+   * @param signal Ends it before.
+   */
+  changes(signal?: AbortSignal): Feed<BlockChange> {
+    return this.#news.feed({
+      signal: argument.abortSignal(signal, "BlockClient.changes", "signal"),
+    });
   }
 
   /** There are new properties, those of a device that was started anew included. */
@@ -237,7 +251,11 @@ export class BlockClient implements BlockDevice {
     if (wanted !== undefined && wanted !== writeCache && this.canSwitchCache) {
       this.#switchCache(wanted).catch(() => this.#wantedCache = undefined);
     }
-    callBack(this.#onChange);
+    const { capacity } = this;
+    this.#news.tell(
+      capacity === this.#capacity ? { type: "changed" } : { type: "resized", capacity },
+    );
+    this.#capacity = capacity;
   }
 
   /**
@@ -333,7 +351,7 @@ export class BlockClient implements BlockDevice {
   }
 
   /**
-   * Says that nobody needs what stands there any more. What is read there afterwards, nobody knows.
+   * Says that what stands there is not needed any more. What is read there afterwards is undefined.
    *
    * @throws RangeError If that is not inside the device.
    * @throws RequestError If the device fails, or does not know this.

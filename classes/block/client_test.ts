@@ -452,13 +452,16 @@ Deno.test("topology and geometry are what the device says", () => {
   assertEquals(client.geometry, { cylinders: 9, heads: 8, sectors: 7 });
 });
 
-Deno.test("a change is told, once the new properties hold", () => {
+Deno.test("a change is told, once the new properties hold", async () => {
   const disk = new Disk();
   const { client } = disk;
-  const seen: number[] = [];
-  client.onChange = () => seen.push(client.capacity);
-  disk.tell({ sectors: 8, blockSize: 512, readOnly: false, writeCache: true });
-  assertEquals(seen, [4096]);
+  using changes = client.changes();
+  const told = { sectors: 8, blockSize: 512, readOnly: false, writeCache: true };
+  disk.tell(told);
+  assertEquals(client.capacity, 4096);
+  assertEquals((await changes.next()).value, { type: "resized", capacity: 4096 });
+  disk.tell({ ...told, readOnly: true });
+  assertEquals((await changes.next()).value, { type: "changed" });
 });
 
 Deno.test("a flush after a restart fails once if writes had ended that no flush covers (R4, R7)", async () => {

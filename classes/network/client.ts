@@ -1,7 +1,9 @@
 import {
   argument,
   type ClientLane,
-  Feed,
+  type Feed,
+  listen,
+  News,
   type OpenClient,
   RequestError,
   Status,
@@ -130,8 +132,8 @@ export class NetClient {
   readonly #lanes: NetLanes;
   readonly #receiver: NetReceiver;
   readonly #control: NetControl;
-  readonly #frames = new Set<Feed<Frame>>();
-  readonly #changes = new Set<Feed<NetChange>>();
+  readonly #frames = new News<Frame>({ capacity: FRAMES, keep: "oldest" });
+  readonly #news = new News<NetChange>({ capacity: CHANGES, keep: "newest" });
   readonly #properties: NetProperties;
   #offloads: NetOffloads;
   #mac: Uint8Array<ArrayBuffer>;
@@ -142,7 +144,7 @@ export class NetClient {
   /** The frame that is being copied. */
   readonly #parts: Uint8Array<ArrayBuffer>[] = [];
   #about: About | undefined;
-  /** What is let in because somebody wants it, and because there are too many addresses to filter. */
+  /** What is let in because the application wants it, and because there are too many addresses to filter. */
   readonly #wanted = { promiscuous: false, allMulticast: false };
   readonly #overflow = { promiscuous: false, allMulticast: false };
   #announced = -Infinity;
@@ -164,12 +166,12 @@ export class NetClient {
     this.#duplex = properties.duplex;
     this.#control = new NetControl(
       lanes.control,
-      (lost) => this.#tell({ type: "restarted", lost }),
+      (lost) => this.#news.tell({ type: "restarted", lost }),
     );
     this.#receiver = new NetReceiver(lanes.receive, () => this.#deliver(), () => this.#end());
     this.slots = new NetSlots(lanes.transmit, lanes.receive, this.#receiver);
     this.#mac = parseMac(properties.mac) ?? this.#ownMac();
-    this.#awaitEvent();
+    listen(lanes.events, { hear: (slot) => this.#event(slot), end: () => {} });
   }
 
   /** Its address: six bytes. */
@@ -213,7 +215,7 @@ export class NetClient {
     return this.#duplex === 1 ? "full" : this.#duplex === 0 ? "half" : undefined;
   }
 
-  /** Frames that came and that nobody wanted. */
+  /** Frames that came and were not read. */
   get unheard(): number {
     return this.#unheard;
   }
@@ -222,16 +224,24 @@ export class NetClient {
    * The frames that come from now on; each of several readers gets all of them. A frame whose checksum was left to us is
    * completed.
    *
-   * @param capacity The most frames that wait for this reader; those that come then are dropped and counted.
+   * @param capacity The most frames that wait for this reader, 1024 if left out; those that come then are dropped and counted.
+   * @param signal Ends it; what waits can still be read.
    */
-  frames(capacity = FRAMES): Feed<Frame> {
-    argument.integer(capacity, "NetClient.frames", "capacity", 1);
-    return this.#feed(this.#frames, { capacity, keep: "oldest" });
+  frames(capacity?: number, signal?: AbortSignal): Feed<Frame> {
+    if (capacity !== undefined) argument.integer(capacity, "NetClient.frames", "capacity", 1);
+    argument.abortSignal(signal, "NetClient.frames", "signal");
+    return this.#frames.feed({ capacity, signal });
   }
 
-  /** What changes from now on: the link, the place in the network, a device that was started anew. */
-  changes(): Feed<NetChange> {
-    return this.#feed(this.#changes, { capacity: CHANGES, keep: "newest" });
+  /**
+   * What changes from now on: the link, the place in the network, a device that was started anew. It ends with the device.
+   *
+   * @param signal Ends it before.
+   */
+  changes(signal?: AbortSignal): Feed<NetChange> {
+    return this.#news.feed({
+      signal: argument.abortSignal(signal, "NetClient.changes", "signal"),
+    });
   }
 
   /**
@@ -260,7 +270,7 @@ export class NetClient {
   }
 
   /**
-   * Sends a frame, if there is room at once. Nobody hears whether it was sent.
+   * Sends a frame, if there is room at once. The caller does not hear whether it was sent.
    *
    * @returns Whether there was room.
    * @throws RangeError As {@linkcode send}.
@@ -499,16 +509,6 @@ export class NetClient {
     return counts;
   }
 
-  #feed<T>(
-    feeds: Set<Feed<T>>,
-    options: { readonly capacity: number; readonly keep: "oldest" | "newest" },
-  ): Feed<T> {
-    const feed = new Feed<T>(options, (closed) => feeds.delete(closed));
-    if (this.#gone) feed.end();
-    else feeds.add(feed);
-    return feed;
-  }
-
   #run(command: Command, remember?: Remembered): Promise<Uint8Array<ArrayBuffer>> {
     const { data } = command;
     if (data && data.length > this.#control.room) {
@@ -540,7 +540,7 @@ export class NetClient {
     );
   }
 
-  /** A device without an address gets one that is nobody's (5.1.4.2); a device that can be told is. */
+  /** A device without an address gets one of no maker's (5.1.4.2); a device that can be told is. */
   #ownMac(): Uint8Array<ArrayBuffer> {
     const mac = crypto.getRandomValues(new Uint8Array(MAC_BYTES));
     mac[0] = mac[0]! & 0xfc | 0x02;
@@ -612,9 +612,9 @@ export class NetClient {
     this.slots.publish();
   }
 
-  /** Copies frames that are complete to those who read them. */
+  /** Copies frames that are complete to their readers. */
   #deliver(): void {
-    if (this.#frames.size > 0) this.#receiver.drain(this.#copy);
+    if (this.#frames.readers > 0) this.#receiver.drain(this.#copy);
     else this.#unheard += this.#receiver.drain(this.#pass);
   }
 
@@ -628,11 +628,7 @@ export class NetClient {
     const bytes = joined(this.#parts.splice(0));
     const checksum = this.#completed(bytes);
     const frame = { ...this.#about!.more, bytes, checksum };
-    let first = true;
-    for (const feed of this.#frames) {
-      feed.put(first ? frame : { ...frame, bytes: frame.bytes.slice() });
-      first = false;
-    }
+    this.#frames.tell(frame, ({ bytes, ...more }) => ({ ...more, bytes: bytes.slice() }));
   };
 
   /** Fills in a checksum that was left to us; of a frame that was put together it stays what its parts need. */
@@ -664,20 +660,6 @@ export class NetClient {
     };
   }
 
-  /** Waits for the link to change. */
-  #awaitEvent(): void {
-    const { events } = this.#lanes;
-    const slot = events.take();
-    if (slot < 0) return;
-    events.submit(slot, (_, status) => {
-      events.release(slot);
-      if (status !== Status.ok) return;
-      this.#event(slot);
-      this.#awaitEvent();
-    });
-    events.publish();
-  }
-
   #event(slot: number): void {
     const word = (which: number) => this.#lanes.events.word(slot, which);
     this.#setLink({
@@ -693,7 +675,7 @@ export class NetClient {
     this.#duplex = duplex;
     if (link === this.#link) return;
     this.#link = link;
-    this.#tell({ type: "link", up: link });
+    this.#news.tell({ type: "link", up: link });
   }
 
   #update(): void {
@@ -717,20 +699,17 @@ export class NetClient {
     this.#announcing = undefined;
     this.#announced = performance.now();
     this.trySend(rarp(this.#mac));
-    this.#tell({ type: "announce" });
+    this.#news.tell({ type: "announce" });
     this.#run({ what: "say that it was announced", operation: NetOperation.announced })
       .catch(ignore);
-  }
-
-  #tell(change: NetChange): void {
-    for (const feed of this.#changes) feed.put(change);
   }
 
   /** Nothing will come any more. */
   #end(): void {
     this.#gone = true;
     clearTimeout(this.#announcing);
-    for (const feed of [...this.#frames, ...this.#changes]) feed.end();
+    this.#frames.end();
+    this.#news.end();
   }
 }
 
@@ -748,12 +727,12 @@ const BROADCAST = new Uint8Array(MAC_BYTES).fill(0xff);
 const RARP_TYPE = 0x8035;
 const RARP_BYTES = 60;
 
-/** A frame that only says where somebody is: a request of the reverse address resolution (RFC 903). */
+/** A frame that only says where a station is: a request of the reverse address resolution (RFC 903). */
 function rarp(mac: Uint8Array): Uint8Array {
   const frame = new Uint8Array(RARP_BYTES);
   frame.set(BROADCAST);
   frame.set(mac, 6);
-  // Type; Ethernet and IPv4 addresses of 6 and 4 bytes; operation 3; who asks and about whom: oneself.
+  // Type; Ethernet and IPv4 addresses of 6 and 4 bytes; operation 3; sender and target: this station.
   frame.set([RARP_TYPE >> 8, RARP_TYPE & 0xff, 0, 1, 8, 0, 6, 4, 0, 3], 12);
   frame.set(mac, 22);
   frame.set(mac, 32);

@@ -1,6 +1,12 @@
 import type { FromDriver, Grant, ToDriver, WireOffer, WirePlan } from "../bus/message.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
-import type { DmaMemory, Doorbell, OpenFunction, PciFunction } from "../pci/function.ts";
+import type {
+  DevicePage,
+  DmaMemory,
+  Doorbell,
+  OpenFunction,
+  PciFunction,
+} from "../pci/function.ts";
 import type { Registers } from "../pci/registers.ts";
 import type { Manifest } from "../plugin/manifest.ts";
 import type { Tunables } from "../plugin/tunables.ts";
@@ -131,6 +137,8 @@ export interface HostPart {
   readonly vectors: readonly number[];
   /** Registers that it may use, by name; none if left out. */
   readonly registers?: Readonly<Record<string, Registers>>;
+  /** Which of them are doorbells, and the page that they stand in, where a process can map it. */
+  readonly doorbellWindow?: { readonly name: string; readonly page?: DevicePage };
 }
 
 /** A plan that can be, and where all of it is. */

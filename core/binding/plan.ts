@@ -1,3 +1,5 @@
+// What a driver's plan must be, whatever the kind of its device.
+
 import type { WirePlan } from "../bus/message.ts";
 import { MOST_SLOTS } from "../bus/lane.ts";
 import { MOST_SEGMENTS, type QueueKind, wrongSize } from "../virtqueue/layout.ts";

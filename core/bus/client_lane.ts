@@ -1,3 +1,5 @@
+// The client's end of a lane: slots, their owners, and the order of what was submitted.
+
 import { BusFault } from "./mailbox.ts";
 import { applicationError } from "./application_error.ts";
 import * as argument from "./arguments.ts";

@@ -21,7 +21,8 @@ export {
 export type { CheckOptions, CheckRequest, CheckResult, Finding, Step } from "./check.ts";
 export { callBack } from "../bus/application_error.ts";
 export * as argument from "../bus/arguments.ts";
-export { Feed, type FeedOptions } from "./feed.ts";
+export { listen, type Listener } from "./events.ts";
+export { type Feed, type FeedOptions, News, type NewsOptions } from "./news.ts";
 export { RequestError } from "../bus/request_error.ts";
 export { type Answer, ask, demand, type Question } from "./requests.ts";
 export type { ClientLane, Done, LanePort } from "../bus/client_lane.ts";

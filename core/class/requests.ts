@@ -1,3 +1,5 @@
+// Questions to a driver by the slots of a lane.
+
 import type { ClientLane } from "../bus/client_lane.ts";
 import { RECORD_WORDS, Status, Word } from "../bus/lane.ts";
 import { RequestError } from "../bus/request_error.ts";

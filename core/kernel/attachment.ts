@@ -1,10 +1,13 @@
+// One device and its driver, from the first start to the end: the supervision.
+
 import { openBinding } from "../binding/mod.ts";
 import type { Arena, Binding } from "../binding/binding.ts";
 import type { InterruptKind } from "../binding/interrupt_kind.ts";
 import { ClientLane } from "../bus/client_lane.ts";
 import { BusFault } from "../bus/mailbox.ts";
 import { answerRegisters } from "../bus/register_call.ts";
-import type { DriverReport, FromDriver, Grant, WirePlan } from "../bus/message.ts";
+import { passDoorbells } from "../bus/written_doorbells.ts";
+import type { DriverReport, FromDriver, Grant, WirePlan, WireProperties } from "../bus/message.ts";
 import type { CheckOptions, CheckResult } from "../class/check.ts";
 import type { DeviceClass, OpenDevice } from "../class/define.ts";
 import { clearer } from "../linux/fd.ts";
@@ -116,6 +119,8 @@ export class Attachment implements AttachedDevice {
   #arena!: Arena;
   /** The windows of registers that the driver's process may ask for. */
   #registers: readonly Registers[] = [];
+  /** Those of them that are doorbells. */
+  #doorbells: Registers | undefined;
   #conversation = new Conversation();
   /** When all that was to come down has; whether the device was safe to be used again. */
   #down: Promise<boolean> = Promise.resolve(true);
@@ -215,6 +220,7 @@ export class Attachment implements AttachedDevice {
         fault: (error) => this.#fail(error),
         takeAnswers: () => device.takeAnswers(),
         registers: () => answerRegisters(this.#link.words, this.#registers),
+        doorbells: () => passDoorbells(this.#link.words, this.#doorbells),
         answered: () => binding.answered?.() ?? false,
       }, source.manifest.limits.memoryMiB * 2 ** 20),
     );
@@ -268,10 +274,14 @@ export class Attachment implements AttachedDevice {
     this.#incarnation.defer(() => binding.quiet());
     this.#greeted(await this.#conversation.expect(this.#patience.hello, "hello"));
     const { grant, plan } = await binding.accept(await this.#plan(), this.#arena);
+    const again = this.#grant !== undefined;
     this.#furnish(grant, plan);
+    if (plan.properties) this.#introduce(plan.properties, again);
     host.send({ type: "grant", grant });
     await this.#conversation.expect(this.#patience.answer, "ready");
     this.#ended.signal.throwIfAborted();
+    // One that learns while it starts what its device is like has told it by now.
+    if (!plan.properties) this.#introduce(undefined, again);
     binding.live();
     this.#state = "running";
     host.send({ type: "go" });
@@ -281,7 +291,9 @@ export class Attachment implements AttachedDevice {
   #startHost(): DriverHost {
     const { source, loop, isolation, watch } = this.#options;
     const part = this.#binding.host();
-    this.#registers = Object.values(part.registers ?? {});
+    const { registers = {}, doorbellWindow } = part;
+    this.#registers = Object.values(registers);
+    this.#doorbells = doorbellWindow && registers[doorbellWindow.name];
     const options: DriverHostOptions = {
       loop,
       link: this.#link,
@@ -325,14 +337,26 @@ export class Attachment implements AttachedDevice {
     }
     const arena = new Uint8Array(memory);
     for (const { offset, bytes } of grant.buffers) arena.fill(0, offset, offset + bytes);
-    if (this.#grant) this.#resume(grant, plan);
-    else this.#connect(grant, plan);
+    if (this.#grant) this.#resume(grant);
+    else this.#makeLanes(grant, plan);
     this.#grant = grant;
     this.#granted = true;
   }
 
-  /** Makes the client at the first start. */
-  #connect(grant: Grant, plan: WirePlan): void {
+  /** Tells the client what the device is like, and whether it was started anew. */
+  #introduce(properties: WireProperties | undefined, again: boolean): void {
+    if (properties || !this.#opened) this.#tell(properties ?? {});
+    if (again) this.#opened?.restarted();
+  }
+
+  /** Tells the client what the device is like; the first time, that makes the client. */
+  #tell(properties: WireProperties): void {
+    if (this.#opened) return this.#opened.update(properties);
+    const byName = new Map(this.#grant!.lanes.map(({ name }, i) => [name, this.#lanes[i]!]));
+    this.#opened = this.#options.class?.open(byName, properties, this.driver);
+  }
+
+  #makeLanes(grant: Grant, plan: WirePlan): void {
     const { loop } = this.#options;
     this.#lanes = grant.lanes.map((layout) =>
       new ClientLane(layout, {
@@ -359,18 +383,14 @@ export class Attachment implements AttachedDevice {
         Math.min(plan.lanes[i]!.deadline ?? this.#options.requestDeadline, this.#patience.request),
       )
     );
-    const byName = new Map(grant.lanes.map(({ name }, i) => [name, this.#lanes[i]!]));
-    this.#opened = this.#options.class?.open(byName, plan.properties, this.driver);
   }
 
   /** Puts the client's requests to the driver that was started anew. */
-  #resume(grant: Grant, plan: WirePlan): void {
+  #resume(grant: Grant): void {
     if (JSON.stringify(grant.lanes) !== JSON.stringify(this.#grant!.lanes)) {
       throw new DriverGone("the driver came back with other lanes than before");
     }
-    this.#opened?.update(plan.properties);
     this.#lanes.forEach((lane) => lane.restart());
-    this.#opened?.restarted();
     this.#deadlines.forEach((deadline) => deadline.restart());
   }
 
@@ -417,7 +437,7 @@ export class Attachment implements AttachedDevice {
       }
       case "properties":
         if (!this.#granted) break;
-        return this.#opened?.update(message.properties);
+        return this.#tell(message.properties);
     }
     if (this.#binding.hear(message) || this.#conversation.hear(message)) return;
     this.#fail(new BusFault(`the driver sent "${message.type}" unasked`));

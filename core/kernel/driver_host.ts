@@ -1,6 +1,8 @@
+// What the core wants of a driver host, in a process or inline.
+
 import type { ToDriver } from "../bus/message.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
-import type { DmaMemory, Doorbell } from "../pci/function.ts";
+import type { DevicePage, DmaMemory, Doorbell } from "../pci/function.ts";
 import type { Registers } from "../pci/registers.ts";
 import type { Manifest } from "../plugin/manifest.ts";
 import type { Link } from "./link.ts";
@@ -29,6 +31,8 @@ export interface DriverHostOptions {
   readonly vectors: readonly number[];
   /** Registers that the driver may use, by name. */
   readonly registers?: Readonly<Record<string, Registers>>;
+  /** Which of them are doorbells, and the page that they stand in, where a process can map it. */
+  readonly doorbellWindow?: { readonly name: string; readonly page?: DevicePage };
   /** Milliseconds after which a device that should interrupt is looked at all the same. */
   readonly watch: number;
   /** How long it is waited for. */

@@ -1,3 +1,5 @@
+// The driver's side of the bus, the same in every driver host.
+
 import { type Bell, Cause } from "../bus/bell.ts";
 import { FRAMES } from "../bus/control.ts";
 import type { Mailbox } from "../bus/mailbox.ts";
@@ -314,8 +316,8 @@ export class DriverSession {
   }
 
   /**
-   * Lets the driver of a VirtIO device work once before that is live (3.1.1, step 7): a device that speaks first finds room
-   * for what it says, and what it says at once is not lost. Other devices reach no memory yet.
+   * Lets the driver of a VirtIO device work once before that is live (3.1.1, step 7): a device that speaks first finds
+   * room for what it says, and what it says at once is not lost. Other devices reach no memory yet.
    */
   #prepare(): void {
     if (this.#offer.device.bus !== "virtio") return;
@@ -398,9 +400,15 @@ export function wirePlan(plan: AnyPlan): WirePlan {
     })),
     lanes: Object.entries(plan.lanes).map(([name, lane]) => ({ name, ...lane })),
     buffers: Object.entries(plan.buffers ?? {}).map(([name, bytes]) => ({ name, bytes })),
-    properties: plan.properties ?? {},
+    ...properties(plan),
     physical: "physical" in plan && plan.physical === true,
   };
+}
+
+/** A driver of a PCI device may know them only when it has started; that of a VirtIO device reads them in the offer. */
+function properties(plan: AnyPlan): Pick<WirePlan, "properties"> {
+  if (plan.properties) return { properties: plan.properties };
+  return "queues" in plan ? { properties: {} } : {};
 }
 
 /** Finds the page frame of a place in the arena; the table is a copy of its own, which does not change any more. */

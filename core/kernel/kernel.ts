@@ -1,3 +1,5 @@
+// The kernel: devices by address and class, attached and detached.
+
 import * as argument from "../bus/arguments.ts";
 import type { InterruptLoop, Loop } from "../irq/interrupt_loop.ts";
 import { type PciIdentity, readIdentity } from "../pci/identity.ts";

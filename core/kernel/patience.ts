@@ -1,14 +1,16 @@
+// How long the kernel waits.
+
 import type { DevicePatience } from "../binding/binding.ts";
 import { QUEUE_RESET_DEADLINE, RESET_DEADLINE } from "../virtio/transport.ts";
 
 /**
- * How long the kernel waits for devices and drivers, in milliseconds. What is waited for is the same whoever waits; tests
+ * How long the kernel waits for devices and drivers, in milliseconds. What is waited for is always the same; tests
  * hand in less where they know that nothing will come.
  */
 export interface Patience extends DevicePatience {
   /**
-   * For drivers that live, by what their watchdog sees, and do not answer all the same. Those that hang are found before,
-   * and fairly; so these may be generous to a driver on a slow or busy machine.
+   * For drivers that live, by what their watchdog sees, and do not answer all the same. Those that hang are found
+   * before, and fairly; so these may be generous to a driver on a slow or busy machine.
    */
   readonly hello: number;
   /** Likewise, for its answers. */

@@ -33,7 +33,10 @@ export function processHost(options: DriverHostOptions): DriverHost {
   const [stored = [], written = []] = [false, true].map((message) =>
     doorbells.filter((each) => "message" in each === message).map(({ fd }) => fd)
   );
-  const doorbellFds = [...new Set([...written, ...stored])];
+  const { name, page } = options.doorbellWindow ?? {};
+  const doorbellFds = [...new Set([...written, ...stored, ...(page ? [page.fd] : [])])];
+  const descriptorOf = (fd: number) =>
+    Descriptor.vectors + vectors.length + doorbellFds.indexOf(fd);
   const boot: Boot = {
     folder: options.folder,
     core: processId(),
@@ -42,13 +45,14 @@ export function processHost(options: DriverHostOptions): DriverHost {
     arenaSize: arena.size,
     arenaAlignment: arena.alignment ?? PAGE,
     vectors: vectors.length,
-    doorbells: doorbells.map((each) =>
-      wireDoorbell(each, Descriptor.vectors + vectors.length + doorbellFds.indexOf(each.fd))
-    ),
+    doorbells: doorbells.map((each) => wireDoorbell(each, descriptorOf(each.fd))),
     registers: Object.entries(options.registers ?? {}).map(([name, { size }]) => ({
       name,
       bytes: size,
     })),
+    ...(name !== undefined && {
+      doorbellWindow: { name, ...(page && { page: { ...page, fd: descriptorOf(page.fd) } }) },
+    }),
     watch: options.watch,
     memory: (heapMiB + RUNTIME_MIB) * 2 ** 20,
   };

@@ -1,3 +1,5 @@
+// Finds a driver's process that hangs, by its own time.
+
 import { type Bell, Cause } from "../bus/bell.ts";
 import { ControlWord, FIRST_BEAT } from "../bus/control.ts";
 import { OwnTime, type Spent } from "../linux/own_time.ts";

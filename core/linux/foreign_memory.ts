@@ -1,3 +1,5 @@
+// Memory files of other processes.
+
 import { close, duplicate } from "./fd.ts";
 import { identityOfOpen, Seal, sealsOf } from "./file_kind.ts";
 import { disconnect, HUGE_PAGE, MOST_SHARED, placeFile, reserveShared } from "./memory.ts";

@@ -1,3 +1,5 @@
+// What a platform lends of one PCI function.
+
 import type { DmaRun } from "../dma/address_table.ts";
 import type { Registers } from "./registers.ts";
 
@@ -84,6 +86,8 @@ export interface OpenFunction extends Disposable {
   unmaskIntx?(): void;
   /** The way to write `value` to a doorbell register of `width` bytes, in memory or a port, from any process. */
   doorbell(bar: number, offset: number, value: number, width: 2 | 4): Doorbell;
+  /** The page of registers of a memory BAR at a multiple of 4096, if any process can map it. */
+  page?(bar: number, offset: number): DevicePage | undefined;
   /** Takes the answers to every doorbell rung so far, so that all credits are free again. */
   takeAnswers(): void;
   /**
@@ -137,12 +141,16 @@ export interface WrittenDoorbell {
   readonly credits?: number;
 }
 
-/** A doorbell that is rung by one store to a page of the device. */
-export interface MappedDoorbell {
+/** A page of 4096 bytes of a device's registers. */
+export interface DevicePage {
   /** The file that the page is in. A process that has mapped it needs the descriptor no more. */
   readonly fd: number;
   /** Where the page begins in the file. */
   readonly page: number;
+}
+
+/** A doorbell that is rung by one store to a page of the device. */
+export interface MappedDoorbell extends DevicePage {
   /** Where in the page the register is. */
   readonly at: number;
   /** Its bytes; with 4, the upper half differs from ring to ring, as above. */

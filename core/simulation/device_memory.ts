@@ -1,3 +1,5 @@
+// Memory as a device model reaches it.
+
 import type { DmaRun } from "../dma/address_table.ts";
 import { DriverFault } from "../virtqueue/device_queue.ts";
 

@@ -1,3 +1,5 @@
+// A simulated PCI function around a model: configuration space, BARs, interrupts.
+
 import {
   BAR0,
   BAR_IO,
@@ -219,7 +221,7 @@ export class SimulatedFunction implements FunctionHandle {
     this.#slot.failed(error);
   }
 
-  /** What driver and model do wrong is no error of whoever touched the device. */
+  /** What driver and model do wrong is no error of the code that touched the device. */
   #guard<T>(act: () => T): T | undefined {
     try {
       return act();

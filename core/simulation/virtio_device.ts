@@ -1,3 +1,5 @@
+// A VirtIO device around a model: status, features, queues.
+
 import type { Registers } from "../pci/registers.ts";
 import {
   type Chain,

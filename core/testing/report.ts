@@ -1,3 +1,5 @@
+// What comes of a driver's test.
+
 import type { Isolation } from "../kernel/driver_host.ts";
 
 /** What a driver is tested for. */

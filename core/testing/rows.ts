@@ -1,3 +1,5 @@
+// The tests of a driver, each a row of the report.
+
 import { RequestError } from "../bus/request_error.ts";
 import { PlanError } from "../binding/plan.ts";
 import { DriverGone } from "../kernel/conversation.ts";

@@ -1,3 +1,5 @@
+// Tests a driver against a model of its device, in both driver hosts.
+
 import type { DeviceClass } from "../class/define.ts";
 import type { PluginSource } from "../kernel/attachment.ts";
 import type { Isolation } from "../kernel/driver_host.ts";
@@ -34,8 +36,8 @@ export interface DriverTestOptions<Client, Model extends DeviceModel> {
   /** The lies that its device tells; all of the catalogue if left out. */
   readonly lies?: readonly LieId[];
   /**
-   * Lies under which clients may get other bytes than right ones, as nothing tells them from right ones: those about the
-   * order of a stream, for example. D-38, D-39 and D-54 are always among them.
+   * Lies under which clients may get other bytes than right ones, as nothing tells them from right ones: those about
+   * the order of a stream, for example. D-38, D-39 and D-54 are always among them.
    */
   readonly mayGarble?: readonly LieId[];
   /** Called with each row as it is known. */
@@ -58,9 +60,9 @@ function isVirtio(plugin: AnyPlugin | undefined, source: PluginSource): boolean 
 }
 
 /**
- * Tests a driver against a model of its device: it starts, serves and stops, in a process of its own and inline; it plans
- * for odd devices, comes back after a reset, has its queues reset, lives with a device that never answers, with queues
- * that have no room, with every lie of the catalogue; it makes no mistakes of types and loses nothing.
+ * Tests a driver against a model of its device: it starts, serves and stops, in a process of its own and inline; it
+ * plans for odd devices, comes back after a reset, has its queues reset, lives with a device that never answers, with
+ * queues that have no room, with every lie of the catalogue; it makes no mistakes of types and loses nothing.
  *
  * It runs on a simulated machine of its own, and needs what the kernel needs (`--allow-ffi`).
  *

@@ -1,3 +1,5 @@
+// A driver and its device at work, as a test uses them.
+
 import type { ClientLane } from "../bus/client_lane.ts";
 import type { DeviceClass, OpenDevice } from "../class/define.ts";
 import type { PluginSource } from "../kernel/attachment.ts";

@@ -1,3 +1,5 @@
+// How a test of a driver ends, if it is not passed.
+
 import type { Mistake } from "./report.ts";
 
 /** What a driver did wrong, as an error that ends its test. */

@@ -12,7 +12,6 @@ import {
   type Request,
 } from "./message.ts";
 import {
-  Command,
   DeviceFlag,
   DmaFlag,
   Errno,

@@ -1,3 +1,5 @@
+// One PCI function that is bound to uio_pci_generic, taken.
+
 import { type DeviceMemory, mapDevice } from "../../linux/device_memory.ts";
 import { close, eventfd, read, signal } from "../../linux/fd.ts";
 import { exists, open, openAlone, readFolder, readText } from "../../linux/file.ts";
@@ -15,7 +17,7 @@ import {
   COMMAND_MEMORY,
 } from "../../pci/config_space.ts";
 import { checkAccess, type Registers } from "../../pci/registers.ts";
-import type { DmaMemory, Doorbell, OpenFunction } from "../../pci/function.ts";
+import type { DevicePage, DmaMemory, Doorbell, OpenFunction } from "../../pci/function.ts";
 import { Refusal } from "../refusal.ts";
 import { physicalMemory } from "./physical_memory.ts";
 import { deviceRegisters } from "./registers.ts";
@@ -182,16 +184,19 @@ export class UioFunction implements OpenFunction {
     const bar = this.#bar(index);
     if (!bar) throw new RangeError(`Cannot find BAR ${index} of ${this.#parts.address}`);
     checkAccess(bar.size, offset, width);
-    if (!bar.isIo) {
-      const page = offset - offset % PAGE;
-      return { fd: bar.fd, page, at: offset - page, width, value };
-    }
+    const page = this.page(index, offset - offset % PAGE);
+    if (page) return { ...page, at: offset % PAGE, width, value };
     const { registers } = bar;
     this.#relay ??= this.#stack.use(new DoorbellRelay(this.#parts.loop));
     return this.#relay.add(
       value,
       width === 2 ? () => registers.write16(offset, value) : () => registers.write32(offset, value),
     );
+  }
+
+  page(index: number, offset: number): DevicePage | undefined {
+    const bar = this.#bar(index);
+    return bar && !bar.isIo ? { fd: bar.fd, page: offset } : undefined;
   }
 
   takeAnswers(): void {

@@ -1,3 +1,5 @@
+// One PCI function that is bound to VFIO, taken.
+
 import { type DeviceMemory, mapDevice } from "../../linux/device_memory.ts";
 import { close, eventfd } from "../../linux/fd.ts";
 import { GRANULE, memoryFile } from "../../linux/memory.ts";
@@ -17,7 +19,7 @@ import {
 } from "../../linux/vfio.ts";
 import { COMMAND, COMMAND_BUS_MASTER, COMMAND_IO, COMMAND_MEMORY } from "../../pci/config_space.ts";
 import { checkAccess, type Registers } from "../../pci/registers.ts";
-import type { DmaMemory, Doorbell, OpenFunction } from "../../pci/function.ts";
+import type { DevicePage, DmaMemory, Doorbell, OpenFunction } from "../../pci/function.ts";
 import { Refusal } from "../refusal.ts";
 import type { VfioGroup } from "./group.ts";
 import { PAGE } from "../../dma/address_table.ts";
@@ -234,12 +236,8 @@ export class VfioFunction implements OpenFunction {
     if (!bar) throw new RangeError(`Cannot find BAR ${index} of ${this.#parts.address}`);
     const { region } = bar;
     checkAccess(region.size, offset, width);
-    const page = offset - offset % PAGE;
-    if (
-      region.areas.some((area) => area.offset <= page && page + PAGE <= area.offset + area.size)
-    ) {
-      return { fd: this.#device, page: region.offset + page, at: offset - page, width, value };
-    }
+    const page = this.page(index, offset - offset % PAGE);
+    if (page) return { ...page, at: offset % PAGE, width, value };
     const key = `${index} ${offset} ${value} ${width}`;
     let fd = this.#relays.get(key);
     if (fd === undefined) {
@@ -247,6 +245,14 @@ export class VfioFunction implements OpenFunction {
       writeOnEvent(this.#device, { offset: region.offset + offset, width, value }, fd);
     }
     return { fd, message: ONE };
+  }
+
+  page(index: number, offset: number): DevicePage | undefined {
+    const region = this.#bar(index)?.region;
+    const mappable = region?.areas.some((area) =>
+      area.offset <= offset && offset + PAGE <= area.offset + area.size
+    );
+    return mappable ? { fd: this.#device, page: region!.offset + offset } : undefined;
   }
 
   takeAnswers(): void {
