@@ -25,6 +25,9 @@ const system: System = {
     const { rebind } = await import("./core/platform/vfio/bind.ts");
     return rebind(request);
   },
+  async loadServing() {
+    return await import("./serving.ts");
+  },
   async diagnose() {
     const { diagnose } = await import("./core/platform/vfio/doctor.ts");
     const { walls } = await import("./core/kernel/walls.ts");

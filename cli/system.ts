@@ -7,6 +7,10 @@ import type { PluginSource } from "../core/kernel/attachment.ts";
 import type { Binding, BindRequest } from "../core/platform/vfio/bind.ts";
 import type { Diagnosis } from "../core/platform/vfio/doctor.ts";
 import type { Kernel as WholeKernel, OpenOptions } from "../mod.ts";
+import type * as serving from "../serving.ts";
+
+/** The devices that can be served, and what serves them. */
+export type Serving = typeof serving;
 
 /** The core, as far as the commands know it. */
 export interface System {
@@ -22,6 +26,8 @@ export interface System {
   rebind(request: BindRequest): Promise<readonly Binding[]>;
   /** Looks whether devices of this machine can be driven. */
   diagnose(): Promise<readonly Diagnosis[]>;
+  /** What the command `serve` works with. */
+  loadServing(): Promise<Serving>;
   /** Looks at what keeps a driver in its process here; part of the diagnosis. */
   walls(): Promise<readonly Diagnosis[]>;
 }

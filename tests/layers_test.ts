@@ -107,7 +107,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "core/virtqueue",
   ],
   "nbd": ["classes", "core/bus", "core/class", "core/linux", "core/irq"],
-  "cli": ["classes", "classes.ts", "core", "nbd", "mod.ts", "deno.json"],
+  "cli": ["classes", "classes.ts", "core", "nbd", "mod.ts", "serving.ts", "deno.json"],
   // What third parties have, and no more.
   ...Object.fromEntries(PLUGINS.flatMap((plugin) => [
     [plugin, ["core/plugin/mod.ts", ...PROTOCOLS]],
@@ -118,7 +118,8 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "mod.ts": ["classes", "classes.ts", "core", "drivers.ts"],
   "classes.ts": ["classes", "core"],
   "drivers.ts": ["core", "plugins"],
-  "main.ts": ["core", "cli", "mod.ts", "drivers.ts"],
+  "serving.ts": ["core", "plugins"],
+  "main.ts": ["core", "cli", "mod.ts", "drivers.ts", "serving.ts"],
 };
 
 /** Text that may stand in some layers only. */
