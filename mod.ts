@@ -223,15 +223,10 @@ export type {
   ReceiveOffload,
   TransmitOffloadName,
 } from "./classes/network/protocol.ts";
-export type {
-  Coalescing,
-  HashSupport,
-  NetChange,
-  NetClient,
-  NetOffloads,
-  ReceiveMode,
-  RssOptions,
-} from "./classes/network/client.ts";
+export type { NetChange, NetClient, NetOffloads } from "./classes/network/client.ts";
+export type { Coalescing, NetCoalescing } from "./classes/network/coalescing.ts";
+export type { NetFilter, ReceiveMode } from "./classes/network/filter.ts";
+export type { HashSupport, NetSteering, RssOptions } from "./classes/network/steering.ts";
 export type { NetReceiver, Received } from "./classes/network/receiver.ts";
 export type { NetSlots, TransmitOffload } from "./classes/network/slots.ts";
 export type {

@@ -272,7 +272,7 @@ export class BalloonClient {
 
   /** Has the driver make the balloon so large. Returns how that ended. */
   async #resize(pages: number): Promise<number> {
-    const { status, words } = await ask(this.#lanes.control, {
+    const { status, words } = await ask(this.#lanes.control, "Cannot resize the balloon", {
       operation: BalloonOperation.resize,
       words: { [BalloonWord.pages]: pages },
     });

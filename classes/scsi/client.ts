@@ -61,8 +61,6 @@ export class ScsiClient {
   readonly #manager: TaskManagement;
   readonly #news = new News<ScsiChange>({ capacity: CHANGES, keep: "newest", missed: MISSED });
   readonly #disks = new Map<string, Promise<ScsiDisk>>();
-  /** Notifications that units were asked for, to be asked for again after a restart. */
-  readonly #subscriptions = new Map<number, number>();
   /** The units that are known, by target and LUN; none before the first scan. */
   #units: Map<string, ScsiUnit> | undefined;
   /** Targets to look at again. */
@@ -126,9 +124,7 @@ export class ScsiClient {
 
   #restarted(): void {
     this.#commands.restarted();
-    for (const [address, wanted] of this.#subscriptions) {
-      void this.#manager.request(ScsiControl.subscribeNotifications, address, wanted);
-    }
+    this.#manager.restarted();
     // Events that the device had to tell are lost.
     this.#miss();
   }
@@ -293,20 +289,12 @@ export class ScsiClient {
   }
 
   /**
-   * Asks a unit for notifications; they come as events.
+   * Asks a unit for notifications, and again when the device was started anew; they come as changes.
    *
    * @returns Those that it has.
    */
   async subscribe(address: ScsiAddress, wanted: number): Promise<number> {
-    const unit = checkAddress(address, "ScsiClient.subscribe");
-    const there = await this.#notify(
-      "subscribeNotifications",
-      "ScsiClient.subscribe",
-      unit,
-      wanted,
-    );
-    this.#subscriptions.set(addressWord(unit), wanted);
-    return there;
+    return await this.#notify("subscribeNotifications", "ScsiClient.subscribe", address, wanted);
   }
 
   async #notify(
@@ -315,13 +303,16 @@ export class ScsiClient {
     address: ScsiAddress,
     wanted: number,
   ): Promise<number> {
-    const word = addressWord(checkAddress(address, where));
+    const unit = checkAddress(address, where);
+    const word = addressWord(unit);
     argument.integer(wanted, where, "wanted", 0, 2 ** 32 - 1);
-    const answer = await this.#manager.request(ScsiControl[what], word, wanted);
+    const answer = what === "subscribeNotifications"
+      ? await this.#manager.subscribe(word, wanted, `unit ${formatScsiAddress(unit)}`)
+      : await this.#manager.request(ScsiControl[what], word, wanted);
     if (answer.ended === Status.ok && answer.response === ScsiResponse.ok) {
       return (answer.notifications & wanted) >>> 0;
     }
-    throw managementError(`Cannot carry out ${what}`, address, answer);
+    throw managementError(`Cannot carry out ${what}`, unit, answer);
   }
 
   /**
@@ -372,7 +363,7 @@ export class ScsiClient {
     const key = formatScsiAddress(address);
     this.#units?.delete(key);
     this.#disks.delete(key);
-    this.#subscriptions.delete(addressWord(address));
+    this.#manager.unsubscribe(addressWord(address));
     this.#commands.lose(address);
     this.#news.tell({ type: "removed", address });
   }

@@ -88,10 +88,12 @@ export class FakeCard implements Card {
     return Promise.reject(new TypeError("There are none"));
   }
 
-  setPromiscuous(on: boolean): Promise<void> {
-    this.promiscuous = on;
-    return Promise.resolve();
-  }
+  readonly filter: Card["filter"] = {
+    setPromiscuous: (on) => {
+      this.promiscuous = on;
+      return Promise.resolve();
+    },
+  };
 }
 
 /** A station on the network behind a {@linkcode FakeCard}: 10.0.2.2 and fe80::2, with DHCP and a prefix. */

@@ -1,6 +1,6 @@
 /**
- * Doorbells that a driver's process cannot reach itself: it leaves the latest value of each in control memory and
- * rings, and the core writes it to the device. However often one is written, nothing piles up and nothing is lost.
+ * Doorbells that a driver's process cannot reach itself: it leaves the latest value of each in control memory and rings,
+ * and the core writes it to the device. However often one is written, nothing piles up and nothing is lost.
  *
  * @module
  */

@@ -7,8 +7,8 @@
 /** How an application wants a device checked. */
 export interface CheckOptions {
   /**
-   * Whether it may leave something changed: what a disk holds, what others see on a network. Without, a check only
-   * looks, and tries what is undone at once.
+   * Whether it may leave something changed: what a disk holds, what others see on a network. Without, a check only looks,
+   * and tries what is undone at once.
    */
   readonly write: boolean;
   /** Is told what begins. */

@@ -14,8 +14,8 @@ export interface OpenClient<Client> {
   /** The driver told properties anew, which are in force now: because they changed, or because it was started anew. */
   update?(): void;
   /**
-   * Device and driver were started anew, and what was set is set no more. Requests that bear it are with the new
-   * driver; those that do not have ended as `Status.unknown`. It comes after {@linkcode update}.
+   * Device and driver were started anew, and what was set is set no more. Requests that bear it are with the new driver;
+   * those that do not have ended as `Status.unknown`. It comes after {@linkcode update}.
    */
   restarted?(): void;
   /** Does what must be done before the device is given back in order. Bounded in time. */
@@ -71,8 +71,7 @@ export interface ClassDefinition<Lane extends string, Optional extends string, P
    * Makes the client of a device.
    *
    * @param lanes The lanes by their names.
-   * @param properties What the driver told last, checked: it changes when the driver tells it anew, before `update` is
-   * called.
+   * @param properties What the driver told last, checked: it changes when the driver tells it anew, before `update` is called.
    * @throws TypeError If they do not fit together; the driver is ended then.
    */
   open(
@@ -80,8 +79,8 @@ export interface ClassDefinition<Lane extends string, Optional extends string, P
     properties: Readonly<Properties>,
   ): OpenClient<Client>;
   /**
-   * Puts a device to work and looks at what comes of it: what `main.ts check` does, and `device.check`. It harms
-   * nothing unless it may write, and says what it begins, for there is a deadline for each step.
+   * Puts a device to work and looks at what comes of it: what `main.ts check` does, and `device.check`. It harms nothing
+   * unless it may write, and says what it begins, for there is a deadline for each step.
    *
    * @param client What the application holds.
    * @param request How it is to be checked, and what the driver told last.

@@ -1,3 +1,5 @@
+// What a driver tells by standing requests of a lane, one after the other.
+
 import type { ClientLane } from "../bus/client_lane.ts";
 import { Status } from "../bus/lane.ts";
 import { BusFault } from "../bus/mailbox.ts";

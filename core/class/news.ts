@@ -4,7 +4,7 @@ export interface NewsOptions<T> {
   readonly capacity: number;
   /** What stays if more comes: what has waited longest, or what came last. */
   readonly keep: "oldest" | "newest";
-  /** What is told instead of all that waits, if more comes than may wait: for readers who must know that they missed some. */
+  /** What is told instead of all that waits, if more comes than may wait: for readers that must know that they missed some. */
   readonly missed?: T;
 }
 

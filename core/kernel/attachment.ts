@@ -143,6 +143,8 @@ export class Attachment implements AttachedDevice {
   /** The last attempt to come back, under way or over. */
   #recovering: Promise<void> | undefined;
   readonly #settleGone: (reason: string | undefined) => void;
+  /** Reports that are no longer waited for, and may come all the same. */
+  #lateReports = 0;
   /** A report that was asked for; the next to ask meanwhile gets the same. */
   #report: Promise<DriverReport> | undefined;
 
@@ -440,6 +442,7 @@ export class Attachment implements AttachedDevice {
         return this.#tell(message.properties);
     }
     if (this.#binding.hear(message) || this.#conversation.hear(message)) return;
+    if (message.type === "report" && this.#lateReports-- > 0) return;
     this.#fail(new BusFault(`the driver sent "${message.type}" unasked`));
   }
 
@@ -493,6 +496,7 @@ export class Attachment implements AttachedDevice {
     const incarnation = this.#incarnation;
     this.#incarnation = new AsyncDisposableStack();
     this.#granted = false;
+    this.#lateReports = 0;
     try {
       await incarnation.disposeAsync();
       this.#drain();
@@ -529,7 +533,8 @@ export class Attachment implements AttachedDevice {
       this.#host!.send({ type: "inspect" });
       return await this.#conversation.expect(this.#patience.report, "report");
     } catch {
-      return NOTHING_TO_REPORT; // it is on its way out, or anew
+      this.#lateReports++;
+      return NOTHING_TO_REPORT; // it is on its way out, anew, or slow
     } finally {
       this.#report = undefined;
     }

@@ -7,8 +7,8 @@ import type { QueueReport } from "../bus/message.ts";
 import type { Isolation } from "./driver_host.ts";
 
 /**
- * Classes of devices by name, as an application hands them to the kernel. As a bound, `C extends Classes<C>`, it takes
- * an interface of known names as well as a record of any.
+ * Classes of devices by name, as an application hands them to the kernel. As a bound, `C extends Classes<C>`, it takes an
+ * interface of known names as well as a record of any.
  */
 export type Classes<C = Record<string, unknown>> = { readonly [Name in keyof C]: DeviceClass };
 
@@ -29,8 +29,8 @@ export interface AttachedDevice<
   /** What an application uses it through; undefined without a class. */
   readonly client: Client;
   /**
-   * Puts it to work and looks at what comes of it, as its class knows how; undefined without a class, or if that brings
-   * no check.
+   * Puts it to work and looks at what comes of it, as its class knows how; undefined without a class, or if that brings no
+   * check.
    */
   readonly check: ((options: CheckOptions) => Promise<CheckResult>) | undefined;
   /** Where the driver runs. */

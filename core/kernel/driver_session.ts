@@ -316,8 +316,8 @@ export class DriverSession {
   }
 
   /**
-   * Lets the driver of a VirtIO device work once before that is live (3.1.1, step 7): a device that speaks first finds
-   * room for what it says, and what it says at once is not lost. Other devices reach no memory yet.
+   * Lets the driver of a VirtIO device work once before that is live (3.1.1, step 7): a device that speaks first finds room
+   * for what it says, and what it says at once is not lost. Other devices reach no memory yet.
    */
   #prepare(): void {
     if (this.#offer.device.bus !== "virtio") return;

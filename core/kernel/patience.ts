@@ -9,8 +9,8 @@ import { QUEUE_RESET_DEADLINE, RESET_DEADLINE } from "../virtio/transport.ts";
  */
 export interface Patience extends DevicePatience {
   /**
-   * For drivers that live, by what their watchdog sees, and do not answer all the same. Those that hang are found
-   * before, and fairly; so these may be generous to a driver on a slow or busy machine.
+   * For drivers that live, by what their watchdog sees, and do not answer all the same. Those that hang are found before,
+   * and fairly; so these may be generous to a driver on a slow or busy machine.
    */
   readonly hello: number;
   /** Likewise, for its answers. */

@@ -178,8 +178,8 @@ function learnPlaces(path: string): void {
 }
 
 /**
- * The TypeScript in a plugin's folder, by paths in it. Refuses one with a link in it that leads out: Deno follows one
- * in some imports without a look at where it leads.
+ * The TypeScript in a plugin's folder, by paths in it. Refuses one with a link in it that leads out: Deno follows one in some imports
+ * without a look at where it leads.
  */
 function* filesOf(folder: URL): Generator<string> {
   const home = Deno.realPathSync(folder);

@@ -128,8 +128,8 @@ export function placeFile(
 const TRIES = 64;
 
 /**
- * Shared memory of this process, zero, of `size` bytes up to a multiple of {@linkcode GRANULE}; its pages are there
- * once they are touched. There is no way to ask V8 for an alignment: what stands in the way is filled until it fits.
+ * Shared memory of this process, zero, of `size` bytes up to a multiple of {@linkcode GRANULE}; its pages are there once
+ * they are touched. There is no way to ask V8 for an alignment: what stands in the way is filled until it fits.
  */
 export function reserveShared(size: number, alignment = 4096): SharedArrayBuffer {
   const fillers: SharedArrayBuffer[] = [];

@@ -55,8 +55,8 @@ export interface RegisterNeed {
   /** Its length, a multiple of 4. */
   readonly bytes: number;
   /**
-   * Whether it holds doorbells, of 4 bytes each: registers of which only the value written last counts. Then writing
-   * one costs no call to the core. One window of at most 4096 bytes may.
+   * Whether it holds doorbells, of 4 bytes each: registers of which only the value written last counts. Then writing one
+   * costs no call to the core. One window of at most 4096 bytes may.
    */
   readonly doorbells?: boolean;
 }

@@ -30,8 +30,8 @@ export interface PciPlan<L extends string, B extends string> {
   /** Memory of its own that the device reaches: bytes, by names of its own, each on pages of its own. */
   readonly buffers?: { readonly [Name in B]: number };
   /**
-   * What the class tells its clients about the device. A driver that must ask the device first leaves it out, and tells
-   * it while it starts, by {@linkcode PciDevice.setProperties}: clients see nothing before.
+   * What the class tells its clients about the device. A driver that must ask the device first leaves it out, and tells it
+   * while it starts, by {@linkcode PciDevice.setProperties}: clients see nothing before.
    */
   readonly properties?: Properties;
 }
@@ -58,8 +58,8 @@ export interface RegisterWindow {
 }
 
 /**
- * What a driver holds of its PCI device, once the core has granted its plan. From here on the device may master the
- * bus: what a driver before this one has left at work in it must be stopped first.
+ * What a driver holds of its PCI device, once the core has granted its plan. From here on the device may master the bus: what
+ * a driver before this one has left at work in it must be stopped first.
  */
 export interface PciDevice<L extends string, B extends string> {
   /** The windows of registers that `plugin.json` names. */

@@ -116,8 +116,8 @@ export interface Device<Q extends string, L extends string, B extends string> {
    */
   writeConfig(field: string, value: number): void;
   /**
-   * Has the configuration read anew, after what was written before: {@linkcode Driver.configured} gets it. For devices
-   * that show in it what was selected there (virtio 1.4, 5.8.4). Who asks again before the answer may get one for both.
+   * Has the configuration read anew, after what was written before: {@linkcode Driver.configured} gets it. For devices that
+   * show in it what was selected there (virtio 1.4, 5.8.4). A driver that asks again before the answer may get one for both.
    */
   readConfig(): void;
   /** Tells the clients new properties of the device. */
@@ -143,8 +143,8 @@ export interface Driver {
   /**
    * Something may have happened: requests from the client, completions from the device, or nothing at all. Called
    * after the start without a reason, the first time before DRIVER_OK is set: so the receive buffers that clients lend
-   * are with the device before it can speak, and what it says first is not lost. What it committed to queues and
-   * completed in lanes is published by its host when it returns.
+   * are with the device before it can speak, and what it says first is not lost. What it committed to queues and completed in lanes is published by its
+   * host when it returns.
    */
   rung(): void;
   /**

@@ -14,7 +14,7 @@ export interface Place {
 /**
  * Memory as a device reaches it: by the addresses that its driver writes into descriptors. Each access throws a
  * {@linkcode DriverFault} if the device may not master the bus, if the driver has no memory there, or none to write.
- * What is reached may change at any time; who remembers a place looks whether {@linkcode version} is still the same.
+ * What is reached may change at any time; code that remembers a place looks whether {@linkcode version} is still the same.
  */
 export interface BusMemory {
   /** Differs whenever something was taken away. */

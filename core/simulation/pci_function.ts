@@ -177,7 +177,7 @@ export class SimulatedFunction implements FunctionHandle {
     this.#drivePin();
   }
 
-  /** Masks an MSI-X vector, or does so no more, as the owner of the interrupts does who keeps the table from the driver. */
+  /** Masks an MSI-X vector, or does so no more, as an owner of the interrupts does that keeps the table from the driver. */
   mask(vector: number, masked: boolean): void {
     this.#writeTable(ENTRY_BYTES * vector + ENTRY_CONTROL, 4, masked ? ENTRY_MASKED : 0);
   }

@@ -1,7 +1,6 @@
 /**
- * What an author of a driver tests it with: a simulated machine that runs it against a model of its device, in every
- * way in which a driver can go wrong, and says what it did wrong. It knows no test framework: what comes of a test is
- * data.
+ * What an author of a driver tests it with: a simulated machine that runs it against a model of its device, in every way
+ * in which a driver can go wrong, and says what it did wrong. It knows no test framework: what comes of a test is data.
  *
  * @module
  */

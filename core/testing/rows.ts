@@ -15,7 +15,7 @@ import { used } from "../simulation/lies/relay.ts";
 import { type DeviceModel, fitted, RING_PACKED, RING_RESET } from "../simulation/model.ts";
 import type { QueueKind } from "../virtqueue/layout.ts";
 import { checkPlans } from "./plans.ts";
-import { type Setting, type Subject, Trial } from "./trial.ts";
+import { pause, type Setting, type Subject, Trial } from "./trial.ts";
 import { Failure, NotApplicable } from "./verdict.ts";
 import { WatchedPlugin } from "./watched.ts";
 
@@ -32,10 +32,12 @@ export interface Tests<Client, Model extends DeviceModel> extends Subject<Client
 /** What is to be said of a test that was passed. */
 type Remark = string | undefined;
 
-/** How often a device is used where it is to show that nothing adds up. */
-const ROUNDS = 10;
+/** How often a device is used before it is looked at what is left of it, and how often that is done. */
+const ROUNDS = 5, TIMES = 6;
 /** Milliseconds that a request may take where its device does not answer. */
 const UNANSWERED_MS = 300;
+/** A driver that does not live is found before: however busy the machine is. */
+const LIFELESS_MS = 120_000;
 /** What a driver's process may grow by in so many rounds: V8 collects when it likes. */
 const MOST_GROWTH = 48 * 2 ** 20;
 
@@ -67,7 +69,7 @@ export async function start<C, M extends DeviceModel>(
   trial.mustBeWell("it serves its client");
   const { statistics } = await trial.device.describe();
   trial.mustBeWell("it reports its statistics");
-  await trial.stop("it is stopped");
+  await trial.stop();
   return Object.entries(statistics).map(([name, count]) => `${name} ${count}`).join(", ") ||
     undefined;
 }
@@ -99,7 +101,7 @@ export async function types<C, M extends DeviceModel>(tests: Tests<C, M>): Promi
   judge();
   if (used.kind !== "served") throw new NotApplicable("its client was not served; see start");
   await trial.device.describe();
-  await trial.stop("it is stopped");
+  await trial.stop();
   judge();
   return undefined;
 }
@@ -112,7 +114,7 @@ export async function restart<C, M extends DeviceModel>(
   const step = "device and driver are started anew";
   const model = lying(tests.model(), "D-77");
   await using trial = await open(tests, isolation, "it is started", { model });
-  for (let round = 0; round < ROUNDS && trial.notices.length === 0; round++) {
+  for (let round = 0; round < 2 * ROUNDS && trial.notices.length === 0; round++) {
     await again(trial, step);
   }
   const byDevice = trial.notices.length > 0;
@@ -133,7 +135,7 @@ export async function restart<C, M extends DeviceModel>(
     }
   }
   await trial.mustServe("it serves its client after a new start");
-  await trial.stop("it is stopped");
+  await trial.stop(trial.notices.length);
   return byDevice ? undefined : "killed only: its device got fewer than 5 requests of one queue";
 }
 
@@ -142,7 +144,7 @@ async function again<C, M extends DeviceModel>(trial: Trial<C, M>, step: string)
   const used = await trial.use();
   if (trial.gone !== undefined) throw new Failure(step, trial.gone, "it comes back");
   if (used.kind === "served" || trial.notices.length > 0 && used.kind === "failed") return;
-  await trial.mustServe(step);
+  trial.mustHaveServed(used, step);
 }
 
 /** A queue is broken once, and reset alone. */
@@ -155,11 +157,11 @@ export async function queueReset<C, M extends DeviceModel>(tests: Tests<C, M>): 
     throw new NotApplicable("it has no queueReset(): device and driver are started anew instead");
   }
   const resets = () => trial.log.some((line) => line.includes("resetting the queue"));
-  for (let round = 0; round < ROUNDS && !resets(); round++) await again(trial, step);
+  for (let round = 0; round < 2 * ROUNDS && !resets(); round++) await again(trial, step);
   if (!resets()) throw new NotApplicable("its device got fewer than 3 requests of one queue");
   const anew = trial.notices[0];
   await trial.mustServe("it serves its client after a queue was reset");
-  await trial.stop("it is stopped");
+  await trial.stop(trial.notices.length);
   return anew && `it wants a new start instead: ${anew}`;
 }
 
@@ -185,26 +187,25 @@ export async function hang<C, M extends DeviceModel>(
 ): Promise<Remark> {
   const step = "its device never answers";
   const model = lying(tests.model(), "D-64");
-  await using trial = await open(tests, isolation, "it is started", {
-    model,
-    restarts: 0,
-    request: UNANSWERED_MS,
-    // By then a watchdog has found one that does not live.
-    deadline: 3000,
-  });
+  const more = { model, restarts: 0, deadline: UNANSWERED_MS };
+  await using trial = await open(tests, isolation, "it is started", more);
   const used = await trial.use();
-  await settled(trial);
-  if (trial.gone !== undefined && !isOfDevice(trial.gone)) {
-    throw new Failure(
-      step,
-      trial.gone,
-      "it waits without being in the way, until its device is given up",
-    );
-  }
   if (used.kind === "served") throw new NotApplicable("its client needs no answer of the device");
-  const before = trial.gone;
-  await trial[Symbol.asyncDispose]();
-  return before ?? "its requests may wait for ever";
+  // One that lives tells what it has; one that does not is found by its watchdog, in its own time.
+  const end = performance.now() + LIFELESS_MS;
+  const lives = async () =>
+    (await trial.device.describe()).queues.some(({ inFlight }) => inFlight !== undefined);
+  while (trial.gone === undefined && !await lives()) {
+    if (performance.now() > end) {
+      throw new Failure(step, "it does not tell what it has", "it goes on answering the core");
+    }
+    await pause(10);
+  }
+  if (trial.gone !== undefined) {
+    throw new Failure(step, trial.gone, "it waits without being in the way");
+  }
+  await trial.stop();
+  return undefined;
 }
 
 /** Queues with next to no room. */
@@ -236,7 +237,7 @@ export async function backPressure<C, M extends DeviceModel>(
     const step = `its queues have ${size} entries`;
     for (let round = 0; round < 3; round++) await trial.mustServe(step);
     trial.mustBeWell(step);
-    await trial.stop("it is stopped");
+    await trial.stop();
     return step;
   }
   throw new NotApplicable(refusal);
@@ -247,22 +248,28 @@ export async function leak<C, M extends DeviceModel>(
   tests: Tests<C, M>,
   isolation: Isolation,
 ): Promise<Remark> {
-  const step = `it serves its client ${ROUNDS} times`;
+  const step = "it serves its client again and again";
   await using trial = await open(tests, isolation, "it is started");
   await trial.mustServe(step);
   await trial.mustServe(step);
   const before = await held(trial);
-  for (let round = 0; round < ROUNDS; round++) await trial.mustServe(step);
-  const after = await held(trial);
-  for (const [what, count] of after.requests) {
-    const more = count - (before.requests.get(what) ?? 0);
-    if (more >= ROUNDS) {
-      throw new Failure(
-        step,
-        `${what} has ${more} requests more than before`,
-        "all that ends comes back",
-      );
-    }
+  let [last, after] = [before, before];
+  let growing = [...before.requests.keys()];
+  // What is kept ready for later comes to an end; what is lost does not.
+  for (let time = 0; time < TIMES && (time === 0 || growing.length > 0); time++) {
+    for (let round = 0; round < ROUNDS; round++) await trial.mustServe(step);
+    [last, after] = [after, await held(trial)];
+    growing = growing.filter((what) =>
+      after.requests.get(what)! - last.requests.get(what)! >= ROUNDS
+    );
+  }
+  for (const what of growing) {
+    const [first, now] = [before, after].map(({ requests }) => requests.get(what));
+    throw new Failure(
+      step,
+      `${what} had ${first} requests, and ${TIMES * ROUNDS} uses later ${now}`,
+      "all that ends comes back",
+    );
   }
   const growth = after.memory - before.memory;
   const mib = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`;
@@ -273,15 +280,21 @@ export async function leak<C, M extends DeviceModel>(
       `less than ${mib(MOST_GROWTH)}`,
     );
   }
-  await trial.stop("it is stopped");
+  await trial.stop();
   return isolation === "process"
     ? `its process has grown by ${mib(Math.max(0, growth))}`
     : undefined;
 }
 
-async function held<C, M extends DeviceModel>(
-  trial: Trial<C, M>,
-): Promise<{ requests: Map<string, number>; memory: number }> {
+/** What a driver holds at one moment. */
+interface Held {
+  /** Requests, by queue or lane. */
+  readonly requests: ReadonlyMap<string, number>;
+  /** Bytes of its process. */
+  readonly memory: number;
+}
+
+async function held<C, M extends DeviceModel>(trial: Trial<C, M>): Promise<Held> {
   const { queues, pid } = await trial.device.describe();
   return {
     requests: new Map([
@@ -362,9 +375,7 @@ function watch<C, M extends DeviceModel>(
 
 /** Waits until a device that is being given up is: its requests end a little before. */
 async function settled<C, M extends DeviceModel>(trial: Trial<C, M>): Promise<void> {
-  for (let i = 0; i < 50 && trial.gone === undefined; i++) {
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
+  for (let i = 0; i < 50 && trial.gone === undefined; i++) await pause(2);
 }
 
 /** Refused in order, by the core or by the driver. */

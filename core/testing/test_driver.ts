@@ -4,9 +4,11 @@ import type { DeviceClass } from "../class/define.ts";
 import type { PluginSource } from "../kernel/attachment.ts";
 import type { Isolation } from "../kernel/driver_host.ts";
 import { loadPlugin } from "../kernel/load_plugin.ts";
+import { libc } from "../linux/libc.ts";
 import type { AnyPlugin } from "../plugin/pci_plugin.ts";
-import { type LieId, LIES } from "../simulation/hostile.ts";
-import type { DeviceModel } from "../simulation/model.ts";
+import type { Tunables } from "../plugin/tunables.ts";
+import { lie, type LieId, LIES } from "../simulation/hostile.ts";
+import { type DeviceModel, RING_PACKED } from "../simulation/model.ts";
 import type { QueueKind } from "../virtqueue/layout.ts";
 import { type DriverReport, type DriverRow, type Mistake, type RowName, ROWS } from "./report.ts";
 import * as rows from "./rows.ts";
@@ -29,6 +31,8 @@ export interface DriverTestOptions<Client, Model extends DeviceModel> {
   readonly use: (device: UsedDevice<Client, Model>) => Promise<unknown>;
   /** How long a use may take, in milliseconds; 10 000 if left out. */
   readonly deadline?: number;
+  /** What a user chose for it, as `openKernel` takes it: `{ "balloon.arena_mib": 4 }`. */
+  readonly tunables?: Tunables;
   /** What it is tested for; everything if left out. */
   readonly rows?: readonly RowName[];
   /** Where it runs; in a process and inline if left out. */
@@ -36,21 +40,27 @@ export interface DriverTestOptions<Client, Model extends DeviceModel> {
   /** The lies that its device tells; all of the catalogue if left out. */
   readonly lies?: readonly LieId[];
   /**
-   * Lies under which clients may get other bytes than right ones, as nothing tells them from right ones: those about
-   * the order of a stream, for example. D-38, D-39 and D-54 are always among them.
+   * Lies under which clients may get other bytes than right ones, as nothing tells them from right ones: those about the
+   * order of a stream, for example. D-38, D-39 and D-54 are always among them.
    */
   readonly mayGarble?: readonly LieId[];
   /** Called with each row as it is known. */
   readonly told?: (row: DriverRow) => void;
 }
 
+// Opened once for the whole program, so not by a test.
+libc();
+
 /** Contents that no driver can tell from right ones: a configuration, and buffers that were given back. */
 const GARBLE: readonly LieId[] = ["D-38", "D-39", "D-54"];
 /** How many lies are told at once: most of their time is spent waiting. */
 const AT_ONCE = 8;
 
-/** Lies are told about both kinds of ring, if they are about rings. */
+/** The kinds of ring that a lie can be told with: both, if it is about rings. */
 function kinds(id: LieId): readonly QueueKind[] {
+  const { with: wants = 0n, without = 0n } = lie(id);
+  if (wants & RING_PACKED) return ["packed"];
+  if (without & RING_PACKED) return ["split"];
   return id === "D-33" || id >= "D-41" && id <= "D-63" ? ["split", "packed"] : ["split"];
 }
 
@@ -60,9 +70,9 @@ function isVirtio(plugin: AnyPlugin | undefined, source: PluginSource): boolean 
 }
 
 /**
- * Tests a driver against a model of its device: it starts, serves and stops, in a process of its own and inline; it
- * plans for odd devices, comes back after a reset, has its queues reset, lives with a device that never answers, with
- * queues that have no room, with every lie of the catalogue; it makes no mistakes of types and loses nothing.
+ * Tests a driver against a model of its device: it starts, serves and stops, in a process of its own and inline; it plans
+ * for odd devices, comes back after a reset, has its queues reset, lives with a device that never answers, with queues
+ * that have no room, with every lie of the catalogue; it makes no mistakes of types and loses nothing.
  *
  * It runs on a simulated machine of its own, and needs what the kernel needs (`--allow-ffi`).
  *
@@ -99,6 +109,7 @@ export async function testDriver<Client, Model extends DeviceModel>(
     class: options.class,
     use: options.use,
     deadline: options.deadline ?? 10_000,
+    tunables: options.tunables ?? {},
     mayGarble: [...GARBLE, ...options.mayGarble ?? []],
   };
   const { rows: wanted = ROWS, isolations = ["process", "inline"], lies = LIES } = options;

@@ -10,6 +10,7 @@ import { PATIENCE, type Patience } from "../kernel/patience.ts";
 import { InterruptLoop } from "../irq/interrupt_loop.ts";
 import { openSimulated } from "../platform/simulated/simulated.ts";
 import type { DeviceModel } from "../simulation/model.ts";
+import type { Tunables } from "../plugin/tunables.ts";
 import type { AnyPlugin } from "../plugin/pci_plugin.ts";
 import { Failure } from "./verdict.ts";
 
@@ -35,6 +36,8 @@ export interface Subject<Client, Model extends DeviceModel> {
   readonly use: (device: UsedDevice<Client, Model>) => Promise<unknown>;
   /** How long that may take, in milliseconds. */
   readonly deadline: number;
+  /** What a user chose for the driver. */
+  readonly tunables: Tunables;
 }
 
 /** How a driver is tried once. */
@@ -66,9 +69,11 @@ const IMPATIENT: Patience = {
   close: 1_000,
   progress: 20,
   look: 50,
-  beat: 200,
-  life: 1_300,
+  beat: 100,
+  life: 1_000,
 };
+/** Where nothing moves for so long, nothing will. */
+const STILL_MS = 100;
 /** What `use` still may do when it was told to stop. */
 const END_MS = 5_000;
 
@@ -86,7 +91,7 @@ export class Trial<Client, Model extends DeviceModel> implements AsyncDisposable
   readonly notices: string[] = [];
   /** Other lines: what the driver printed, what failed without harm. */
   readonly log: string[] = [];
-  /** Why the device needed a reset: what its driver did, seen from there. */
+  /** What its driver did wrong, as the device sees it, or what the model threw. */
   readonly complaints: Error[] = [];
   /** Why the device is out of work, once it is. */
   gone: string | undefined;
@@ -98,7 +103,7 @@ export class Trial<Client, Model extends DeviceModel> implements AsyncDisposable
   /** Requests that stand in each lane for as long as the device is at work. */
   #standing = new Map<string, number>();
   /** Likewise, those that the device has. */
-  #standingAtDevice = Infinity;
+  #standingAtDevice = new Map<string, number>();
 
   private constructor(subject: Subject<Client, Model>, setting: Setting<Model>) {
     this.#subject = subject;
@@ -123,14 +128,16 @@ export class Trial<Client, Model extends DeviceModel> implements AsyncDisposable
   }
 
   async #attach(): Promise<void> {
-    const { source, class: given } = this.#subject;
+    const { source, class: given, tunables } = this.#subject;
     const { isolation, model, plugin, restarts = 3, request } = this.#setting;
     const { manifest } = source;
     const loop = new InterruptLoop();
     const platform = openSimulated({
       devices: [model],
       loop,
-      failed: (_, error) => this.complaints.push(error),
+      failed: (_, error) => {
+        if (error.name !== "NeedsReset") this.complaints.push(error);
+      },
     });
     const open: DeviceClass["open"] = (lanes, ...more) => {
       this.lanes = lanes;
@@ -149,6 +156,7 @@ export class Trial<Client, Model extends DeviceModel> implements AsyncDisposable
     }, {
       isolation,
       restarts,
+      tunables,
       requestDeadline: request ?? 0,
       notice: (line) => this.notices.push(line),
       log: (line) => this.log.push(line),
@@ -165,16 +173,10 @@ export class Trial<Client, Model extends DeviceModel> implements AsyncDisposable
     }
     this.device = await this.#kernel.attach(node!.function.address);
     this.device.gone.then((reason) => this.gone = reason);
-    await tick();
+    await pause();
     for (const [name, lane] of this.lanes) this.#standing.set(name, lane.inFlight);
-    this.#standingAtDevice = await this.#atDevice() ?? Infinity;
-  }
-
-  /** Requests that the device has; undefined if the driver does not say. */
-  async #atDevice(): Promise<number | undefined> {
     const { queues } = await this.device.describe();
-    if (queues.some(({ inFlight }) => inFlight === undefined)) return undefined;
-    return queues.reduce((sum, { inFlight = 0 }) => sum + inFlight, 0);
+    for (const { name, inFlight = 0 } of queues) this.#standingAtDevice.set(name, inFlight);
   }
 
   /** Uses the device as an application would, once. */
@@ -196,7 +198,11 @@ export class Trial<Client, Model extends DeviceModel> implements AsyncDisposable
     this.#using = end;
     if (await within(deadline, end)) return await end;
     // What it holds back is told before all is taken from it.
-    this.#held = await this.#heldBack();
+    const held = await this.#heldBack();
+    await pause(STILL_MS);
+    const still = await this.#heldBack();
+    // One that is only slow has gone on meanwhile.
+    this.#held = held?.found === still?.found ? held : undefined;
     late.abort(new Error(`This took longer than ${deadline} ms`));
     return { kind: "late" };
   }
@@ -218,8 +224,10 @@ export class Trial<Client, Model extends DeviceModel> implements AsyncDisposable
     if (open.length === 0 || this.gone !== undefined) return undefined;
     const { queues } = await this.device.describe();
     // A driver of registers has no queues that the core knows of.
-    const has = await this.#atDevice();
-    if (queues.length === 0 || has === undefined || has > this.#standingAtDevice) return undefined;
+    if (queues.length === 0) return undefined;
+    for (const { name, inFlight = Infinity } of queues) {
+      if (inFlight > (this.#standingAtDevice.get(name) ?? 0)) return undefined;
+    }
     const counts = queues.map(({ name, published, completed, inFlight }) =>
       `${name}: ${published} given, ${completed} back, ${inFlight} there`
     );
@@ -241,7 +249,7 @@ export class Trial<Client, Model extends DeviceModel> implements AsyncDisposable
     if (complaint) {
       throw new Failure(
         step,
-        `its device saw: ${complaint.message}`,
+        `its device saw: ${complaint}`,
         "what the specification wants of drivers",
       );
     }
@@ -255,11 +263,20 @@ export class Trial<Client, Model extends DeviceModel> implements AsyncDisposable
    * @param step What the driver is doing.
    */
   async mustServe(step: string): Promise<void> {
-    const used = await this.use();
+    const before = this.notices.length;
+    this.mustHaveServed(await this.use(), step, before);
+  }
+
+  /**
+   * Makes sure that a use of the device was a good one.
+   *
+   * @param before Notices that were there before.
+   */
+  mustHaveServed(used: Used, step: string, before = 0): void {
     if (used.kind === "served") return;
     const [complaint] = this.complaints;
     if (complaint) this.mustBeWell(step);
-    const why = this.gone ?? this.notices.at(-1);
+    const why = this.gone ?? this.notices[before];
     if (why !== undefined) throw new Failure(step, why, "device and driver go on");
     if (used.kind === "failed") {
       throw new Failure(step, `its client gets ${used.error}`, "its client is served");
@@ -273,8 +290,10 @@ export class Trial<Client, Model extends DeviceModel> implements AsyncDisposable
     );
   }
 
-  /** Brings all down in order, and makes sure that the driver lets it. */
-  async stop(step: string): Promise<void> {
+  /** Brings all down in order, and makes sure that the driver lets it, and that all was well since `forgiven` notices. */
+  async stop(forgiven = 0): Promise<void> {
+    const step = "it is stopped";
+    this.notices.splice(0, forgiven);
     const before = this.log.length;
     await this[Symbol.asyncDispose]();
     const late = this.log.slice(before).find((line) =>
@@ -309,9 +328,9 @@ export async function within(milliseconds: number, what: Promise<unknown>): Prom
   }
 }
 
-/** Lets everything happen that is about to. */
-function tick(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
+/** Lets happen what is about to. */
+export function pause(milliseconds = 0): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 function hex(id: number): string {

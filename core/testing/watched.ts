@@ -12,8 +12,8 @@ const MOST_U32 = 2 ** 32 - 1;
 const STATUSES: readonly number[] = Object.values(Status);
 
 /**
- * A driver whose every call is looked at: what it gives to queues, lanes and core has the right type, lies inside of
- * what it was granted, and is given once. JavaScript lets all else pass, and an honest device may never show it.
+ * A driver whose every call is looked at: what it gives to queues, lanes and core has the right type, lies inside of what
+ * it was granted, and is given once. JavaScript lets all else pass, and an honest device may never show it.
  */
 export class WatchedPlugin {
   /** To run inline in place of the one that is watched. */

@@ -4,11 +4,11 @@ import type { Buffer, RegisterWindow } from "@virtio/deno/plugin";
 const FIRST_IO = 2;
 
 /**
- * The doorbells of all queues: of each queue the tail of its submission queue, then the head of its completion queue
- * (base 2.0, 3.1.3.24). Each holds an index, and only the latest counts.
+ * The doorbells of all queues: of each queue the tail of its submission queue, then the head of its completion queue (base
+ * 2.0, 3.1.3.24). Each holds an index, and only the latest counts.
  *
- * A controller that emulates them may read them in memory instead, the shadow doorbells, and says there up to where it
- * need not be told: then most writes to a register are saved (5.8).
+ * A controller that emulates them may read them in memory instead, the shadow doorbells, and says there up to where it need
+ * not be told: then most writes to a register are saved (5.8).
  */
 export class Doorbells {
   /** Bytes from one to the next. */

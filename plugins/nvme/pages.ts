@@ -3,8 +3,8 @@ import { putAddress } from "./controller.ts";
 import * as wire from "./wire.ts";
 
 /**
- * Where the controller finds the data of a lane's slots: physical region pages (base 2.0, 4.1.1). The pages of a slot
- * stay where they are, so the PRP list of each is written once, and a command points into it.
+ * Where the controller finds the data of a lane's slots: physical region pages (base 2.0, 4.1.1). The pages of a slot stay
+ * where they are, so the PRP list of each is written once, and a command points into it.
  */
 export class SlotPages {
   /** Pages of a slot. */

@@ -22,8 +22,8 @@ export interface QueuePairOptions {
 export type Collect = (cid: number, status: number, result: number) => void;
 
 /**
- * A submission queue and its completion queue (base 2.0, 3.3.1): commands go in, and each comes back once. What the
- * controller writes is read once and held against what it was given; the first thing that cannot be is thrown.
+ * A submission queue and its completion queue (base 2.0, 3.3.1): commands go in, and each comes back once. What the controller
+ * writes is read once and held against what it was given; the first thing that cannot be is thrown.
  */
 export class QueuePair {
   /** Its number. */

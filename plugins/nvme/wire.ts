@@ -1,6 +1,6 @@
 /**
- * Numbers of NVM Express: base specification 2.0 (registers in 3.1.3, queue entries in 3.3.3, commands in 5), NVM
- * command set 1.0 (commands in 3.2, data structures in 4).
+ * Numbers of NVM Express: base specification 2.0 (registers in 3.1.3, queue entries in 3.3.3, commands in 5), NVM command
+ * set 1.0 (commands in 3.2, data structures in 4).
  *
  * @module
  */

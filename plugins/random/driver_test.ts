@@ -1,5 +1,5 @@
 import { assert } from "@std/assert";
-import { mustPass, rowText, testDriver } from "@virtio/deno/testing";
+import { mustPass, testDriver } from "@virtio/deno/testing";
 import { entropy } from "../../classes/entropy/mod.ts";
 import random from "./mod.ts";
 import { EntropyModel } from "./model.ts";
@@ -13,7 +13,6 @@ Deno.test("random: the driver passes all that drivers are tested for", async () 
         assert(new Set(bytes).size > 10, "these are no random bytes");
       }
     },
-    told: (row) => console.log(rowText(row), row.milliseconds),
   });
   mustPass(report);
 });

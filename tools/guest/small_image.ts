@@ -1,7 +1,7 @@
 /**
- * A small Linux guest: Debian's kernel, its own VirtIO and NVMe drivers, and a shell on the serial line. Nothing of
- * this project is in it; what its kernel does with a device is what other people's kernels do. Built once for each
- * version, and kept outside the tree.
+ * A small Linux guest: Debian's kernel, its own VirtIO and NVMe drivers, and a shell on the serial line. Nothing of this
+ * project is in it; what its kernel does with a device is what other people's kernels do. Built once for each version,
+ * and kept outside the tree.
  *
  * @module
  */

@@ -309,9 +309,9 @@ export class VirtioBinding implements Binding {
   }
 
   /**
-   * Tells the driver of the device-specific configuration (2.5), and looks for calls for help (2.1.1): when it changed,
-   * and when the driver asks. What is told is how it stands, so a device that changes all the time floods neither its
-   * driver nor, with the driver's answers, the core; nor does a driver that asks all the time.
+   * Tells the driver of the device-specific configuration (2.5), and looks for calls for help (2.1.1): when it changed, and
+   * when the driver asks. What is told is how it stands, so a device that changes all the time floods neither its driver
+   * nor, with the driver's answers, the core; nor does a driver that asks all the time.
    */
   #tellConfig(): void {
     if (this.#newsLater !== undefined) return;

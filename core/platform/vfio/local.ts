@@ -86,7 +86,7 @@ class LocalPlatform implements Platform {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // Functions that were taken belong to those who took them.
+    // Functions that were taken belong to the kernel that took them.
   }
 }
 
