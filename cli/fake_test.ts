@@ -107,6 +107,7 @@ function fakeSystem(world: World, calls: string[]): System {
     diagnose: () => Promise.resolve(world.diagnoses ?? []),
     walls: () => Promise.resolve(world.diagnoses ?? []),
     loadServing: () => import("../serving.ts"),
+    loadModel: () => Promise.reject(new Error("There is no such module")),
     loadDrivers(folders) {
       calls.push(["load", ...folders].join(" "));
       return Promise.resolve(drivers);

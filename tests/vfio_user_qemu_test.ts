@@ -146,7 +146,7 @@ guestTest(
     await shell.run("cp /bin/busybox /mnt/file && sync && umount /mnt");
 
     await shell.run("ip addr add 10.0.2.15/24 dev eth0 && ip link set eth0 up");
-    assertMatch(await shell.run("ping -c 3 -W 5 10.0.2.2"), /3 packets received/);
+    assertMatch(await shell.run("ping -c 3 -W 30 10.0.2.2"), /3 packets received/);
     assertMatch(await shell.run("cat /sys/class/misc/hw_random/rng_current"), /virtio_rng/);
     assertMatch(await shell.run("dd if=/dev/hwrng bs=64 count=1 2>/dev/null | wc -c"), /^64$/);
 
