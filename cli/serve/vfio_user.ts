@@ -113,15 +113,16 @@ async function loadModel({ io }: Context, name: string, url: string) {
   try {
     return await io.system.loadModel(url);
   } catch (error) {
-    const advice = error instanceof Deno.errors.NotCapable
-      ? `; add --allow-read=${decodeURIComponent(new URL(".", url).pathname)}`
-      : "";
+    // Deno throws a TypeError for what it may not import.
+    const denied = /^Requires read access/.test(messageOf(error));
+    const folder = decodeURIComponent(new URL(".", url).pathname);
+    const why = denied
+      ? `this program may not read it; run it with --allow-read=${folder}`
+      : messageOf(error);
     throw new CliError(
-      EXIT.failed,
-      `Cannot load the model of ${name}: ${messageOf(error)}${advice}`,
-      {
-        cause: error,
-      },
+      denied ? EXIT.permission : EXIT.failed,
+      `Cannot load the model of ${name}: ${why}`,
+      { cause: error },
     );
   }
 }
