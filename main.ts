@@ -28,6 +28,10 @@ const system: System = {
   async loadServing() {
     return await import("./serving.ts");
   },
+  async loadModel(url) {
+    const { modelOf } = await import("./serving.ts");
+    return modelOf(await import(url));
+  },
   async diagnose() {
     const { diagnose } = await import("./core/platform/vfio/doctor.ts");
     const { walls } = await import("./core/kernel/walls.ts");

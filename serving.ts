@@ -9,11 +9,12 @@ import { BalloonModel } from "@virtio/balloon/model";
 import { DiskModel, type Store } from "@virtio/blk/model";
 import { ConsoleModel } from "@virtio/console/model";
 import { EntropyModel } from "@virtio/random/model";
-import { ScsiHostModel } from "@virtio/scsi/model";
+import { ScsiModel } from "@virtio/scsi/model";
 import { NetModel } from "@virtio/vtnet/model";
 import {
   type DeviceModel,
   fitted,
+  type FunctionModel,
   IN_ORDER,
   type LieId,
   LIES,
@@ -22,6 +23,7 @@ import {
 } from "./core/simulation/mod.ts";
 
 export { FileStore } from "./core/serve/file_store.ts";
+export { serveVfioUser } from "./core/serve/vfio_user.ts";
 export { serveVhostUser } from "./core/serve/vhost_user.ts";
 
 /** What can be chosen of a model. */
@@ -30,6 +32,8 @@ export interface ModelOptions {
   readonly disk?: Store & { readonly size: number };
   /** Request queues of a disk; 1 if left out. */
   readonly queues?: number;
+  /** Whether nothing of the device is left to the machine; false if left out. */
+  readonly whole?: boolean;
 }
 
 /** A model that can be served. */
@@ -39,7 +43,7 @@ export interface ServableModel {
   /** Queues that a machine counts as one. */
   readonly unit?: number;
   /** What of {@linkcode ModelOptions} it knows. */
-  readonly knows?: readonly (keyof ModelOptions)[];
+  readonly knows?: readonly ("disk" | "queues")[];
   /** Makes one. */
   make(options: ModelOptions): DeviceModel;
   /**
@@ -51,6 +55,8 @@ export interface ServableModel {
 }
 
 const MIB = 2 ** 20;
+/** VIRTIO_SCSI_F_T10_PI: Linux has the lengths that it brings before the command, the specification behind it (5.6.6.1). */
+const F_T10_PI = 1n << 3n;
 /** What a machine leaves to the device: the queue of commands is the machine's own. */
 const NET_FEATURES = 1n << 0n | 1n << 1n | 1n << 5n | 1n << 11n | 1n << 12n | 1n << 15n;
 
@@ -88,13 +94,17 @@ export const MODELS: Readonly<Record<string, ServableModel>> = {
   },
   scsi: {
     summary: "a SCSI host with a disk in memory",
-    make: () => new ScsiHostModel({ units: [{ capacity: 64 * MIB, serial: "VIRTIO-DENO" }] }),
+    make: () =>
+      new ScsiModel({
+        units: [{ capacity: 64 * MIB, serial: "VIRTIO-DENO" }],
+        lacks: F_T10_PI,
+      }),
     qemu: own("scsi", "vhost-user-scsi-pci"),
   },
   net: {
     summary: "a network card; at the other end of the wire 10.0.2.2 answers ARP, pings and DHCP",
     unit: 2,
-    make: () => new NetModel({ features: NET_FEATURES }).meet(),
+    make: ({ whole = false }) => new NetModel(whole ? {} : { features: NET_FEATURES }).meet(),
     qemu: (socket) => [
       ...["-chardev", `socket,id=net,path=${socket},reconnect=1`],
       ...["-netdev", "vhost-user,id=wire,chardev=net"],
@@ -133,10 +143,53 @@ export function makeModel(
   options: ModelOptions = {},
   lies: readonly string[] = [],
 ): DeviceModel {
-  const model = fitted(MODELS[name]!.make(options), { with: RING_PACKED | IN_ORDER });
+  return makeLying(fitted(MODELS[name]!.make(options), { with: RING_PACKED | IN_ORDER }), lies);
+}
+
+/**
+ * Has a model lie.
+ *
+ * @param lies Numbers of the rules that it breaks.
+ * @throws {RangeError} If there is no such rule, or it is none for the model.
+ */
+export function makeLying<Model extends DeviceModel | FunctionModel>(
+  model: Model,
+  lies: readonly string[],
+): Model {
   const unknown = lies.find((each) => !LIES.includes(each as LieId));
   if (unknown !== undefined) {
     throw new RangeError(`Cannot lie as ${unknown}: the catalogue has ${LIES.join(", ")}`);
   }
-  return lying(model, ...lies as readonly LieId[]);
+  if (lies.length === 0) return model;
+  if ("bars" in model) {
+    throw new RangeError(`Cannot lie as ${lies[0]}: the catalogue is about VirtIO devices`);
+  }
+  lying(model as DeviceModel, ...lies as readonly LieId[]);
+  return model;
+}
+
+/**
+ * The model that a module of a third party's has: what its default export makes, or else the one class whose name ends in
+ * `Model`.
+ *
+ * @throws {TypeError} If there is none.
+ */
+export function modelOf(exports: Readonly<Record<string, unknown>>): DeviceModel | FunctionModel {
+  const classes = Object.entries(exports).filter(([name, value]) =>
+    typeof value === "function" && name.endsWith("Model")
+  );
+  const made = exports.default ?? (classes.length === 1 ? classes[0]![1] : undefined);
+  // A class is made; what has no prototype is called, such as `() => new KeyboardModel()`.
+  const model: unknown = typeof made !== "function"
+    ? made
+    : made.prototype
+    ? Reflect.construct(made, [])
+    : made();
+  if (typeof model === "object" && model !== null) {
+    if ("queues" in model && "handle" in model) return model as DeviceModel;
+    if ("bars" in model && "vendor" in model) return model as FunctionModel;
+  }
+  throw new TypeError(
+    "it exports no model: wanted a default export, or one class whose name ends in Model",
+  );
 }

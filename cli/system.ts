@@ -6,6 +6,7 @@
 import type { PluginSource } from "../core/kernel/attachment.ts";
 import type { Binding, BindRequest } from "../core/platform/vfio/bind.ts";
 import type { Diagnosis } from "../core/platform/vfio/doctor.ts";
+import type { DeviceModel, FunctionModel } from "../core/simulation/mod.ts";
 import type { Kernel as WholeKernel, OpenOptions } from "../mod.ts";
 import type * as serving from "../serving.ts";
 
@@ -28,6 +29,12 @@ export interface System {
   diagnose(): Promise<readonly Diagnosis[]>;
   /** What the command `serve` works with. */
   loadServing(): Promise<Serving>;
+  /**
+   * The device model that a module has. Its code runs in this program.
+   *
+   * @param url The module's.
+   */
+  loadModel(url: string): Promise<DeviceModel | FunctionModel>;
   /** Looks at what keeps a driver in its process here; part of the diagnosis. */
   walls(): Promise<readonly Diagnosis[]>;
 }

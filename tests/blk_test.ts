@@ -146,7 +146,7 @@ for (const isolation of ISOLATIONS) {
         } catch (error) {
           assert(error instanceof RequestError && error.status === Status.failed, String(error));
           lost++;
-          // Whoever is told writes it again.
+          // An application that is told writes it again.
           await client.write(i * 4096, bytes);
           await client.flush();
           durable.set(bytes, i * 4096);
@@ -180,7 +180,7 @@ Deno.test("blk: whenever a disk breaks down and forgets, what a flush covered is
             for (const [at, value] of written) durable.set(at, value);
           } catch (error) {
             assert(error instanceof RequestError && error.status === Status.failed);
-            // Nothing is known of what was written since; whoever wants it writes it again.
+            // Nothing is known of what was written since; an application that wants it writes it again.
             for (const at of written.keys()) durable.delete(at);
           }
           written.clear();
@@ -215,7 +215,7 @@ Deno.test("blk: an append that a reset interrupts is not done again #blk:once", 
   });
 });
 
-/** The device breaks down, and nobody is to read about it. */
+/** The device breaks down, and no reader of the output is to see it. */
 function quietly(): never {
   throw new DriverFault("the disk broke down");
 }
@@ -306,8 +306,7 @@ Deno.test("blk lies: a disk that shrinks in the middle of a write fails what is 
     let shrink = () => {};
     const model = disk({ fail: (type) => void (type === T_OUT && shrink()) });
     await withDisk(model, async ({ client }) => {
-      let told = 0;
-      client.onChange = () => told++;
+      using changes = client.changes();
       shrink = () => {
         shrink = () => {};
         model.resize(MIB);
@@ -315,7 +314,8 @@ Deno.test("blk lies: a disk that shrinks in the middle of a write fails what is 
       const write = client.write(0, pattern(4 * MIB, 1));
       const error = await assertRejects(() => write, RequestError);
       assert([Status.failed, Status.refused].some((status) => status === error.status));
-      assert(await soon(() => told > 0 && client.capacity === MIB));
+      assertEquals((await changes.next()).value, { type: "resized", capacity: MIB });
+      assertEquals(client.capacity, MIB);
       await assertRejects(() => client.read(MIB, 512), RangeError, "ends at 1048576");
       await client.write(MIB - 512, pattern(512, 1));
     }, { isolation });

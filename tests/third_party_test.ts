@@ -6,7 +6,7 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import config from "../deno.json" with { type: "json" };
-import { defineClass, type DeviceClass } from "../core/class/mod.ts";
+import { defineClass, type DeviceClass, u32 } from "../core/class/mod.ts";
 import { loadPlugin } from "../core/kernel/load_plugin.ts";
 import type { DefinedPciPlugin } from "../core/plugin/mod.ts";
 import { openKernel } from "../mod.ts";
@@ -60,7 +60,7 @@ async function copied(name: string): Promise<Copy> {
 }
 
 for (const isolation of ["inline", "process"] as const) {
-  for (const interrupts of ["msix", "polling"] as const) {
+  for (const interrupts of ["msix", "intx", "polling"] as const) {
     qemuTest(
       `a PCI device that is no VirtIO device is driven from outside (${isolation}, ${interrupts}) #core:pci_device`,
       async () => {
@@ -89,7 +89,10 @@ for (const isolation of ["inline", "process"] as const) {
           "memory",
           "bus master",
         ]]);
-        assertEquals(view.interrupts, interrupts === "polling" ? "polling" : "intx");
+        assertEquals(
+          view.interrupts,
+          interrupts === "polling" ? "polling" : interrupts === "msix" ? "msi" : "intx",
+        );
       },
     );
   }
@@ -194,6 +197,22 @@ Deno.test("a class whose lane the driver does not plan ends the attach with a se
     () => kernel.attachFirst("entropy"),
     TypeError,
     "no lane named dreams, which its class needs; it has requests",
+  );
+  assertEquals(kernel.devices, []);
+});
+
+Deno.test("a property that the driver does not tell as its class wants it ends the attach with a sentence #core:class_properties", async () => {
+  const fussy = defineClass({
+    lanes: ["requests"],
+    properties: { dreams: u32 },
+    open: (_, { dreams }) => ({ client: dreams }),
+  });
+  await using kernel = await openKernel({ machine: "simulated", classes: { entropy: fussy } });
+  await assertRejects(
+    () => kernel.attachFirst("entropy"),
+    TypeError,
+    "Cannot use the property dreams of the driver random: it is undefined, " +
+      "wanted a whole number, 0 to 4294967295",
   );
   assertEquals(kernel.devices, []);
 });

@@ -1,4 +1,15 @@
-import { argument, type ClientLane, RequestError, Status, Word } from "../../core/class/mod.ts";
+import {
+  argument,
+  ask,
+  type ClientLane,
+  type Feed,
+  listen,
+  News,
+  type OpenClient,
+  RequestError,
+  Status,
+  Word,
+} from "../../core/class/mod.ts";
 import {
   BALLOON_PAGE,
   BalloonOperation,
@@ -49,7 +60,7 @@ const CLOSE_MS = 1000;
  */
 export class BalloonClient {
   readonly #lanes: BalloonLanes;
-  #properties: BalloonProperties;
+  readonly #properties: BalloonProperties;
   #source: (() => MemoryStatistics) | undefined;
   #names: readonly MemoryStatistic[] = [];
   #figures: MemoryStatistics = {};
@@ -65,14 +76,24 @@ export class BalloonClient {
   #orderTimer: ReturnType<typeof setTimeout> | undefined;
   #statisticsTimer: ReturnType<typeof setTimeout> | undefined;
   #state: "working" | "closing" | "gone" = "working";
-  #changed = Promise.withResolvers<void>();
+  readonly #news = new News<BalloonState>({ capacity: 1, keep: "newest" });
+  #told: BalloonState | undefined;
 
   /**
-   * Made by the kernel.
+   * Makes the client of a balloon; for the class.
    *
    * @param source Where statistics come from; the host gets none if it is absent or throws.
    */
-  constructor(
+  static open(
+    lanes: BalloonLanes,
+    properties: BalloonProperties,
+    source?: () => MemoryStatistics,
+  ): OpenClient<BalloonClient> {
+    const client = new BalloonClient(lanes, properties, source);
+    return { client, restarted: () => client.#restarted(), close: () => client.#close() };
+  }
+
+  private constructor(
     lanes: BalloonLanes,
     properties: BalloonProperties,
     source?: () => MemoryStatistics,
@@ -82,8 +103,14 @@ export class BalloonClient {
     this.#requested = properties.requested;
     this.#floor = Math.ceil(properties.pages * FLOOR);
     this.#source = source;
-    for (let slot = lanes.events.take(); slot >= 0; slot = lanes.events.take()) this.#listen(slot);
-    lanes.events.publish();
+    listen(lanes.events, {
+      hear: (slot) => {
+        const { events } = lanes;
+        this.#hear(events.word(slot, BalloonWord.pages), events.word(slot, BalloonWord.actual));
+        this.#adopt();
+      },
+      end: () => this.#lose(),
+    });
     if (properties.statistics) this.#offerStatistics();
     this.#adopt();
   }
@@ -170,24 +197,9 @@ export class BalloonClient {
    * Tells how large the balloon is and is to be: at once, and then after each change. Changes that come faster than
    * they are taken are told as one. Ends with the device, or when `signal` is aborted.
    */
-  changes(signal?: AbortSignal): AsyncGenerator<BalloonState, void> {
-    return this.#follow(argument.abortSignal(signal, "BalloonClient.changes", "signal"));
-  }
-
-  async *#follow(signal: AbortSignal | undefined): AsyncGenerator<BalloonState, void> {
-    const end = () => this.#change();
-    signal?.addEventListener("abort", end);
-    let told: BalloonState | undefined;
-    try {
-      while (this.#state !== "gone" && !signal?.aborted) {
-        const changed = this.#changed.promise;
-        const state = this.state;
-        if (!told || !same(state, told)) yield told = state;
-        await changed;
-      }
-    } finally {
-      signal?.removeEventListener("abort", end);
-    }
+  changes(signal?: AbortSignal): Feed<BalloonState> {
+    argument.abortSignal(signal, "BalloonClient.changes", "signal");
+    return this.#news.feed({ signal, first: this.state });
   }
 
   /**
@@ -197,24 +209,24 @@ export class BalloonClient {
    */
   async settled(signal?: AbortSignal): Promise<BalloonState> {
     argument.abortSignal(signal, "BalloonClient.settled", "signal");
-    for await (const state of this.#follow(signal)) {
+    for await (const state of this.changes(signal)) {
       if (state.actual === state.target) return state;
     }
     signal?.throwIfAborted();
     throw new RequestError("Cannot wait for the balloon", Status.gone);
   }
 
-  /** Takes over what a driver that was started anew says; for the kernel. Its balloon is empty. */
-  update(properties: BalloonProperties): void {
-    this.#properties = properties;
-    this.#floor = Math.min(this.#floor, properties.pages);
-    this.#hear(properties.requested, 0);
+  /** The driver that was started anew has an empty balloon. */
+  #restarted(): void {
+    const { pages, requested } = this.#properties;
+    this.#floor = Math.min(this.#floor, pages);
+    this.#hear(requested, 0);
     this.#ordered = 0;
     this.#adopt();
   }
 
-  /** Empties the balloon before the device is given back (virtio 1.4, 5.5.6.1); for the kernel. */
-  async close(): Promise<void> {
+  /** Empties the balloon before the device is given back (virtio 1.4, 5.5.6.1). */
+  async #close(): Promise<void> {
     if (this.#state !== "working") return;
     this.#state = "closing";
     clearTimeout(this.#orderTimer);
@@ -241,7 +253,7 @@ export class BalloonClient {
       this.#orderTimer = setTimeout(() => this.#adopt(), wait);
       return;
     }
-    // Who is gone is noticed by its events.
+    // A driver that is gone is noticed by its events.
     this.#order(this.#target(), "Cannot resize the balloon").catch(() => {});
   }
 
@@ -260,33 +272,12 @@ export class BalloonClient {
 
   /** Has the driver make the balloon so large. Returns how that ended. */
   async #resize(pages: number): Promise<number> {
-    const { control } = this.#lanes;
-    let slot = control.take();
-    // As many orders may be under way as there can be: the next one that ends makes room.
-    if (slot < 0) slot = await control.taken(`Cannot resize the balloon to ${pages} pages`);
-    control.setWord(slot, Word.operation, BalloonOperation.resize);
-    control.setWord(slot, BalloonWord.pages, pages);
-    return await new Promise((resolve) => {
-      control.submit(slot, (_, status) => {
-        const actual = control.word(slot, BalloonWord.actual);
-        control.release(slot);
-        this.#hear(this.#requested, status === Status.ok ? actual : this.#actual);
-        resolve(status);
-      });
-      control.publish();
+    const { status, words } = await ask(this.#lanes.control, "Cannot resize the balloon", {
+      operation: BalloonOperation.resize,
+      words: { [BalloonWord.pages]: pages },
     });
-  }
-
-  /** Lets the driver tell something by a slot. */
-  #listen(slot: number): void {
-    const { events } = this.#lanes;
-    events.submit(slot, (_, status) => {
-      if (status !== Status.ok) return this.#lose(slot);
-      this.#hear(events.word(slot, BalloonWord.pages), events.word(slot, BalloonWord.actual));
-      this.#adopt();
-      this.#listen(slot);
-      events.publish();
-    });
+    this.#hear(this.#requested, status === Status.ok ? words[BalloonWord.actual]! : this.#actual);
+    return status;
   }
 
   /** Takes over what the driver says, which could be anything. */
@@ -298,18 +289,18 @@ export class BalloonClient {
     this.#change();
   }
 
-  #lose(slot: number): void {
-    this.#lanes.events.release(slot);
+  #lose(): void {
     this.#state = "gone";
     clearTimeout(this.#orderTimer);
     clearTimeout(this.#statisticsTimer);
-    this.#change();
+    this.#news.end();
   }
 
   #change(): void {
-    const { resolve } = this.#changed;
-    this.#changed = Promise.withResolvers();
-    resolve();
+    const { state } = this;
+    if (this.#told && same(state, this.#told)) return;
+    this.#told = state;
+    this.#news.tell(state);
   }
 
   /** Gives the host its first statistics; which figures there are stays so. */
@@ -345,7 +336,7 @@ export class BalloonClient {
         Number.isSafeInteger(value) && (value as number) >= 0;
       return Object.fromEntries(Object.entries(figures).filter(good));
     } catch {
-      return {}; // nobody needs them to live
+      return {}; // the balloon works without them
     }
   }
 }

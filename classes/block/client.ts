@@ -1,4 +1,13 @@
-import { argument, callBack, type ClientLane, RequestError, Status } from "../../core/class/mod.ts";
+import {
+  argument,
+  type ClientLane,
+  type Feed,
+  News,
+  type OpenClient,
+  RequestError,
+  Settings,
+  Status,
+} from "../../core/class/mod.ts";
 import {
   type BlockDevice,
   BlockOperation,
@@ -12,6 +21,23 @@ import { BlockSlots } from "./slots.ts";
 import { BlockZones } from "./zones.ts";
 import { checkRange, readWhole } from "./blocks.ts";
 import { MAY_BE_LOST, Unflushed } from "./unflushed.ts";
+
+/** The lanes of a disk. */
+export interface BlockLanes {
+  /** Requests. */
+  readonly requests: ClientLane;
+  /** What can be switched. */
+  readonly control?: ClientLane;
+}
+
+/** Something about a disk that an application may want to hear of. */
+export type BlockChange =
+  /** It holds another number of bytes. */
+  | { readonly type: "resized"; readonly capacity: number }
+  /** Something else about it is not as it was, for example whether it may be written. */
+  | { readonly type: "changed" }
+  /** It was started anew, and all that was set is set again but for what is lost. */
+  | { readonly type: "restarted"; readonly lost: readonly string[] };
 
 /** How a disk is best used; lengths are bytes, and 0 where the device says nothing. */
 export interface Topology {
@@ -47,6 +73,8 @@ export interface Lifetime {
   readonly typeB: number;
 }
 
+/** Changes that wait for a reader; with more, it has missed the oldest. */
+const CHANGES = 64;
 /** Operations after which a flush has something to do. */
 const WRITES: readonly number[] = [
   BlockOperation.write,
@@ -68,24 +96,38 @@ export class BlockClient implements BlockDevice {
   /** Requests as slots, without a copy. */
   readonly slots: BlockSlots;
   readonly #lane: ClientLane;
-  readonly #control: ClientLane | undefined;
+  readonly #settings: Settings | undefined;
   readonly #jobs: BlockJobs;
   readonly #unflushed = new Unflushed();
   readonly #zones: BlockZones;
-  #properties: BlockProperties;
-  /** How the cache was switched, so that it is again after a reset of the device. */
-  #wantedCache: boolean | undefined;
-  #onChange: (() => void) | undefined;
+  readonly #properties: BlockProperties;
+  readonly #news = new News<BlockChange>({ capacity: CHANGES, keep: "newest" });
+  /** What the driver and, of that, the client told last. */
+  #told: string;
+  #capacity: number;
 
   /**
-   * Made by the kernel.
+   * Makes the client of a disk; for the class.
    *
-   * @param control The lane on which the cache is switched, if the driver has one.
+   * @throws TypeError If the slots do not hold whole sectors.
    */
-  constructor(lane: ClientLane, properties: BlockProperties, control?: ClientLane) {
+  static open(lanes: BlockLanes, properties: BlockProperties): OpenClient<BlockClient> {
+    const client = new BlockClient(lanes, properties);
+    return { client, update: () => client.#update(), restarted: () => client.#restarted() };
+  }
+
+  private constructor({ requests: lane, control }: BlockLanes, properties: BlockProperties) {
+    if (lane.slotBytes % SECTOR !== 0) {
+      throw new TypeError(
+        `The slots of a block driver's lane requests must hold whole sectors of ${SECTOR} bytes, ` +
+          `not ${lane.slotBytes} bytes`,
+      );
+    }
     this.#lane = lane;
-    this.#control = control;
+    if (control) this.#settings = new Settings(control, (lost) => this.#restored(lost));
     this.#properties = properties;
+    this.#told = JSON.stringify(properties);
+    this.#capacity = this.capacity;
     this.slots = new BlockSlots(lane);
     this.#jobs = new BlockJobs(lane, this.slots, (operation, status) => {
       // What failed may have been written in part.
@@ -95,7 +137,7 @@ export class BlockClient implements BlockDevice {
     });
     this.#zones = new BlockZones({
       slotBytes: lane.slotBytes,
-      properties: () => this.#properties,
+      properties,
       run: (action, request) => this.#run(action, request),
     });
   }
@@ -136,7 +178,7 @@ export class BlockClient implements BlockDevice {
 
   /** Whether {@linkcode setWriteCache} can be used. */
   get canSwitchCache(): boolean {
-    return this.#control !== undefined && this.#properties.cacheSwitch;
+    return this.#settings !== undefined && this.#properties.cacheSwitch;
   }
 
   /** Whether it knows {@linkcode discard}. */
@@ -192,25 +234,35 @@ export class BlockClient implements BlockDevice {
     return this.#properties.zoneSectors > 0 ? this.#zones : undefined;
   }
 
-  /** Called when the device has changed: its capacity, its cache or another of its properties. */
-  get onChange(): (() => void) | undefined {
-    return this.#onChange;
+  /**
+   * What changes from now on: its capacity, its cache or another of its properties. It ends with the device.
+   *
+   * @param signal Ends it before.
+   */
+  changes(signal?: AbortSignal): Feed<BlockChange> {
+    return this.#news.feed({
+      signal: argument.abortSignal(signal, "BlockClient.changes", "signal"),
+    });
   }
 
-  set onChange(handler: (() => void) | undefined) {
-    if (handler !== undefined) argument.callback(handler, "BlockClient.onChange", "handler");
-    this.#onChange = handler;
+  #update(): void {
+    const now = JSON.stringify(this.#properties);
+    if (now === this.#told) return;
+    this.#told = now;
+    const { capacity } = this;
+    const resized = capacity !== this.#capacity;
+    this.#capacity = capacity;
+    this.#news.tell(resized ? { type: "resized", capacity } : { type: "changed" });
   }
 
-  /** Takes new properties over, those of a device that was started anew included; for the kernel. */
-  update(properties: BlockProperties): void {
-    this.#properties = properties;
-    // A reset takes the cache back to what the device likes (5.2.5).
-    const wanted = this.#wantedCache;
-    if (wanted !== undefined && wanted !== properties.writeCache && this.canSwitchCache) {
-      this.#switchCache(wanted).catch(() => this.#wantedCache = undefined);
-    }
-    callBack(this.#onChange);
+  /** A reset takes the cache back to what the device likes (5.2.5). */
+  #restarted(): void {
+    if (this.#settings) this.#settings.restarted();
+    else this.#restored([]);
+  }
+
+  #restored(lost: readonly string[]): void {
+    this.#news.tell({ type: "restarted", lost });
   }
 
   /**
@@ -306,7 +358,7 @@ export class BlockClient implements BlockDevice {
   }
 
   /**
-   * Says that nobody needs what stands there any more. What is read there afterwards, nobody knows.
+   * Says that what stands there is not needed any more. What is read there afterwards is undefined.
    *
    * @throws RangeError If that is not inside the device.
    * @throws RequestError If the device fails, or does not know this.
@@ -401,38 +453,15 @@ export class BlockClient implements BlockDevice {
    */
   async setWriteCache(on: boolean): Promise<void> {
     argument.flag(on, "BlockClient.setWriteCache", "on");
-    const before = this.#wantedCache;
-    // New properties may come before the answer does.
-    this.#wantedCache = on;
-    try {
-      await this.#switchCache(on);
-    } catch (error) {
-      this.#wantedCache = before;
-      throw error;
-    }
-    if (!on) await this.flush();
-  }
-
-  #switchCache(on: boolean): Promise<void> {
-    const action = `Cannot switch the write cache ${on ? "on" : "off"}`;
-    const control = this.#control;
-    const slot = control?.take() ?? -1;
-    if (!control || slot < 0) {
-      const [status, reason] = control
-        ? [Status.failed, "too many switches are under way"]
-        : [Status.unsupported, undefined];
-      return Promise.reject(new RequestError(action, status, reason));
-    }
-    control.setWord(slot, BlockWord.operation, BlockOperation.setWriteCache);
-    control.setWord(slot, BlockWord.sectors, Number(on));
-    return new Promise((resolve, reject) => {
-      control.submit(slot, (_, status) => {
-        control.release(slot);
-        if (status === Status.ok) resolve();
-        else reject(new RequestError(action, status));
-      });
-      control.publish();
+    const what = `switch the write cache ${on ? "on" : "off"}`;
+    if (!this.#settings) throw new RequestError(`Cannot ${what}`, Status.unsupported);
+    await this.#settings.apply({
+      what,
+      operation: BlockOperation.setWriteCache,
+      words: { [BlockWord.sectors]: Number(on) },
+      key: "write cache",
     });
+    if (!on) await this.flush();
   }
 
   /** Checks and does what is about a stretch and moves no data. */

@@ -1,4 +1,11 @@
-import { argument, type ClientLane, RequestError, Status, Word } from "../../core/class/mod.ts";
+import {
+  argument,
+  type ClientLane,
+  type OpenClient,
+  RequestError,
+  Status,
+  Word,
+} from "../../core/class/mod.ts";
 import { EntropyHealth, type EntropyTest } from "./health.ts";
 
 /** Something that random bytes come from. */
@@ -40,7 +47,7 @@ interface Stock {
   end: number;
 }
 
-/** So many bad answers in a row, and those who wait are told. */
+/** So many bad answers in a row, and all readers are told. */
 const PATIENCE = 8;
 /** How long to wait after the first bad answer, in milliseconds; twice as long after each further one. */
 const PAUSE_MS = 5;
@@ -76,8 +83,13 @@ export class EntropyClient implements EntropySource {
     "earlier answer again": 0,
   };
 
-  /** Made by the kernel. */
-  constructor(lane: ClientLane) {
+  /** Makes the client of a source; for the class. */
+  static open({ requests }: { readonly requests: ClientLane }): OpenClient<EntropyClient> {
+    const client = new EntropyClient(requests);
+    return { client, close: () => client.#close() };
+  }
+
+  private constructor(lane: ClientLane) {
     this.#lane = lane;
     this.#copies = Array.from({ length: lane.slots }, () => new Uint8Array(lane.slotBytes));
   }
@@ -110,7 +122,7 @@ export class EntropyClient implements EntropySource {
     });
   }
 
-  /** Random bytes without end, read as fast as somebody takes them. */
+  /** Random bytes without end, read as fast as they are taken. */
   stream(): ReadableStream<Uint8Array<ArrayBuffer>> {
     return new ReadableStream({
       pull: async (controller) => controller.enqueue(await this.read(STREAM_BYTES)),
@@ -129,8 +141,8 @@ export class EntropyClient implements EntropySource {
     };
   }
 
-  /** Wipes what nobody read, and tells those who wait; for the kernel. */
-  close(): Promise<void> {
+  /** Wipes what was not read, and tells all readers. */
+  #close(): Promise<void> {
     this.#closed = true;
     this.#feed();
     return Promise.resolve();
@@ -164,7 +176,7 @@ export class EntropyClient implements EntropySource {
       const length = Math.min(reader.length - reader.done, stock.end - stock.at);
       const piece = stock.bytes.subarray(stock.at, stock.at + length);
       reader.bytes.set(piece, reader.done);
-      // These bytes are somebody's secret now; nobody else shall find them here.
+      // These bytes are a reader's secret now; no other shall find them here.
       piece.fill(0);
       reader.done += length;
       stock.at += length;
@@ -234,7 +246,7 @@ export class EntropyClient implements EntropySource {
     }
   }
 
-  /** Tells all who wait that there is nothing for them. */
+  /** Tells all readers that there is nothing for them. */
   #refuse(error: RequestError): void {
     clearTimeout(this.#pause);
     this.#pause = undefined;

@@ -1,5 +1,6 @@
 import type { Command, CommandOption, Context } from "../command.ts";
 import { CliError, EXIT, type ExitCode, messageOf, usageError } from "../exit.ts";
+import { VFIO_USER } from "../serve/vfio_user.ts";
 import { VHOST_USER } from "../serve/vhost_user.ts";
 
 /** A way to serve devices to virtual machines. Each is a file of its own, in `cli/serve`. */
@@ -22,14 +23,14 @@ export interface Transport {
 }
 
 /** All of them. */
-const TRANSPORTS: readonly Transport[] = [VHOST_USER];
+const TRANSPORTS: readonly Transport[] = [VHOST_USER, VFIO_USER];
 const NAMES = TRANSPORTS.map(({ option }) => `--${option.name}`).join(" or ");
 
 /** Serves devices of our own to virtual machines. */
 export const serve: Command = {
   name: "serve",
-  summary: "Serve a simulated device to a virtual machine",
-  usage: "<model>",
+  summary: "Serve simulated devices to a virtual machine",
+  usage: "<model...>",
   words: [1, Math.max(...TRANSPORTS.map(({ most }) => most))],
   standing: true,
   options: [

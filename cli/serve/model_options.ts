@@ -15,15 +15,22 @@ export interface ChosenModel extends Disposable {
 /** The most queues of a disk that a machine makes use of. */
 const MOST_QUEUES = 64;
 
+/** The rules that all models are to break, by their numbers. */
+export function liesOf({ given }: Context): readonly string[] {
+  return typeof given.lie === "string" ? given.lie.split(",") : [];
+}
+
 /**
  * Makes a model by the options about models.
  *
+ * @param whole As a whole PCI function, beside others, which the other options may be for.
  * @throws {CliError} If there is no such model, it does not know an option, or the disk cannot be opened.
  */
 export function chooseModel(
   context: Context,
   { MODELS, makeModel, FileStore }: Serving,
   name: string,
+  whole = false,
 ): ChosenModel {
   const { given } = context;
   const servable = Object.hasOwn(MODELS, name) ? MODELS[name] : undefined;
@@ -34,15 +41,16 @@ export function chooseModel(
     );
   }
   for (const option of ["disk", "queues"] as const) {
-    if (given[option] === undefined || servable.knows?.includes(option)) continue;
+    if (whole || given[option] === undefined || servable.knows?.includes(option)) continue;
     const owners = Object.keys(MODELS).filter((each) => MODELS[each]!.knows?.includes(option));
     throw usageError(`Cannot use --${option} with ${name}: it is for ${owners.join(", ")}`);
   }
   const queues = numberOption(context, "queues", { usual: 1, least: 1, greatest: MOST_QUEUES });
-  const lies = typeof given.lie === "string" ? given.lie.split(",") : [];
-  const disk = typeof given.disk === "string" ? open(FileStore, given.disk) : undefined;
+  const lies = liesOf(context);
+  const file = servable.knows?.includes("disk") ? given.disk : undefined;
+  const disk = typeof file === "string" ? open(FileStore, file) : undefined;
   try {
-    const model = makeModel(name, { queues, ...(disk ? { disk } : {}) }, lies);
+    const model = makeModel(name, { queues, whole, ...(disk ? { disk } : {}) }, lies);
     return { model, lies, [Symbol.dispose]: () => disk?.[Symbol.dispose]() };
   } catch (error) {
     disk?.[Symbol.dispose]();

@@ -1,6 +1,12 @@
-import type { FromPlugin, Grant, ToPlugin, WireOffer, WirePlan } from "../bus/message.ts";
+import type { FromDriver, Grant, ToDriver, WireOffer, WirePlan } from "../bus/message.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
-import type { DmaMemory, Doorbell, OpenFunction, PciFunction } from "../pci/function.ts";
+import type {
+  DevicePage,
+  DmaMemory,
+  Doorbell,
+  OpenFunction,
+  PciFunction,
+} from "../pci/function.ts";
 import type { Registers } from "../pci/registers.ts";
 import type { Manifest } from "../plugin/manifest.ts";
 import type { Tunables } from "../plugin/tunables.ts";
@@ -45,7 +51,7 @@ export interface Binding extends Disposable {
    */
   live(): void;
   /** Takes a message of the driver's that concerns this kind of device only. Returns whether it was one. */
-  hear(message: FromPlugin): boolean;
+  hear(message: FromDriver): boolean;
   /** The driver has answered an interrupt, where its grant says that it must tell. Returns whether there was one. */
   answered?(): boolean;
   /**
@@ -84,22 +90,34 @@ export interface BindingOptions {
   readonly tunables: Tunables;
   /** The driver. */
   readonly driver: DriverPort;
+  /** How long the device is waited for. */
+  readonly patience: DevicePatience;
+}
+
+/** How long a device is waited for, in milliseconds. */
+export interface DevicePatience {
+  /** Until it has reset itself. */
+  readonly reset: number;
+  /** Until it has reset one queue. */
+  readonly queueReset: number;
+  /** Until its driver has taken back what such a queue held. */
+  readonly emptied: number;
 }
 
 /** The driver of a device, as its binding sees it. */
 export interface DriverPort {
   /** Sends it a message. */
-  send(message: ToPlugin): void;
+  send(message: ToDriver): void;
   /**
    * Waits for its answer.
    *
    * @param deadline Milliseconds.
-   * @throws PluginGone If it does not come in time.
+   * @throws DriverGone If it does not come in time.
    */
-  expect<T extends FromPlugin["type"]>(
+  expect<T extends FromDriver["type"]>(
     deadline: number,
     ...types: T[]
-  ): Promise<Extract<FromPlugin, { type: T }>>;
+  ): Promise<Extract<FromDriver, { type: T }>>;
   /** Device or driver broke a rule: both come down, and are started anew as often as they may be. */
   fail(error: Error): void;
   /** Takes one of the restarts that there are in a minute, for less than a whole one. Returns whether there was one. */
@@ -119,6 +137,8 @@ export interface HostPart {
   readonly vectors: readonly number[];
   /** Registers that it may use, by name; none if left out. */
   readonly registers?: Readonly<Record<string, Registers>>;
+  /** Which of them are doorbells, and the page that they stand in, where a process can map it. */
+  readonly doorbellWindow?: { readonly name: string; readonly page?: DevicePage };
 }
 
 /** A plan that can be, and where all of it is. */

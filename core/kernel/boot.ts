@@ -1,4 +1,6 @@
-import type { Doorbell, MappedDoorbell, WrittenDoorbell } from "../pci/function.ts";
+// What the core tells a driver's process on its command line.
+
+import type { DevicePage, Doorbell, MappedDoorbell, WrittenDoorbell } from "../pci/function.ts";
 
 /** Descriptors of a driver's process, by number. Vectors follow the last, and then come those of the doorbells. */
 export const Descriptor = {
@@ -40,6 +42,8 @@ export interface Boot {
   readonly doorbells: readonly WireDoorbell[];
   /** The windows of registers that it may ask the core for. */
   readonly registers: readonly { readonly name: string; readonly bytes: number }[];
+  /** Which of them are doorbells, and the page to map where that can be. */
+  readonly doorbellWindow?: { readonly name: string; readonly page?: DevicePage };
   /** Milliseconds after which a device that should interrupt is looked at all the same. */
   readonly watch: number;
   /** Most bytes of data memory. */

@@ -1,9 +1,12 @@
-import type { ToPlugin } from "../bus/message.ts";
+// What the core wants of a driver host, in a process or inline.
+
+import type { ToDriver } from "../bus/message.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
-import type { DmaMemory, Doorbell } from "../pci/function.ts";
+import type { DevicePage, DmaMemory, Doorbell } from "../pci/function.ts";
 import type { Registers } from "../pci/registers.ts";
 import type { Manifest } from "../plugin/manifest.ts";
 import type { Link } from "./link.ts";
+import type { Patience } from "./patience.ts";
 
 /** Where a driver runs. */
 export type Isolation = "process" | "inline";
@@ -28,8 +31,12 @@ export interface DriverHostOptions {
   readonly vectors: readonly number[];
   /** Registers that the driver may use, by name. */
   readonly registers?: Readonly<Record<string, Registers>>;
+  /** Which of them are doorbells, and the page that they stand in, where a process can map it. */
+  readonly doorbellWindow?: { readonly name: string; readonly page?: DevicePage };
   /** Milliseconds after which a device that should interrupt is looked at all the same. */
   readonly watch: number;
+  /** How long it is waited for. */
+  readonly patience: Patience;
   /** A line that the driver printed. */
   readonly print: (line: string) => void;
   /** The driver is no more, or hangs; called at most once. A sentence says why. */
@@ -43,17 +50,17 @@ export interface DriverHost {
   /** Its process, if it has one of its own. */
   readonly pid?: number;
   /** Sends a message. */
-  send(message: ToPlugin): void;
+  send(message: ToDriver): void;
   /** Says that requests are in a lane. */
   ring(): void;
   /** How often a client should look before it waits: more where its looking is what gets work done. */
   readonly spins: number;
-  /** Does what there is to do without waiting: for whoever attends. */
-  pump(): void;
+  /** Does what there is to do without waiting: for a client that looks again and again. */
+  run(): void;
   /** Waits, blocking this thread, until something happens. */
-  turn(timeout: number): void;
-  /** Somebody who attended does so no more: interrupts are wanted again. */
-  rest(): void;
+  wait(timeout: number): void;
+  /** A client that looked again and again does so no more: interrupts are wanted again. */
+  rearm(): void;
   /** Ends the host, whatever it is doing. The device must not reach its arena any more. */
   end(): void | Promise<void>;
 }

@@ -1,7 +1,9 @@
+// The driver's side of the bus, the same in every driver host.
+
 import { type Bell, Cause } from "../bus/bell.ts";
 import { FRAMES } from "../bus/control.ts";
 import type { Mailbox } from "../bus/mailbox.ts";
-import type { FromPlugin, Grant, QueueGrant, ToPlugin, WirePlan } from "../bus/message.ts";
+import type { FromDriver, Grant, QueueGrant, ToDriver, WirePlan } from "../bus/message.ts";
 import { DriverLane } from "../bus/driver_lane.ts";
 import { addressTable, deviceAddress, PAGE } from "../dma/address_table.ts";
 import type { AnyPlugin, DefinedPciPlugin, PciPlan, RegisterWindow } from "../plugin/pci_plugin.ts";
@@ -45,7 +47,7 @@ export interface SessionPort {
 
 /**
  * One driver and its device, from `hello` to `stopped`: the same in every kind of host. It answers the core's
- * messages and turns the driver; when and on which thread, its host decides.
+ * messages and runs the driver; when and on which thread, its host decides.
  */
 export class DriverSession {
   readonly #plugin: AnyPlugin;
@@ -86,7 +88,7 @@ export class DriverSession {
       for (;;) {
         const message = this.#port.inbox.receive();
         if (message === undefined || this.#ended) return;
-        this.#answer(message as ToPlugin);
+        this.#answer(message as ToDriver);
       }
     } catch (error) {
       this.#fault(error);
@@ -98,7 +100,7 @@ export class DriverSession {
    *
    * @returns Whether requests ended.
    */
-  turn(): boolean {
+  run(): boolean {
     if (!this.#going || this.#resetting.size > 0) return false;
     try {
       this.#driver!.rung();
@@ -187,7 +189,7 @@ export class DriverSession {
     return false;
   }
 
-  #answer(message: ToPlugin): void {
+  #answer(message: ToDriver): void {
     switch (message.type) {
       case "offer": {
         this.#offer = message;
@@ -200,12 +202,13 @@ export class DriverSession {
       }
       case "grant":
         this.#start(message.grant);
+        this.#prepare();
         return this.#send({ type: "ready" });
       case "go":
         this.#going = true;
         for (const { grant, queue } of this.#queues) if (this.#early.has(grant.name)) queue.kick();
         this.#early.clear();
-        this.turn();
+        this.run();
         return;
       case "queueReset":
         return this.#empty(message.queue);
@@ -301,6 +304,7 @@ export class DriverSession {
       config: configView(grant.config),
       legacy: device.legacy,
       writeConfig: (field, value) => this.#send({ type: "writeConfig", field, value }),
+      readConfig: () => this.#send({ type: "readConfig" }),
       frame: frames(
         grant.physical
           ? new Uint32Array(control, FRAMES, arena.byteLength / PAGE).slice()
@@ -309,6 +313,16 @@ export class DriverSession {
       canResetQueues: grant.resettable,
       resetQueue: (name) => this.#resetQueue(name),
     });
+  }
+
+  /**
+   * Lets the driver of a VirtIO device work once before that is live (3.1.1, step 7): a device that speaks first finds room
+   * for what it says, and what it says at once is not lost. Other devices reach no memory yet.
+   */
+  #prepare(): void {
+    if (this.#offer.device.bus !== "virtio") return;
+    this.#driver!.rung();
+    for (const { queue } of this.#queues) queue.publish();
   }
 
   /** Asks the core to reset a queue. Nothing is done with any of them until all are back. */
@@ -334,7 +348,7 @@ export class DriverSession {
   #refill(name: string): void {
     this.#driver!.queueReset?.(name, this.#resetting.get(name) ?? []);
     this.#resetting.delete(name);
-    this.turn();
+    this.run();
   }
 
   #notifier({ index, name }: QueueGrant): (data: number) => void {
@@ -350,14 +364,14 @@ export class DriverSession {
   }
 
   /** Ends the session with its last words. */
-  #end(message: FromPlugin): void {
+  #end(message: FromDriver): void {
     this.#going = false;
     if (this.#ended) return;
     this.#ended = true;
     this.#send(message);
   }
 
-  #send(message: FromPlugin): void {
+  #send(message: FromDriver): void {
     if (!this.#port.outbox.send(message)) {
       throw new Error("Cannot send to the core: the mailbox is full");
     }
@@ -365,14 +379,15 @@ export class DriverSession {
   }
 }
 
-type Offered = Extract<ToPlugin, { type: "offer" }>;
+type Offered = Extract<ToDriver, { type: "offer" }>;
 type AnyPlan = Plan<string, string, string> | PciPlan<string, string>;
 
 function isDecline(answer: AnyPlan | Decline): answer is Decline {
   return "decline" in answer;
 }
 
-function wirePlan(plan: AnyPlan): WirePlan {
+/** A plan as it crosses the bus. */
+export function wirePlan(plan: AnyPlan): WirePlan {
   return {
     features: featureText("features" in plan && plan.features || 0n),
     queues: Object.entries("queues" in plan ? plan.queues : {}).map((
@@ -385,9 +400,15 @@ function wirePlan(plan: AnyPlan): WirePlan {
     })),
     lanes: Object.entries(plan.lanes).map(([name, lane]) => ({ name, ...lane })),
     buffers: Object.entries(plan.buffers ?? {}).map(([name, bytes]) => ({ name, bytes })),
-    properties: plan.properties ?? {},
+    ...properties(plan),
     physical: "physical" in plan && plan.physical === true,
   };
+}
+
+/** A driver of a PCI device may know them only when it has started; that of a VirtIO device reads them in the offer. */
+function properties(plan: AnyPlan): Pick<WirePlan, "properties"> {
+  if (plan.properties) return { properties: plan.properties };
+  return "queues" in plan ? { properties: {} } : {};
 }
 
 /** Finds the page frame of a place in the arena; the table is a copy of its own, which does not change any more. */

@@ -1,3 +1,5 @@
+// The core's end of what it shares with a driver host.
+
 import { Bell, Cause } from "../bus/bell.ts";
 import {
   controlBytes,
@@ -6,10 +8,10 @@ import {
   LANES,
   MAILBOX_CAPACITY,
   TO_CORE,
-  TO_PLUGIN,
+  TO_DRIVER,
 } from "../bus/control.ts";
 import { BusFault, Mailbox } from "../bus/mailbox.ts";
-import { type FromPlugin, fromPlugin, type ToPlugin } from "../bus/message.ts";
+import { type FromDriver, fromDriver, type ToDriver } from "../bus/message.ts";
 import { type DmaRun, PAGE } from "../dma/address_table.ts";
 import { close, eventfd, signaller } from "../linux/fd.ts";
 import { mapShared, memoryFile } from "../linux/memory.ts";
@@ -17,7 +19,8 @@ import type { InterruptLoop } from "../irq/interrupt_loop.ts";
 import { Budget } from "../bus/budget.ts";
 
 /** Why a driver may ring. */
-const CAUSES = Cause.lane | Cause.mail | Cause.credits | Cause.register | Cause.answered;
+const CAUSES = Cause.lane | Cause.mail | Cause.credits | Cause.register | Cause.answered |
+  Cause.doorbell;
 /** How often in a row it may do so for nothing: what it rang for may have been found already when another thing was. */
 const IN_VAIN = 64;
 /** Messages that are read in one turn of the loop. */
@@ -29,21 +32,25 @@ const MESSAGE_BYTES = 512;
 
 /** Accesses to registers that the core makes for a driver in a second. */
 const ACCESSES = 5000;
+/** Doorbells that it writes for a driver in a second. */
+const DOORBELLS = 100_000;
 /** Milliseconds after which the next is made where those are used up. */
 const LATER_MS = 10;
 
 /** What the core does about its driver host. */
 export interface LinkEvents {
   /** A message came. */
-  readonly message: (message: FromPlugin) => void;
+  readonly message: (message: FromDriver) => void;
   /** Requests in lanes may have ended; returns how many had. */
   readonly completions: () => number;
   /** The host broke the rules of the bus. */
   readonly fault: (error: Error) => void;
   /** Doorbell answers must be taken. */
-  readonly settle: () => void;
+  readonly takeAnswers: () => void;
   /** The driver's process may ask for an access to a register: makes it. Returns whether it did. */
   readonly registers: () => boolean;
+  /** The driver's process has written doorbells: writes them to the device. Returns how many. */
+  readonly doorbells: () => number;
   /** The driver says that it has answered an interrupt. Returns whether there was one. */
   readonly answered: () => boolean;
 }
@@ -76,6 +83,7 @@ export class Link implements Disposable {
   #inbox: Mailbox;
   #budget = new Budget(MAIL_BYTES);
   readonly #accesses = new Budget(ACCESSES);
+  readonly #doorbells = new Budget(DOORBELLS);
   #later: ReturnType<typeof setTimeout> | undefined;
   #inVain = 0;
   #closed = false;
@@ -97,7 +105,7 @@ export class Link implements Disposable {
 
   /** The mailbox to the driver, from its start. */
   outbox(): Mailbox {
-    return new Mailbox(this.control, TO_PLUGIN, MAILBOX_CAPACITY);
+    return new Mailbox(this.control, TO_DRIVER, MAILBOX_CAPACITY);
   }
 
   /** The mailbox from the driver, from its start. */
@@ -135,26 +143,26 @@ export class Link implements Disposable {
   }
 
   /** Sends a message. The core never has more under way than fit; a full mailbox means that the host hangs. */
-  send(message: ToPlugin): void {
+  send(message: ToDriver): void {
     if (!this.#outbox.send(message)) throw new BusFault("The driver does not take its messages");
     this.driver.ring(Cause.mail);
   }
 
   /** Looks at everything that the driver left when it ended. */
-  look(): void {
+  takeAll(): void {
     this.#answer(CAUSES, MAILBOX_CAPACITY);
   }
 
   /** Answers the bell, if it was rung. */
-  pump(): void {
+  answerBell(): void {
     const causes = this.core.take();
     if (causes !== 0) this.#answer(causes);
   }
 
   /** Takes doorbell answers now. */
-  settle(): void {
+  takeAnswers(): void {
     const rung = Atomics.load(this.words, ControlWord.doorbellsRung);
-    this.#events.settle();
+    this.#events.takeAnswers();
     Atomics.store(this.words, ControlWord.doorbellsAnswered, rung);
   }
 
@@ -163,6 +171,8 @@ export class Link implements Disposable {
     try {
       if (causes & ~CAUSES) throw new BusFault("the driver rang for a reason that there is not");
       let found = 0;
+      // First, so that the device works meanwhile, and before an interrupt counts as answered.
+      if (causes & Cause.doorbell) found += this.#passDoorbells();
       if (causes & Cause.credits) found += this.#creditsUsed();
       if (causes & Cause.lane) found += this.#events.completions();
       if (causes & Cause.register) found += this.#access();
@@ -180,22 +190,32 @@ export class Link implements Disposable {
 
   /** Makes an access to a register. A driver that asks too often waits: it waits in place anyway. */
   #access(): number {
-    if (this.#accesses.spent) {
-      this.#later ??= setTimeout(() => {
-        this.#later = undefined;
-        this.core.ring(Cause.register);
-      }, LATER_MS);
-      return 1;
-    }
+    if (this.#accesses.spent) return this.#postpone();
     this.#accesses.spend(1);
     return Number(this.#events.registers());
+  }
+
+  /** Writes doorbells. Those that are too many wait, and only the latest value of each is written then. */
+  #passDoorbells(): number {
+    if (this.#doorbells.spent) return this.#postpone();
+    const passed = this.#events.doorbells();
+    this.#doorbells.spend(passed);
+    return passed;
+  }
+
+  #postpone(): number {
+    this.#later ??= setTimeout(() => {
+      this.#later = undefined;
+      this.core.ring(Cause.register | Cause.doorbell);
+    }, LATER_MS);
+    return 1;
   }
 
   /** Takes doorbell answers. Returns how many there may have been. */
   #creditsUsed(): number {
     const { doorbellsRung, doorbellsAnswered } = ControlWord;
     const used = Atomics.load(this.words, doorbellsRung) - this.words[doorbellsAnswered]!;
-    if (used !== 0) this.settle();
+    if (used !== 0) this.takeAnswers();
     return Math.abs(used);
   }
 
@@ -212,7 +232,7 @@ export class Link implements Disposable {
           `the driver sent more than ${most} messages, or ${MAIL_BYTES} bytes, in a second`,
         );
       }
-      this.#events.message(fromPlugin(message));
+      this.#events.message(fromDriver(message));
       if (this.#closed) return count + 1;
     }
     // There may be more: others first.

@@ -33,7 +33,10 @@ export function processHost(options: DriverHostOptions): DriverHost {
   const [stored = [], written = []] = [false, true].map((message) =>
     doorbells.filter((each) => "message" in each === message).map(({ fd }) => fd)
   );
-  const doorbellFds = [...new Set([...written, ...stored])];
+  const { name, page } = options.doorbellWindow ?? {};
+  const doorbellFds = [...new Set([...written, ...stored, ...(page ? [page.fd] : [])])];
+  const descriptorOf = (fd: number) =>
+    Descriptor.vectors + vectors.length + doorbellFds.indexOf(fd);
   const boot: Boot = {
     folder: options.folder,
     core: processId(),
@@ -42,13 +45,14 @@ export function processHost(options: DriverHostOptions): DriverHost {
     arenaSize: arena.size,
     arenaAlignment: arena.alignment ?? PAGE,
     vectors: vectors.length,
-    doorbells: doorbells.map((each) =>
-      wireDoorbell(each, Descriptor.vectors + vectors.length + doorbellFds.indexOf(each.fd))
-    ),
+    doorbells: doorbells.map((each) => wireDoorbell(each, descriptorOf(each.fd))),
     registers: Object.entries(options.registers ?? {}).map(([name, { size }]) => ({
       name,
       bytes: size,
     })),
+    ...(name !== undefined && {
+      doorbellWindow: { name, ...(page && { page: { ...page, fd: descriptorOf(page.fd) } }) },
+    }),
     watch: options.watch,
     memory: (heapMiB + RUNTIME_MIB) * 2 ** 20,
   };
@@ -87,11 +91,12 @@ export function processHost(options: DriverHostOptions): DriverHost {
     ended.resolve();
     if (over) return;
     // What it said before it ended tells more than how it ended.
-    link.look();
+    link.takeAll();
     const [, errors] = outputs;
     gone(`its process ended ${how(exit)}${errors!.telling && `: ${errors!.telling}`}`);
   });
-  const watchdog = new Watchdog({ pid, words: link.words, bell: link.driver }, gone);
+  const watched = { pid, words: link.words, bell: link.driver, patience: options.patience };
+  const watchdog = new Watchdog(watched, gone);
 
   return {
     isolation: "process",
@@ -100,9 +105,9 @@ export function processHost(options: DriverHostOptions): DriverHost {
     ring: () => link.driver.ring(Cause.lane),
     // Driver and device need the processors more than a client that only looks.
     spins: 50,
-    pump: () => link.pump(),
-    turn: (timeout) => loop.turn(timeout),
-    rest() {},
+    run: () => link.answerBell(),
+    wait: (timeout) => loop.runOnce(timeout),
+    rearm() {},
     async end() {
       over = true;
       watchdog[Symbol.dispose]();

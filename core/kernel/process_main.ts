@@ -7,9 +7,10 @@
  */
 
 import { Bell, Cause } from "../bus/bell.ts";
-import { ControlWord, FIRST_BEAT, MAILBOX_CAPACITY, TO_CORE, TO_PLUGIN } from "../bus/control.ts";
+import { ControlWord, FIRST_BEAT, MAILBOX_CAPACITY, TO_CORE, TO_DRIVER } from "../bus/control.ts";
 import { Mailbox } from "../bus/mailbox.ts";
 import { askedRegisters } from "../bus/register_call.ts";
+import { doorbellWriter } from "../bus/written_doorbells.ts";
 import { confine, enclose } from "../linux/confine.ts";
 import { clearer, close, signaller } from "../linux/fd.ts";
 import type { Pass } from "../linux/filter.ts";
@@ -17,10 +18,11 @@ import { forgetLibc } from "../linux/libc.ts";
 import { mapShared } from "../linux/memory.ts";
 import { poller, yielder } from "../linux/poll.ts";
 import { InterruptLoop } from "../irq/interrupt_loop.ts";
+import type { Registers } from "../pci/registers.ts";
 import { HOST } from "../plugin/plugin.ts";
 import { beforePlugin } from "./before_plugin.ts";
 import { type Boot, Descriptor, fromWire } from "./boot.ts";
-import { Doorbells } from "./doorbell.ts";
+import { Doorbells, doorbellStore } from "./doorbell.ts";
 import type { AnyPlugin } from "../plugin/pci_plugin.ts";
 import { DriverSession } from "./driver_session.ts";
 
@@ -76,13 +78,26 @@ const { rings } = new Doorbells(boot.doorbells.map(fromWire), {
   low: () => coreBell.ring(Cause.credits),
   wait: waitForCredits,
 }, pass);
+const registers: Record<string, Registers> = askedRegisters(boot.registers, {
+  words,
+  ring: () => coreBell.ring(Cause.register),
+  wait: waitFor,
+});
+const { name: doorbellName = "", page } = boot.doorbellWindow ?? {};
+const doorbells = registers[doorbellName];
+if (doorbells) {
+  const write32 = page
+    ? doorbellStore(page, doorbells.size)
+    : doorbellWriter(words, doorbells.size, () => coreBell.ring(Cause.doorbell));
+  registers[doorbellName] = { ...doorbells, write32 };
+}
 // What is mapped needs no descriptor, and code that had it could do more than ring.
-const mapped = boot.doorbells.filter((each) => !("message" in each));
+const mapped = [...boot.doorbells.filter((each) => !("message" in each)), ...(page ? [page] : [])];
 new Set(mapped.map(({ fd }) => fd)).forEach(close);
 const written = boot.doorbells.filter((each) => "message" in each).map(({ fd }) => fd);
 const end = Math.max(Descriptor.vectors + boot.vectors - 1, ...written) + 1;
 // From here on the loop's set is fixed.
-loop.turn(0);
+loop.runOnce(0);
 
 // Deno starts a thread for signals when it needs one, half a second after the start at the latest: better now than when
 // there are no more threads to be had.
@@ -95,6 +110,7 @@ Object.defineProperty(globalThis, HOST, { value: host });
 let shut = false;
 (Error as unknown as { prepareStackTrace: unknown }).prepareStackTrace = told;
 beforePlugin(() => {
+  modules.forEach(learnPlaces);
   enclose({ granted: [Descriptor.driverBell, end], pass });
   // The plugin may import any module of the core, this process's own instances of them; nothing in there may be of
   // use to it. What is needed from now on is held by the functions made above, and by nothing else.
@@ -107,8 +123,9 @@ beforePlugin(() => {
 // Deno is up: what comes now is the driver's doing.
 Atomics.store(words, ControlWord.beatAnswered, FIRST_BEAT);
 const last = import.meta.resolve("./give_up.ts");
+const modules: string[] = [];
 try {
-  if (boot.folder.startsWith("file:")) refuseLinks(new URL(boot.folder));
+  if (boot.folder.startsWith("file:")) modules.push(...filesOf(new URL(boot.folder)));
   await import(
     `data:text/javascript,${
       encodeURIComponent(`import ${JSON.stringify(last)};import ${JSON.stringify(entry)};`)
@@ -148,15 +165,30 @@ function told(error: Error, sites: readonly CallSite[]): string {
 }
 
 /**
- * Refuses a folder with a link in it that leads out: Deno follows one in some imports without a look at where it leads.
+ * Has Deno read now where in the plugin's text each of its lines is: it would do so at the first error, from files that
+ * this process cannot read any more, and panic for some. It learns that of the module that an error's frame is in.
  */
-function refuseLinks(folder: URL): void {
+function learnPlaces(path: string): void {
+  const internal = Deno as unknown as Record<symbol, { core?: { evalContext?: unknown } }>;
+  const run = internal[(Deno as unknown as { internal: symbol }).internal]?.core?.evalContext;
+  // Not there in each Deno: then errors may be told without their place.
+  if (typeof run !== "function") return;
+  const name = path.split("/").map(encodeURIComponent).join("/");
+  run("void new Error().stack", new URL(name, boot.folder).href);
+}
+
+/**
+ * The TypeScript in a plugin's folder, by paths in it. Refuses one with a link in it that leads out: Deno follows one in some imports
+ * without a look at where it leads.
+ */
+function* filesOf(folder: URL): Generator<string> {
   const home = Deno.realPathSync(folder);
   const stack = [home];
   for (let path = stack.pop(); path !== undefined; path = stack.pop()) {
     for (const { name, isDirectory, isSymlink } of Deno.readDirSync(path)) {
       const each = `${path}/${name}`;
       if (isDirectory) stack.push(each);
+      if (/\.[cm]?tsx?$/.test(name)) yield each.slice(home.length + 1);
       if (isSymlink && !leadsInto(home, each)) {
         throw new Error(`${each} is a link that leads out of its folder`);
       }
@@ -185,31 +217,28 @@ function serve(plugin: AnyPlugin): never {
   const own = session = new DriverSession(plugin, {
     control,
     arena,
-    inbox: new Mailbox(control, TO_PLUGIN, MAILBOX_CAPACITY),
+    inbox: new Mailbox(control, TO_DRIVER, MAILBOX_CAPACITY),
     outbox: new Mailbox(control, TO_CORE, MAILBOX_CAPACITY),
     core: coreBell,
-    registers: askedRegisters(boot.registers, {
-      words,
-      ring: () => coreBell.ring(Cause.register),
-      wait: waitFor,
-    }),
+    registers,
     doorbell: (index) => rings[index]!,
     watch: boot.watch,
   });
-  // Where a look costs the core an access to a register, one is enough.
-  const most = boot.registers.length === 0 ? SPINS : 1;
-  let spins = most;
+  let spins = SPINS;
   for (let round = 1; !own.ended; round++) {
     let worked = false;
+    const asked = words[ControlWord.registerAsked];
     // However long a turn takes, the core waits for one of them, not for all.
     for (let i = 0; i < spins && !driverBell.hasRung(URGENT); i++) {
-      worked = own.turn() || worked;
+      worked = own.run() || worked;
+      // Where a look costs the core an access to a register, one is enough.
+      if (words[ControlWord.registerAsked] !== asked) break;
     }
     const idle = own.idle();
     if (!idle && round % ROUNDS !== 0 && !driverBell.hasRung(URGENT)) continue;
-    const happened = loop.turn(!idle ? 0 : own.busy ? own.period : -1);
+    const happened = loop.runOnce(!idle ? 0 : own.busy ? own.period : -1);
     // Requests that wait for the world do not keep a processor busy: where nothing happens, one look is enough.
-    spins = !idle || worked || happened ? most : 1;
+    spins = !idle || worked || happened ? SPINS : 1;
     if (!happened && idle && !own.polled) own.kick();
   }
   Deno.exit(0);

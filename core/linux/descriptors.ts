@@ -30,7 +30,7 @@ const DESCRIPTOR_BYTES = 4;
 /**
  * A message header around `bytes`, with room for `count` descriptors.
  *
- * Safety: it holds the addresses of itself and of `bytes`, and keeps neither alive: whoever makes one holds both
+ * Safety: it holds the addresses of itself and of `bytes`, and keeps neither alive: its maker holds both
  * until the one call for which it is made has returned.
  */
 function messageHeader(bytes: Uint8Array<ArrayBuffer>, count: number): DataView<ArrayBuffer> {

@@ -71,7 +71,7 @@ for (const most of [0, 1, 2, 7]) {
   });
 }
 
-Deno.test("descriptors that nobody received go with the socket", () => {
+Deno.test("descriptors that were not received go with the socket", () => {
   const [a, b] = socketPair();
   const [from, into] = pipe();
   sendDescriptors(a, bytes("x"), [into]);

@@ -1,3 +1,5 @@
+// Files, read and written by calls that say what failed.
+
 import { check, errno, OsError } from "./os_error.ts";
 import { cString, libc } from "./libc.ts";
 import { close, EINTR, failure, read, writeAll } from "./fd.ts";
@@ -38,7 +40,7 @@ export interface FileUse {
   readonly nonBlocking?: boolean;
 }
 
-/** Opens a file that a user named. A new one may be read and written by everybody whom the umask lets. */
+/** Opens a file that a user named. A new one may be read and written by all users that the umask lets. */
 export function openFile(path: string, use: FileUse): number {
   const { read, write, create, truncate, nonBlocking } = use;
   const flags = (write ? read ? 2 : 1 : 0) | O_CLOEXEC | (nonBlocking ? O_NONBLOCK : 0) |

@@ -1,3 +1,5 @@
+// What kind of file something is, and whether two are the same.
+
 import { errno, OsError } from "./os_error.ts";
 import { cString, libc } from "./libc.ts";
 

@@ -1,3 +1,5 @@
+// Files in memory, and their pages in place of those of a WebAssembly memory.
+
 import { check, errno, OsError } from "./os_error.ts";
 import { cString, libc } from "./libc.ts";
 
@@ -72,8 +74,10 @@ export function discard(fd: number, offset: number, size: number): void {
   );
 }
 
-/** The most bytes that one shared memory can have: the pages that a 32-bit WebAssembly address reaches. */
-export const MOST_SHARED: number = 2 ** 32;
+/** The most bytes that one shared memory can have: V8 allows no more. */
+export const MOST_SHARED: number = 2 ** 34;
+/** The pages that a WebAssembly address of 32 bits reaches. */
+const PAGES_OF_32_BITS = 65536;
 
 /**
  * Maps `size` bytes of a file, from `offset`, as memory that typed arrays and `Atomics` work on and that other
@@ -143,16 +147,25 @@ export function reserveShared(size: number, alignment = 4096): SharedArrayBuffer
 
 function reserve(size: number): SharedArrayBuffer {
   const pages = Math.ceil(size / GRANULE);
-  const { buffer } = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  const { buffer } = pages > PAGES_OF_32_BITS
+    ? memoryOf64Bits(pages)
+    : new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   if (!(buffer instanceof SharedArrayBuffer)) throw new TypeError("Cannot allocate shared memory");
   return buffer;
 }
 
+/** A memory whose addresses have 64 bits (WebAssembly 3.0), which TypeScript does not know yet. */
+function memoryOf64Bits(pages: number): WebAssembly.Memory {
+  const size = BigInt(pages);
+  const type = { address: "i64", initial: size, maximum: size, shared: true };
+  return new WebAssembly.Memory(type as unknown as WebAssembly.MemoryDescriptor);
+}
+
 /**
- * Puts private zero pages where a mapping was, so that whoever still holds the buffer is cut off from the
+ * Puts private zero pages where a mapping was, so that code that still holds the buffer is cut off from the
  * device and from other processes.
  *
- * Safety: as for {@linkcode mapShared}; the buffer stays usable, it only is nobody else's any more.
+ * Safety: as for {@linkcode mapShared}; the buffer stays usable, it only is shared no more.
  *
  * @param offset First byte, a multiple of 4096.
  * @param size Length in bytes, likewise; all of the buffer, if both are left out.

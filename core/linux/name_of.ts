@@ -1,3 +1,5 @@
+// Names and kinds of descriptors.
+
 import { libc } from "./libc.ts";
 
 const decoder = new TextDecoder();

@@ -1,3 +1,5 @@
+// Unix sockets, with descriptors that travel along.
+
 import { close, EAGAIN, EINTR } from "./fd.ts";
 import { unlink } from "./file.ts";
 import { identityOf } from "./file_kind.ts";

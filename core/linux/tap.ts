@@ -1,3 +1,5 @@
+// Tap interfaces of Linux.
+
 import { close, EAGAIN, EINTR, setNonBlocking } from "./fd.ts";
 import { open } from "./file.ts";
 import { libc } from "./libc.ts";
@@ -33,7 +35,7 @@ export interface Tap {
  *
  * Safety: the requests are those of struct ifreq, all of whose bytes are there.
  *
- * @throws OsError If that is not allowed (CAP_NET_ADMIN is needed), or somebody else is attached.
+ * @throws OsError If that is not allowed (CAP_NET_ADMIN is needed), or another program is attached.
  */
 export function openTap(wanted: string): Tap {
   const request = interfaceRequest(wanted);

@@ -1,3 +1,5 @@
+// What a platform lends of one PCI function.
+
 import type { DmaRun } from "../dma/address_table.ts";
 import type { Registers } from "./registers.ts";
 
@@ -67,6 +69,11 @@ export interface OpenFunction extends Disposable {
    */
   useVectors?(count: number): number;
   /**
+   * The one message-signalled interrupt of a function without MSI-X, as an eventfd; given back with the function. Undefined
+   * if it has none, or the platform cannot receive it. A function that has MSI-X keeps to that: see `vectors`.
+   */
+  msi?(): number | undefined;
+  /**
    * The interrupt pin; its vectors, if it gave any, signal no more. An eventfd that is signalled when the function may have
    * asserted it, and then not again before {@linkcode unmaskIntx}. The pin may share its line, so that the signal was
    * meant for another function. Undefined if there is none, or the platform cannot wait for it.
@@ -79,8 +86,10 @@ export interface OpenFunction extends Disposable {
   unmaskIntx?(): void;
   /** The way to write `value` to a doorbell register of `width` bytes, in memory or a port, from any process. */
   doorbell(bar: number, offset: number, value: number, width: 2 | 4): Doorbell;
+  /** The page of registers of a memory BAR at a multiple of 4096, if any process can map it. */
+  page?(bar: number, offset: number): DevicePage | undefined;
   /** Takes the answers to every doorbell rung so far, so that all credits are free again. */
-  settle(): void;
+  takeAnswers(): void;
   /**
    * Writes again what a reset of the function or of the whole machine took from its configuration space: BARs,
    * command, MSI-X; and unmasks the interrupt pin. Changes nothing if there was none. The device itself has to be
@@ -126,18 +135,22 @@ export interface WrittenDoorbell {
    */
   readonly data?: { readonly at: number; readonly form: "u32" | "hex" };
   /**
-   * How many rings may be under way before {@linkcode OpenFunction.settle} must be called, because the platform
+   * How many rings may be under way before {@linkcode OpenFunction.takeAnswers} must be called, because the platform
    * answers each; undefined where nothing answers.
    */
   readonly credits?: number;
 }
 
-/** A doorbell that is rung by one store to a page of the device. */
-export interface MappedDoorbell {
+/** A page of 4096 bytes of a device's registers. */
+export interface DevicePage {
   /** The file that the page is in. A process that has mapped it needs the descriptor no more. */
   readonly fd: number;
   /** Where the page begins in the file. */
   readonly page: number;
+}
+
+/** A doorbell that is rung by one store to a page of the device. */
+export interface MappedDoorbell extends DevicePage {
   /** Where in the page the register is. */
   readonly at: number;
   /** Its bytes; with 4, the upper half differs from ring to ring, as above. */

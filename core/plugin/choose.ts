@@ -1,10 +1,12 @@
+// The choice of the driver for a device, with reasons.
+
 import type { PciIdentity } from "../pci/identity.ts";
 import { type Match, matches, type Mismatch, specificity } from "../pci/match.ts";
 import type { Manifest } from "./manifest.ts";
 
 /** One rule that was tried on a device. */
 export interface Tried {
-  /** Whose rule. */
+  /** The manifest that has the rule. */
   readonly manifest: Manifest;
   /** The rule. */
   readonly match: Match;

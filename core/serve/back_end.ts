@@ -1,3 +1,5 @@
+// The back-end of vhost-user: what each request does to the served device.
+
 import { clearer, close, eventfd, setNonBlocking, signal } from "../linux/fd.ts";
 import { kindOf } from "../linux/file_kind.ts";
 import { type ForeignMemory, openForeign, UnfitMemory } from "../linux/foreign_memory.ts";

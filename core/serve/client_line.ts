@@ -1,3 +1,5 @@
+// Interrupts of a served device: eventfds of its client.
+
 import { clear, close, setNonBlocking, signal } from "../linux/fd.ts";
 import { isEventCounter } from "../linux/name_of.ts";
 import type { Loop } from "../irq/interrupt_loop.ts";

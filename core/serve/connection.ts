@@ -90,7 +90,7 @@ export class Connection implements Disposable {
     }
   }
 
-  /** Who has sent a part of a message must send the rest. */
+  /** A front-end that has sent a part of a message must send the rest. */
   #watchRest(): void {
     if (!this.#framing.inside || this.#closed) {
       clearTimeout(this.#rest);

@@ -1,3 +1,5 @@
+// Parts of a guest's memory as a served device reaches them.
+
 import { identityOfOpen } from "../linux/file_kind.ts";
 import { type ForeignMemory, openForeign, UnfitMemory } from "../linux/foreign_memory.ts";
 import type { DeviceMemory } from "../simulation/device_memory.ts";

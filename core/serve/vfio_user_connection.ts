@@ -1,3 +1,5 @@
+// One connection of a vfio-user client.
+
 import type { Loop } from "../irq/interrupt_loop.ts";
 import { receiveDescriptors } from "../linux/descriptors.ts";
 import { close } from "../linux/fd.ts";

@@ -1,3 +1,5 @@
+// Serves a device model by vhost-user.
+
 import { InterruptLoop, type Loop } from "../irq/interrupt_loop.ts";
 import { close } from "../linux/fd.ts";
 import { accept, listenUnix, type UnixListener } from "../linux/socket.ts";
@@ -11,7 +13,7 @@ export interface ServeOptions {
   readonly once?: boolean;
   /** Queues that a machine counts as one: 2 for a network device, whose queues come in pairs; 1 if left out. */
   readonly unit?: number;
-  /** Takes sentences for people: who came, who left and why. */
+  /** Takes sentences for people: which client came, which left and why. */
   readonly log?: (line: string) => void;
   /** What waits for socket and notifications; one of its own if left out. */
   readonly loop?: Loop;

@@ -1,3 +1,5 @@
+// Memory as a device model reaches it.
+
 import type { DmaRun } from "../dma/address_table.ts";
 import { DriverFault } from "../virtqueue/device_queue.ts";
 
@@ -12,7 +14,7 @@ export interface Place {
 /**
  * Memory as a device reaches it: by the addresses that its driver writes into descriptors. Each access throws a
  * {@linkcode DriverFault} if the device may not master the bus, if the driver has no memory there, or none to write.
- * What is reached may change at any time; who remembers a place looks whether {@linkcode version} is still the same.
+ * What is reached may change at any time; code that remembers a place looks whether {@linkcode version} is still the same.
  */
 export interface BusMemory {
   /** Differs whenever something was taken away. */
@@ -43,6 +45,8 @@ interface Region extends DmaRun, Place {
   readonly writable: boolean;
 }
 
+const SAMPLE = 4096;
+
 /** The memory that a simulated device can reach, by the addresses that it knows: what an IOMMU does. */
 export class DeviceMemory implements BusMemory {
   readonly #mayMaster: () => boolean;
@@ -62,6 +66,11 @@ export class DeviceMemory implements BusMemory {
   /** How many stretches of addresses there are that do not continue each other. */
   get count(): number {
     return this.#regions.length;
+  }
+
+  /** How many bytes the device can reach. */
+  get bytes(): number {
+    return this.#regions.reduce((sum, { length }) => sum + length, 0);
   }
 
   /** Lets the device reach `memory`, all of which lies at `runs`, in order. */
@@ -119,14 +128,16 @@ export class DeviceMemory implements BusMemory {
     this.#version++;
   }
 
-  /** Whether there is nothing but zeroes in the first and the last `sample` bytes of each stretch. */
-  isBlank(sample: number): boolean {
-    const blank = ({ memory, offset }: Place, length: number) =>
-      new Uint8Array(memory, offset, length).every((byte) => byte === 0);
+  /** Whether there is nothing but zeroes in some 4096 bytes at each `step` of it, and in the last. */
+  isBlank(step: number): boolean {
+    const sample = ({ memory, offset }: Place, at: number, length: number) =>
+      new Uint8Array(memory, offset + at, Math.min(SAMPLE, length - at));
     return this.#regions.every((region) => {
-      const length = Math.min(sample, region.length);
-      const end = { memory: region.memory, offset: region.offset + region.length - length };
-      return blank(region, length) && blank(end, length);
+      const { length } = region;
+      for (let at = 0; at < length; at += step) {
+        if (sample(region, at, length).some((byte) => byte !== 0)) return false;
+      }
+      return sample(region, Math.max(0, length - SAMPLE), length).every((byte) => byte === 0);
     });
   }
 

@@ -1,3 +1,5 @@
+// A request whose buffers lie in pieces, for device models.
+
 import type { Request } from "./model.ts";
 
 /** A buffer, or a part of one. */

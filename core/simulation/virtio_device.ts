@@ -1,3 +1,5 @@
+// A VirtIO device around a model: status, features, queues.
+
 import type { Registers } from "../pci/registers.ts";
 import {
   type Chain,
@@ -341,7 +343,7 @@ export class VirtioDevice implements DeviceHandle {
     return this.#live();
   }
 
-  /** What driver and model do wrong is the device's end, not that of whoever touched it. */
+  /** What driver and model do wrong is the device's end, not that of the core that touched it. */
   #guard(act: () => void): void {
     try {
       act();

@@ -1,3 +1,5 @@
+// A queue of a simulated device, as its registers show it.
+
 import {
   type Chain,
   chain,
@@ -8,7 +10,7 @@ import {
 import { NO_VECTOR } from "./common_config.ts";
 import type { Areas, Ring } from "./ring.ts";
 
-/** A queue that was paused while requests were out that others had overtaken: whoever goes on there needs to know. */
+/** A queue that was paused while requests were out that others had overtaken: the next to go on there needs to know. */
 export interface Left {
   readonly ring: Ring;
   readonly honest: HonestQueue;

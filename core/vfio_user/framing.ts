@@ -1,3 +1,5 @@
+// Cuts the bytes of a vfio-user connection into messages.
+
 import { decodeHeader, type Header, Malformed } from "./message.ts";
 import { HEADER_BYTES } from "./protocol.ts";
 

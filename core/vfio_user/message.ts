@@ -1,3 +1,5 @@
+// Messages of vfio-user: headers, requests and replies as bytes.
+
 import {
   Command,
   type CommandName,

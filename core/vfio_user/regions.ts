@@ -1,3 +1,5 @@
+// Reads and writes of regions, by accesses of natural widths.
+
 import type { Registers } from "../pci/registers.ts";
 import { readWidth, type Width, writeWidth } from "../simulation/window.ts";
 

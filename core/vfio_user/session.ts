@@ -12,7 +12,6 @@ import {
   type Request,
 } from "./message.ts";
 import {
-  Command,
   DeviceFlag,
   DmaFlag,
   Errno,
@@ -37,8 +36,10 @@ const END = 1n << 64n;
 /** Behind the last address that a simulated device can have. */
 const REACH = BigInt(Number.MAX_SAFE_INTEGER);
 
-/** How much of each end of the guest's memory is looked at, in bytes. */
-const SAMPLE = 65536;
+/** As much memory as a guest has at least, in bytes. */
+const MEMORY = 2 ** 20;
+/** How often it is looked into at most: at most once in each of those bytes. */
+const SAMPLES = 4096;
 /** What QEMU has to be told about the guest's memory. */
 const ADVICE =
   "-object memory-backend-memfd,id=ram,share=on,size=<as -m> -machine memory-backend=ram";
@@ -298,14 +299,18 @@ export class Session implements Disposable {
   /** Once the device may use memory: says what is wrong with it, as nothing else would tell. */
   #lookAtMemory(): void {
     const { config, memory } = this.#device;
-    if (this.#lookedAtMemory || !(config.read16(COMMAND) & COMMAND_BUS_MASTER)) return;
+    const bytes = this.#withoutFile;
+    // Behind an IOMMU of the guest's, there is none until its driver wants some.
+    if (this.#lookedAtMemory || memory.bytes < MEMORY && bytes === 0n) return;
+    if (!(config.read16(COMMAND) & COMMAND_BUS_MASTER)) return;
     this.#lookedAtMemory = true;
     if (memory.count === 0) {
-      const bytes = this.#withoutFile;
       this.#around.notice(
         `The device cannot reach the guest's memory: ${bytes} bytes came without a descriptor. Start QEMU with ${ADVICE}`,
       );
-    } else if (memory.isBlank(SAMPLE)) {
+    } else if (
+      memory.bytes >= MEMORY && memory.isBlank(Math.max(MEMORY, Math.ceil(memory.bytes / SAMPLES)))
+    ) {
       this.#around.notice(
         "The guest's memory is empty as the device sees it, so the guest uses another copy of it: " +
           `share=on is missing. Start QEMU with ${ADVICE}`,

@@ -1,3 +1,5 @@
+// What the sides of a vfio-user connection tell each other first.
+
 import { Malformed } from "./message.ts";
 import { MOST_DATA, MOST_DESCRIPTORS, MOST_MAPS } from "./protocol.ts";
 

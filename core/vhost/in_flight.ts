@@ -1,3 +1,5 @@
+// The notes about requests in flight, which a front-end keeps over the end of its back-end.
+
 import type { Chain, DeviceQueue, HonestQueue } from "../virtqueue/device_queue.ts";
 
 // Of a ring (docs/interop/vhost-user.rst, "Inflight I/O tracking", split virtqueue): offsets of 16 bits each.

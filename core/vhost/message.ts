@@ -1,3 +1,5 @@
+// Messages of vhost-user as bytes.
+
 import { VhostFault } from "./fault.ts";
 import type { Payload } from "./payload.ts";
 import type { Kind, Kinds, Message } from "./protocol.ts";
@@ -122,7 +124,7 @@ interface Announced {
  * coming, so that descriptors are those of the message with which they came; and holds never more than one of them.
  */
 export class Framing<Of extends Kinds> {
-  /** Descriptors that came with the message that is coming: whoever gives up on it closes them. */
+  /** Descriptors that came with the message that is coming: a reader that gives up on it closes them. */
   readonly descriptors: number[] = [];
   readonly #announced = new Map<number, Announced>();
   readonly #flag: number;

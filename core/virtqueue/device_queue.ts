@@ -1,3 +1,5 @@
+// What the device's sides of split and packed rings share.
+
 import { WRITE } from "./descriptor.ts";
 
 /** What the device side of a virtqueue stands on. */
@@ -128,6 +130,6 @@ export interface HonestQueue extends DeviceQueue {
 
 /** The driver broke the rules of the ring; the device stops and sets DEVICE_NEEDS_RESET (2.1.1). */
 export class DriverFault extends Error {
-  /** The class, for who catches it elsewhere. */
+  /** The class, for `catch` blocks that cannot import it. */
   override readonly name = "DriverFault";
 }

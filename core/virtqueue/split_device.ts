@@ -1,3 +1,5 @@
+// The device's side of a split ring (virtio 1.4, 2.7).
+
 import { INDIRECT, NEXT, QUIET, WORDS } from "./descriptor.ts";
 import { append, type Chain, type HonestQueue, type RingPlace } from "./device_queue.ts";
 import { type DeviceRingOptions, DriverFault, writableBytes } from "./device_queue.ts";

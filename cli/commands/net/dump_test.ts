@@ -11,7 +11,7 @@ const FRAME = Uint8Array.fromHex(
     "0a0900010000000000000a090003",
 );
 
-/** A card to which some frames come as soon as somebody listens. */
+/** A card to which some frames come as soon as there is a listener. */
 class BusyCard extends FakeCard {
   override frames(capacity?: number): ReturnType<FakeCard["frames"]> {
     const feed = super.frames(capacity);
@@ -87,9 +87,9 @@ Deno.test("net dump ends with 130 when it is interrupted, and with the time when
 
 Deno.test("net dump says so when the card cannot hear everything, or goes away", async () => {
   class Deaf extends BusyCard {
-    override setPromiscuous(): Promise<void> {
-      return Promise.reject(new Error("it has no control queue"));
-    }
+    override readonly filter = {
+      setPromiscuous: () => Promise.reject(new Error("it has no control queue")),
+    };
   }
   const { exit, err } = await run("--text --count 1", { card: new Deaf() });
   assertEquals(exit, 0);

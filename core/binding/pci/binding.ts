@@ -1,10 +1,9 @@
-import type { FromPlugin, WireOffer, WirePlan } from "../../bus/message.ts";
+import type { FromDriver, WireOffer, WirePlan } from "../../bus/message.ts";
 import { clearer, close, eventfd, signaller } from "../../linux/fd.ts";
 import { COMMAND, COMMAND_BUS_MASTER, COMMAND_MEMORY, VENDOR_ID } from "../../pci/config_space.ts";
 import { DeviceFault } from "../../pci/device_fault.ts";
 import type { DmaMemory, OpenFunction } from "../../pci/function.ts";
 import { type PciIdentity, readIdentity } from "../../pci/identity.ts";
-import { findMsix } from "../../pci/msix.ts";
 import type { Registers } from "../../pci/registers.ts";
 import type {
   Accepted,
@@ -21,10 +20,13 @@ import { registerWindows } from "./windows.ts";
 /** Where there is no function, reads give all ones. */
 const NO_VENDOR = 0xffff;
 
+/** How a function interrupts, and the eventfds that its driver hears. */
+type Listening = readonly [how: BindingDescription["interrupts"], vectors: readonly number[]];
+
 /**
  * A PCI device that is no VirtIO device. The core knows nothing of it but what all PCI functions have: it grants windows
- * of registers, memory and interrupts, and lets the device master the bus only while its driver is at work, but for the
- * moment in which its configuration space is restored.
+ * of registers, memory and interrupts, and lets the device master the bus only from the grant on until it is made quiet,
+ * but for the moment in which its configuration space is restored.
  */
 export class PciBinding implements Binding {
   readonly device: OpenFunction;
@@ -33,7 +35,7 @@ export class PciBinding implements Binding {
   readonly #registers: Readonly<Record<string, Registers>>;
   readonly #options: BindingOptions;
   readonly #stack: DisposableStack;
-  /** Message-signalled interrupts, straight to the driver's host. */
+  /** What the driver's host hears: message-signalled interrupts as they come, or the relay of the pin. */
   readonly #vectors: readonly number[];
   /** Tells the driver's host of the pin on behalf of the core. */
   readonly #relay = eventfd();
@@ -56,24 +58,30 @@ export class PciBinding implements Binding {
     const device = this.device = stack.use(taken.open());
     this.#identity = readIdentity(device.config);
     this.#registers = registerWindows(device, registers);
-    const signalled = vectors > 0 && (interrupts === "msix" || interrupts === "shared");
-    const given = signalled ? device.vectors(interrupts === "shared" ? 1 : vectors) : [];
-    // Where the machine's vectors are scarce, it may have fewer left than the device has.
-    const count = given.length === 0 ? 0 : device.useVectors?.(given.length) ?? given.length;
-    this.#vectors = given.slice(0, count);
-    const kind = findMsix(device.config, (bar) => device.bar(bar)?.size) ? "msix" : "msi";
-    this.#interrupts = this.#vectors.length > 0
-      ? kind
-      : vectors > 0 && interrupts !== "polling" && this.#listenToPin(stack)
-      ? "intx"
-      : "polling";
+    const wanted = interrupts === "shared" ? Math.min(vectors, 1) : vectors;
+    const messages = interrupts === "msix" || interrupts === "shared";
+    [this.#interrupts, this.#vectors] = wanted === 0 || interrupts === "polling"
+      ? ["polling", []]
+      : (messages && this.#listenToMessages(wanted)) || this.#listenToPin(stack);
     this.#stack = stack.move();
   }
 
-  #listenToPin(stack: DisposableStack): boolean {
+  /** Message-signalled interrupts: by MSI-X as many as there are, or one by MSI. */
+  #listenToMessages(wanted: number): Listening | undefined {
+    const { device } = this;
+    const given = device.vectors(wanted);
+    // Where the machine's vectors are scarce, it may have fewer left than the device has.
+    const count = given.length === 0 ? 0 : device.useVectors?.(given.length) ?? given.length;
+    if (count > 0) return ["msix", given.slice(0, count)];
+    const one = device.msi?.();
+    return one === undefined ? undefined : ["msi", [one]];
+  }
+
+  /** The pin, or nothing. */
+  #listenToPin(stack: DisposableStack): Listening {
     const { loop } = this.#options;
     const pin = this.device.intx?.();
-    if (pin === undefined) return false;
+    if (pin === undefined) return ["polling", []];
     const clear = clearer(pin);
     const pass = signaller(this.#relay);
     loop.add(pin, () => {
@@ -82,7 +90,7 @@ export class PciBinding implements Binding {
       if (this.#live) pass();
     });
     stack.defer(() => loop.remove(pin));
-    return true;
+    return ["intx", [this.#relay]];
   }
 
   begin(): Promise<void> {
@@ -101,16 +109,18 @@ export class PciBinding implements Binding {
   }
 
   host(): HostPart {
+    const doorbells = this.#options.manifest.pci!.registers.find((need) => need.doorbells);
+    const page = doorbells && this.device.page?.(doorbells.bar, doorbells.offset);
     return {
       doorbells: [],
-      vectors: this.#interrupts === "intx" ? [this.#relay] : this.#vectors,
+      vectors: this.#vectors,
       registers: this.#registers,
+      ...(doorbells && { doorbellWindow: { name: doorbells.name, ...(page && { page }) } }),
     };
   }
 
   offer(): WireOffer {
-    const vectors = this.#interrupts === "intx" ? 1 : this.#vectors.length;
-    return { bus: "pci", identity: this.#identity, vectors };
+    return { bus: "pci", identity: this.#identity, vectors: this.#vectors.length };
   }
 
   accept(wanted: WirePlan, { runs }: Arena): Promise<Accepted> {
@@ -124,12 +134,13 @@ export class PciBinding implements Binding {
       resettable: false,
       unmask: this.#interrupts === "intx",
     };
+    // Many devices tell what they are only through memory, and a driver asks them while it starts.
+    this.#master(true);
     return Promise.resolve({ plan, grant });
   }
 
   live(): void {
     this.#live = true;
-    this.#master(true);
     // It may have asserted its pin before.
     this.#masked = false;
     if (this.#interrupts === "intx") this.device.unmaskIntx?.();
@@ -142,7 +153,7 @@ export class PciBinding implements Binding {
     return true;
   }
 
-  hear(_: FromPlugin): boolean {
+  hear(_: FromDriver): boolean {
     return false;
   }
 

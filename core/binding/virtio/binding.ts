@@ -1,6 +1,6 @@
 import { Budget } from "../../bus/budget.ts";
 import { BusFault } from "../../bus/mailbox.ts";
-import type { FromPlugin, Grant, QueueGrant, WireOffer, WirePlan } from "../../bus/message.ts";
+import type { FromDriver, Grant, QueueGrant, WireOffer, WirePlan } from "../../bus/message.ts";
 import { DeviceFault } from "../../pci/device_fault.ts";
 import type { DmaMemory, OpenFunction } from "../../pci/function.ts";
 import {
@@ -30,8 +30,6 @@ import { checkPlan, type Offered } from "../plan.ts";
 import { Interrupts } from "./interrupts.ts";
 import { throughWindow } from "./through_window.ts";
 
-/** How long a driver may take to give up the requests of a queue. */
-const EMPTY_MS = 30_000;
 /** Changes of configuration that a driver is told of in a second. */
 const NEWS = 100;
 /** A device that changes more often is looked at again after so long. */
@@ -83,7 +81,7 @@ export class VirtioBinding implements Binding {
     using stack = new DisposableStack();
     const device = stack.use(throughWindow(options.function.open(), loop));
     const transport = openTransport(device, legacy);
-    const events = { config: () => this.#live && this.#configChanged() };
+    const events = { config: () => this.#live && this.#tellConfig() };
     this.#interrupts = stack.use(new Interrupts(device, transport, interrupts, loop, events));
     this.device = device;
     this.#transport = transport;
@@ -194,13 +192,17 @@ export class VirtioBinding implements Binding {
     this.#unseen = true;
   }
 
-  hear(message: FromPlugin): boolean {
+  hear(message: FromDriver): boolean {
     if (message.type === "resetQueue" && this.#live) {
       this.#resetQueue(message.queue, message.because);
       return true;
     }
     if (message.type === "writeConfig" && this.#agreed) {
       this.#writeConfig(message.field, message.value);
+      return true;
+    }
+    if (message.type === "readConfig" && this.#agreed) {
+      this.#tellConfig();
       return true;
     }
     return false;
@@ -267,14 +269,14 @@ export class VirtioBinding implements Binding {
   /** Resets the device; one that does not come to the end of it is reset from outside, where that can be. */
   async #reset(): Promise<void> {
     try {
-      await this.#transport.reset();
+      await this.#transport.reset(this.#options.patience.reset);
     } catch (error) {
       const { device } = this;
       if (!device.reset || !(error instanceof DeviceFault) || error.rule !== "D-24") throw error;
       this.#options.driver.log(`resetting the function: ${error.message}`);
       device.reset();
       device.restore?.();
-      await this.#transport.reset();
+      await this.#transport.reset(this.#options.patience.reset);
     }
   }
 
@@ -307,22 +309,24 @@ export class VirtioBinding implements Binding {
   }
 
   /**
-   * Follows changes of the device-specific configuration (2.5), and calls for help (2.1.1). What is told is how it stands,
-   * so a device that changes all the time floods neither its driver nor, with the driver's answers, the core.
+   * Tells the driver of the device-specific configuration (2.5), and looks for calls for help (2.1.1): when it changed, and
+   * when the driver asks. What is told is how it stands, so a device that changes all the time floods neither its driver
+   * nor, with the driver's answers, the core; nor does a driver that asks all the time.
    */
-  #configChanged(): void {
+  #tellConfig(): void {
     if (this.#newsLater !== undefined) return;
     if (this.#news.spent) {
       this.#newsLater = setTimeout(() => {
         this.#newsLater = undefined;
-        if (this.#live) this.#configChanged();
+        if (this.#agreed) this.#tellConfig();
       }, NEWS_MS);
       return;
     }
     this.#news.spend(1);
     try {
-      this.#checkStatus();
-      this.#options.driver.send({ type: "config", config: this.#config() });
+      if (this.#live) this.#checkStatus();
+      const config = this.#seenConfig = this.#config();
+      this.#options.driver.send({ type: "config", config });
     } catch (error) {
       this.#options.driver.fail(error as Error);
     }
@@ -331,8 +335,7 @@ export class VirtioBinding implements Binding {
   /** Looks for changes of configuration that the device did not tell of. */
   #compareConfig(): void {
     const before = this.#seenConfig;
-    const now = this.#seenConfig = this.#config();
-    if (now.some((byte, i) => byte !== before[i])) this.#configChanged();
+    if (this.#config().some((byte, i) => byte !== before[i])) this.#tellConfig();
   }
 
   /** Looks whether the device still works: it may call for help, or have been reset from elsewhere. */
@@ -342,7 +345,7 @@ export class VirtioBinding implements Binding {
       throw new DeviceFault("D-77", "The device set DEVICE_NEEDS_RESET");
     }
     if (!(status & DeviceStatus.DRIVER_OK)) {
-      throw new DeviceFault("D-76", "The device was reset by somebody else");
+      throw new DeviceFault("D-76", "The device was reset, and not by the core");
     }
   }
 
@@ -352,7 +355,7 @@ export class VirtioBinding implements Binding {
    */
   async #resetQueue(name: string, because?: QueueFault): Promise<void> {
     const transport = this.#transport;
-    const { driver } = this.#options;
+    const { driver, patience } = this.#options;
     const start = this.#starts;
     try {
       const at = this.#queues.findIndex((queue) => queue.name === name);
@@ -369,10 +372,10 @@ export class VirtioBinding implements Binding {
         this.#mended.add(name);
         driver.log(`resetting the queue: ${fault.message}`);
       }
-      await transport.resetQueue(queue.index);
+      await transport.resetQueue(queue.index, patience.queueReset);
       if (start !== this.#starts || !this.#live) return;
       driver.send({ type: "queueReset", queue: name });
-      await driver.expect(EMPTY_MS, "emptied");
+      await driver.expect(patience.emptied, "emptied");
       const vector = this.#vectors[at];
       if (vector !== undefined && !transport.setQueueVector(queue.index, vector)) {
         throw new DeviceFault("D-70", `Queue ${name} does not take its interrupt vector again`);

@@ -1,3 +1,5 @@
+// One PCI function of a QEMU, taken.
+
 import { formatAddress } from "../../pci/address.ts";
 import { type AssignedBar, noRoom, reassign } from "../../pci/assign.ts";
 import {
@@ -8,6 +10,7 @@ import {
   COMMAND_MEMORY,
 } from "../../pci/config_space.ts";
 import type { BusFunction } from "../../pci/enumerate.ts";
+import { disableMsi, enableMsi, findMsi, isMsiEnabled } from "../../pci/msi.ts";
 import { disableMsix, enableMsix, findMsix, isMsixEnabled } from "../../pci/msix.ts";
 import { checkAccess } from "../../pci/registers.ts";
 import type { DmaMemory, OpenFunction, PciFunction } from "../../pci/function.ts";
@@ -25,13 +28,13 @@ export interface Machine {
   readonly qtest: Qtest;
   /** The socket behind them. */
   readonly qtestSocket: number;
-  /** How many doorbells one function may ring before it must settle. */
+  /** How many doorbells one function may ring before it must take answers. */
   readonly credits: number;
   /** Its RAM. */
   readonly memory: GuestMemory;
   /** Eventfds that its functions signal. */
   readonly interrupts: Interrupts;
-  /** Its interrupt pins; undefined if nobody waits for them. */
+  /** Its interrupt pins; undefined if no loop waits for them. */
   readonly pins: InterruptPins | undefined;
   /** Makes functions reachable again, if the machine was reset. */
   restore(): void;
@@ -73,6 +76,7 @@ function openFunction(
   const allocations: DmaMemory[] = [];
   let taken: Vectors | undefined;
   let usesMsix = false;
+  let usesMsi = false;
   let pin: InterruptPin | undefined;
   let closed = false;
 
@@ -82,13 +86,14 @@ function openFunction(
     const bar = barOf(index);
     return bar?.space === "memory" ? bar.size : undefined;
   });
+  const msi = findMsi(config);
   turnOn();
 
   function command(set: number, cleared: number): void {
     config.write16(COMMAND, config.read16(COMMAND) & ~cleared | set);
   }
 
-  /** Makes the function answer and reach memory; it asserts its pin only if somebody listens. */
+  /** Makes the function answer and reach memory; it asserts its pin only if a listener is there. */
   function turnOn(): void {
     machine.restore();
     reassign(config, bars);
@@ -102,6 +107,18 @@ function openFunction(
     if (!taken || taken.fds.length === 0) return;
     usesMsix = true;
     enableMsix(config, msix!, registers(msix!.bar)!, taken.messages);
+  }
+
+  function turnMsiOn(): void {
+    usesMsi = true;
+    enableMsi(config, msi!, taken!.messages[0]!);
+  }
+
+  /** With one of them turned on, it never asserts its pin (PCI 3.0, 6.8.3.3). */
+  function turnMessagesOff(): void {
+    if (usesMsix) disableMsix(config, msix!);
+    if (usesMsi) disableMsi(config, msi!);
+    usesMsix = usesMsi = false;
   }
 
   function live(): void {
@@ -140,11 +157,16 @@ function openFunction(
       turnMsixOn();
       return taken.fds;
     },
+    msi() {
+      live();
+      if (!msi || msix || taken) return undefined;
+      taken = interrupts.openShort();
+      if (taken) turnMsiOn();
+      return taken?.fds[0];
+    },
     intx() {
       live();
-      // With MSI-X turned on, it never asserts its pin (PCI 3.0, 6.8.3.3).
-      if (usesMsix) disableMsix(config, msix!);
-      usesMsix = false;
+      turnMessagesOff();
       if (!pin) {
         pin = pins?.listen(found);
         if (pin) command(0, COMMAND_INTX_DISABLE);
@@ -165,15 +187,16 @@ function openFunction(
       const ring = bar.space === "memory" ? writeCommand : outCommand;
       return { fd: qtestSocket, message: ring(width, bar.address! + offset, value), credits };
     },
-    settle() {
+    takeAnswers() {
       live();
-      qtest.settle();
+      qtest.takeAnswers();
     },
     restore() {
       live();
       turnOn();
       if (usesMsix && !isMsixEnabled(config)) turnMsixOn();
-      // Who was told before the reset may never have come to unmask it.
+      if (usesMsi && !isMsiEnabled(config, msi!)) turnMsiOn();
+      // A driver that was told before the reset may never have come to unmask it.
       pin?.unmask();
     },
     [Symbol.dispose]() {
@@ -183,12 +206,12 @@ function openFunction(
       try {
         if (qemu.error) return; // there is no machine any more, and no other function to give anything to
         // First the device loses the bus, so that it can neither write memory nor signal; then, when that has
-        // been done for certain, what it could reach is given to others. (Who drives a device resets it before:
+        // been done for certain, what it could reach is given to others. (A kernel resets a device before:
         // QEMU finishes a request that it had begun even without the bus.)
         command(COMMAND_INTX_DISABLE, COMMAND_BUS_MASTER);
-        if (usesMsix) disableMsix(config, msix!);
+        turnMessagesOff();
         command(0, COMMAND_MEMORY | COMMAND_IO);
-        qtest.settle();
+        qtest.takeAnswers();
         for (const allocation of allocations) memory.give(allocation);
       } catch (error) {
         if (!qemu.error) throw error;

@@ -13,6 +13,8 @@ import type { Qtest } from "./qtest.ts";
  * but a memory write: so the devices' messages go to that register.
  *
  * Each function that is taken has a peer of its own there, and so as many eventfds as it wants, whatever the others have.
+ * The peer stands in the upper half of what is written, and the message of a function that has MSI and no MSI-X has no
+ * upper half: those share peer 0, with an eventfd each.
  */
 export interface Interrupts extends Disposable {
   /** QEMU's end of the server's socket; to be closed when QEMU has it. */
@@ -29,6 +31,13 @@ export interface Interrupts extends Disposable {
    * @throws If they do not within the deadline.
    */
   open(count: number): Vectors;
+  /**
+   * Makes the eventfd of a message of 16 bits; of these there are {@linkcode MOST_VECTORS} for all functions together.
+   *
+   * @returns It; undefined if there are no more.
+   * @throws As `open`.
+   */
+  openShort(): Vectors | undefined;
 }
 
 /** The eventfds of one function; disposed when it signals them no more. */
@@ -48,6 +57,9 @@ const START_MS = 10_000;
 /** The core waits in place: other devices do not go on meanwhile. */
 const GROW_MS = 1000;
 
+/** By what QEMU itself goes at its ivshmem device: not 0, since it listens to what is written for itself. */
+const QEMU_ID = 0xffff;
+
 /** A number at the ivshmem device, and the eventfds that QEMU knows under it. */
 interface Peer {
   readonly id: number;
@@ -65,9 +77,12 @@ function silence(milliseconds: number): Error {
 /** Makes the server's side of the conversation; how it begins is all said before QEMU starts. */
 export function interrupts(): Interrupts {
   const [ours, theirs] = socketPair();
-  // Shared memory is what the device is there for; nobody here uses it.
+  // Shared memory is what the device is there for; it is not used here.
   const memory = memoryFile("virtio-ivshmem", 4096);
-  const peers: Peer[] = [];
+  /** The peer of messages without an upper half, and which of its eventfds are given back. */
+  const short: Peer = { id: 0, fds: [] };
+  const freeShort: number[] = [];
+  const peers: Peer[] = [short];
   // A peer that is given back is for the next one: QEMU (7.2) uses memory that it has freed if a peer leaves and comes.
   const free: Peer[] = [];
   let machine: { readonly qtest: Qtest; readonly register: number };
@@ -75,11 +90,11 @@ export function interrupts(): Interrupts {
   const say = (value: number, ...descriptors: number[]) =>
     sendDescriptors(ours, new Uint8Array(new BigInt64Array([BigInt(value)]).buffer), descriptors);
   say(0); // version of the protocol
-  say(0); // QEMU's number
+  say(QEMU_ID);
   say(-1, memory);
 
   function makePeer(): Peer {
-    const peer = { id: peers.length + 1, fds: [] };
+    const peer = { id: peers.length, fds: [] };
     peers.push(peer);
     return peer;
   }
@@ -96,6 +111,15 @@ export function interrupts(): Interrupts {
     }
   }
 
+  function waitFor(peer: Peer, count: number): void {
+    if (peer.fds.length >= count) return;
+    announce(peer, count);
+    const until = performance.now() + GROW_MS;
+    while (reaches(peer, poll) === 0) {
+      if (performance.now() > until) throw silence(GROW_MS);
+    }
+  }
+
   /**
    * Whether messages reach a peer. QEMU takes the eventfds in order, one in each turn of its loop: when the last works, all
    * do.
@@ -107,19 +131,13 @@ export function interrupts(): Interrupts {
     const last = peer.fds.length - 1;
     const { address, data } = message(peer, last);
     machine.qtest.write(4, address, data);
-    machine.qtest.settle();
+    machine.qtest.takeAnswers();
     return wait(new Int32Array([peer.fds[last]!, POLLIN]), 1, 1);
   }
 
   function open(count: number): Vectors {
     const peer = free.pop() ?? makePeer();
-    if (peer.fds.length < count) {
-      announce(peer, count);
-      const until = performance.now() + GROW_MS;
-      while (reaches(peer, poll) === 0) {
-        if (performance.now() > until) throw silence(GROW_MS);
-      }
-    }
+    waitFor(peer, count);
     const fds = peer.fds.slice(0, count);
     for (const fd of fds) clear(fd);
     return {
@@ -129,9 +147,22 @@ export function interrupts(): Interrupts {
     };
   }
 
+  function openShort(): Vectors | undefined {
+    if (freeShort.length === 0 && short.fds.length === MOST_VECTORS) return undefined;
+    const vector = freeShort.pop() ?? short.fds.length;
+    waitFor(short, vector + 1);
+    clear(short.fds[vector]!);
+    return {
+      fds: [short.fds[vector]!],
+      messages: [message(short, vector)],
+      [Symbol.dispose]: () => void freeShort.push(vector),
+    };
+  }
+
   return {
     socket: theirs,
     open,
+    openShort,
     async connect(qtest, registers) {
       machine = { qtest, register: registers + DOORBELL };
       const peer = makePeer();

@@ -1,3 +1,5 @@
+// A machine made of device models.
+
 import type { DmaRun } from "../../dma/address_table.ts";
 import { clear, close, eventfd, pipe, read, setNonBlocking, signal } from "../../linux/fd.ts";
 import { mapShared, memoryFile } from "../../linux/memory.ts";
@@ -65,7 +67,7 @@ const NEXT_ADDRESS = 0x40_0000_0000;
 const FIRST_NARROW = 0x10_0000;
 const WIDE_BITS = 40;
 
-/** Names of errors that are nobody's mistake here: what a driver did wrong, and what a model wants. */
+/** Names of errors that are no mistake of this code: what a driver did wrong, and what a model wants. */
 const EXPECTED = ["DriverFault", "NeedsReset"];
 
 /** A device in its place on the bus. */
@@ -220,10 +222,17 @@ class OpenSimulated implements OpenFunction {
 
   vectors(wanted: number): readonly number[] {
     const msix = findMsix(this.config, (index) => this.bar(index)?.size);
-    const most = msix?.vectors ?? (findMsi(this.config) ? 1 : 0);
+    return this.#listen("msix", Math.min(wanted, msix?.vectors ?? 0));
+  }
+
+  msi(): number | undefined {
+    return this.#listen("msi", findMsi(this.config) ? 1 : 0)[0];
+  }
+
+  #listen(how: "msix" | "msi", count: number): readonly number[] {
     const line = this.#device.model.storms ? stormLine : eventLine;
-    this.#vectors = Array.from({ length: Math.min(wanted, most) }, line);
-    if (this.#vectors.length > 0) this.#signalBy(msix ? "msix" : "msi");
+    this.#vectors = Array.from({ length: count }, line);
+    if (count > 0) this.#signalBy(how);
     return this.#vectors.map(({ fd }) => fd);
   }
 
@@ -253,7 +262,7 @@ class OpenSimulated implements OpenFunction {
     return width === 2 ? doorbell : { ...doorbell, data: { at: VALUE, form: "u32" } };
   }
 
-  settle(): void {
+  takeAnswers(): void {
     // Nothing answers a pipe.
   }
 

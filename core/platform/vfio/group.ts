@@ -1,3 +1,5 @@
+// An IOMMU group that this process holds.
+
 import { withPages } from "../../linux/device_memory.ts";
 import { close } from "../../linux/fd.ts";
 import { open } from "../../linux/file.ts";
@@ -103,7 +105,7 @@ export class VfioGroup implements Disposable {
   /**
    * Lets the group's devices reach a memory file, and nothing else.
    *
-   * Nobody needs the file mapped for that: the kernel pins its pages.
+   * No process needs the file mapped for that: the kernel pins its pages.
    */
   map({ fd, offset, size }: Omit<DmaMemory, "runs">): number {
     const start = this.#addresses.take(size, this.#ranges);

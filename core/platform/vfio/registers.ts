@@ -1,3 +1,5 @@
+// Registers of a function, mapped where they can be.
+
 import type { Positioned } from "../../linux/positioned.ts";
 import { checkAccess, type Registers } from "../../pci/registers.ts";
 

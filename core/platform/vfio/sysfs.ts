@@ -1,3 +1,5 @@
+// PCI functions as sysfs shows them.
+
 import { exists, readFile, readFolder, readLink, readText } from "../../linux/file.ts";
 import { compareAddresses, formatAddress, parseAddress } from "../../pci/address.ts";
 import { byteRegisters } from "../../pci/byte_registers.ts";
@@ -19,7 +21,7 @@ export interface SysfsFunction {
   readonly numaNode?: number;
 }
 
-/** The configuration header that every function has and everybody may read. */
+/** The configuration header that every function has and every user may read. */
 const HEADER_BYTES = 64;
 
 /** The name that VFIO gives to groups without an IOMMU. */

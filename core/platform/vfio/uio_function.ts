@@ -1,3 +1,5 @@
+// One PCI function that is bound to uio_pci_generic, taken.
+
 import { type DeviceMemory, mapDevice } from "../../linux/device_memory.ts";
 import { close, eventfd, read, signal } from "../../linux/fd.ts";
 import { exists, open, openAlone, readFolder, readText } from "../../linux/file.ts";
@@ -15,7 +17,7 @@ import {
   COMMAND_MEMORY,
 } from "../../pci/config_space.ts";
 import { checkAccess, type Registers } from "../../pci/registers.ts";
-import type { DmaMemory, Doorbell, OpenFunction } from "../../pci/function.ts";
+import type { DevicePage, DmaMemory, Doorbell, OpenFunction } from "../../pci/function.ts";
 import { Refusal } from "../refusal.ts";
 import { physicalMemory } from "./physical_memory.ts";
 import { deviceRegisters } from "./registers.ts";
@@ -68,7 +70,7 @@ export class UioFunction implements OpenFunction {
   readonly #parts: UioParts;
   readonly #stack = new DisposableStack();
   readonly #configCalls: Positioned;
-  /** Its interrupts; and who has it alone has the function. */
+  /** Its interrupts; the process that has it alone has the function. */
   readonly #uio: number;
   readonly #resources: readonly Resource[];
   readonly #bars = new Map<number, OpenBar | undefined>();
@@ -138,7 +140,7 @@ export class UioFunction implements OpenFunction {
     const translation = attribute(`${folder}/iommu_group/type`);
     if (!bypass && translation !== undefined && translation !== "identity") {
       throw new Refusal(
-        `Cannot drive ${address} through uio_pci_generic: its accesses go through an IOMMU that nobody set up for it. ` +
+        `Cannot drive ${address} through uio_pci_generic: its accesses go through an IOMMU that is not set up. ` +
           `Bind it to VFIO: bind ${address} --driver vfio-pci`,
       );
     }
@@ -182,10 +184,8 @@ export class UioFunction implements OpenFunction {
     const bar = this.#bar(index);
     if (!bar) throw new RangeError(`Cannot find BAR ${index} of ${this.#parts.address}`);
     checkAccess(bar.size, offset, width);
-    if (!bar.isIo) {
-      const page = offset - offset % PAGE;
-      return { fd: bar.fd, page, at: offset - page, width, value };
-    }
+    const page = this.page(index, offset - offset % PAGE);
+    if (page) return { ...page, at: offset % PAGE, width, value };
     const { registers } = bar;
     this.#relay ??= this.#stack.use(new DoorbellRelay(this.#parts.loop));
     return this.#relay.add(
@@ -194,7 +194,12 @@ export class UioFunction implements OpenFunction {
     );
   }
 
-  settle(): void {
+  page(index: number, offset: number): DevicePage | undefined {
+    const bar = this.#bar(index);
+    return bar && !bar.isIo ? { fd: bar.fd, page: offset } : undefined;
+  }
+
+  takeAnswers(): void {
     // Nothing answers.
   }
 

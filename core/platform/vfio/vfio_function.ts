@@ -1,3 +1,5 @@
+// One PCI function that is bound to VFIO, taken.
+
 import { type DeviceMemory, mapDevice } from "../../linux/device_memory.ts";
 import { close, eventfd } from "../../linux/fd.ts";
 import { GRANULE, memoryFile } from "../../linux/memory.ts";
@@ -17,7 +19,7 @@ import {
 } from "../../linux/vfio.ts";
 import { COMMAND, COMMAND_BUS_MASTER, COMMAND_IO, COMMAND_MEMORY } from "../../pci/config_space.ts";
 import { checkAccess, type Registers } from "../../pci/registers.ts";
-import type { DmaMemory, Doorbell, OpenFunction } from "../../pci/function.ts";
+import type { DevicePage, DmaMemory, Doorbell, OpenFunction } from "../../pci/function.ts";
 import { Refusal } from "../refusal.ts";
 import type { VfioGroup } from "./group.ts";
 import { PAGE } from "../../dma/address_table.ts";
@@ -67,6 +69,7 @@ export class VfioFunction implements OpenFunction {
   readonly #relays = new Map<string, number>();
   #vectors: readonly number[] | undefined;
   #usesMsix = false;
+  #usesMsi = false;
   #pin: number | undefined;
   #closed = false;
 
@@ -187,7 +190,7 @@ export class VfioFunction implements OpenFunction {
     this.#live();
     const fds = (this.#vectors ?? []).slice(0, count);
     // All at once: the kernel adds none later (VFIO_IRQ_INFO_NORESIZE).
-    this.#turnMsixOff();
+    this.#turnMessagesOff();
     if (fds.length === 0) return 0;
     // The machine may have fewer left than the device has.
     const left = setIrqs(this.#device, Irq.msix, fds);
@@ -196,14 +199,25 @@ export class VfioFunction implements OpenFunction {
     return missed ? 0 : left || fds.length;
   }
 
-  #turnMsixOff(): void {
+  #turnMessagesOff(): void {
     if (this.#usesMsix) setIrqs(this.#device, Irq.msix, []);
-    this.#usesMsix = false;
+    if (this.#usesMsi) setIrqs(this.#device, Irq.msi, []);
+    this.#usesMsix = this.#usesMsi = false;
+  }
+
+  msi(): number | undefined {
+    this.#live();
+    if (countIrqs(this.#device, Irq.msix) > 0 || countIrqs(this.#device, Irq.msi) === 0) {
+      return undefined;
+    }
+    const fd = this.#eventfd();
+    this.#usesMsi = setIrqs(this.#device, Irq.msi, [fd]) === 0;
+    return this.#usesMsi ? fd : undefined;
   }
 
   intx(): number | undefined {
     this.#live();
-    this.#turnMsixOff();
+    this.#turnMessagesOff();
     this.#pin ??= this.#listen(Irq.intx);
     return this.#pin;
   }
@@ -214,20 +228,16 @@ export class VfioFunction implements OpenFunction {
   }
 
   /**
-   * One store where the page of the register can be mapped. Else the kernel writes when an eventfd is signalled: who has
-   * that descriptor can ring, and do nothing else.
+   * One store where the page of the register can be mapped. Else the kernel writes when an eventfd is signalled: a
+   * process that has that descriptor can ring, and do nothing else.
    */
   doorbell(index: number, offset: number, value: number, width: 2 | 4): Doorbell {
     const bar = this.#bar(index);
     if (!bar) throw new RangeError(`Cannot find BAR ${index} of ${this.#parts.address}`);
     const { region } = bar;
     checkAccess(region.size, offset, width);
-    const page = offset - offset % PAGE;
-    if (
-      region.areas.some((area) => area.offset <= page && page + PAGE <= area.offset + area.size)
-    ) {
-      return { fd: this.#device, page: region.offset + page, at: offset - page, width, value };
-    }
+    const page = this.page(index, offset - offset % PAGE);
+    if (page) return { ...page, at: offset % PAGE, width, value };
     const key = `${index} ${offset} ${value} ${width}`;
     let fd = this.#relays.get(key);
     if (fd === undefined) {
@@ -237,14 +247,22 @@ export class VfioFunction implements OpenFunction {
     return { fd, message: ONE };
   }
 
-  settle(): void {
+  page(index: number, offset: number): DevicePage | undefined {
+    const region = this.#bar(index)?.region;
+    const mappable = region?.areas.some((area) =>
+      area.offset <= offset && offset + PAGE <= area.offset + area.size
+    );
+    return mappable ? { fd: this.#device, page: region!.offset + offset } : undefined;
+  }
+
+  takeAnswers(): void {
     // Nothing answers.
   }
 
   restore(): void {
     this.#live();
     this.#turnOn();
-    // Who was told before may never have come to unmask it.
+    // A driver that was told before may never have come to unmask it.
     this.unmaskIntx();
   }
 
@@ -272,7 +290,7 @@ export class VfioFunction implements OpenFunction {
       for (const memory of bar.mapped) stack.defer(() => memory.unmap());
     }
     if (this.#pin !== undefined) stack.defer(() => setIrqs(this.#device, Irq.intx, []));
-    stack.defer(() => this.#turnMsixOff());
+    stack.defer(() => this.#turnMessagesOff());
     stack.defer(() => {
       const { config } = this;
       config.write16(COMMAND, config.read16(COMMAND) & ~COMMAND_BUS_MASTER);
