@@ -60,10 +60,10 @@ const F_T10_PI = 1n << 3n;
 /** What a machine leaves to the device: the queue of commands is the machine's own. */
 const NET_FEATURES = 1n << 0n | 1n << 1n | 1n << 5n | 1n << 11n | 1n << 12n | 1n << 15n;
 
-/** QEMU's arguments for a device of its own kind. */
-function own(name: string, device: string): ServableModel["qemu"] {
+/** QEMU's arguments for a device of its own kind; some look for the socket again when it has gone. */
+function own(name: string, device: string, more = ""): ServableModel["qemu"] {
   return (socket) => [
-    ...["-chardev", `socket,id=${name},path=${socket},reconnect=1`],
+    ...["-chardev", `socket,id=${name},path=${socket}${more}`],
     ...["-device", `${device},chardev=${name}`],
   ];
 }
@@ -90,7 +90,7 @@ export const MODELS: Readonly<Record<string, ServableModel>> = {
         requestQueues: queues,
         ...(disk ? { store: disk } : {}),
       }),
-    qemu: own("blk", "vhost-user-blk-pci"),
+    qemu: own("blk", "vhost-user-blk-pci", ",reconnect=1"),
   },
   scsi: {
     summary: "a SCSI host with a disk in memory",

@@ -1,4 +1,4 @@
-import type { PluginSource } from "../../core/kernel/attachment.ts";
+import type { PluginSource } from "../../mod.ts";
 import type { DeviceModel, FunctionModel } from "../../core/simulation/mod.ts";
 import type { Context } from "../command.ts";
 import type { Transport } from "../commands/serve.ts";

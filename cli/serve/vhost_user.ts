@@ -1,4 +1,4 @@
-import { absolutePath } from "../../core/linux/file.ts";
+import { absolutePath } from "../../core/linux/mod.ts";
 import type { Transport } from "../commands/serve.ts";
 import { CliError, endedByPerson, EXIT } from "../exit.ts";
 import { printJson } from "../json.ts";

@@ -138,6 +138,7 @@ export class BackEnd implements Disposable {
   #used = false;
   /** Whether the device knows that its driver is there, since then. */
   #goes = false;
+  #leaving = false;
   #closed = false;
 
   /** Makes the device. */
@@ -530,6 +531,8 @@ export class BackEnd implements Disposable {
   }
 
   #failed(error: Error): void {
+    // A machine that has left takes its memory along.
+    if (this.#leaving) return;
     this.#around.log(`the device needs a reset: ${error.message}`);
     for (const { error: fd, running } of this.#rings) if (running && fd >= 0) signal(fd);
   }
@@ -616,6 +619,7 @@ export class BackEnd implements Disposable {
 
   /** The connection has ended: everything is as after power-on, and nothing of the front-end's is left. */
   disconnect(): void {
+    this.#leaving = true;
     this.#stopAll();
     for (const ring of this.#rings) {
       if (ring.call >= 0) close(ring.call);
@@ -631,6 +635,7 @@ export class BackEnd implements Disposable {
     this.#memory[Symbol.dispose]();
     this.#notes?.foreign.release();
     this.#notes = undefined;
+    this.#leaving = false;
   }
 
   [Symbol.dispose](): void {
