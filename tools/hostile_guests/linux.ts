@@ -26,7 +26,7 @@ rm -f /tmp/end; [ "$d" ] && (
   dd if=/dev/urandom of=/tmp/a bs=4k count=32; dd if=/tmp/a of=/dev/$d bs=4k oflag=direct &&
   dd if=/dev/$d of=/tmp/b bs=4k count=32 iflag=direct &&
   { cmp /tmp/a /tmp/b && echo SAME || echo OTHER; } || echo ERROR ) >/tmp/end 2>&1 &
-for i in $(seq ${
+[ "$d" ] && for i in $(seq ${
   10 * USE
 }); do grep -qE "SAME|OTHER|ERROR" /tmp/end 2>/dev/null && break; sleep 0.1; done;
 d=$(ls /sys/block | grep vd | grep -vxFf /tmp/old); ls /sys/block | grep vd >>/tmp/old;
@@ -44,6 +44,8 @@ export class LinuxGuests implements AsyncDisposable {
   readonly #qemu: string;
   readonly #folder = Deno.makeTempDirSync({ prefix: "virtio-guests-" });
   #shell: Shell | undefined;
+  /** What serves the disks that the guest has met: they stay while it does. */
+  #served = new AsyncDisposableStack();
   #ports = 0;
 
   /** Guests of this QEMU. */
@@ -60,16 +62,16 @@ export class LinuxGuests implements AsyncDisposable {
   async meet(id: LieId): Promise<Met> {
     const shell = await this.#guest();
     const disk = lying(new DiskModel({ capacity: 2 ** 22, serial: id }), id);
-    await using server = serveVfioUser({ disk }, this.#folder, { log: () => {} });
+    const server = this.#served.use(serveVfioUser({ [id]: disk }, this.#folder, { log: () => {} }));
     try {
-      const qemu = await this.#takeIn(shell, id, server.sockets.disk!);
+      const qemu = await this.#takeIn(shell, id, server.sockets[id]!);
       if (qemu.outcome !== "PASS") {
         if (qemu.outcome !== "REFUSED") await this.#forget();
         return { qemu, linux: NOTHING };
       }
       const linux = await this.#use(shell);
-      // A guest that has met that one is none for the next; nor is one whose disk goes with the server.
-      if (linux.outcome !== "REFUSED" || linux.said === "") await this.#forget();
+      // What is stuck in one driver stops the next.
+      if (linux.outcome === "WEDGED" || linux.outcome === "CRASH") await this.#forget();
       return { qemu, linux };
     } catch (error) {
       await this.#forget();
@@ -98,6 +100,8 @@ export class LinuxGuests implements AsyncDisposable {
   async #forget(): Promise<void> {
     await this.#shell?.[Symbol.asyncDispose]();
     this.#shell = undefined;
+    await this.#served.disposeAsync();
+    this.#served = new AsyncDisposableStack();
   }
 
   async #takeIn(shell: Shell, id: string, path: string): Promise<Verdict> {

@@ -31,8 +31,7 @@ const CRASHES = [
   /Kernel panic/,
 ];
 /** Lines of its log that are of no interest. */
-const NOISE =
-  /pcieport|pci 0000|pci_bus|random: crng|clocksource|hrtimer|workqueue|\bio scheduler\b/;
+const NOISE = /^\[[^\]]*\] (pci|pcieport|pci_bus|ACPI|random|clocksource|workqueue)\b|io scheduler/;
 
 /** The line of a crash among those of a Linux, if there is one. */
 export function crashLine(lines: readonly string[]): string | undefined {
@@ -52,8 +51,9 @@ export function tellingLine(lines: readonly string[]): string {
   return trimmed(found ?? "");
 }
 
-/** Without the time, and cut. */
+/** Without the time and what steers a terminal, and cut. */
 export function trimmed(line: string): string {
-  const text = line.replace(/^\[\s*[\d.]+\]\s*/, "").replace(/[^\x20-\x7e]/g, "").trim();
+  const text = line.replace(/\x1b\[[\d;]*[A-Za-z]/g, "").replace(/^\[\s*[\d.]+\]\s*/, "")
+    .replace(/[^\x20-\x7e]/g, "").trim();
   return text.length > 110 ? `${text.slice(0, 109)}…` : text;
 }
