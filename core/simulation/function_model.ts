@@ -71,7 +71,8 @@ export interface FunctionModel {
   /**
    * The driver writes a register. What takes long, or many steps, belongs into {@linkcode process}.
    *
-   * @throws {DriverFault} If the driver broke the rules. It is reported, as any other error, and the device goes on.
+   * @throws {DriverFault} If the driver broke the rules: an error of the bus, as any other error, and the device goes on.
+   *   A device that can tell its driver does that instead.
    */
   write(bar: number, offset: number, width: Width, value: number): void;
   /**

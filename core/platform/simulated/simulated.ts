@@ -82,10 +82,7 @@ class Place implements PciFunction {
     this.#device = new SimulatedFunction("bars" in model ? model : new VirtioFunction(model), {
       interrupt: (vector) => this.#open?.interrupt(vector),
       pin: (asserted) => this.#open?.pin(asserted),
-      failed: (error) => {
-        if (options.failed) options.failed(this.address, error);
-        else if (!EXPECTED.includes(error.name)) console.error(`${this.address}:`, error);
-      },
+      failed: (error) => this.#fail(error),
     });
     this.config = this.#device.config;
   }
@@ -97,6 +94,17 @@ class Place implements PciFunction {
       this.#options,
       () => this.#open = undefined,
     );
+  }
+
+  #fail(error: Error): void {
+    const { failed } = this.#options;
+    const expected = EXPECTED.includes(error.name);
+    const isVirtio = this.#device.model instanceof VirtioFunction;
+    if (failed) failed(this.address, error);
+    else if (!expected) console.error(`${this.address}:`, error);
+    else if (!isVirtio) console.error(`${this.address}: ${error.message}`);
+    // A VirtIO device says itself that it needs a reset.
+    if (!isVirtio) this.#open?.fail();
   }
 
   close(): void {
@@ -117,6 +125,7 @@ class OpenSimulated implements OpenFunction {
   readonly config: Registers;
   /** Only of a device that can be reset alone. */
   readonly reset?: () => void;
+  readonly failed = eventfd();
   readonly #device: SimulatedFunction;
   readonly #options: SimulatedOptions;
   readonly #closed: () => void;
@@ -147,7 +156,7 @@ class OpenSimulated implements OpenFunction {
     if (device.model.flr) this.reset = () => device.reset();
     [this.#notified, this.#doorbell] = pipe();
     setNonBlocking(this.#doorbell);
-    this.#descriptors = [this.#notified, this.#doorbell, this.#again];
+    this.#descriptors = [this.#notified, this.#doorbell, this.#again, this.failed];
     this.#setCommand();
     options.loop.add(this.#notified, () => this.#hear());
     options.loop.add(this.#again, () => {
@@ -190,6 +199,11 @@ class OpenSimulated implements OpenFunction {
     if (!asserted || !this.#pin || this.#pinMasked) return;
     this.#pinMasked = true;
     this.#pin.signal();
+  }
+
+  /** The bus reports an error of the device, as where an IOMMU stops it. */
+  fail(): void {
+    signal(this.failed);
   }
 
   bar(index: number): Registers | undefined {
