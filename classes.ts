@@ -33,7 +33,7 @@ export type StandardClasses = {
   readonly console: DeviceClass<ConsoleClient>;
   /** Memory that the machine may take back. */
   readonly balloon: DeviceClass<BalloonClient>;
-  /** A SCSI host adapter. */
+  /** A SCSI adapter. */
   readonly scsi: DeviceClass<ScsiClient>;
 };
 

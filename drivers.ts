@@ -17,7 +17,7 @@ import random from "@virtio/random";
 import { EntropyModel } from "@virtio/random/model";
 import randomManifest from "@virtio/random/plugin.json" with { type: "json" };
 import scsi from "@virtio/scsi";
-import { ScsiHostModel } from "@virtio/scsi/model";
+import { ScsiModel } from "@virtio/scsi/model";
 import scsiManifest from "@virtio/scsi/plugin.json" with { type: "json" };
 import vtnet from "@virtio/vtnet";
 import { NetModel } from "@virtio/vtnet/model";
@@ -52,7 +52,7 @@ export function simulatedDevices(): readonly DeviceModel[] {
   return [
     new EntropyModel(),
     new DiskModel({ capacity: 64 * MIB, serial: "SIMULATED-0001" }),
-    new ScsiHostModel({
+    new ScsiModel({
       units: [
         { capacity: 64 * MIB, serial: "SIMULATED-0002", protection: true },
         { target: 1, type: "cdrom", capacity: 8 * MIB },

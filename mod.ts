@@ -27,8 +27,8 @@ import { InterruptLoop } from "./core/irq/interrupt_loop.ts";
 import type { Platform } from "./core/platform/platform.ts";
 import { openQemu, type QemuOptions } from "./core/platform/qemu/mod.ts";
 import { openSimulated } from "./core/platform/simulated/simulated.ts";
-import { openHost } from "./core/platform/vfio/host.ts";
 import type { FunctionModel } from "./core/simulation/function_model.ts";
+import { openLocal } from "./core/platform/vfio/local.ts";
 import type { DeviceModel } from "./core/simulation/model.ts";
 import { CLASSES, type StandardClasses } from "./classes.ts";
 import type { DeviceClass } from "./core/class/define.ts";
@@ -44,7 +44,7 @@ export interface MachineOptions {
   /** For `"simulated"`: its devices, of VirtIO or not; an entropy source and a disk if left out. */
   readonly devices?: readonly (DeviceModel | FunctionModel)[];
   /**
-   * For `"host"`: whether to drive devices, too, that nothing keeps from reaching all memory of this machine; false if
+   * For `"local"`: whether to drive devices, too, that nothing keeps from reaching all memory of this machine; false if
    * left out.
    */
   readonly unsafeDma?: boolean;
@@ -54,10 +54,10 @@ export interface MachineOptions {
 export type NoClasses = Readonly<Record<never, never>>;
 
 /** A kernel that knows these classes, and those that each kernel knows. */
-export type Kernel<More extends Classes = NoClasses> = KernelOf<StandardClasses & More>;
+export type Kernel<More extends Classes<More> = NoClasses> = KernelOf<StandardClasses & More>;
 
 /** What {@linkcode openKernel} takes. */
-export interface OpenOptions<More extends Classes = NoClasses>
+export interface OpenOptions<More extends Classes<More> = NoClasses>
   extends MachineOptions, DriveOptions {
   /** Folders of drivers, each with a `plugin.json`; they go before those that come with the kernel. */
   readonly plugins?: readonly string[];
@@ -76,12 +76,12 @@ export interface OpenOptions<More extends Classes = NoClasses>
  * @param loop What waits for the doorbells of a simulated machine, and for interrupt pins.
  */
 function openMachine(
-  { machine = "host", qemu = { arguments: [] }, devices, unsafeDma = false }: MachineOptions,
+  { machine = "local", qemu = { arguments: [] }, devices, unsafeDma = false }: MachineOptions,
   loop: InterruptLoop,
 ): Promise<Platform> {
   switch (machine) {
-    case "host":
-      return Promise.resolve(openHost({ loop, unsafeDma }));
+    case "local":
+      return Promise.resolve(openLocal({ loop, unsafeDma }));
     case "qemu":
       return openQemu(qemu, loop);
     case "simulated":
@@ -89,13 +89,13 @@ function openMachine(
   }
 }
 
-const MACHINES = ["host", "qemu", "simulated"] as const;
+const MACHINES = ["local", "qemu", "simulated"] as const;
 
 /** Checks what an application asks {@linkcode openKernel} for. Returns a copy. */
 function checkOptions(given: OpenOptions): OpenOptions {
   const where = "openKernel";
   const options = { ...argument.record(given, where, "options") };
-  const { machine = "host", qemu, devices, unsafeDma = false } = options;
+  const { machine = "local", qemu, devices, unsafeDma = false } = options;
   const { plugins = [], drivers = [], classes = {} } = options;
   argument.word(machine, where, "options.machine", MACHINES);
   argument.flag(unsafeDma, where, "options.unsafeDma");
@@ -136,7 +136,7 @@ function checkOptions(given: OpenOptions): OpenOptions {
  * @throws TypeError If an option is of the wrong kind.
  * @throws RangeError If a number among them cannot be.
  */
-export async function openKernel<More extends Classes = NoClasses>(
+export async function openKernel<More extends Classes<More> = NoClasses>(
   options: OpenOptions<More> = {},
 ): Promise<Kernel<More>> {
   const { plugins = [], drivers = [], classes, ...rest } = checkOptions(options);
@@ -172,7 +172,7 @@ export { senseText } from "./classes/scsi/sense.ts";
 export { ScsiStatus } from "./classes/scsi/status.ts";
 export { VpdPage } from "./classes/scsi/vpd.ts";
 export { RequestError } from "./core/bus/request_error.ts";
-export { PluginGone } from "./core/kernel/conversation.ts";
+export { DriverGone } from "./core/kernel/conversation.ts";
 export { PlanError } from "./core/binding/plan.ts";
 export { QemuGone } from "./core/platform/qemu/mod.ts";
 export { HANDING_DRIVERS, rebind } from "./core/platform/vfio/bind.ts";
@@ -193,6 +193,7 @@ export type { JobRequest, JobResult } from "./classes/block/jobs.ts";
 export type { Done } from "./core/bus/client_lane.ts";
 export { type ClientOf, defineClass, type DeviceClass } from "./core/class/define.ts";
 export type { OpenClient, Told } from "./core/class/define.ts";
+export type { CheckOptions, CheckResult, Finding, Step } from "./core/class/check.ts";
 export type { AnyDevice, ClassName, Clients, Device, StandardClasses } from "./classes.ts";
 export { mixEntropy, type MixOptions } from "./classes/entropy/mix_entropy.ts";
 export type { EntropyClient, EntropySource, EntropyState } from "./classes/entropy/client.ts";
@@ -239,7 +240,7 @@ export type { Isolation } from "./core/kernel/driver_host.ts";
 export type { BindingDescription } from "./core/binding/binding.ts";
 export type { AnyPlugin } from "./core/plugin/pci_plugin.ts";
 export type { InterruptKind } from "./core/binding/interrupt_kind.ts";
-export type { Node } from "./core/kernel/kernel.ts";
+export type { AnyKernel, Node } from "./core/kernel/kernel.ts";
 export type {
   ConfigField,
   Limits,

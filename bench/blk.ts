@@ -74,7 +74,7 @@ async function measure(device: string, args: readonly string[]): Promise<BlockFi
 
 /** Keeps `depth` reads in flight for a while. Returns requests a second. */
 function run({ slots, capacity }: BlockClient, depth: number, copy: boolean): number {
-  using _attention = slots.attend();
+  using _polling = slots.busyPoll();
   const sectors = capacity / 512;
   const target = new Uint8Array(BYTES);
   const sector = { next: 0, ended: 0, wrong: 0 };

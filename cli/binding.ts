@@ -63,7 +63,7 @@ function next(command: "bind" | "unbind", bindings: readonly Binding[]): string[
   return [
     `To undo: unbind ${addresses}`,
     ...(after === "vfio-pci"
-      ? groups.map((group) => `To let a user in who is not root: chown <user> /dev/vfio/${group}`)
+      ? groups.map((group) => `To let a user other than root in: chown <user> /dev/vfio/${group}`)
       : ["Nothing keeps what is driven this way from reaching all memory: --unsafe-dma is needed"]),
   ];
 }

@@ -28,7 +28,7 @@ export interface Command {
   readonly options?: readonly CommandOption[];
   /** Command lines to copy, and what each does. */
   readonly examples: readonly (readonly [string, string])[];
-  /** Whether it goes on until somebody ends it: then only `--timeout` limits its time. */
+  /** Whether it goes on until the user ends it: then only `--timeout` limits its time. */
   readonly standing?: boolean;
   /** What else is to be known, as lines. */
   readonly notes: readonly string[];
@@ -46,7 +46,7 @@ export interface Context {
   readonly words: readonly string[];
   /** Its own options as they were given; `true` for one without a value. */
   readonly given: Given;
-  /** Aborted when the command must end: time is over, or somebody interrupted it. */
+  /** Aborted when the command must end: time is over, or the user interrupted it. */
   readonly signal: AbortSignal;
   /** Devices that the command put to work: if one is gone, that is why the command failed. */
   readonly devices: AnyDevice[];

@@ -23,7 +23,7 @@ export interface DiskInUse extends DeviceInUse<"block" | "scsi"> {
 }
 
 /**
- * Puts the disk to work that the user named: a block device, or a unit of a SCSI host.
+ * Puts the disk to work that the user named: a block device, or a unit of a SCSI adapter.
  *
  * @throws {CliError} With status 3 if there is none, 4 if it must not be taken, 1 if there is no medium in it.
  */
@@ -47,7 +47,7 @@ export async function useDrive(context: Context): Promise<DiskInUse> {
   const { lun } = context.given;
   const unit = lunOf(context);
   await using stack = new AsyncDisposableStack();
-  // Who names a unit means a SCSI host.
+  // A user who names a unit means a SCSI device.
   const classes = lun === undefined ? ["block", "scsi"] as const : ["scsi"] as const;
   const { kernel, device } = stack.use(await useDevice(context, ...classes));
   const disk: BlockDevice = device.class === "block"
@@ -65,7 +65,7 @@ export async function useDrive(context: Context): Promise<DiskInUse> {
 export function checkMayWrite(context: Context, { kernel, device, disk }: DiskInUse): void {
   const action = `Cannot write to ${device.address}`;
   if (disk.readOnly) throw new CliError(EXIT.refused, `${action}: the disk is read-only`);
-  if (kernel.platform.kind !== "host" || context.given.write === true) return;
+  if (kernel.platform.kind !== "local" || context.given.write === true) return;
   throw new CliError(
     EXIT.refused,
     `${action}: it is a disk of this machine, and what is on it would be lost. ` +

@@ -80,7 +80,7 @@ const BY_NAME: Readonly<Record<string, ExitCode>> = {
   PciFault: EXIT.protocol,
   BusFault: EXIT.driver,
   PlanError: EXIT.driver,
-  PluginGone: EXIT.driver,
+  DriverGone: EXIT.driver,
   TimeoutError: EXIT.timeout,
 };
 

@@ -9,6 +9,7 @@ import { virtioIdentity } from "../core/pci/virtio_identity.ts";
 import { choose } from "../core/plugin/choose.ts";
 import type { Done } from "../core/bus/client_lane.ts";
 import { Status } from "../core/bus/lane.ts";
+import type { CheckOptions } from "../core/class/mod.ts";
 import type { BlockDevice } from "../classes/block/protocol.ts";
 import type { BlockClient } from "../classes/block/client.ts";
 import type { EntropyClient } from "../classes/entropy/client.ts";
@@ -18,7 +19,9 @@ import { parseManifest } from "../core/plugin/manifest.ts";
 import type { Binding, BindRequest } from "../core/platform/vfio/bind.ts";
 import type { Diagnosis } from "../core/platform/vfio/doctor.ts";
 import type { OpenOptions } from "../mod.ts";
-import type { Disk } from "./check/block.ts";
+import { checkBlock, type Disk, readBehind } from "../classes/block/check.ts";
+import { checkEntropy } from "../classes/entropy/check.ts";
+import { checkNetwork } from "../classes/network/check.ts";
 import type { Input } from "./io.ts";
 import { run } from "./main.ts";
 import type { Card } from "./net/card.ts";
@@ -49,7 +52,7 @@ export interface World {
   readonly entropy?: Entropy;
   readonly disk?: Disk;
   readonly card?: Card;
-  /** Of all functions of the host. */
+  /** Of all functions of this machine. */
   readonly refusal?: string;
   /** What else the platform knows of each function, in their order. */
   readonly facts?: readonly Partial<PciFunction>[];
@@ -108,7 +111,7 @@ function fakeSystem(world: World, calls: string[]): System {
       return Promise.resolve(drivers);
     },
     openKernel(options) {
-      const { machine = "host", plugins = [], qemu, tunables = {} } = options;
+      const { machine = "local", plugins = [], qemu, tunables = {} } = options;
       const more = [qemu, Object.keys(tunables).length > 0 ? tunables : undefined]
         .filter((given) => given !== undefined).map((given) => JSON.stringify(given));
       calls.push(["open", machine, ...plugins, ...more].join(" "));
@@ -167,13 +170,13 @@ function identity(vendor: number, device: number, kind: number): PciIdentity {
 }
 
 function fakePlatform(machine: Machine, world: World): Platform {
-  const refusal = machine === "host"
+  const refusal = machine === "local"
     ? world.refusal ?? "the kernel driver virtio-pci drives it"
     : "";
   const functions = IDENTITIES.map((_, index): PciFunction => ({
     address: `0000:00:0${index}.0`,
     config: EMPTY,
-    ...(machine === "host" && index > 0 ? { kernelDriver: "virtio-pci" } : {}),
+    ...(machine === "local" && index > 0 ? { kernelDriver: "virtio-pci" } : {}),
     ...(refusal === "" ? {} : { refusal }),
     ...world.facts?.[index],
     open() {
@@ -198,6 +201,13 @@ const EMPTY: Registers = {
   write32() {},
 };
 
+const CHECKS = {
+  block: (client: BlockClient, options: CheckOptions) =>
+    checkBlock(client, options, () => readBehind(client)),
+  entropy: checkEntropy,
+  network: checkNetwork,
+};
+
 function fakeDevice(
   address: string,
   driver: string,
@@ -218,6 +228,7 @@ function fakeDevice(
     unsafeDma: undefined,
     // The rest of the real clients is of no use to the commands.
     client: client as unknown as BlockClient & EntropyClient & NetClient,
+    check: (options) => CHECKS[deviceClass](client as never, options),
     gone: Promise.resolve(world.gone),
     describe: () =>
       world.describe ? Promise.reject(world.describe) : Promise.resolve({

@@ -6,7 +6,7 @@ import { MEANING } from "./exit.ts";
 const PROGRAM = "deno run --allow-ffi main.ts";
 
 const OPTIONS: readonly (readonly [string, string])[] = [
-  ["--machine <host|qemu|simulated>", "where the devices are (host)"],
+  ["--machine <local|qemu|simulated>", "where the devices are (local)"],
   ["--qemu <program>", "the QEMU to start, with --machine qemu (qemu-system-x86_64 in PATH)"],
   ["--board <q35|pc>", "what QEMU is to be, with --machine qemu (q35)"],
   ["--isolation <process|inline>", "where drivers run (process: each in one of its own)"],

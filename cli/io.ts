@@ -8,7 +8,7 @@ export interface Io {
   /**
    * Writes bytes of data to the standard output.
    *
-   * @returns Whether somebody still reads there: who writes without end must look.
+   * @returns Whether it is still read there: code that writes without end must look.
    */
   write(bytes: Uint8Array): boolean;
   /** Writes a line of talk to the standard error. */
@@ -21,7 +21,7 @@ export interface Io {
   readonly environment: Readonly<Record<string, string>>;
   /** The version of Deno that runs the program. */
   readonly denoVersion: string;
-  /** Aborted with the reason when somebody wants the program to end. */
+  /** Aborted with the reason when the user or the system wants the program to end. */
   readonly signal: AbortSignal;
   /** The core. */
   readonly system: System;

@@ -33,7 +33,7 @@ type QemuDevices = Pick<QemuOptions, "arguments" | "disks" | "units">;
  */
 export async function openKernel(
   context: Context,
-  usual: Machine = "host",
+  usual: Machine = "local",
   usualDevices: QemuDevices = USUAL_DEVICES,
 ): Promise<Kernel> {
   const { io: { system }, options } = context;
@@ -126,7 +126,7 @@ function nodeOf(context: Context, kernel: Kernel, classes: readonly ClassName[])
     }
     return node;
   }
-  // Of the classes, the first is what is meant most often: a disk of its own before one of a SCSI host.
+  // Of the classes, the first is what is meant most often: a disk of its own before one of a SCSI adapter.
   const fitting = classes.flatMap((wanted) =>
     kernel.nodes.filter(({ manifest }) => manifest?.class === wanted)
   );
@@ -148,7 +148,7 @@ function nodeOf(context: Context, kernel: Kernel, classes: readonly ClassName[])
   throw new CliError(
     EXIT.notFound,
     `Cannot find a device of class ${wanted} on the ${kernel.platform.kind} machine ` +
-      `(${kernel.platform.description}). Another machine: --machine host, qemu or simulated`,
+      `(${kernel.platform.description}). Another machine: --machine local, qemu or simulated`,
   );
 }
 
@@ -193,7 +193,7 @@ export function findNode(kernel: Kernel, word: string): Node {
     EXIT.notFound,
     `Cannot find ${address} on the ${kernel.platform.kind} machine (${kernel.platform.description}): ` +
       (known.length > 0 ? `it has ${known.join(", ")}` : "it has no PCI functions") +
-      ". Another machine: --machine host, qemu or simulated",
+      ". Another machine: --machine local, qemu or simulated",
   );
 }
 

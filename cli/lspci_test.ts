@@ -3,7 +3,7 @@ import { libc } from "../core/linux/libc.ts";
 import { readIdentity } from "../core/pci/identity.ts";
 import { BUILT_IN_NAMES } from "../core/pci/names_built_in.ts";
 import { pciNames } from "../core/platform/pci_names.ts";
-import { openHost } from "../core/platform/vfio/host.ts";
+import { openLocal } from "../core/platform/vfio/local.ts";
 import { testWith } from "../tests/support/needs.ts";
 import { lspciLine, needsDomain } from "./lspci.ts";
 import { patience } from "../tests/support/patience.ts";
@@ -34,10 +34,10 @@ testWith(
   expected ? undefined : "lspci -nn does not run here (package pciutils)",
   "lspciLine prints this machine's functions exactly as lspci -nn does",
   async () => {
-    await using host = openHost({ loop: { add() {}, remove() {} } });
+    await using local = openLocal({ loop: { add() {}, remove() {} } });
     const names = pciNames();
-    const withDomain = needsDomain(host.functions.map(({ address }) => address));
-    const lines = host.functions.map(({ address, config }) =>
+    const withDomain = needsDomain(local.functions.map(({ address }) => address));
+    const lines = local.functions.map(({ address, config }) =>
       lspciLine(address, readIdentity(config), names, withDomain)
     );
     assertEquals(lines, expected);

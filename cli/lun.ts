@@ -2,11 +2,11 @@ import { parseScsiAddress, type ScsiAddress } from "../classes/scsi/address.ts";
 import type { CommandOption, Context } from "./command.ts";
 import { messageOf, usageError } from "./exit.ts";
 
-/** The option of commands that work with one logical unit of a SCSI host. */
+/** The option of commands that work with one logical unit of a SCSI adapter. */
 export const LUN_OPTION: CommandOption = {
   name: "lun",
   value: "<target:lun>",
-  summary: "the logical unit of a SCSI host; 0:0 if left out",
+  summary: "the logical unit of a SCSI adapter; 0:0 if left out",
 };
 
 /** The logical unit that the user named by {@linkcode LUN_OPTION}. */

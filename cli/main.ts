@@ -124,7 +124,7 @@ function checkWords(
   );
 }
 
-/** Runs a command until it is done, its time is over or somebody ends it. */
+/** Runs a command until it is done, its time is over or the user ends it. */
 async function runLimited(
   command: (context: Context) => Promise<ExitCode>,
   { io, options, words }: Pick<Context, "io" | "options" | "words">,

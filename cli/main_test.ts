@@ -17,7 +17,7 @@ Deno.test("run --help prints examples first, then everything, and opens nothing"
   ) {
     assertStringIncludes(out, `\n  ${word}`);
   }
-  assertStringIncludes(out, "--machine <host|qemu|simulated>");
+  assertStringIncludes(out, "--machine <local|qemu|simulated>");
   assertMatch(out, /\n {2}124 +not done in time/);
 });
 
@@ -98,7 +98,7 @@ const STATUSES: Readonly<Record<number, readonly [line: string, world: World]>> 
   4: ["check 00:02.0", {}],
   5: ["ls", { openKernel: () => Promise.reject(new Deno.errors.NotCapable("--allow-ffi")) }],
   6: ["show 00:01.0 --machine simulated", { describe: named("DeviceFault") }],
-  7: ["show 00:01.0 --machine simulated", { describe: named("PluginGone") }],
+  7: ["show 00:01.0 --machine simulated", { describe: named("DriverGone") }],
   124: ["show 00:01.0 --machine simulated --timeout 0.05", { attach: late }],
 };
 
@@ -124,7 +124,7 @@ Deno.test("each exit status that help lists is one that the program ends with, a
 });
 
 Deno.test("several devices that fit: the class that is meant first, and it is said which #cli:which_device", async () => {
-  const scsi = { ...RANDOM.manifest, name: "host", class: "scsi" as const };
+  const scsi = { ...RANDOM.manifest, name: "scsi", class: "scsi" as const };
   const drivers = [{ ...RANDOM, manifest: scsi }, BLK];
   const { exit, out, err } = await runFake("blk info --machine simulated", { drivers });
   assertEquals(exit, 0, err);
@@ -141,10 +141,10 @@ const WRONG: readonly [string, string][] = [
   ["ls -x", 'Unknown option "-x".'],
   [
     "ls --machine qemo",
-    'Unknown value "qemo" for --machine: wanted one of host, qemu, simulated. Did you',
+    'Unknown value "qemo" for --machine: wanted one of local, qemu, simulated. Did you',
   ],
-  ["ls --machine", "Cannot use --machine without a value: wanted host, qemu, simulated"],
-  ["ls --machine qemu --machine host", "Cannot use --machine 2 times"],
+  ["ls --machine", "Cannot use --machine without a value: wanted local, qemu, simulated"],
+  ["ls --machine qemu --machine local", "Cannot use --machine 2 times"],
   [
     "ls --isolation thread",
     'Unknown value "thread" for --isolation: wanted one of process, inline',
@@ -161,7 +161,7 @@ const WRONG: readonly [string, string][] = [
   ["explain 00:01.0 00:02.0", "Cannot run explain with 2 arguments"],
   ["show card", 'Cannot read "card" as a PCI address: it looks like 00:03.0'],
   ["check -- -smp 2", "Cannot use what follows --: it is for QEMU. Add --machine qemu"],
-  ["check --machine host -- -smp 2", "Cannot use what follows --"],
+  ["check --machine local -- -smp 2", "Cannot use what follows --"],
   ["ls --board pc", "Cannot use --board: it is for QEMU. Add --machine qemu, or leave it out"],
   ["ls --machine qemu --board i440fx", 'Unknown value "i440fx" for --board: wanted one of q35, pc'],
   ["ls --interrupts nmi", 'Unknown value "nmi" for --interrupts: wanted one of msix, shared'],
@@ -254,7 +254,7 @@ Deno.test("run gives QEMU a device for each driver, and no file, if the user nam
 Deno.test("run without a command checks a simulated machine where nothing may be driven, and says so", async () => {
   const { exit, out, err, calls } = await runFake("");
   assertEquals(exit, 0);
-  assertEquals(calls.filter((call) => call.startsWith("open")), ["open host", "open simulated"]);
+  assertEquals(calls.filter((call) => call.startsWith("open")), ["open local", "open simulated"]);
   assertEquals(
     err.split("\n")[0],
     "No device here may be driven: 2 would have a driver, ls and explain tell more. Starting the simulated machine instead",
@@ -266,14 +266,14 @@ Deno.test("run without a command stays on this machine if something may be drive
   const disk = memoryDisk();
   const { exit, calls } = await runFake("", { refusal: "", disk });
   assertEquals(exit, 0);
-  assertEquals(calls.filter((call) => call.startsWith("open")), ["open host"]);
+  assertEquals(calls.filter((call) => call.startsWith("open")), ["open local"]);
   assertEquals([disk.writes, disk.flushes], [0, 0]);
 });
 
 Deno.test("run without a command, with a machine, stays there", async () => {
-  const { exit, calls } = await runFake("--machine host");
+  const { exit, calls } = await runFake("--machine local");
   assertEquals(exit, 4);
-  assertEquals(calls.filter((call) => call.startsWith("open")), ["open host"]);
+  assertEquals(calls.filter((call) => call.startsWith("open")), ["open local"]);
 });
 
 Deno.test("run gives up after --timeout, exit 124, and closes what it opened", async () => {
@@ -310,7 +310,7 @@ Deno.test("run maps errors of the core to exit statuses", async () => {
     [named("NoSuchFunction"), 3],
     [named("Refusal"), 4],
     [named("DeviceFault"), 6],
-    [named("PluginGone"), 7],
+    [named("DriverGone"), 7],
     [new RequestError("Cannot", Status.failed), 1],
     [new RequestError("Cannot", Status.invalid), 6],
     [new RequestError("Cannot", Status.gone), 7],
@@ -327,7 +327,7 @@ Deno.test("run --verbose tells details and --quiet nothing", async () => {
   assertEquals((await runFake("check --quiet --machine simulated")).err, "");
 });
 
-Deno.test("run uses colours only on a terminal, and only if nobody objects", async () => {
+Deno.test("run uses colours only on a terminal, and only if the user does not object", async () => {
   const colours = async (line: string, environment = {}, terminal = true) =>
     (await runFake(`check --machine simulated ${line}`, { terminal, environment })).out.includes(
       "\x1b[",
@@ -339,7 +339,7 @@ Deno.test("run uses colours only on a terminal, and only if nobody objects", asy
   assertEquals(await colours("", { TERM: "dumb" }), false);
 });
 
-Deno.test("ls prints lspci's line, who holds the function, and our driver", async () => {
+Deno.test("ls prints lspci's line, what holds the function, and our driver", async () => {
   const { out } = await runFake("ls");
   assertEquals(
     out,
@@ -422,7 +422,7 @@ Deno.test("ls --json has stable keys", async () => {
   });
 });
 
-Deno.test("show looks at a device of the host and does not take it", async () => {
+Deno.test("show looks at a device of this machine and does not take it", async () => {
   const { exit, out, calls } = await runFake("show 0:1.0", { refusal: "" });
   assertEquals(exit, 0);
   assertEquals(calls.filter((call) => call.startsWith("attach")), []);
@@ -464,7 +464,7 @@ Deno.test("show --json has stable keys", async () => {
 });
 
 Deno.test("show tells what is known of a device that does not work, and has the failure's status", async () => {
-  const describe = Object.assign(new Error("it hangs"), { name: "PluginGone" });
+  const describe = Object.assign(new Error("it hangs"), { name: "DriverGone" });
   const { exit, out } = await runFake("show 00:01.0 --machine simulated", { describe });
   assertEquals(exit, 7);
   assertMatch(out, /virtio +entropy[^]*does not work +it hangs/);
@@ -585,7 +585,7 @@ Deno.test("check checks the named devices only, each once", async () => {
   assertEquals(calls.slice(1), ["attach 0000:00:02.0", "detach 0000:00:02.0", "close kernel"]);
 });
 
-Deno.test("check never writes to a disk of the host unless told to", async () => {
+Deno.test("check never writes to a disk of this machine unless told to", async () => {
   const kept = memoryDisk(), written = memoryDisk();
   assertEquals((await runFake("check", { refusal: "", disk: kept })).exit, 0);
   assertEquals(kept.writes, 0);
@@ -703,7 +703,7 @@ Deno.test("check does not pass a device with nothing to check #cli:check_nothing
 Deno.test("check --help names a device of each class #cli:help_examples", async () => {
   const { out } = await runFake("check --help");
   for (
-    const word of ["network card", "disk", "console", "entropy source", "balloon", "SCSI host"]
+    const word of ["network card", "disk", "console", "entropy source", "balloon", "SCSI adapter"]
   ) assertStringIncludes(out, word);
 });
 
@@ -725,7 +725,7 @@ Deno.test("check tells why the driver is gone that left a request unfinished", a
 });
 
 Deno.test("check of a device whose driver fails has the status of that failure", async () => {
-  const error = Object.assign(new Error("the driver's process ended"), { name: "PluginGone" });
+  const error = Object.assign(new Error("the driver's process ended"), { name: "DriverGone" });
   const entropy = { read: () => Promise.reject(error) };
   const { exit, out } = await runFake("check --machine simulated", { entropy });
   assertEquals(exit, 7);

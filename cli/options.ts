@@ -7,7 +7,7 @@ import { suggest } from "./suggest.ts";
 
 /** Where the devices are: on this machine, in a QEMU of our own, or made of device models. */
 export type Machine = typeof MACHINES[number];
-const MACHINES = ["host", "qemu", "simulated"] as const;
+const MACHINES = ["local", "qemu", "simulated"] as const;
 const BOARDS = ["q35", "pc"] as const;
 const ISOLATIONS = ["process", "inline"] as const;
 

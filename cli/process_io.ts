@@ -44,7 +44,7 @@ function lines(write: (bytes: Uint8Array) => unknown): (line: string) => void {
 }
 
 /**
- * Writes bytes, until nobody reads them any more: `ls | head -1` is no error, nor is a terminal that is gone.
+ * Writes bytes, until they are read no more: `ls | head -1` is no error, nor is a terminal that is gone.
  *
  * @param data What it is called if what is written there matters; elsewhere no failure is told.
  */

@@ -57,7 +57,7 @@ Deno.test("main.ts without its permission helps, and else says which one is miss
 
 const DRIVERS = ["random", "balloon", "console", "vtnet", "scsi", "blk"];
 
-/** Each driver's device with packed rings, which QEMU gives only to who asks. */
+/** Each driver's device with packed rings, which QEMU gives only where the user asks. */
 const PACKED = [
   ...["rng-pci", "balloon-pci", "serial-pci", "net-pci,romfile=,netdev=net", "blk-pci,drive=disk"],
   "scsi-pci,id=host",
@@ -144,7 +144,7 @@ function leftBehind(pid: number, mark: string): string[] {
           Deno.readTextFileSync(`/proc/${name}/environ`).includes(mark);
         return ours ? [line.replaceAll("\0", " ")] : [];
       } catch {
-        return []; // It has ended meanwhile, or belongs to somebody else.
+        return []; // It has ended meanwhile, or belongs to another user.
       }
     });
 }
@@ -166,7 +166,7 @@ qemuTest(
         const { code, err } = texts(await output);
         const expected = signal === "SIGINT" ? 130 : 137;
         assert([0, expected].includes(code), `exit status ${code}: ${err}`);
-        // Who is killed cannot clean up; the system does it for him, a moment later.
+        // A program that is killed cannot clean up; the system does it, a moment later.
         for (let i = 0; i < 100 && leftBehind(child.pid, mark).length > 0; i++) {
           await new Promise((resolve) => setTimeout(resolve, 10));
         }

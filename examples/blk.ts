@@ -29,7 +29,7 @@ const record = (text: string) => {
   new TextEncoder().encodeInto(text, bytes);
   return bytes;
 };
-// Nobody needs to know where the zone ends: the disk says where each record went.
+// The program need not know where the zone ends: the disk says where each record went.
 const places = await Promise.all(
   ["one", "two", "three"].map((text) => zones.append(2 * zones.zoneSize, record(text))),
 );

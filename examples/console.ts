@@ -11,11 +11,11 @@ import { openKernel } from "../mod.ts";
 
 if (import.meta.main) {
   // The other side: a console of 80 by 25, and a port that sends back what it gets.
-  const host = new ConsoleModel({
+  const device = new ConsoleModel({
     ports: { 0: { console: true }, 1: { name: "org.example.echo", echo: true } },
     size: [80, 25],
   });
-  await using kernel = await openKernel({ machine: "simulated", devices: [host] });
+  await using kernel = await openKernel({ machine: "simulated", devices: [device] });
   const { client } = await kernel.attachFirst("console");
 
   for (const { id, name, isConsole, size } of await client.announced()) {
@@ -27,16 +27,16 @@ if (import.meta.main) {
   await echo.write(new TextEncoder().encode("hello"));
   console.log("echo:", new TextDecoder().decode((await echo.read())!));
 
-  host.add(2, { name: "org.example.late" });
+  device.add(2, { name: "org.example.late" });
   const late = (await client.find("org.example.late"))!;
   await late.open();
-  host.send(2, "a line\nand another\n");
-  host.open(2, false);
+  device.send(2, "a line\nand another\n");
+  device.open(2, false);
   const lines = late.readable.pipeThrough(new TextDecoderStream());
   console.log("late:", JSON.stringify((await Array.fromAsync(lines)).join("")));
 
   const changes = client.changes();
-  host.remove(2);
+  device.remove(2);
   for await (const { type } of changes) if (type === "removed") break;
   console.log("ports:", client.ports.length);
 }

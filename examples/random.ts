@@ -1,5 +1,5 @@
 /**
- * Mixes two entropy devices, one of which is broken in a way that nobody can see in its bytes alone.
+ * Mixes two entropy devices, one of which is broken in a way that its bytes alone do not show.
  *
  *     deno run --allow-ffi examples/random.ts
  *

@@ -1,21 +1,21 @@
 /**
- * Finds the disks of a SCSI host, watches one grow, and reads what was written. Run it with `--allow-ffi`.
+ * Finds the disks of a SCSI adapter, watches one grow, and reads what was written. Run it with `--allow-ffi`.
  *
  * @module
  */
 
 import { formatScsiAddress, openKernel } from "@virtio/deno";
-import { ScsiHostModel } from "@virtio/scsi/model";
+import { ScsiModel } from "@virtio/scsi/model";
 
 const MIB = 2 ** 20;
-const host = new ScsiHostModel({
+const adapter = new ScsiModel({
   units: [
     { capacity: 8 * MIB, serial: "EXAMPLE-1" },
     { target: 1, lun: 4, type: "cdrom", capacity: 2 * MIB },
   ],
 });
 
-await using kernel = await openKernel({ machine: "simulated", devices: [host] });
+await using kernel = await openKernel({ machine: "simulated", devices: [adapter] });
 const { client } = await kernel.attachFirst("scsi");
 const events = client.events();
 for (const { address, inquiry } of await client.scan()) {
@@ -24,7 +24,7 @@ for (const { address, inquiry } of await client.scan()) {
 }
 
 const disk = await client.disk({ target: 0, lun: 0 });
-host.resize(0, 0, 16 * MIB);
+adapter.resize(0, 0, 16 * MIB);
 for await (const event of events) if (event.kind === "changed") break;
 await disk.refresh();
 await disk.write(12 * MIB, new Uint8Array(4096).fill(42));

@@ -7,12 +7,12 @@ export class Buffers {
   readonly #free = new Map<number, Uint8Array<ArrayBuffer>[]>();
   #kept = 0;
 
-  /** @param most Bytes to keep at most while nobody uses them. */
+  /** @param most Bytes to keep at most while they are not used. */
   constructor(most: number) {
     this.#most = most;
   }
 
-  /** A buffer of that length. What stands in it is anybody's. */
+  /** A buffer of that length. What stands in it is undefined. */
   take(length: number): Uint8Array<ArrayBuffer> {
     const size = sizeFor(length);
     const kept = this.#free.get(size)?.pop();

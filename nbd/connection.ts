@@ -14,7 +14,7 @@ const MOST_UNSENT = 64 << 10;
 
 /** What a connection needs of the world. */
 export interface ConnectionPort {
-  /** Sends bytes in order; `sent` is called when nobody needs them any more. */
+  /** Sends bytes in order; `sent` is called when they are not needed any more. */
   readonly send: (bytes: Uint8Array<ArrayBuffer>, sent: () => void) => void;
   /** It may receive again. */
   readonly resume: () => void;

@@ -317,7 +317,7 @@ Deno.test("options that are unknown, wrong or too long get one answer each, and 
   assertEquals([peer.answer().type, peer.closed], [Rep.ACK, true]);
 });
 
-Deno.test("who does not speak the protocol is shown the door", () => {
+Deno.test("a client that does not speak the protocol is shown the door", () => {
   const flags = new Peer();
   flags.send(new Bytes(4).u32(4).bytes);
   assert(flags.closed);

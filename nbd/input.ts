@@ -6,7 +6,7 @@ const AHEAD = 8192;
 export const MOST_EXPECTED = 32768;
 
 /**
- * Bytes from a client, cut as whoever reads them asks. Long data is received where it is wanted, without a copy.
+ * Bytes from a client, cut as the connection asks. Long data is received where it is wanted, without a copy.
  *
  * Each step says what the next is, by {@linkcode expect} or {@linkcode fill}, possibly after {@linkcode skip}.
  */

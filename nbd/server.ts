@@ -10,7 +10,7 @@ import { MOST_TEXT, textOf } from "./text.ts";
 
 /** Clients that may be connected at a time; more have to wait. */
 const MOST_CLIENTS = 64;
-/** Buffers that are kept while nobody needs them. */
+/** Buffers that are kept while they are not needed. */
 const KEPT_BYTES = 64 << 20;
 /** How long a client may take until it has chosen an export, in milliseconds. */
 const HANDSHAKE_MS = 30_000;
@@ -36,8 +36,8 @@ export interface ServeOptions {
 }
 
 /**
- * Serves a disk by NBD at a Unix socket, to many clients at once. Nobody is asked who he is: who may open the socket
- * may use the disk.
+ * Serves a disk by NBD at a Unix socket, to many clients at once. Clients are not asked for a name: a user who may open
+ * the socket may use the disk.
  */
 export class NbdServer implements Disposable {
   readonly #export: Export;

@@ -1,4 +1,4 @@
-// Clients that want no disk: they keep nothing for long, and nobody else out.
+// Clients that want no disk: they keep nothing for long, and no other client out.
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { BlockDevice } from "../classes/block/protocol.ts";
 import { libc } from "../core/linux/libc.ts";
@@ -117,7 +117,7 @@ Deno.test("options without end, whose answers are never taken, end the connectio
           assert(over, String(error));
         }
       })();
-      // Who reads is shown the door for what he says, who does not for the time that he takes.
+      // A client that reads is shown the door for what it says, one that does not for the time that it takes.
       await (reads ? Promise.all([writing, ended(rude)]) : writing);
       for (let i = 0; server.clients > 0 && i < 500; i++) {
         await new Promise((r) => setTimeout(r, 10));

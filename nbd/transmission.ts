@@ -92,7 +92,7 @@ export class Transmission {
       offset: view.getUint32(16) * 2 ** 32 + view.getUint32(20),
       length: view.getUint32(24),
     };
-    // Whoever loses count of bytes cannot be understood any more.
+    // A client that loses count of bytes cannot be understood any more.
     if (view.getUint32(0) !== REQUEST_MAGIC || request.type === Cmd.DISC) return this.#port.close();
     this.#next();
     if (request.type !== Cmd.WRITE) return void this.#serve(request);

@@ -17,17 +17,17 @@ async function ran(line: string) {
 }
 
 for (const isolation of ["process", "inline"]) {
-  Deno.test(`balloon info says what the host wants and gets, and what cannot be (${isolation})`, async () => {
+  Deno.test(`balloon info says what the hypervisor wants and gets, and what cannot be (${isolation})`, async () => {
     const { code, out, err } = await ran(
       `balloon info --machine simulated --isolation ${isolation}`,
     );
     assertEquals([code, err], [0, ""]);
     assertMatch(out, /^arena +16384 pages \(64\.0 MiB\) of this program's own memory: no more/m);
-    assertMatch(out, /^host wants +4096 pages/m);
+    assertMatch(out, /^hypervisor wants +4096 pages/m);
     assertMatch(out, /^in balloon +4096 pages/m);
     assertMatch(out, /^stays +4096 pages/m);
     assertMatch(out, /^counter +balloon_inflate 4096$/m);
-    assertMatch(out, /^host is told +totalMemory \d+$/m);
+    assertMatch(out, /^hypervisor is told +totalMemory \d+$/m);
   });
 }
 
@@ -63,7 +63,9 @@ for (const [signal, json] of [["SIGINT", false], ["SIGTERM", true]] as const) {
     assertEquals([code, err], [json ? 143 : 130, ""]);
     const lines = text.trim().split("\n");
     assertEquals(new Set(lines).size, lines.length, "no line twice");
-    if (!json) return assertEquals(lines[0], "host wants 4096 pages, target 4096, in balloon 0");
+    if (!json) {
+      return assertEquals(lines[0], "hypervisor wants 4096 pages, target 4096, in balloon 0");
+    }
     for (const line of lines) assertEquals(JSON.parse(line).requested, 4096);
   });
 }
@@ -74,8 +76,11 @@ Deno.test("balloon watch ends when its time is over", async () => {
   assertMatch(err, /^error: Not done after 2 seconds/);
 });
 
-qemuTest("check drives the balloon of a QEMU that nobody described", async () => {
+qemuTest("check drives the balloon of QEMU's default machine", async () => {
   const { code, out, err } = await ran("check --machine qemu");
   assertEquals(code, 0, out + err);
-  assertMatch(out, /balloon \(process \d+\) passed: host wants 0 pages, 0 of 16384 are in it/);
+  assertMatch(
+    out,
+    /balloon \(process \d+\) passed: hypervisor wants 0 pages, 0 of 16384 are in it/,
+  );
 });

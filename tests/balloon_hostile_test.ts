@@ -32,10 +32,10 @@ const OTHERS: Readonly<Record<string, RegExp>> = {
   "32": /^attach: PlanError: .*queue inflate has the index 0, and the device has no such queue/,
   // All pages that there are, less those that stay.
   "38": /^settled at {"requested":4294967295,"target":768,"actual":768}/,
-  // The driver does not hear what the host wants, and nothing else happens.
+  // The driver does not hear what the hypervisor wants, and nothing else happens.
   "39": /^settled at {"requested":0,/,
   "68": /^settled at {"requested":0,/,
-  "40": /^attach: PluginGone: The driver declines: its configuration of 4 bytes/,
+  "40": /^attach: DriverGone: The driver declines: its configuration of 4 bytes/,
   // Depends on when the device spoils what the driver looks at.
   "50": /^served$|^gone: .*\[D-4[12]\]$/,
   "51": /^served$|^gone: .*\[D-4[128]\]$/,
@@ -53,7 +53,7 @@ function response(id: LieId): RegExp {
   return OTHERS[number] ?? /^served$/;
 }
 
-/** Sizes that the host wants, one after the other. */
+/** Sizes that the hypervisor wants, one after the other. */
 const SIZES = [300, 0, 700, 10, 500, 0, 256];
 /** How long each may take, in milliseconds. */
 const PATIENCE = 4000;

@@ -49,7 +49,7 @@ async function open(
   };
 }
 
-/** Makes the host want so many pages. */
+/** Makes the hypervisor want so many pages. */
 function want({ kernel }: Balloon, pages: number): void {
   qmpOf(kernel).execute("balloon", { value: MEMORY - pages * PAGE });
 }

@@ -1,6 +1,6 @@
 /**
- * The balloon on a simulated machine: what QEMU's does not have, hosts that lie or lose patience, and devices and drivers
- * that fail.
+ * The balloon on a simulated machine: what QEMU's does not have, hypervisors that lie or lose patience, and devices and
+ * drivers that fail.
  *
  * @module
  */
@@ -147,7 +147,7 @@ for (const isolation of ISOLATIONS) {
   );
 
   Deno.test(
-    `balloon: hints are given in rounds, and pages held until the host is done (${isolation}) ` +
+    `balloon: hints are given in rounds, and pages held until the hypervisor is done (${isolation}) ` +
       "#balloon:FREE_PAGE_HINT #balloon:hint_DONE #balloon:hint_STOP",
     async () => {
       const features = wire.F_FREE_PAGE_HINT | wire.F_STATS_VQ;
@@ -171,7 +171,7 @@ for (const isolation of ISOLATIONS) {
       }
       model.hint(wire.CMD_ID_STOP);
       await holds(ARENA - 500);
-      // They may go into the balloon all the same: the host does not need what is in them.
+      // They may go into the balloon all the same: the hypervisor does not need what is in them.
       model.want(600);
       await reaches(balloon, 600);
       model.hint(wire.CMD_ID_DONE);
@@ -193,7 +193,7 @@ for (const isolation of ISOLATIONS) {
   );
 
   Deno.test(
-    `balloon: a host that wants more than there is gets three quarters (D-94, ${isolation}) #balloon:D-94`,
+    `balloon: a hypervisor that wants more than there is gets three quarters (D-94, ${isolation}) #balloon:D-94`,
     async () => {
       const model = new BalloonModel({ pages: 2 ** 32 - 1 });
       await using balloon = await open(model, { isolation });
@@ -202,7 +202,7 @@ for (const isolation of ISOLATIONS) {
   );
 
   Deno.test(
-    `balloon: a host that changes its mind a thousand times a second makes little work (D-94, ${isolation}) ` +
+    `balloon: a hypervisor that changes its mind a thousand times a second makes little work (D-94, ${isolation}) ` +
       "#balloon:D-94",
     async () => {
       const model = new BalloonModel();
@@ -222,7 +222,7 @@ for (const isolation of ISOLATIONS) {
   );
 
   Deno.test(
-    `balloon: a host that never has enough of statistics gets them five times a second (D-94, ${isolation}) ` +
+    `balloon: a hypervisor that never has enough of statistics gets them five times a second (D-94, ${isolation}) ` +
       "#balloon:D-94",
     async () => {
       const model = new BalloonModel({ floods: true });
@@ -237,7 +237,7 @@ for (const isolation of ISOLATIONS) {
   );
 
   Deno.test(
-    `balloon: a host that begins rounds of hints without end stops nobody (D-94, ${isolation}) ` +
+    `balloon: a hypervisor that begins rounds of hints without end stops no driver (D-94, ${isolation}) ` +
       "#balloon:D-94",
     async () => {
       const model = new BalloonModel();

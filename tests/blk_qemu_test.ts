@@ -209,7 +209,7 @@ qemuTest(
   },
 );
 
-qemuTest("blk: a resize is told to who wants to know #blk:resize", async () => {
+qemuTest("blk: a resize is told to applications that listen #blk:resize", async () => {
   await withDisk("", async ({ kernel, client }) => {
     const seen: number[] = [];
     client.onChange = () => void seen.push(client.capacity);

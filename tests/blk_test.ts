@@ -146,7 +146,7 @@ for (const isolation of ISOLATIONS) {
         } catch (error) {
           assert(error instanceof RequestError && error.status === Status.failed, String(error));
           lost++;
-          // Whoever is told writes it again.
+          // An application that is told writes it again.
           await client.write(i * 4096, bytes);
           await client.flush();
           durable.set(bytes, i * 4096);
@@ -180,7 +180,7 @@ Deno.test("blk: whenever a disk breaks down and forgets, what a flush covered is
             for (const [at, value] of written) durable.set(at, value);
           } catch (error) {
             assert(error instanceof RequestError && error.status === Status.failed);
-            // Nothing is known of what was written since; whoever wants it writes it again.
+            // Nothing is known of what was written since; an application that wants it writes it again.
             for (const at of written.keys()) durable.delete(at);
           }
           written.clear();
@@ -215,7 +215,7 @@ Deno.test("blk: an append that a reset interrupts is not done again #blk:once", 
   });
 });
 
-/** The device breaks down, and nobody is to read about it. */
+/** The device breaks down, and no reader of the output is to see it. */
 function quietly(): never {
   throw new DriverFault("the disk broke down");
 }

@@ -1,12 +1,12 @@
 /**
  * Drivers that take more than their share: of messages, of output, of bells, of doorbells, of time. Each is bounded, and
- * nobody else pays; and drivers that are only slow are left alone.
+ * no other driver pays; and drivers that are only slow are left alone.
  *
  * @module
  */
 
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { PluginGone } from "../core/kernel/conversation.ts";
+import { DriverGone } from "../core/kernel/conversation.ts";
 import { openKernel, type OpenOptions } from "../mod.ts";
 import { alive, leftovers, soon } from "./support/leaks.ts";
 import "./support/libc.ts";
@@ -95,7 +95,7 @@ Deno.test("a driver that floods the core in every life is ended in every life #c
   assertEquals(lines.filter((line) => line.includes("starting anew")).length, 3, lines.join("\n"));
 });
 
-Deno.test("a driver that prints without end waits, and nobody else does #core:P-34", async () => {
+Deno.test("a driver that prints without end waits, and no other does #core:P-34", async () => {
   const { gone } = await beside({
     load: `const block = new TextEncoder().encode("a line of a flood\\n".repeat(1000));`,
     rung: `${WORK} if (requests.counters.completed > 2) for (;;) Deno.stdout.writeSync(block);`,
@@ -103,7 +103,7 @@ Deno.test("a driver that prints without end waits, and nobody else does #core:P-
   assertMatch(gone ?? "", /gave no sign of life for 5 s: it hangs/);
 });
 
-Deno.test("a driver that rings its device's doorbell all the time keeps nobody else from work #core:P-29", async () => {
+Deno.test("a driver that rings its device's doorbell all the time keeps no other from work #core:P-29", async () => {
   const { gone } = await beside({
     rung:
       `${WORK} if (requests.counters.completed > 2) for (let i = 0; i < 1000; i++) requests.kick();`,
@@ -113,7 +113,7 @@ Deno.test("a driver that rings its device's doorbell all the time keeps nobody e
   assertEquals(gone, undefined);
 });
 
-Deno.test("a driver that changes what it has said, after it has said it, fools nobody #core:P-27", async () => {
+Deno.test("a driver that changes what it has said, after it has said it, does not fool the core #core:P-27", async () => {
   const { gone } = await beside({
     load: "const seen = new Set();",
     rung: `
@@ -184,6 +184,6 @@ Deno.test("a driver that loops in its first seconds is found in its own time #co
     plugins: [plugin.folder],
     restarts: 0,
   });
-  const error = await assertRejects(() => kernel.attachFirst("entropy"), PluginGone);
+  const error = await assertRejects(() => kernel.attachFirst("entropy"), DriverGone);
   assertMatch(error.message, /gave no sign of life for \d+ s: it hangs, it works without end/);
 });

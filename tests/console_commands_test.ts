@@ -108,8 +108,8 @@ Deno.test("console list prints each port, for people and for programs", async ()
   assertEquals(text, ` 0  console  open    80x25\n 1  port     open    -        ${ECHO}\n`);
   const json = JSON.parse((await run(["console", "list", "--json", ...MACHINE])).text);
   assertEquals(json.ports, [
-    { id: 0, name: null, console: true, hostOpen: true, size: { columns: 80, rows: 25 } },
-    { id: 1, name: ECHO, console: false, hostOpen: true, size: null },
+    { id: 0, name: null, console: true, connected: true, size: { columns: 80, rows: 25 } },
+    { id: 1, name: ECHO, console: false, connected: true, size: null },
   ]);
   assertEquals([json.schema, json.command, json.emergencyWrite], [1, "console list", true]);
 });
@@ -137,9 +137,9 @@ Deno.test("console pipe takes a port by its number, and an empty input", async (
 
 const WRONG: readonly (readonly [string, number, string])[] = [
   [
-    "console pipe nobody",
+    "console pipe absent",
     3,
-    `Cannot find a port named or numbered "nobody": the device has 0, 1 (${ECHO})`,
+    `Cannot find a port named or numbered "absent": the device has 0, 1 (${ECHO})`,
   ],
   ["console pipe 7", 3, 'named or numbered "7"'],
   ["console pipe", 2, "Cannot run console pipe with 0 arguments: it takes <name or number>"],
@@ -197,7 +197,7 @@ testWith(
 
 qemuTest("console pipe: QEMU's socket on the other side, until that is closed", async () => {
   const folder = Deno.makeTempDirSync({ prefix: "virtio-serial-" });
-  const path = `${folder}/host`;
+  const path = `${folder}/other`;
   try {
     await using it = new Running(command(
       ...["console", "pipe", "org.test", "--machine", "qemu", "--"],
@@ -209,15 +209,15 @@ qemuTest("console pipe: QEMU's socket on the other side, until that is closed", 
       ],
       ...["-device", "virtserialport,chardev=c,name=org.test"],
     ));
-    await it.write("to the host");
+    await it.write("to the other side");
     assert(await soon(() => connects(path), 30_000), it.err);
-    using host = await Deno.connect({ transport: "unix", path });
+    using other = await Deno.connect({ transport: "unix", path });
     const buffer = new Uint8Array(100);
-    const count = await host.read(buffer);
-    assertEquals(new TextDecoder().decode(buffer.subarray(0, count!)), "to the host");
-    await host.write(new TextEncoder().encode("and back"));
+    const count = await other.read(buffer);
+    assertEquals(new TextDecoder().decode(buffer.subarray(0, count!)), "to the other side");
+    await other.write(new TextEncoder().encode("and back"));
     assert(await soon(() => it.text === "and back"), it.text);
-    host.close();
+    other.close();
     assertEquals(await it.status(), 0);
   } finally {
     Deno.removeSync(folder, { recursive: true });

@@ -1,6 +1,6 @@
 /**
  * Every lie of the catalogue, told to the console driver: it is refused, ended or served, in bounded time, without a byte
- * that nobody sent, and nothing stays behind.
+ * that was not sent, and nothing stays behind.
  *
  * @module
  */
@@ -20,10 +20,10 @@ const SILENCE_MS = 300;
 const ROUNDS = 8;
 const BYTES = 6000;
 
-/** Refused at the start, by whom; else what became of the device. */
-const OUTCOME = /^(attach: (DeviceFault|PciFault|PlanError|PluginGone): .|served$|silent$|gone: .)/;
+/** Refused at the start, by which error; else what became of the device. */
+const OUTCOME = /^(attach: (DeviceFault|PciFault|PlanError|DriverGone): .|served$|silent$|gone: .)/;
 /**
- * Nobody can tell a stream's bytes from others: they are those that the device says it wrote, cut down to the room that
+ * A stream's bytes cannot be told from others: they are those that the device says it wrote, cut down to the room that
  * there was, in the order in which it says so, wherever it wrote them.
  */
 const GARBLED: readonly LieId[] = ["D-45", "D-54", "D-62", "D-66"];
@@ -39,7 +39,7 @@ for (const [id, packed] of CASES) {
       const left = await leftovers(async () => {
         const result = await outcome(id, packed, several);
         if (result !== "garbled") assertMatch(result, OUTCOME);
-        else assert(GARBLED.includes(id), "there are bytes that nobody sent");
+        else assert(GARBLED.includes(id), "there are bytes that were not sent");
       });
       assertEquals(left, []);
     });

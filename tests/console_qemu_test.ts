@@ -20,8 +20,8 @@ import { differsAt, openQemuKernel, qmpOf } from "./support/qemu.ts";
 const KIB = 1024;
 const MIB = 2 ** 20;
 
-/** The host's side of a port: a Unix socket of QEMU's. */
-class Host implements Disposable {
+/** The other side of a port: a Unix socket of QEMU's. */
+class OtherSide implements Disposable {
   readonly #connection: Deno.Conn;
 
   constructor(connection: Deno.Conn) {
@@ -66,8 +66,10 @@ class Bench implements AsyncDisposable {
   }
 
   /** Connects to the other side of a port. */
-  async host(name: string): Promise<Host> {
-    return new Host(await Deno.connect({ transport: "unix", path: `${this.#folder}/${name}` }));
+  async other(name: string): Promise<OtherSide> {
+    return new OtherSide(
+      await Deno.connect({ transport: "unix", path: `${this.#folder}/${name}` }),
+    );
   }
 
   /** A port of that name, open. */
@@ -128,16 +130,21 @@ async function bench(
 }
 
 /** Bytes both ways at once, compared. */
-async function talk(port: ConsolePort, host: Host, length: number, seed: number): Promise<void> {
+async function talk(
+  port: ConsolePort,
+  other: OtherSide,
+  length: number,
+  seed: number,
+): Promise<void> {
   const [to, from] = [pattern(length, seed), pattern(length, seed + 1)];
   const [, there, , here] = await Promise.all([
     port.write(to),
-    host.read(length),
-    host.write(from),
+    other.read(length),
+    other.write(from),
     readAll(port, length),
   ]);
-  assertEquals(differsAt(there, to), -1, "to the host");
-  assertEquals(differsAt(here, from), -1, "from the host");
+  assertEquals(differsAt(there, to), -1, "to the other side");
+  assertEquals(differsAt(here, from), -1, "from the other side");
 }
 
 const FORMS: Readonly<Record<string, { readonly options: string; readonly legacy?: boolean }>> = {
@@ -159,8 +166,8 @@ for (const [form, { options, legacy = false }] of Object.entries(FORMS)) {
           ports.map(({ id, name, isConsole, isOpen }) => [id, name, isConsole, isOpen]),
           [[0, "", true, true], [1, "one", false, false]],
         );
-        using tty = await it.host("tty");
-        using one = await it.host("one");
+        using tty = await it.other("tty");
+        using one = await it.other("one");
         const port = await it.open("one");
         await Promise.all([
           talk(ports[0]!, tty, 20 * KIB, 1),
@@ -181,7 +188,7 @@ for (const interrupts of INTERRUPTS) {
   for (const machine of ["q35", "pc"] as const) {
     qemuTest(`virtio-serial: told of by ${interrupts} (${machine}) #console:FORMS`, async () => {
       await using it = await bench({ machine, open: { interrupts, isolation: "inline" } });
-      using one = await it.host("one");
+      using one = await it.other("one");
       const port = await it.open("one");
       await talk(port, one, 30 * KIB, 5);
       const kinds = (await it.device.describe()).interrupts;
@@ -195,9 +202,9 @@ qemuTest(
   async () => {
     await using it = await bench({ options: ",max_ports=1", ports: [], console: "tty" });
     const [port] = await it.client.announced(5000);
-    using tty = await it.host("tty");
+    using tty = await it.other("tty");
     await talk(port!, tty, 10 * KIB, 7);
-    assertEquals([port!.isConsole, port!.isOpen, port!.hostOpen], [true, true, true]);
+    assertEquals([port!.isConsole, port!.isOpen, port!.connected], [true, true, true]);
     assertEquals((await it.device.describe()).queues.length, 2);
   },
 );
@@ -211,34 +218,34 @@ qemuTest(
     // Port 0 is for a console, and ours end at 31.
     assertEquals(all.map(({ name }) => name), ports.slice(0, 31));
     const last = await it.open("name-31");
-    using host = await it.host("name-31");
-    await talk(last, host, 10 * KIB, 9);
+    using other = await it.other("name-31");
+    await talk(last, other, 10 * KIB, 9);
   },
 );
 
 qemuTest(
-  "virtio-serial: the host opens and closes, QEMU tells who listens here #console:PORT_OPEN #console:FLOW_HOST",
+  "virtio-serial: the other side opens and closes, QEMU tells that the port is open here #console:PORT_OPEN #console:FLOW_HOST",
   async () => {
     await using it = await bench();
     const port = await it.open("one");
-    assertEquals(port.hostOpen, false);
+    assertEquals(port.connected, false);
     const early = port.write(new TextEncoder().encode("early"));
     let done = false;
     early.then(() => done = true);
     await new Promise((resolve) => setTimeout(resolve, 100));
     assert(!done, "nothing is sent to a closed other side");
     {
-      using host = await it.host("one");
+      using other = await it.other("one");
       await early;
-      assertEquals(new TextDecoder().decode(await host.read(5)), "early");
-      assert(port.hostOpen);
-      await host.write(new TextEncoder().encode("bye"));
+      assertEquals(new TextDecoder().decode(await other.read(5)), "early");
+      assert(port.connected);
+      await other.write(new TextEncoder().encode("bye"));
       // What is on its way when the socket ends, QEMU may drop.
       assertEquals(new TextDecoder().decode(await readAll(port, 3)), "bye");
     }
     assertEquals(await port.read(), null);
-    assertEquals(port.hostOpen, false);
-    using again = await it.host("one");
+    assertEquals(port.connected, false);
+    using again = await it.other("one");
     await talk(port, again, 5 * KIB, 11);
     // While the port is closed here, QEMU takes no bytes for it.
     await port.close();
@@ -257,7 +264,7 @@ eachQemuTest(
     for (const isolation of ["process", "inline"] as const) {
       await using it = await bench({ open: { isolation } });
       const one = await it.open("one");
-      using host = await it.host("one");
+      using other = await it.other("one");
       for (const id of ["ring", "other"]) {
         it.qmp("chardev-add", { id, backend: { type: "ringbuf", data: { size: 65536 } } });
       }
@@ -281,7 +288,7 @@ eachQemuTest(
         RequestError,
         "the port was taken away",
       );
-      await talk(one, host, 10 * KIB, 13);
+      await talk(one, other, 10 * KIB, 13);
       it.qmp("device_add", {
         driver: "virtserialport",
         chardev: "other",
@@ -301,10 +308,10 @@ qemuTest(
   async () => {
     await using it = await bench({ ports: ["one", "two"] });
     const [one, two] = [await it.open("one"), await it.open("two")];
-    using first = await it.host("one");
-    using second = await it.host("two");
+    using first = await it.other("one");
+    using second = await it.other("two");
     const sent = pattern(4 * MIB, 17);
-    // Nobody reads the socket: QEMU and the driver hold it until somebody does.
+    // The socket is not read: QEMU and the driver hold it until it is.
     const writing = one.write(sent);
     let written = false;
     writing.then(() => written = true);
@@ -327,7 +334,7 @@ qemuTest(
   "virtio-serial: emergency write, with ports and before they are there #console:EMERG_WRITE #console:EMERG_ANY_TIME",
   async () => {
     await using it = await bench({ console: "tty", ports: [], options: ",emergency-write=on" });
-    using tty = await it.host("tty");
+    using tty = await it.other("tty");
     for (const byte of new TextEncoder().encode("help!")) await it.client.emergencyWrite(byte);
     assertEquals(new TextDecoder().decode(await tty.read(5)), "help!");
   },
@@ -348,13 +355,13 @@ qemuTest(
   async () => {
     await using it = await bench({ open: { isolation: "process" } });
     const port = await it.open("one");
-    using host = await it.host("one");
-    await talk(port, host, 10 * KIB, 21);
+    using other = await it.other("one");
+    await talk(port, other, 10 * KIB, 21);
     const changes = it.client.changes();
     Deno.kill(it.device.pid!, "SIGKILL");
     // It is announced anew.
-    for await (const { type } of changes) if (type === "changed" && port.hostOpen) break;
-    await talk(port, host, 10 * KIB, 23);
+    for await (const { type } of changes) if (type === "changed" && port.connected) break;
+    await talk(port, other, 10 * KIB, 23);
     assert(port.isOpen);
     assertEquals((await it.device.describe()).restarts, 1);
   },

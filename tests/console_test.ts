@@ -112,7 +112,7 @@ for (const { name, more, fit = {} } of forms) {
       "echo",
     ]]);
     const echo = it.client.port("echo")!;
-    assertEquals([echo.isConsole, echo.isOpen, echo.hostOpen, echo.isGone], [
+    assertEquals([echo.isConsole, echo.isOpen, echo.connected, echo.isGone], [
       false,
       false,
       true,
@@ -172,7 +172,7 @@ Deno.test("a console is open on both sides from the start, and the device is tol
   await using it = await bench();
   await it.client.announced();
   const port = it.client.port(0)!;
-  assertEquals([port.isConsole, port.isOpen, port.hostOpen], [true, true, true]);
+  assertEquals([port.isConsole, port.isOpen, port.connected], [true, true, true]);
   assert(it.model.guestOpen(0));
   it.model.send(0, "login: ");
   assertEquals(text(await port.read()), "login: ");
@@ -189,7 +189,7 @@ Deno.test("a device without MULTIPORT has one port, a console #console:SINGLE_PO
     await using it = await bench({}, { isolation });
     const ports = await it.client.announced();
     assertEquals(
-      ports.map(({ id, isConsole, isOpen, hostOpen }) => [id, isConsole, isOpen, hostOpen]),
+      ports.map(({ id, isConsole, isOpen, connected }) => [id, isConsole, isOpen, connected]),
       [[
         0,
         true,
@@ -202,7 +202,7 @@ Deno.test("a device without MULTIPORT has one port, a console #console:SINGLE_PO
     assertEquals(text(await port!.read()), "hello");
     await port!.write(bytes("world"));
     assertEquals(text(it.model.take(0)), "world");
-    // Nobody can be told; on this side it is closed all the same.
+    // The device cannot be told; on this side it is closed all the same.
     await port!.close();
     await assertRejects(() => port!.write(bytes("x")), TypeError);
     await port!.open();
@@ -386,16 +386,16 @@ for (const legacy of [false, true]) {
 Deno.test("the other side opens and closes #console:PORT_OPEN #console:FLOW_HOST", async () => {
   await using it = await bench({ ports: { 1: { name: "one", open: false } } });
   const port = await it.open(1);
-  assert(!port.hostOpen);
+  assert(!port.connected);
   const early = port.write(bytes("early "));
   const later = port.write(bytes("later"));
-  assert(!await settled(early), "a write waits for somebody to listen");
+  assert(!await settled(early), "a write waits for the other side to open");
   it.model.open(1, true);
   await Promise.all([early, later]);
   assertEquals([text(it.model.take(1)), it.model.lost], ["early later", 0]);
   it.model.send(1, "bye");
   it.model.open(1, false);
-  assert(await soon(() => !port.hostOpen));
+  assert(await soon(() => !port.connected));
   assertEquals(text(await port.read()), "bye");
   assertEquals(await port.read(), null, "the end is told once");
   const next = port.read();
@@ -428,7 +428,7 @@ Deno.test("closing a port refuses the writes that wait for its other side #conso
   assertEquals(text(it.model.take(1)), "now");
 });
 
-Deno.test("a port that nobody reads holds its device back, and no other port #console:FLOW_GUEST", async () => {
+Deno.test("a port that is not read holds its device back, and no other port #console:FLOW_GUEST", async () => {
   await using it = await bench();
   const one = await it.open(1);
   const echo = await it.open(2);
@@ -678,7 +678,7 @@ Deno.test("a port that flaps ends in the state that it was in last #console:D-91
   for (let i = 0; i < 2001; i++) it.model.say(controlMessage(1, wire.PORT_OPEN, i % 2));
   it.model.say(controlMessage(2, wire.PORT_NAME, 1, bytes("after")));
   assert(await it.client.find("after", 5000));
-  assertEquals(port.hostOpen, false);
+  assertEquals(port.connected, false);
   for (let i = 0; i < 500; i++) {
     it.model.say(controlMessage(1, wire.DEVICE_REMOVE, 1));
     it.model.say(controlMessage(1, wire.DEVICE_ADD, 1));

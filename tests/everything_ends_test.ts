@@ -10,7 +10,7 @@ import { BalloonModel } from "@virtio/balloon/model";
 import { DiskModel } from "@virtio/blk/model";
 import { ConsoleModel } from "@virtio/console/model";
 import { EntropyModel } from "@virtio/random/model";
-import { ScsiHostModel } from "@virtio/scsi/model";
+import { ScsiModel } from "@virtio/scsi/model";
 import { NetModel } from "@virtio/vtnet/model";
 import { close, eventfd, signal } from "../core/linux/fd.ts";
 import { InterruptLoop } from "../core/irq/interrupt_loop.ts";
@@ -86,7 +86,7 @@ const SUBJECTS: Readonly<Record<ClassName, Subject>> = {
   }),
   scsi: subject<"scsi">({
     model: () =>
-      new ScsiHostModel({ units: [{ capacity: 2 ** 20 }, { capacity: 2 ** 20, target: 1 }] }),
+      new ScsiModel({ units: [{ capacity: 2 ** 20 }, { capacity: 2 ** 20, target: 1 }] }),
     queues: [0, 2],
     prepare: (host) => host.ready(UNIT),
     ask: (host) => [
@@ -95,7 +95,7 @@ const SUBJECTS: Readonly<Record<ClassName, Subject>> = {
       host.manage("abortTaskSet", { target: 1, lun: 0 }),
       host.notifications({ target: 1, lun: 0 }, 2),
     ],
-    goes: { "a unit": (model) => (model as ScsiHostModel).remove(0, 0) },
+    goes: { "a unit": (model) => (model as ScsiModel).remove(0, 0) },
   }),
   console: subject<"console">({
     model: () => new ConsoleModel({ ports: { 0: { console: true }, 1: { name: "one" } } }),

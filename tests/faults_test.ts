@@ -1,5 +1,5 @@
 /**
- * Drivers that fail in every way there is: each is reported, nobody else notices, nothing is left behind.
+ * Drivers that fail in every way there is: each is reported, no other driver notices, nothing is left behind.
  *
  * @module
  */
@@ -19,7 +19,7 @@ import { entropyDriver, type Fixture, fixture, type FixtureOptions } from "./sup
 import { type Parts, PLAN, WORK } from "./support/plugin.ts";
 import { patience } from "./support/patience.ts";
 
-/** The simulated machine with somebody else's driver for its entropy device, and its disk under load. */
+/** The simulated machine with a third party's driver for its entropy device, and its disk under load. */
 async function withBadDriver(
   plugin: Fixture,
   work: (kernel: Kernel) => Promise<void>,
@@ -87,93 +87,93 @@ function plan(changes: string): string {
 const AT_START: Readonly<Record<string, Fault>> = {
   "throws at load #core:P-11": {
     parts: { load: `throw new Error("not today");` },
-    says: ["PluginGone", /its process ended with exit code 1: .*not today/],
+    says: ["DriverGone", /its process ended with exit code 1: .*not today/],
   },
   "rejects at load": {
     parts: { load: `Promise.reject(new Error("not today")); await new Promise(() => {});` },
-    says: ["PluginGone", /its process ended with exit code 1: .*not today/],
+    says: ["DriverGone", /its process ended with exit code 1: .*not today/],
   },
   "waits for ever at load": {
     parts: { load: `await new Promise(() => {});` },
-    says: ["PluginGone", /its process ended with exit code 1: .*await promise never resolved/],
+    says: ["DriverGone", /its process ended with exit code 1: .*await promise never resolved/],
   },
   "is no module": {
     module: "this is no TypeScript",
-    says: ["PluginGone", /its process ended with exit code 1: .*SyntaxError/],
+    says: ["DriverGone", /its process ended with exit code 1: .*SyntaxError/],
   },
   "imports what is not there": {
     parts: { load: `import "./nothing.ts";` },
-    says: ["PluginGone", /its process ended with exit code 1: .*nothing\.ts/],
+    says: ["DriverGone", /its process ended with exit code 1: .*nothing\.ts/],
   },
   "imports what is not allowed": {
     parts: { load: `import "https://unreachable.invalid/x.ts";` },
-    says: ["PluginGone", /its process ended with exit code 1: .*unreachable\.invalid/],
+    says: ["DriverGone", /its process ended with exit code 1: .*unreachable\.invalid/],
   },
   "defines no plugin": {
     module: "export default {};",
-    says: ["PluginGone", /defines no plugin: it does not call definePlugin/],
+    says: ["DriverGone", /defines no plugin: it does not call definePlugin/],
   },
   "defines something else": {
     module: `import { definePlugin } from "@virtio/deno/plugin"; definePlugin(7);`,
-    says: ["PluginGone", /driver failed: TypeError: .*plan is not a function/],
+    says: ["DriverGone", /driver failed: TypeError: .*plan is not a function/],
   },
   "ends at load": {
     parts: { load: "Deno.exit(3);" },
-    says: ["PluginGone", /its process ended with exit code 3/],
+    says: ["DriverGone", /its process ended with exit code 3/],
   },
   "ends well at load #core:P-12": {
     parts: { load: "Deno.exit(0);" },
-    says: ["PluginGone", /its process ended with exit code 0/],
+    says: ["DriverGone", /its process ended with exit code 0/],
   },
   "aborts at load": {
     parts: { load: `(await import("node:process")).default.abort();` },
-    says: ["PluginGone", /its process ended by signal \d+/],
+    says: ["DriverGone", /its process ended by signal \d+/],
   },
   "throws in plan": {
     parts: { plan: `throw new RangeError("no plan");` },
-    says: ["PluginGone", /driver failed: RangeError: no plan/],
+    says: ["DriverGone", /driver failed: RangeError: no plan/],
   },
   "throws no error in plan": {
     parts: { plan: `throw null;` },
-    says: ["PluginGone", /driver failed: null/],
+    says: ["DriverGone", /driver failed: null/],
   },
   "plans nothing": {
     parts: { plan: "return undefined;" },
-    says: ["PluginGone", /driver failed: TypeError/],
+    says: ["DriverGone", /driver failed: TypeError/],
   },
   "plans a promise": {
     parts: { plan: `return Promise.resolve(${PLAN});` },
-    says: ["PluginGone", /driver failed: TypeError/],
+    says: ["DriverGone", /driver failed: TypeError/],
   },
   "ends in plan": {
     parts: { plan: "Deno.exit(4);" },
-    says: ["PluginGone", /its process ended with exit code 4/],
+    says: ["DriverGone", /its process ended with exit code 4/],
   },
   "recurses without end in plan #core:P-10": {
     parts: { plan: "return this.plan(offer);" },
-    says: ["PluginGone", /driver failed: RangeError: Maximum call stack/],
+    says: ["DriverGone", /driver failed: RangeError: Maximum call stack/],
   },
   "declines": {
     parts: { plan: `return { decline: "it looks at me" };` },
-    says: ["PluginGone", /^The driver declines: it looks at me$/],
+    says: ["DriverGone", /^The driver declines: it looks at me$/],
   },
   "throws in start": {
     parts: { start: `throw new Error("no start");` },
-    says: ["PluginGone", /driver failed: Error: no start/],
+    says: ["DriverGone", /driver failed: Error: no start/],
   },
   "starts no driver": {
     module: entropyDriver().replace("return { rung", "({ rung"),
-    says: ["PluginGone", /its process ended with exit code 1: .*SyntaxError/],
+    says: ["DriverGone", /its process ended with exit code 1: .*SyntaxError/],
   },
   "eats its heap #core:P-08": {
     parts: { load: "const all = []; for (;;) all.push(new Array(100).fill({}));" },
     manifest: { limits: { heapMiB: 64 } },
-    says: ["PluginGone", /its process ended by signal \d+: .*out of memory/],
+    says: ["DriverGone", /its process ended by signal \d+: .*out of memory/],
   },
   "eats memory outside its heap #core:P-09": {
     parts: { load: "const all = []; for (;;) all.push(new Uint8Array(1 << 24).fill(1));" },
     manifest: { limits: { heapMiB: 64 } },
-    says: ["PluginGone", /its process ended .*: .*(allocation failed|out of memory)/],
+    says: ["DriverGone", /its process ended .*: .*(allocation failed|out of memory)/],
   },
 
   // Plans that cannot be granted.
@@ -262,18 +262,18 @@ const AT_START: Readonly<Record<string, Fault>> = {
   }
 }`,
     },
-    says: ["PluginGone", /driver failed|its process ended .*wrecked/],
+    says: ["DriverGone", /driver failed|its process ended .*wrecked/],
   },
   "wrecks JSON": {
     parts: { load: `JSON.stringify = () => { throw new Error("wrecked"); };` },
-    says: ["PluginGone", /driver failed|its process ended .*wrecked/],
+    says: ["DriverGone", /driver failed|its process ended .*wrecked/],
   },
   ...Object.fromEntries(
     ([
       ["no JSON", `"{"`, /Cannot receive a message: /],
       ["nothing", `"null"`, /A driver sent message = null: an object is wanted/],
       ["an unknown type", `'{"type":"root"}'`, /a message of unknown type "root"/],
-      ["what nobody asked for", `'{"type":"ready"}'`, /sent "ready" unasked/],
+      ["what was not asked for", `'{"type":"ready"}'`, /sent "ready" unasked/],
       ["a wrong plugin API", `'{"type":"hello","api":99}'`, /speaks plugin API 99/],
       [
         "a deep message",
@@ -296,7 +296,7 @@ const AT_START: Readonly<Record<string, Fault>> = {
       `sends ${what}`,
       {
         parts: { load: `JSON.stringify = () => ${text};` },
-        says: [what === "a wrong plugin API" ? "PluginGone" : "BusFault", message],
+        says: [what === "a wrong plugin API" ? "DriverGone" : "BusFault", message],
       },
     ]),
   ),
@@ -434,7 +434,7 @@ for (const [name, { parts, says: [type, message], ...options }] of Object.entrie
       assertEquals(error.name, type);
       assertEquals(error.status, Status.gone);
       assertMatch(await device.gone ?? "", message);
-      // Nor does it come back for those who ask later.
+      // Nor does it come back for requests that come later.
       await assertRejects(() => device.client.read(32), RequestError, "gone");
       assertEquals((await device.describe()).status, []);
       assertEquals(kernel.devices.map((device) => device.driver), ["blk"]);
@@ -491,7 +491,7 @@ Deno.test("driver: loops for ever at load, in plan, in start, in rung, or waits 
       const disk = await kernel.attachFirst("block");
       await using load = startLoad(disk);
       const error = await assertRejects(() => kernel.attachFirst("entropy"), Error);
-      assertEquals([error.name, HANGS.test(error.message)], ["PluginGone", true], error.message);
+      assertEquals([error.name, HANGS.test(error.message)], ["DriverGone", true], error.message);
       const { rounds } = load;
       assert(await soon(() => load.rounds > rounds));
     });

@@ -17,7 +17,7 @@ import { openSimulated } from "../core/platform/simulated/simulated.ts";
 import type { Registers } from "../core/pci/registers.ts";
 import { CLASSES } from "../classes.ts";
 import { DRIVERS } from "../drivers.ts";
-import { type Device, PluginGone, RequestError, Status } from "../mod.ts";
+import { type Device, DriverGone, RequestError, Status } from "../mod.ts";
 import "./support/libc.ts";
 
 /** A machine with one disk, whose function has more to say than that of a simulated machine. */
@@ -53,7 +53,7 @@ for (const isolation of ["inline", "process"] as const) {
     const wanted = eventfd();
     let given = false;
     const silence = eventfd();
-    // Doorbells that nobody hears: requests stay in flight.
+    // Doorbells that the device does not hear: requests stay in flight.
     const silent = (device: OpenFunction): Partial<OpenFunction> => ({
       wanted,
       doorbell: () => ({ fd: silence, message: new Uint8Array(8) }),
@@ -93,7 +93,7 @@ for (const isolation of ["inline", "process"] as const) {
       isolation,
     });
     signal(wanted);
-    await assertRejects(() => kernel.attachFirst("block"), PluginGone, "unplugged");
+    await assertRejects(() => kernel.attachFirst("block"), DriverGone, "unplugged");
     assertEquals([given, kernel.devices], [true, []]);
     close(wanted);
   });

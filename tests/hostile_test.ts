@@ -65,7 +65,7 @@ const RESPONSES: Readonly<Record<LieId, RegExp | readonly [split: RegExp, packed
   "D-26": served,
   "D-27": served,
   // The block driver finds a limit of 0 bytes behind one of them.
-  "D-28": /^served$|^attach: PluginGone: The driver declines: it takes 0 bytes at a time/,
+  "D-28": /^served$|^attach: DriverGone: The driver declines: it takes 0 bytes at a time/,
   "D-29": served,
   "D-30": served,
   "D-31": refused("DeviceFault", "says that it has 65535 virtqueues \\[D-31\\]"),
@@ -78,10 +78,10 @@ const RESPONSES: Readonly<Record<LieId, RegExp | readonly [split: RegExp, packed
   "D-36": refused("DeviceFault", "does not let itself be enabled \\[D-36\\]"),
   "D-37": refused("DeviceFault", "configuration changed during each of 10 reads .*\\[D-37\\]"),
   "D-38":
-    /^served$|^attach: PluginGone: The driver declines: its capacity of \d+ sectors cannot be true/,
+    /^served$|^attach: DriverGone: The driver declines: its capacity of \d+ sectors cannot be true/,
   // A disk without a sector, as the kernel looks once more when the device is in use.
   "D-39": /^served$|^request: RangeError: Cannot \w+ \d+ bytes at 0: the device ends at 0$/,
-  "D-40": /^served$|^attach: PluginGone: The driver declines: its configuration of 4 bytes/,
+  "D-40": /^served$|^attach: DriverGone: The driver declines: its configuration of 4 bytes/,
   "D-41": lost("the device used descriptor \\d+ of a queue of \\d+ \\[D-41\\]"),
   "D-42": lost("the device used descriptor \\d+, which heads no request in flight \\[D-42\\]"),
   // Which rule depends on how many are seen at once.
@@ -102,7 +102,7 @@ const RESPONSES: Readonly<Record<LieId, RegExp | readonly [split: RegExp, packed
   "D-51": lost("the device used descriptor 4294967295 of a queue of \\d+ \\[D-41\\]"),
   "D-52": served,
   "D-53": served,
-  // Nobody can tell from a good answer what is written over it before it was copied out.
+  // A client cannot tell from a good answer what is written over it before it was copied out.
   "D-54": /^served$|^wrong bytes$/,
   "D-55": served,
   "D-56": served,
@@ -254,7 +254,7 @@ async function useDisk({ client }: Device<"block">, round: number): Promise<void
   try {
     await write();
   } catch (error) {
-    // A reset may lose what was not flushed; whoever is told writes it again (R7).
+    // A reset may lose what was not flushed; an application that is told writes it again (R7).
     if (!(error as Error).message.includes("write it again")) throw error;
     await write();
   }

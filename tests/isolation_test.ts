@@ -6,7 +6,7 @@
  */
 
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { PluginGone } from "../core/kernel/conversation.ts";
+import { DriverGone } from "../core/kernel/conversation.ts";
 import { openKernel } from "../mod.ts";
 import { attempt, type Attempts, type Outcomes } from "./support/attempt.ts";
 import "./support/libc.ts";
@@ -45,7 +45,7 @@ const REFUSED: Attempts = {
   "P-05 imports from jsr": `import(hide("jsr:@std/assert@1"))`,
 };
 
-Deno.test("plugin: has no permission, by no door #core:P-01 #core:P-02 #core:P-04 #core:P-05", async () => {
+Deno.test("driver: has no permission, by no door #core:P-01 #core:P-02 #core:P-04 #core:P-05", async () => {
   const outcomes = await attempt(REFUSED, { files: { "other.ts": "export default 'other';" } });
   assertEquals(Object.keys(outcomes), Object.keys(REFUSED));
   for (const [name, outcome] of Object.entries(outcomes)) {
@@ -55,7 +55,7 @@ Deno.test("plugin: has no permission, by no door #core:P-01 #core:P-02 #core:P-0
   }
 });
 
-Deno.test("plugin: cannot ask for a permission either", async () => {
+Deno.test("driver: cannot ask for a permission either", async () => {
   const names = ["ffi", "read", "write", "net", "env", "sys", "run", "import"];
   const outcomes = await attempt(Object.fromEntries(
     names.map((name) => [name, `(await Deno.permissions.request({ name: "${name}" })).state`]),
@@ -73,7 +73,7 @@ const UNSAFE: readonly (readonly [module: string, call: string])[] = [
   ["process.ts", "kill(processId(), 0)"],
 ];
 
-Deno.test("P-01 plugin: gets no C function by importing the core that is loaded beside it", async () => {
+Deno.test("P-01 driver: gets no C function by importing the core that is loaded beside it", async () => {
   const url = (module: string) => import.meta.resolve(`../core/linux/${module}`);
   const modules = [...new Set(UNSAFE.map(([module]) => module))];
   const outcomes = await attempt(
@@ -100,7 +100,7 @@ Deno.test("P-01 plugin: gets no C function by importing the core that is loaded 
   assertEquals(succeeded, []);
 });
 
-Deno.test("plugin: its standard input is at its end #core:P-15", async () => {
+Deno.test("driver: its standard input is at its end #core:P-15", async () => {
   const outcomes = await attempt({
     read: "Deno.stdin.read(new Uint8Array(8))",
     sync: "Deno.stdin.readSync(new Uint8Array(8))",
@@ -108,7 +108,7 @@ Deno.test("plugin: its standard input is at its end #core:P-15", async () => {
   assertEquals(outcomes, { read: "did it: null", sync: "did it: null" });
 });
 
-Deno.test("plugin: sees the environment and arguments that it may know, and nothing else", async () => {
+Deno.test("driver: sees the environment and arguments that it may know, and nothing else", async () => {
   const { args } = await attempt({ args: "Deno.args[1]" });
   const boot = JSON.parse(args!.replace("did it: ", ""));
   assertEquals(Object.keys(boot), [
@@ -126,7 +126,7 @@ Deno.test("plugin: sees the environment and arguments that it may know, and noth
   ]);
 });
 
-Deno.test("plugin: a worker within it has no more rights, or it ends for trying #core:P-03", async () => {
+Deno.test("driver: a worker within it has no more rights, or it ends for trying #core:P-03", async () => {
   const worker =
     "let found; try { found = 'did it: ' + Deno.readTextFileSync('/etc/hostname'); } " +
     "catch (error) { found = error.name; } postMessage(found);";
@@ -147,7 +147,7 @@ Deno.test("plugin: a worker within it has no more rights, or it ends for trying 
   }
 });
 
-Deno.test("plugin: what it prints is labelled, cut, and steers no terminal #core:P-16", async () => {
+Deno.test("driver: what it prints is labelled, cut, and steers no terminal #core:P-16", async () => {
   const lines: string[] = [];
   using plugin = fixture(entropyDriver({
     load: `console.log("first\\u001b[2J\\u0007\\nsecond");
@@ -161,7 +161,7 @@ await new Promise((resolve) => setTimeout(resolve, 100));`,
     plugins: [plugin.folder],
     log: (line) => lines.push(line),
   });
-  await assertRejects(() => kernel.attachFirst("entropy"), PluginGone, "declines: done");
+  await assertRejects(() => kernel.attachFirst("entropy"), DriverGone, "declines: done");
   const label = "0000:00:01.0 fixture: ";
   for (const line of lines) {
     assert(line.startsWith(label), line);
@@ -173,7 +173,7 @@ await new Promise((resolve) => setTimeout(resolve, 100));`,
   assert(said.some((line) => /^x{1024}$/.test(line)));
 });
 
-Deno.test("P-16 plugin: a reason that it gives steers no terminal", async () => {
+Deno.test("P-16 driver: a reason that it gives steers no terminal", async () => {
   const reasons: Readonly<Record<string, Parameters<typeof entropyDriver>[0]>> = {
     decline: { plan: `return { decline: "before\\u001b[2J\\u0007after" };` },
     fault: { plan: `throw new Error("before\\u001b[2J\\u0007after");` },
@@ -190,7 +190,7 @@ Deno.test("P-16 plugin: a reason that it gives steers no terminal", async () => 
   }
 });
 
-Deno.test("P-34 plugin: a flood of a million lines neither stalls nor bloats the core #core:P-34", async () => {
+Deno.test("P-34 driver: a flood of a million lines neither stalls nor bloats the core #core:P-34", async () => {
   const lines: string[] = [];
   using plugin = fixture(entropyDriver({
     load: `const block = new TextEncoder().encode("a line of a flood\\n".repeat(1000));
@@ -211,7 +211,7 @@ for (let i = 0; i < 1000; i++) for (let at = 0; at < block.length;) {
   const reading = (async () => {
     for (; !over; reads++) await disk.client.read(0, 4096);
   })();
-  await assertRejects(() => kernel.attachFirst("entropy"), PluginGone, "declines: done");
+  await assertRejects(() => kernel.attachFirst("entropy"), DriverGone, "declines: done");
   over = true;
   await reading;
   assert(reads > 10, `the disk served ${reads} requests meanwhile`);

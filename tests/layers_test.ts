@@ -1,5 +1,5 @@
 /**
- * Who imports whom: the rules of the architecture, held against the real import graph.
+ * Which folder imports which: the rules of the architecture, held against the real import graph.
  *
  * @module
  */

@@ -132,7 +132,7 @@ function checkSlots({ slots }: BlockClient, disk: Uint8Array): void {
       });
     }
     slots.publish();
-    using _attention = slots.attend();
+    using _polling = slots.busyPoll();
     while (slots.inFlight > 0) assert(slots.wait(5000) > 0, "nothing ended");
     assertEquals(ended.toSorted((a, b) => a - b), Array.from({ length: count }, (_, i) => i));
   };

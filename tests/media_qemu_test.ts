@@ -129,7 +129,7 @@ for (const [name, kind] of Object.entries(DRIVES)) {
       await disk.flush(); // there is nothing to flush
       assertEquals((await client.scan()).length, 1);
 
-      // Filled again: who opened it empty did not mean that one.
+      // Filled again: the user who opened it empty did not mean that one.
       qmpOf(kernel).execute("blockdev-insert-medium", { id: "drive", "node-name": "a" });
       qmpOf(kernel).execute("blockdev-close-tray", { id: "drive" });
       await assertRejects(() => disk.read(0, 2048), RequestError, "there is no medium in it");

@@ -322,7 +322,7 @@ testWith(
 
 testWith(
   withoutQemu ?? withoutPrograms("nbdcopy"),
-  "nbd: a unit of a SCSI host is served as any disk is",
+  "nbd: a unit of a SCSI adapter is served as any disk is",
   async () => {
     const folder = Deno.makeTempDirSync({ prefix: "virtio-nbd-" });
     try {

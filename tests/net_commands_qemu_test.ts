@@ -70,7 +70,7 @@ qemuTest("net ping sends as much data as fits into a packet, and no more", async
   assertEquals(long.code, 2);
 });
 
-qemuTest("net ping says why nobody can be reached", async () => {
+qemuTest("net ping says why the target cannot be reached", async () => {
   const silent = await net("ping 10.0.2.99 --count 1", ...USER, ...MODERN);
   assertEquals(silent.code, 1);
   assertStringIncludes(
@@ -78,9 +78,9 @@ qemuTest("net ping says why nobody can be reached", async () => {
     "error: Cannot reach 10.0.2.99: it does not answer ARP requests",
   );
   const alone = ["-netdev", "hubport,id=net,hubid=0"];
-  const nobody = await net("ping 10.0.2.2", ...alone, ...MODERN);
-  assertEquals(nobody.code, 1);
-  assertStringIncludes(nobody.err, "error: Cannot get an address: no DHCP server answers");
+  const none = await net("ping 10.0.2.2", ...alone, ...MODERN);
+  assertEquals(none.code, 1);
+  assertStringIncludes(none.err, "error: Cannot get an address: no DHCP server answers");
 });
 
 /** The other end of a card's cable: each frame behind four bytes of length. */
@@ -119,7 +119,7 @@ class Cable implements AsyncDisposable {
   }
 }
 
-/** A frame for nobody, of some type and length. */
+/** A frame for no station, of some type and length. */
 function frame(seed: number, length: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(length).map((_, i) => seed + i);
   bytes.set([0x52, 0x54, 0, 0, 0, 9, 0x52, 0x54, 0, 0, 0, 8, 0x88, 0xb5]);
@@ -241,7 +241,7 @@ async function withoutTap(): Promise<string | undefined> {
   return probe.code === 0 ? undefined : `no tap can be made: ${probe.err.trim()}`;
 }
 
-/** An echo over TCP: who listens and who connects, on one machine or two. */
+/** An echo over TCP: a server and a client, on one machine or two. */
 const ECHO = `
   const [address, role] = Deno.args;
   const writeAll = async (peer, bytes) => {
@@ -302,7 +302,7 @@ ip -oneline link show card0 2>&1
 true
 `;
 
-/** Somebody kills the driver while a person works: the process that the program started and that is not QEMU. */
+/** The driver is killed while a user works: the process that the program started and that is not QEMU. */
 const WITHOUT_A_DRIVER = `${BEGIN}
 ip address add 10.0.2.15/24 dev card0
 ping -c 2 -i 0.2 -w 20 10.0.2.2
@@ -316,7 +316,7 @@ ${END}
 true
 `;
 
-/** The card's cable ends in a tap of the machine, which leaves checksums and segments to whoever says that he can. */
+/** The card's cable ends in a tap of the machine, which leaves checksums and segments to a driver that can. */
 const AT_A_TAP = `
 unshare --net sleep 60 & person=$!
 ip tuntap add cable0 mode tap
@@ -444,6 +444,6 @@ qemuTest("net bench counts what goes from one card to the other, and back", asyn
 qemuTest("net bench counts what is sent where there is no other card", async () => {
   const { code, text, err } = await net("bench --seconds 0.1 --size 64", ...USER, ...MODERN);
   assertEquals(code, 0, err);
-  assertMatch(text, /^0000:00:01\.0 to nobody\n/);
+  assertMatch(text, /^0000:00:01\.0 to no receiver\n/);
   assertMatch(text, /^ +64 +\d+ +[\d.]+ +- +- +-$/m);
 });

@@ -82,9 +82,9 @@ function laneScript(requests: number) {
     const control = new SharedArrayBuffer(lanePlaces(0, SLOTS).end * 4);
     const arena = new SharedArrayBuffer(SLOTS * 512);
     const driver = new DriverLane(control, layout);
-    const attention = { [Symbol.dispose]() {} };
+    const polling = { [Symbol.dispose]() {} };
     const client = new ClientLane(layout, {
-      control, arena, spins: 10, ring() {}, pump() {}, turn() {}, attend: () => attention,
+      control, arena, spins: 10, ring() {}, pump() {}, turn() {}, busyPoll: () => polling,
     });
     let ended = 0;
     const done = (slot, status, length) => {
@@ -136,11 +136,11 @@ function netScript(frames: number) {
     const control = new SharedArrayBuffer(1 << 16);
     let end = 0;
     const place = (bytes) => (end += Math.ceil(bytes / 4096) * 4096) - Math.ceil(bytes / 4096) * 4096;
-    const attention = { [Symbol.dispose]() {} };
+    const polling = { [Symbol.dispose]() {} };
     function pair(name, at) {
       const layout = { name, slots: SLOTS, slotBytes: BYTES, control: at, data: place(SLOTS * BYTES) };
       const port = {
-        control, arena, spins: 10, ring() {}, pump() {}, turn() {}, attend: () => attention,
+        control, arena, spins: 10, ring() {}, pump() {}, turn() {}, busyPoll: () => polling,
       };
       return [new DriverLane(control, layout), new ClientLane(layout, port)];
     }

@@ -13,7 +13,7 @@ import { openKernel } from "../mod.ts";
 import { soon } from "./support/leaks.ts";
 import "./support/libc.ts";
 
-/** A balloon whose host makes up its mind while the driver is started. */
+/** A balloon whose hypervisor makes up its mind while the driver is started. */
 class HastyModel extends BalloonModel {
   device: DeviceHandle | undefined;
 
@@ -24,7 +24,7 @@ class HastyModel extends BalloonModel {
 
   override configWrite(offset: number, value: number, width: 1 | 2 | 4): void {
     super.configWrite(offset, value, width);
-    // It is before DRIVER_OK, so nobody is told (virtio 1.4, 3.1.1).
+    // It is before DRIVER_OK, so the driver is not told (virtio 1.4, 3.1.1).
     if (this.inflated.size === 0) this.want(500);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Drivers and devices that fail under load and come back: nobody who uses them notices more than a pause.
+ * Drivers and devices that fail under load and come back: applications notice no more than a pause.
  *
  * @module
  */
@@ -46,7 +46,7 @@ class Load {
   readonly ends: number[] = [];
   /** Ends other than good ones. */
   readonly failures: number[] = [];
-  /** Reads that gave what nobody wrote. */
+  /** Reads that gave what was not written. */
   wrong = 0;
   #over = false;
   #inFlight = 0;
@@ -395,7 +395,7 @@ for (const [name, { lies, says }] of Object.entries(ONCE)) {
           assertEquals([view.restarts, view.interrupts], [1, interrupts], lines.join("\n"));
           const anew = lines.filter((line) => line.includes("starting anew"));
           assertEquals(anew.length, 1);
-          // Nobody tells the core of a device without interrupts that it needs a reset, so it shows later.
+          // A device without interrupts cannot tell the core that it needs a reset, so it shows later.
           const polled = interrupts === "polling" && /did not finish a request within 1500 ms/;
           assertMatch(anew[0]!, polled && !says.test(anew[0]!) ? polled : says);
           assertEquals(differsAt(await disk.client.read(0, CAPACITY), load.wanted), -1);

@@ -1,12 +1,12 @@
 /**
- * A SCSI host that tells each lie of the catalogue: it gets an error that names the rule, or it is served all the same;
- * what it says is never taken for good, and everything ends in time.
+ * A SCSI adapter that tells each lie of the catalogue: it gets an error that names the rule, or it is served all the
+ * same; what it says is never taken for good, and everything ends in time.
  *
  * @module
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { ScsiHostModel } from "@virtio/scsi/model";
+import { ScsiModel } from "@virtio/scsi/model";
 import { RequestError } from "../core/bus/request_error.ts";
 import { type LieId, LIES, lying } from "../core/simulation/hostile.ts";
 import { fitted, RING_PACKED } from "../core/simulation/model.ts";
@@ -25,7 +25,7 @@ const DEADLINE = 10_000, SILENT_DEADLINE = 500;
 const SILENT: readonly LieId[] = ["D-43", "D-64", "D-65"];
 
 /** Refused before a request is made: the rule, or why the driver declines. */
-const REFUSED = /^attach: (DeviceFault|PciFault|PlanError|PluginGone): /;
+const REFUSED = /^attach: (DeviceFault|PciFault|PlanError|DriverGone): /;
 /** Put out of work: by which rule. */
 const LOST = /^gone: .* \[D-\d\d\]$/;
 
@@ -34,7 +34,7 @@ const HARMLESS: readonly LieId[] = [
   ...["D-04", "D-15", "D-16", "D-17", "D-18", "D-24", "D-26", "D-27", "D-28", "D-29", "D-30"],
   ...["D-34", "D-39", "D-45", "D-52", "D-53", "D-55", "D-56", "D-58", "D-59", "D-61", "D-62"],
   ...["D-66", "D-67", "D-68", "D-69", "D-70", "D-71", "D-72", "D-76", "D-77", "D-79"],
-  // The host of Linux's vhost-scsi always says that it wrote nothing; what it wrote says how much that is.
+  // Linux's vhost-scsi always says that it wrote nothing; what it wrote says how much that is.
   ...["D-46", "D-47"],
 ] as LieId[];
 
@@ -56,7 +56,7 @@ for (const ring of ["split", "packed"] as const) {
 function judge(id: LieId, outcome: string): void {
   const found = `${id}: ${outcome}`;
   if (HARMLESS.includes(id)) assertEquals(outcome, "served", found);
-  // Nobody can tell from good data what is written over them before they were copied out.
+  // A client cannot tell from good data what is written over them before they were copied out.
   else if (id === "D-54") assertMatch(outcome, /^(served|wrong bytes)$/, found);
   // Whether the driver sees it depends on when it looks.
   else if (id === "D-60") assert(outcome === "served" || LOST.test(outcome), found);
@@ -65,7 +65,7 @@ function judge(id: LieId, outcome: string): void {
 
 /** What comes of a lie. */
 async function outcome(id: LieId, ring: "split" | "packed"): Promise<string> {
-  const model = new ScsiHostModel({ units: [{ capacity: MIB }] });
+  const model = new ScsiModel({ units: [{ capacity: MIB }] });
   if (ring === "packed") fitted(model, { with: RING_PACKED });
   lying(model, id);
   await using kernel = await openKernel({

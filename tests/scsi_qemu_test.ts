@@ -19,14 +19,14 @@ import { nextEvent, ScsiFileDisk } from "./support/scsi.ts";
 
 const MIB = 2 ** 20;
 
-/** A kernel on a QEMU with one SCSI host and what is behind it. */
+/** A kernel on a QEMU with one SCSI adapter and what is behind it. */
 async function openScsi(
   disks: readonly ScsiFileDisk[],
-  host = "",
+  adapter = "",
   options: OpenOptions = {},
   machine: "q35" | "pc" = "q35",
 ): Promise<{ kernel: Kernel; device: Device<"scsi"> } & AsyncDisposable> {
-  const args = ["-device", `virtio-scsi-pci,id=scsi${host}`];
+  const args = ["-device", `virtio-scsi-pci,id=scsi${adapter}`];
   for (const disk of disks) args.push(...disk.arguments);
   const kernel = await openQemuKernel(args, { isolation: "inline", ...options }, machine);
   try {
@@ -39,14 +39,14 @@ async function openScsi(
 }
 
 const FORMS = [
-  { name: "modern", host: ",disable-legacy=on", legacy: false },
-  { name: "packed", host: ",disable-legacy=on,packed=on", legacy: false },
-  { name: "old", host: ",disable-legacy=off,disable-modern=on", legacy: false },
-  { name: "transitional", host: ",disable-legacy=off,disable-modern=off", legacy: true },
+  { name: "modern", adapter: ",disable-legacy=on", legacy: false },
+  { name: "packed", adapter: ",disable-legacy=on,packed=on", legacy: false },
+  { name: "old", adapter: ",disable-legacy=off,disable-modern=on", legacy: false },
+  { name: "transitional", adapter: ",disable-legacy=off,disable-modern=off", legacy: true },
 ] as const;
 
 for (const isolation of ["process", "inline"] as const) {
-  for (const { name, host, legacy } of FORMS) {
+  for (const { name, adapter, legacy } of FORMS) {
     eachQemuTest(
       `scsi: two disks are found, written and read (${name}, ${isolation}) ` +
         "#scsi:SCAN #scsi:REQUEST #scsi:CONFIG",
@@ -54,7 +54,7 @@ for (const isolation of ["process", "inline"] as const) {
         using first = new ScsiFileDisk("first", MIB, { target: 0, lun: 0 }, ",serial=FIRST");
         using second = new ScsiFileDisk("second", MIB, { target: 3, lun: 300 });
         const left = await leftovers(async () => {
-          await using use = await openScsi([first, second], host, { isolation, legacy });
+          await using use = await openScsi([first, second], adapter, { isolation, legacy });
           const { client } = use.device;
           const units = await client.scan();
           assertEquals(units.map(({ address }) => address), [first.address, second.address]);
@@ -109,20 +109,23 @@ qemuTest("scsi: requests are spread over several queues #scsi:MQ", async () => {
   assertEquals([first.differsAt(), second.differsAt()], [-1, -1]);
 });
 
-qemuTest("scsi: the host's room for sense data is what it was told #scsi:SENSE_SIZE", async () => {
-  for (const sense of [18, 96, 252]) {
-    using file = new ScsiFileDisk("disk", MIB, { target: 0, lun: 0 });
-    {
-      await using use = await openScsi([file], "", { tunables: { "scsi.sense_size": sense } });
-      const disk = await use.device.client.disk(file.address);
-      // Data would come at the wrong place otherwise.
-      await useDisk(disk, file.wanted, sense, 20);
-      const { sense: said } = await use.device.client.execute(file.address, Uint8Array.of(0xff));
-      assertEquals(said?.asc, 0x20);
+qemuTest(
+  "scsi: the adapter's room for sense data is what it was told #scsi:SENSE_SIZE",
+  async () => {
+    for (const sense of [18, 96, 252]) {
+      using file = new ScsiFileDisk("disk", MIB, { target: 0, lun: 0 });
+      {
+        await using use = await openScsi([file], "", { tunables: { "scsi.sense_size": sense } });
+        const disk = await use.device.client.disk(file.address);
+        // Data would come at the wrong place otherwise.
+        await useDisk(disk, file.wanted, sense, 20);
+        const { sense: said } = await use.device.client.execute(file.address, Uint8Array.of(0xff));
+        assertEquals(said?.asc, 0x20);
+      }
+      assertEquals(file.differsAt(), -1);
     }
-    assertEquals(file.differsAt(), -1);
-  }
-});
+  },
+);
 
 qemuTest(
   "scsi: units, targets and blocks that are not there are one clear error each #scsi:RESPONSES",
@@ -356,15 +359,15 @@ qemuTest(
       RequestError,
     );
     assertEquals(unknown.status, Status.unsupported);
-    const nobody = { target: 9, lun: 0 };
-    await assertRejects(() => client.manage("unitReset", nobody), RequestError, "no such target");
+    const absent = { target: 9, lun: 0 };
+    await assertRejects(() => client.manage("unitReset", absent), RequestError, "no such target");
     // QEMU has none of these notifications.
     assertEquals(await client.notifications(file.address, 0x7e), 0);
     assertEquals(await client.subscribe(file.address, 0x7e), 0);
   },
 );
 
-/** A host with a disk that takes long for everything that it reads. */
+/** An adapter with a disk that takes long for everything that it reads. */
 const SLOW = [
   ...["-device", "virtio-scsi-pci,id=scsi"],
   ...["-blockdev", "driver=null-co,size=1048576,latency-ns=3000000000,node-name=slow"],
@@ -396,7 +399,7 @@ for (const isolation of ["process", "inline"] as readonly Isolation[]) {
   );
 }
 
-qemuTest("scsi: who gives a command up has it aborted #scsi:TMF_ABORT_TASK", async () => {
+qemuTest("scsi: a command that is given up is aborted #scsi:TMF_ABORT_TASK", async () => {
   await using kernel = await openQemuKernel(SLOW, { isolation: "inline" });
   const { client } = await kernel.attachFirst("scsi");
   const address = { target: 0, lun: 0 };

@@ -1,12 +1,12 @@
 /**
- * The SCSI driver on a simulated host: what QEMU's has not, and hosts that lie.
+ * The SCSI driver on a simulated adapter: what QEMU's has not, and adapters that lie.
  *
  * @module
  */
 
 import type { Device } from "../classes.ts";
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { ScsiHostModel, type ScsiHostOptions, type UnitOptions } from "@virtio/scsi/model";
+import { ScsiModel, type ScsiOptions, type UnitOptions } from "@virtio/scsi/model";
 import { Status } from "../core/bus/lane.ts";
 import { RequestError } from "../core/bus/request_error.ts";
 import { ScsiResponse } from "../classes/scsi/protocol.ts";
@@ -26,20 +26,20 @@ const UNIT = { target: 0, lun: 0 };
 const READ = Uint8Array.of(0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0);
 const isRead = (cdb: Uint8Array) => cdb[0] === 0x28;
 
-/** A kernel with one simulated host at work. */
+/** A kernel with one simulated adapter at work. */
 interface Use extends AsyncDisposable {
   readonly kernel: Kernel;
-  readonly model: ScsiHostModel;
+  readonly model: ScsiModel;
   readonly device: Device<"scsi">;
   readonly client: Device<"scsi">["client"];
 }
 
 async function open(
-  host: Partial<ScsiHostOptions> = {},
+  adapter: Partial<ScsiOptions> = {},
   options: OpenOptions = {},
-  prepare: (model: ScsiHostModel) => void = () => {},
+  prepare: (model: ScsiModel) => void = () => {},
 ): Promise<Use> {
-  const model = new ScsiHostModel({ units: [DISK], ...host });
+  const model = new ScsiModel({ units: [DISK], ...adapter });
   prepare(model);
   const kernel = await openKernel({
     machine: "simulated",
@@ -68,7 +68,7 @@ for (const isolation of ["process", "inline"] as const) {
   for (const form of ["modern", "transitional", "packed"] as const) {
     Deno.test(`scsi: a disk is written and read (${form}, ${isolation})`, async () => {
       const left = await leftovers(async () => {
-        const fit = (model: ScsiHostModel) => {
+        const fit = (model: ScsiModel) => {
           if (form === "packed") fitted(model, { with: RING_PACKED });
           if (form === "transitional") fitted(model, { generation: "transitional" });
         };
@@ -84,7 +84,7 @@ for (const isolation of ["process", "inline"] as const) {
 }
 
 Deno.test("scsi: sizes of sense data and CDB are written before the first request #scsi:SENSE_SIZE", async () => {
-  // A host that starts with others: they hold if nobody writes them.
+  // An adapter that starts with others: they hold if the driver does not write them.
   const config = { 20: 40, 24: 16 };
   await using use = await open({ config }, { tunables: { "scsi.sense_size": 200 } });
   const view = new DataView(use.model.config.buffer);
@@ -92,12 +92,12 @@ Deno.test("scsi: sizes of sense data and CDB are written before the first reques
   await useDisk(await use.client.disk(UNIT), new Uint8Array(MIB), 0, 5);
 });
 
-Deno.test("scsi: a host that does not heed what is written is understood all the same", async () => {
+Deno.test("scsi: an adapter that does not heed what is written is understood all the same", async () => {
   await using use = await open({}, {}, (model) => model.configWrite = () => {});
   await useDisk(await use.client.disk(UNIT), new Uint8Array(MIB), 0, 5);
 });
 
-Deno.test("scsi: a host without hot plug, changes and all else works #scsi:CONFIG", async () => {
+Deno.test("scsi: an adapter without hot plug, changes and all else works #scsi:CONFIG", async () => {
   const config = { 4: 1, 8: 8, 12: 1, 16: 0 };
   await using use = await open({ lacks: 0xfn, config, requestQueues: 2 });
   // One segment, one command at a time, no word about events.
@@ -113,7 +113,7 @@ for (
     ["events of 4 GiB", { 16: 0xffffffff }, 1, "it wants 4294967295 bytes for an event"],
   ] as const
 ) {
-  Deno.test(`scsi: a host with ${what} is declined`, async () => {
+  Deno.test(`scsi: an adapter with ${what} is declined`, async () => {
     await assertRejects(() => open({ config, requestQueues: queues }), Error, why);
   });
 }
@@ -279,7 +279,7 @@ async function soonHeld(client: Device<"scsi">["client"]): Promise<boolean> {
   return false;
 }
 
-/** Hosts: what they say to QUERY TASK, which function they carry out, what is tried, and how the command ends. */
+/** Adapters: what they say to QUERY TASK, which function they carry out, what is tried, and how the command ends. */
 const LADDER = [
   ["aborts tasks", ScsiResponse.functionSucceeded, 0, [6, 0], ScsiResponse.aborted],
   ["has lost the task", ScsiResponse.ok, 5, [6, 5], ScsiResponse.reset],
@@ -289,7 +289,7 @@ const LADDER = [
 
 for (const [what, asked, works, tried, response] of LADDER) {
   Deno.test(
-    `scsi: a late command is ended by the mildest means there is (a host that ${what}) ` +
+    `scsi: a late command is ended by the mildest means there is (an adapter that ${what}) ` +
       "#scsi:TIMEOUT #scsi:TMF_QUERY_TASK",
     async () => {
       const manage = (subtype: number) =>
@@ -332,7 +332,7 @@ Deno.test("scsi: targets are not reset where that is switched off #scsi:TUNABLES
   assertEquals([ended, use.model.managed], [Status.gone, [6, 0, 5]]);
 });
 
-Deno.test("scsi: a host that answers no function is started anew, and no command is lost (D-96) #scsi:D-96", async () => {
+Deno.test("scsi: an adapter that answers no function is started anew, and no command is lost (D-96) #scsi:D-96", async () => {
   let held = 0;
   await using use = await open({
     hold: (cdb) => isRead(cdb) && held++ === 0,
@@ -362,11 +362,11 @@ const LIES_95 = [
   ["a broken nexus", { response: 8 }, /this way to the target is broken/],
   ["that it is busy for ever", { response: 5 }, /the device is busy/],
   ["a full task set for ever", { status: 0x28 }, /takes no more commands/],
-  ["a reservation", { status: 0x18 }, /somebody else has reserved/],
+  ["a reservation", { status: 0x18 }, /another initiator has reserved/],
 ] as const;
 
 for (const [what, lie, says] of LIES_95) {
-  Deno.test(`scsi: a host that tells ${what} gets an error, and is not believed (D-95) #scsi:D-95 #scsi:RESPONSES #scsi:SENSE_CLAMP #scsi:RESIDUAL_CLAMP`, async () => {
+  Deno.test(`scsi: an adapter that tells ${what} gets an error, and is not believed (D-95) #scsi:D-95 #scsi:RESPONSES #scsi:SENSE_CLAMP #scsi:RESIDUAL_CLAMP`, async () => {
     let lies = true;
     await using use = await open({ spoil: (cdb) => lies && isRead(cdb) ? lie : undefined });
     const disk = await use.client.disk(UNIT);
@@ -502,7 +502,7 @@ Deno.test("scsi: a medium that is exchanged for a protected one is written no mo
   assertEquals(await disk.read(0, 4096), pattern(4096, 1));
 });
 
-Deno.test("scsi: whoever hears of an exchange first, the disk's user is told #scsi:medium", async () => {
+Deno.test("scsi: whichever request hears of an exchange first, the application is told #scsi:medium", async () => {
   await using use = await open();
   const { client, model } = use;
   const [unit] = model.units.values();
@@ -542,7 +542,7 @@ Deno.test("scsi: a unit that tells of an exchange with every command is an error
   assertMatch(error.message, /not ready to ready change/);
 });
 
-Deno.test("scsi: a host that never answers is given up, with one end for each command", async () => {
+Deno.test("scsi: an adapter that never answers is given up, with one end for each command", async () => {
   const left = await leftovers(async () => {
     const silent = { hold: () => true, manage: () => -1 };
     await using use = await open(silent, { requestDeadline: 300, restarts: 0 });

@@ -5,7 +5,7 @@
  */
 
 import { assertEquals, assertRejects } from "@std/assert";
-import { defineClass } from "../core/class/mod.ts";
+import { defineClass, u32 } from "../core/class/mod.ts";
 import { openKernel } from "../mod.ts";
 import { brought } from "./support/brought.ts";
 import "./support/libc.ts";
@@ -41,6 +41,22 @@ Deno.test("a class whose lane the driver does not plan ends the attach with a se
     () => kernel.attachFirst("entropy"),
     TypeError,
     "no lane named dreams, which its class needs; it has requests",
+  );
+  assertEquals(kernel.devices, []);
+});
+
+Deno.test("a property that the driver does not tell as its class wants it ends the attach with a sentence #core:class_properties", async () => {
+  const fussy = defineClass({
+    lanes: ["requests"],
+    properties: { dreams: u32 },
+    open: (_, { dreams }) => ({ client: dreams }),
+  });
+  await using kernel = await openKernel({ machine: "simulated", classes: { entropy: fussy } });
+  await assertRejects(
+    () => kernel.attachFirst("entropy"),
+    TypeError,
+    "Cannot use the property dreams of the driver random: it is undefined, " +
+      "wanted a whole number, 0 to 4294967295",
   );
   assertEquals(kernel.devices, []);
 });

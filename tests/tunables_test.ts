@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { openKernel, PluginGone, TunableError } from "../mod.ts";
+import { DriverGone, openKernel, TunableError } from "../mod.ts";
 import { fixture } from "./support/plugin.ts";
 import "./support/libc.ts";
 
@@ -20,7 +20,7 @@ Deno.test("a driver gets what its user chose, and what is usual for the rest", a
     plugins: [plugin.folder],
     tunables: { "fixture.depth": 32, "fixture.order": "down" },
   });
-  const gone = await assertRejects(() => kernel.attachFirst("entropy"), PluginGone);
+  const gone = await assertRejects(() => kernel.attachFirst("entropy"), DriverGone);
   assertEquals(
     JSON.parse(gone.message.replace("The driver declines: ", "")),
     { fast: true, depth: 32, order: "down" },

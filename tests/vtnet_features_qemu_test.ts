@@ -56,10 +56,10 @@ eachQemuTest(
     assertEquals([usual.multicast, usual.unicast], ["normal", "normal"]);
     // What QEMU 7.2 says of broadcast is the opposite of what it does.
     using frames = client.frames();
-    const everybody = new Uint8Array(6).fill(0xff);
+    const broadcast = new Uint8Array(6).fill(0xff);
     for (const noBroadcast of [true, false]) {
       await client.setReceiveMode({ noBroadcast });
-      await net.peer.send(frameOf(everybody, PEER, 100));
+      await net.peer.send(frameOf(broadcast, PEER, 100));
       await net.peer.send(frameOf(client.mac, PEER, 101));
       const lengths = noBroadcast ? [101] : [100, 101];
       for (const length of lengths) {
@@ -157,7 +157,7 @@ qemuTest(
     for (let round = 1; round <= 2; round++) {
       qmpOf(kernel).execute("announce-self", { initial: 50, max: 50, rounds: 1, step: 10 });
       assertEquals((await within("a change", changes.next())).value, { type: "announce" });
-      // Ours asks whom it is about; QEMU's own says it, and from QEMU.
+      // Ours asks for the address of its own station; QEMU's own says it, and from QEMU.
       const rarp = await peer.next((frame) => frame[12] === 0x80 && frame[13] === 0x35);
       assertEquals([rarp.subarray(6, 12), rarp.subarray(22, 28)], [client.mac, client.mac]);
       await client.setPromiscuous(true);

@@ -552,7 +552,7 @@ Deno.test("frames too short, too long and too many are dropped and counted #vtne
   const counted = await counts(net);
   assertEquals(counted["rxq0.rx_frame_too_large"], 1);
   assertEquals(counted["rxq0.ierrors"]! >= 3, true);
-  // Nobody reads: what comes is passed over; a reader that does not keep up loses the latest.
+  // Without a reader what comes is passed over; a reader that does not keep up loses the latest.
   using slow = client.frames(10);
   const flood = frameOf(client.mac, PEER, 60);
   let delivered = 0;
@@ -651,7 +651,7 @@ Deno.test("frames as slots come and go without a copy, and go back to the device
     const { client, model } = net;
     const { slots } = client;
     using receiver = slots.receive();
-    assertThrows(() => slots.receive(), TypeError, "somebody has it");
+    assertThrows(() => slots.receive(), TypeError, "it is taken");
     let bytes = 0;
     for (let i = 0; i < 600; i++) {
       const long = i % 100 === 99;

@@ -1,6 +1,6 @@
 /**
- * No wake-up is lost, whatever the kind of interrupt: nobody looks without being told, so that a request whose wake-up is
- * lost never ends, and fails by its deadline.
+ * No wake-up is lost, whatever the kind of interrupt: neither side looks without being told, so that a request whose
+ * wake-up is lost never ends, and fails by its deadline.
  *
  * @module
  */

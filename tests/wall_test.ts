@@ -1,12 +1,12 @@
 /**
- * The walls around a driver's process, attacked from inside: P-cases of hostile plugins, each with the doors that were
+ * The walls around a driver's process, attacked from inside: P-cases of hostile drivers, each with the doors that were
  * found open once and their like.
  *
  * @module
  */
 
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { PluginGone } from "../core/kernel/conversation.ts";
+import { DriverGone } from "../core/kernel/conversation.ts";
 import { openKernel } from "../mod.ts";
 import { attempt, type Attempts, type Outcomes } from "./support/attempt.ts";
 import { soon } from "./support/leaks.ts";
@@ -29,7 +29,7 @@ async function refused(module: string, options: FixtureOptions = {}): Promise<st
     plugins: [plugin.folder],
     restarts: 0,
   });
-  return (await assertRejects(() => kernel.attachFirst("entropy"), PluginGone)).message;
+  return (await assertRejects(() => kernel.attachFirst("entropy"), DriverGone)).message;
 }
 
 Deno.test("wall: nothing beside a plugin configures its process #core:configured_by_itself", async () => {
@@ -39,7 +39,7 @@ Deno.test("wall: nothing beside a plugin configures its process #core:configured
     export function enclose() {}`;
   const imports = {
     "@virtio/deno/plugin": "./evil.ts",
-    [`${CORE}host/confine.ts`]: "./evil.ts",
+    [`${CORE}linux/confine.ts`]: "./evil.ts",
     [`${CORE}`]: "./",
   };
   const config = JSON.stringify({
@@ -93,7 +93,7 @@ Deno.test("wall: a plugin imports nothing from outside of its folder, as whateve
         plugins: [plugin.folder],
         restarts: 0,
       });
-      const { message } = await assertRejects(() => kernel.attachFirst("entropy"), PluginGone);
+      const { message } = await assertRejects(() => kernel.attachFirst("entropy"), DriverGone);
       assertMatch(
         message,
         /Cannot load the driver: it imports \/.*, which is outside of its folder \(.*mod\.ts:3:\d+\)$/,
@@ -128,7 +128,7 @@ Deno.test("wall: a folder with a link that leads out of it is not loaded, one wi
         plugins: [plugin.folder],
         restarts: 0,
       });
-      const { message } = await assertRejects(() => kernel.attachFirst("entropy"), PluginGone);
+      const { message } = await assertRejects(() => kernel.attachFirst("entropy"), DriverGone);
       assertMatch(message, wanted);
     }
   } finally {
@@ -362,7 +362,7 @@ Deno.test("wall: Deno's internals open nothing #core:P-22", async () => {
   assertStopped(outcomes);
 });
 
-Deno.test("wall: a plugin that catches signals is ended all the same #core:P-14", async () => {
+Deno.test("wall: a driver that catches signals is ended all the same #core:P-14", async () => {
   using plugin = fixture(entropyDriver({
     load: `for (const name of ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR2"]) {
   Deno.addSignalListener(name, () => {});
@@ -407,7 +407,7 @@ Int32Array.from = () => new Int32Array(2);
 Function.prototype.call = Function.prototype.apply = Reflect.apply = () => 0;
 `;
 
-Deno.test("wall: a plugin that replaces globals and prototypes breaks itself, and no memory #core:P-24 #core:primordials", async () => {
+Deno.test("wall: a driver that replaces globals and prototypes breaks itself, and no memory #core:P-24 #core:primordials", async () => {
   using plugin = fixture(entropyDriver({
     load: "",
     start: POLLUTION.replace("Function.prototype.call = ", "").replace(/Function.*=> 0;/, ""),

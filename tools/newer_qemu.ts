@@ -22,7 +22,7 @@ export function newerQemu(): string | undefined {
 }
 
 /**
- * Fetches it, unless it is there: whoever wants a newer one removes the folder `newer-qemu` from the cache.
+ * Fetches it, unless it is there: a user who wants a newer one removes the folder `newer-qemu` from the cache.
  *
  * @returns Path of the program.
  * @throws {Unavailable} If it cannot be had here, with the reason.

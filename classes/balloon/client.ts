@@ -1,4 +1,12 @@
-import { argument, type ClientLane, RequestError, Status, Word } from "../../core/class/mod.ts";
+import {
+  argument,
+  ask,
+  type ClientLane,
+  type OpenClient,
+  RequestError,
+  Status,
+  Word,
+} from "../../core/class/mod.ts";
 import {
   BALLOON_PAGE,
   BalloonOperation,
@@ -49,7 +57,7 @@ const CLOSE_MS = 1000;
  */
 export class BalloonClient {
   readonly #lanes: BalloonLanes;
-  #properties: BalloonProperties;
+  readonly #properties: BalloonProperties;
   #source: (() => MemoryStatistics) | undefined;
   #names: readonly MemoryStatistic[] = [];
   #figures: MemoryStatistics = {};
@@ -68,11 +76,20 @@ export class BalloonClient {
   #changed = Promise.withResolvers<void>();
 
   /**
-   * Made by the kernel.
+   * Makes the client of a balloon; for the class.
    *
    * @param source Where statistics come from; the host gets none if it is absent or throws.
    */
-  constructor(
+  static open(
+    lanes: BalloonLanes,
+    properties: BalloonProperties,
+    source?: () => MemoryStatistics,
+  ): OpenClient<BalloonClient> {
+    const client = new BalloonClient(lanes, properties, source);
+    return { client, restarted: () => client.#restarted(), close: () => client.#close() };
+  }
+
+  private constructor(
     lanes: BalloonLanes,
     properties: BalloonProperties,
     source?: () => MemoryStatistics,
@@ -204,17 +221,17 @@ export class BalloonClient {
     throw new RequestError("Cannot wait for the balloon", Status.gone);
   }
 
-  /** Takes over what a driver that was started anew says; for the kernel. Its balloon is empty. */
-  update(properties: BalloonProperties): void {
-    this.#properties = properties;
-    this.#floor = Math.min(this.#floor, properties.pages);
-    this.#hear(properties.requested, 0);
+  /** The driver that was started anew has an empty balloon. */
+  #restarted(): void {
+    const { pages, requested } = this.#properties;
+    this.#floor = Math.min(this.#floor, pages);
+    this.#hear(requested, 0);
     this.#ordered = 0;
     this.#adopt();
   }
 
-  /** Empties the balloon before the device is given back (virtio 1.4, 5.5.6.1); for the kernel. */
-  async close(): Promise<void> {
+  /** Empties the balloon before the device is given back (virtio 1.4, 5.5.6.1). */
+  async #close(): Promise<void> {
     if (this.#state !== "working") return;
     this.#state = "closing";
     clearTimeout(this.#orderTimer);
@@ -260,21 +277,12 @@ export class BalloonClient {
 
   /** Has the driver make the balloon so large. Returns how that ended. */
   async #resize(pages: number): Promise<number> {
-    const { control } = this.#lanes;
-    let slot = control.take();
-    // As many orders may be under way as there can be: the next one that ends makes room.
-    if (slot < 0) slot = await control.taken(`Cannot resize the balloon to ${pages} pages`);
-    control.setWord(slot, Word.operation, BalloonOperation.resize);
-    control.setWord(slot, BalloonWord.pages, pages);
-    return await new Promise((resolve) => {
-      control.submit(slot, (_, status) => {
-        const actual = control.word(slot, BalloonWord.actual);
-        control.release(slot);
-        this.#hear(this.#requested, status === Status.ok ? actual : this.#actual);
-        resolve(status);
-      });
-      control.publish();
+    const { status, words } = await ask(this.#lanes.control, {
+      operation: BalloonOperation.resize,
+      words: { [BalloonWord.pages]: pages },
     });
+    this.#hear(this.#requested, status === Status.ok ? words[BalloonWord.actual]! : this.#actual);
+    return status;
   }
 
   /** Lets the driver tell something by a slot. */

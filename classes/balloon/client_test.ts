@@ -31,7 +31,8 @@ function balloon({ properties = {}, source, obeys = true }: Options = {}) {
     events: events.client,
     statistics: statistics.client,
   };
-  const client = new BalloonClient(lanes, { ...PROPERTIES, ...properties }, source);
+  const told = { ...PROPERTIES, ...properties };
+  const { client, restarted, close } = BalloonClient.open(lanes, told, source);
   let requested = properties.requested ?? 0;
   let actual = 0;
   const orders: number[] = [];
@@ -64,12 +65,15 @@ function balloon({ properties = {}, source, obeys = true }: Options = {}) {
   }
   return {
     client,
+    close: close!,
+    /** The driver was started anew. */
+    restart: () => restarted!(),
     orders,
     control,
     events,
     statistics,
     obey,
-    /** The host wants so many pages. */
+    /** The hypervisor wants so many pages. */
     want(pages: number) {
       requested = pages;
       tell();
@@ -98,13 +102,13 @@ function balloon({ properties = {}, source, obeys = true }: Options = {}) {
     fail: () => [control, events, statistics].forEach(({ client }) => client.fail()),
     /** Ends it as the kernel does. */
     async [Symbol.asyncDispose]() {
-      await this.finish(client.close());
+      await this.finish(close!());
       this.fail();
     },
   };
 }
 
-Deno.test("BalloonClient orders what the host wants, and says what there is #balloon:target", async () => {
+Deno.test("BalloonClient orders what the hypervisor wants, and says what there is #balloon:target", async () => {
   await using used = balloon({ properties: { requested: 300 } });
   const { client, orders } = used;
   assertEquals(client.state, { requested: 300, target: 300, actual: 0 });
@@ -115,7 +119,7 @@ Deno.test("BalloonClient orders what the host wants, and says what there is #bal
   assertEquals([orders, client.state.actual], [[300, 200], 200]);
 });
 
-Deno.test("BalloonClient leaves a quarter of the arena, whatever the host wants (D-94) #balloon:D-94 #balloon:floor", async () => {
+Deno.test("BalloonClient leaves a quarter of the arena, whatever the hypervisor wants (D-94) #balloon:D-94 #balloon:floor", async () => {
   await using used = balloon({ properties: { requested: 2 ** 32 - 1 } });
   const { client, orders } = used;
   await used.run();
@@ -130,7 +134,7 @@ Deno.test("BalloonClient leaves a quarter of the arena, whatever the host wants 
   }
 });
 
-Deno.test("BalloonClient follows a host that changes its mind all the time no faster than ten times a second (D-94) #balloon:D-94", async () => {
+Deno.test("BalloonClient follows a hypervisor that changes its mind all the time no faster than ten times a second (D-94) #balloon:D-94", async () => {
   await using used = balloon();
   const start = performance.now();
   for (let i = 1; i <= 200; i++) {
@@ -143,7 +147,7 @@ Deno.test("BalloonClient follows a host that changes its mind all the time no fa
   assertEquals(used.client.state.actual, 200);
 });
 
-Deno.test("reclaim() takes pages back until the host wants another size #balloon:DEFLATE_ON_OOM", async () => {
+Deno.test("reclaim() takes pages back until the hypervisor wants another size #balloon:DEFLATE_ON_OOM", async () => {
   await using used = balloon({ properties: { requested: 500 } });
   const { client } = used;
   await used.run();
@@ -157,7 +161,7 @@ Deno.test("reclaim() takes pages back until the host wants another size #balloon
   await assertRejects(() => client.reclaim(-1), RangeError, "BalloonClient.reclaim: it is -1");
 });
 
-Deno.test("reclaim() counts pages that the host has not got yet as well", async () => {
+Deno.test("reclaim() counts pages that the hypervisor has not got yet as well", async () => {
   await using used = balloon({ properties: { requested: 500 }, obeys: false });
   const { client } = used;
   await used.run();
@@ -167,13 +171,13 @@ Deno.test("reclaim() counts pages that the host has not got yet as well", async 
   used.obey();
   assertEquals(await reclaim, 56);
   assertEquals(client.state, { requested: 500, target: 200, actual: 200 });
-  const end = client.close();
+  const end = used.close();
   await used.run();
   used.obey();
   await end;
 });
 
-Deno.test("reclaim() is refused where the host does not allow it #balloon:DEFLATE_ON_OOM", async () => {
+Deno.test("reclaim() is refused where the hypervisor does not allow it #balloon:DEFLATE_ON_OOM", async () => {
   await using used = balloon({ properties: { deflateOnOom: false, requested: 10 } });
   await used.run();
   await assertRejects(() => used.client.reclaim(1), TypeError, "DEFLATE_ON_OOM");
@@ -224,7 +228,7 @@ Deno.test("statistics are what the source says, the same figures each time, and 
   assertEquals(used.client.statistics.freeMemory, given.length);
 });
 
-Deno.test("without a source, or with a broken one, the host gets no statistics", async () => {
+Deno.test("without a source, or with a broken one, the hypervisor gets no statistics", async () => {
   const broken = () => {
     throw new Error("no /proc");
   };
@@ -239,7 +243,7 @@ Deno.test("a driver that was started anew is told again how large the balloon is
   const { client, orders } = used;
   await used.run();
   assertEquals(await used.finish(client.reclaim(100)), 100);
-  client.update({ ...PROPERTIES, requested: 400 });
+  used.restart();
   assertEquals(client.state, { requested: 400, target: 300, actual: 0 });
   await used.finish(client.settled());
   assertEquals(orders, [400, 300, 300]);
@@ -255,7 +259,7 @@ Deno.test("a driver cannot say that there is more in the balloon than in the are
 Deno.test("close() empties the balloon, and waits for that not for ever #balloon:DETACH", async () => {
   const used = balloon({ properties: { requested: 400 } });
   await used.run();
-  await used.finish(used.client.close());
+  await used.finish(used.close());
   assertEquals([used.orders, used.client.state.actual], [[400, 0], 0]);
   used.want(100);
   await used.run(150);
@@ -265,12 +269,12 @@ Deno.test("close() empties the balloon, and waits for that not for ever #balloon
   const deaf = balloon({ properties: { requested: 400 }, obeys: false });
   deaf.say(400);
   await deaf.run();
-  await deaf.client.close();
+  await deaf.close();
   assertEquals(deaf.client.state.actual, 400);
   deaf.fail();
 });
 
-Deno.test("when the driver is gone, all who wait learn of it", async () => {
+Deno.test("when the driver is gone, all that wait learn of it", async () => {
   const used = balloon({ properties: { requested: 400 }, obeys: false });
   const waiting = [used.client.settled(), used.client.reclaim(1)];
   const ends = waiting.map((each) => assertRejects(() => each, RequestError, "gone"));
@@ -280,5 +284,5 @@ Deno.test("when the driver is gone, all who wait learn of it", async () => {
   assertEquals(await Array.fromAsync(used.client.changes()), []);
   const error = await assertRejects(() => used.client.reclaim(1), RequestError);
   assertEquals(error.status, Status.gone);
-  await used.client.close();
+  await used.close();
 });

@@ -5,6 +5,7 @@
  */
 
 import { defineClass, type DeviceClass } from "../../core/class/mod.ts";
+import { checkBalloon } from "./check.ts";
 import { BalloonClient } from "./client.ts";
 import { balloonProperties, type MemoryStatistics } from "./protocol.ts";
 
@@ -17,13 +18,8 @@ import { balloonProperties, type MemoryStatistics } from "./protocol.ts";
 export function balloon(memory?: () => MemoryStatistics): DeviceClass<BalloonClient> {
   return defineClass({
     lanes: ["control", "events", "statistics"],
-    open(lanes, told) {
-      const client = new BalloonClient(lanes, balloonProperties(told), memory);
-      return {
-        client,
-        update: (changed) => client.update(balloonProperties(changed)),
-        close: () => client.close(),
-      };
-    },
+    properties: balloonProperties,
+    open: (lanes, properties) => BalloonClient.open(lanes, properties, memory),
+    check: checkBalloon,
   });
 }

@@ -3,13 +3,13 @@
  * records, and the properties.
  *
  * The driver is the mechanism: it moves pages of an arena of its own into the balloon and out of it, as many as it is
- * told by `control`, and tells by `events` what the host wants and what there is. What to do about it is the client's
- * policy. A slot of `statistics` is what the host reads: it ends when the host wants newer ones.
+ * told by `control`, and tells by `events` what the hypervisor wants and what there is. What to do about it is the
+ * client's policy. A slot of `statistics` is what the hypervisor reads: it ends when the hypervisor wants newer ones.
  *
  * @module
  */
 
-import { Word } from "../../core/class/mod.ts";
+import { flag, type PropertyTypes, u32, Word } from "../../core/class/mod.ts";
 
 /** What a request of the lane `control` asks for. */
 export const BalloonOperation = {
@@ -20,7 +20,7 @@ export const BalloonOperation = {
 /** The words of a balloon's records. */
 export const BalloonWord = {
   ...Word,
-  /** Of `control`: pages wanted. Of `events`: pages that the host wants. */
+  /** Of `control`: pages wanted. Of `events`: pages that the hypervisor wants. */
   pages: Word.first,
   /** Pages in the balloon when the request ended. */
   actual: Word.first + 1,
@@ -39,7 +39,7 @@ export const MEMORY_STATISTICS = {
   majorFaults: 2,
   /** All page faults. */
   minorFaults: 3,
-  /** Bytes that nobody uses. */
+  /** Bytes that are not used. */
   freeMemory: 4,
   /** Bytes that there are. */
   totalMemory: 5,
@@ -57,11 +57,11 @@ export const MEMORY_STATISTICS = {
   allocationStalls: 11,
   /** Pages that were looked at in the background, to find some that can be given up. */
   asyncScans: 12,
-  /** The same, while somebody waited. */
+  /** The same, while a program waited. */
   directScans: 13,
   /** Pages that were given up in the background. */
   asyncReclaims: 14,
-  /** The same, while somebody waited. */
+  /** The same, while a program waited. */
   directReclaims: 15,
 } as const;
 
@@ -76,7 +76,7 @@ const ENTRY_BYTES = 10;
 /** The most bytes that they all take: the slots of the lane `statistics` have as many. */
 export const STATISTICS_BYTES: number = ENTRY_BYTES * Object.keys(MEMORY_STATISTICS).length;
 
-/** Figures as the host reads them (virtio 1.4, 5.5.6.3), those of `names` in this order; 0 for one that is missing. */
+/** Figures as the hypervisor reads them (virtio 1.4, 5.5.6.3), those of `names` in this order; 0 for one that is missing. */
 export function encodeStatistics(
   names: readonly MemoryStatistic[],
   figures: MemoryStatistics,
@@ -93,43 +93,24 @@ export function encodeStatistics(
 export interface BalloonProperties {
   /** Pages of its arena: more can never be in the balloon. */
   readonly pages: number;
-  /** Pages that the host wanted when the driver was started. */
+  /** Pages that the hypervisor wanted when the driver was started. */
   readonly requested: number;
-  /** Whether the balloon may be smaller than the host wants while memory is short. */
+  /** Whether the balloon may be smaller than the hypervisor wants while memory is short. */
   readonly deflateOnOom: boolean;
-  /** Whether the host takes statistics. */
+  /** Whether the hypervisor takes statistics. */
   readonly statistics: boolean;
-  /** Whether the host asks for hints at free pages. */
+  /** Whether the hypervisor asks for hints at free pages. */
   readonly hinting: boolean;
-  /** Whether free pages are reported to the host. */
+  /** Whether free pages are reported to the hypervisor. */
   readonly reporting: boolean;
 }
 
-/**
- * Checks what a driver says of a balloon.
- *
- * @throws TypeError If it is not the properties of a balloon.
- */
-export function balloonProperties(given: Readonly<Record<string, unknown>>): BalloonProperties {
-  const fail = (name: string): never => {
-    throw new TypeError(`Cannot use the balloon: property ${name} is ${String(given[name])}`);
-  };
-  const count = (name: string): number => {
-    const value = given[name];
-    return typeof value === "number" && Number.isInteger(value) && value >= 0 && value < 2 ** 32
-      ? value
-      : fail(name);
-  };
-  const flag = (name: string): boolean => {
-    const value = given[name];
-    return typeof value === "boolean" ? value : fail(name);
-  };
-  return {
-    pages: count("pages"),
-    requested: count("requested"),
-    deflateOnOom: flag("deflateOnOom"),
-    statistics: flag("statistics"),
-    hinting: flag("hinting"),
-    reporting: flag("reporting"),
-  };
-}
+/** What each of them may be. */
+export const balloonProperties: PropertyTypes<BalloonProperties> = {
+  pages: u32,
+  requested: u32,
+  deflateOnOom: flag,
+  statistics: flag,
+  hinting: flag,
+  reporting: flag,
+};

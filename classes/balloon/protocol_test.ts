@@ -6,6 +6,7 @@ import {
   type MemoryStatistic,
   STATISTICS_BYTES,
 } from "./protocol.ts";
+import { readProperties } from "../../core/class/properties.ts";
 
 const GOOD = {
   pages: 16384,
@@ -16,8 +17,10 @@ const GOOD = {
   reporting: false,
 };
 
-Deno.test("balloonProperties() takes what a driver tells, and nothing else", () => {
-  assertEquals(balloonProperties({ ...GOOD, other: 1 }), GOOD);
+Deno.test("balloonProperties takes what a driver tells, and nothing else", () => {
+  const read = (told: Record<string, unknown>) =>
+    readProperties(balloonProperties, told, "balloon");
+  assertEquals(read({ ...GOOD, other: 1 }), GOOD);
   for (
     const [name, value] of [
       ["pages", -1],
@@ -32,7 +35,7 @@ Deno.test("balloonProperties() takes what a driver tells, and nothing else", () 
     ] as const
   ) {
     const given = { ...GOOD, [name]: value };
-    assertThrows(() => balloonProperties(given), TypeError, `property ${name} is ${value}`);
+    assertThrows(() => read(given), TypeError, `property ${name} of the driver balloon: it is`);
   }
 });
 

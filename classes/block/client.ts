@@ -1,4 +1,12 @@
-import { argument, callBack, type ClientLane, RequestError, Status } from "../../core/class/mod.ts";
+import {
+  argument,
+  callBack,
+  type ClientLane,
+  demand,
+  type OpenClient,
+  RequestError,
+  Status,
+} from "../../core/class/mod.ts";
 import {
   type BlockDevice,
   BlockOperation,
@@ -12,6 +20,14 @@ import { BlockSlots } from "./slots.ts";
 import { BlockZones } from "./zones.ts";
 import { checkRange, readWhole } from "./blocks.ts";
 import { MAY_BE_LOST, Unflushed } from "./unflushed.ts";
+
+/** The lanes of a disk. */
+export interface BlockLanes {
+  /** Requests. */
+  readonly requests: ClientLane;
+  /** What can be switched. */
+  readonly control?: ClientLane;
+}
 
 /** How a disk is best used; lengths are bytes, and 0 where the device says nothing. */
 export interface Topology {
@@ -72,17 +88,28 @@ export class BlockClient implements BlockDevice {
   readonly #jobs: BlockJobs;
   readonly #unflushed = new Unflushed();
   readonly #zones: BlockZones;
-  #properties: BlockProperties;
+  readonly #properties: BlockProperties;
   /** How the cache was switched, so that it is again after a reset of the device. */
   #wantedCache: boolean | undefined;
   #onChange: (() => void) | undefined;
 
   /**
-   * Made by the kernel.
+   * Makes the client of a disk; for the class.
    *
-   * @param control The lane on which the cache is switched, if the driver has one.
+   * @throws TypeError If the slots do not hold whole sectors.
    */
-  constructor(lane: ClientLane, properties: BlockProperties, control?: ClientLane) {
+  static open(lanes: BlockLanes, properties: BlockProperties): OpenClient<BlockClient> {
+    const client = new BlockClient(lanes, properties);
+    return { client, update: () => client.#update() };
+  }
+
+  private constructor({ requests: lane, control }: BlockLanes, properties: BlockProperties) {
+    if (lane.slotBytes % SECTOR !== 0) {
+      throw new TypeError(
+        `The slots of a block driver's lane requests must hold whole sectors of ${SECTOR} bytes, ` +
+          `not ${lane.slotBytes} bytes`,
+      );
+    }
     this.#lane = lane;
     this.#control = control;
     this.#properties = properties;
@@ -95,7 +122,7 @@ export class BlockClient implements BlockDevice {
     });
     this.#zones = new BlockZones({
       slotBytes: lane.slotBytes,
-      properties: () => this.#properties,
+      properties,
       run: (action, request) => this.#run(action, request),
     });
   }
@@ -202,12 +229,12 @@ export class BlockClient implements BlockDevice {
     this.#onChange = handler;
   }
 
-  /** Takes new properties over, those of a device that was started anew included; for the kernel. */
-  update(properties: BlockProperties): void {
-    this.#properties = properties;
+  /** There are new properties, those of a device that was started anew included. */
+  #update(): void {
+    const { writeCache } = this.#properties;
     // A reset takes the cache back to what the device likes (5.2.5).
     const wanted = this.#wantedCache;
-    if (wanted !== undefined && wanted !== properties.writeCache && this.canSwitchCache) {
+    if (wanted !== undefined && wanted !== writeCache && this.canSwitchCache) {
       this.#switchCache(wanted).catch(() => this.#wantedCache = undefined);
     }
     callBack(this.#onChange);
@@ -413,25 +440,12 @@ export class BlockClient implements BlockDevice {
     if (!on) await this.flush();
   }
 
-  #switchCache(on: boolean): Promise<void> {
+  async #switchCache(on: boolean): Promise<void> {
     const action = `Cannot switch the write cache ${on ? "on" : "off"}`;
-    const control = this.#control;
-    const slot = control?.take() ?? -1;
-    if (!control || slot < 0) {
-      const [status, reason] = control
-        ? [Status.failed, "too many switches are under way"]
-        : [Status.unsupported, undefined];
-      return Promise.reject(new RequestError(action, status, reason));
-    }
-    control.setWord(slot, BlockWord.operation, BlockOperation.setWriteCache);
-    control.setWord(slot, BlockWord.sectors, Number(on));
-    return new Promise((resolve, reject) => {
-      control.submit(slot, (_, status) => {
-        control.release(slot);
-        if (status === Status.ok) resolve();
-        else reject(new RequestError(action, status));
-      });
-      control.publish();
+    if (!this.#control) throw new RequestError(action, Status.unsupported);
+    await demand(this.#control, action, {
+      operation: BlockOperation.setWriteCache,
+      words: { [BlockWord.sectors]: Number(on) },
     });
   }
 

@@ -1,20 +1,9 @@
-import {
-  assert,
-  assertEquals,
-  assertObjectMatch,
-  assertRejects,
-  assertStrictEquals,
-  assertThrows,
-} from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import {
-  BlockOperation,
-  type BlockProperties,
-  blockProperties,
-  BlockWord,
-  SECTOR,
-} from "./protocol.ts";
-import { BlockClient } from "./client.ts";
+import { BlockOperation, type BlockProperties, BlockWord, SECTOR } from "./protocol.ts";
+import type { BlockClient } from "./client.ts";
+import { block } from "./mod.ts";
+import type { OpenDevice, Told } from "../../core/class/mod.ts";
 import { Pair } from "../../core/bus/fake_test.ts";
 import { Status, Word } from "../../core/bus/lane.ts";
 import { RequestError } from "../../core/bus/request_error.ts";
@@ -46,6 +35,7 @@ class Disk {
   readonly pair: Pair;
   readonly control = new Pair({ slots: 2, slotBytes: 8 });
   readonly client: BlockClient;
+  readonly #open: OpenDevice<BlockClient>;
   /** Operations in the order in which they were answered: operation, sector, length. */
   readonly served: number[][] = [];
   /** Of those about a stretch: operation, sector, sectors, flags. */
@@ -59,11 +49,14 @@ class Disk {
     this.bytes = new Uint8Array(sectors * SECTOR);
     this.pair = new Pair({ slots, slotBytes });
     const usual = { sectors, blockSize: 512, readOnly: false, writeCache: true };
-    this.client = new BlockClient(
-      this.pair.client,
-      blockProperties({ ...usual, ...properties }),
-      this.control.client,
-    );
+    const lanes = { requests: this.pair.client, control: this.control.client };
+    this.#open = block.open(new Map(Object.entries(lanes)), { ...usual, ...properties }, "blk");
+    this.client = this.#open.client;
+  }
+
+  /** The driver tells this anew. */
+  tell(told: Told): void {
+    this.#open.update(told);
   }
 
   /** Answers requests until there are none; `pick` chooses the next. */
@@ -316,7 +309,7 @@ Deno.test("when the driver is gone, however many jobs there are are given back",
 Deno.test("new properties take effect", async () => {
   const disk = new Disk();
   const properties = { sectors: 8, blockSize: 512, readOnly: true, writeCache: false };
-  disk.client.update(blockProperties(properties));
+  disk.tell(properties);
   const { capacity, blockSize, readOnly, writeCache } = disk.client;
   assertEquals([capacity, blockSize, readOnly, writeCache], [4096, 512, true, false]);
   await assertRejects(() => disk.client.read(8 * SECTOR, SECTOR), RangeError, "ends at 4096");
@@ -460,15 +453,11 @@ Deno.test("topology and geometry are what the device says", () => {
 });
 
 Deno.test("a change is told, once the new properties hold", () => {
-  const { client } = new Disk();
+  const disk = new Disk();
+  const { client } = disk;
   const seen: number[] = [];
   client.onChange = () => seen.push(client.capacity);
-  client.update(blockProperties({
-    sectors: 8,
-    blockSize: 512,
-    readOnly: false,
-    writeCache: true,
-  }));
+  disk.tell({ sectors: 8, blockSize: 512, readOnly: false, writeCache: true });
   assertEquals(seen, [4096]);
 });
 
@@ -516,14 +505,13 @@ Deno.test("a disk that writes through loses nothing in a restart", async () => {
 Deno.test("the cache is switched on the lane for that, and again after a restart", async () => {
   const disk = new Disk({ properties: { cacheSwitch: true } });
   const { client, control } = disk;
-  const properties = (writeCache: boolean) =>
-    blockProperties({
-      sectors: 64,
-      blockSize: 512,
-      readOnly: false,
-      writeCache,
-      cacheSwitch: true,
-    });
+  const properties = (writeCache: boolean) => ({
+    sectors: 64,
+    blockSize: 512,
+    readOnly: false,
+    writeCache,
+    cacheSwitch: true,
+  });
   const asked = () => {
     const modes = control.take().map((slot) => {
       const { driver } = control;
@@ -536,21 +524,17 @@ Deno.test("the cache is switched on the lane for that, and again after a restart
   };
   const off = client.setWriteCache(false);
   assertEquals(asked(), [0]);
-  client.update(properties(false));
+  disk.tell(properties(false));
   // Everything is made durable first; that request comes in a moment.
-  await Promise.resolve();
-  await Promise.resolve();
-  await Promise.resolve();
+  await new Promise((resolve) => setTimeout(resolve));
   await disk.during(off);
   assertEquals(disk.served.map(([operation]) => operation), [BlockOperation.flush]);
-  client.update(properties(true)); // as after a reset
+  disk.tell(properties(true)); // as after a reset
   assertEquals(asked(), [0]);
-  client.update(properties(false));
+  disk.tell(properties(false));
   assertEquals(asked(), []);
-  const plain = new Disk();
-  await assertRejects(() =>
-    new BlockClient(plain.pair.client, properties(true)).setWriteCache(true)
-  );
+  const plain = block.open(new Map([["requests", disk.pair.client]]), properties(true), "blk");
+  await assertRejects(() => plain.client.setWriteCache(true), RequestError, "does not support");
 });
 
 /** A disk of 4 zones of 16 sectors; what stands in a report can be changed. */
@@ -690,17 +674,22 @@ Deno.test("slots are the lane's, without a copy", () => {
   assertEquals(ended, [[slot, Status.ok, SECTOR]]);
   assert(disk.bytes.subarray(3 * SECTOR, 4 * SECTOR).every((byte) => byte === 9));
   assertEquals(slots.wait(0), 0);
-  slots.attend()[Symbol.dispose]();
+  slots.busyPoll()[Symbol.dispose]();
   slots.release(slot);
   assertStrictEquals(slots.take(), slot);
 });
 
-Deno.test("blockProperties() takes what can be, and names what cannot", () => {
+Deno.test("what a disk's driver tells is what can be, and what cannot is named", () => {
+  const requests = new Pair({ slots: 1 }).client;
+  const open = (told: Told) => block.open(new Map([["requests", requests]]), told, "blk").client;
   const right = { sectors: 8, blockSize: 512, readOnly: true, writeCache: false };
-  const all = blockProperties({ ...right, more: 1 });
-  assertObjectMatch(all, right);
-  assertEquals([all.discardSectors, all.zoneSectors, all.lifetime], [0, 0, false]);
-  assertEquals(blockProperties({ ...right, sectors: 0 }).sectors, 0);
+  const { capacity, blockSize, readOnly, writeCache, canDiscard, zones, tellsLifetime } = open({
+    ...right,
+    more: 1,
+  });
+  assertEquals([capacity, blockSize, readOnly, writeCache], [4096, 512, true, false]);
+  assertEquals([canDiscard, zones, tellsLifetime], [false, undefined, false]);
+  assertEquals(open({ ...right, sectors: 0 }).capacity, 0);
   const wrong: Partial<Record<keyof BlockProperties, unknown[]>> = {
     discardSectors: ["8", -1, 0.5],
     hostManaged: [1, "yes"],
@@ -712,9 +701,9 @@ Deno.test("blockProperties() takes what can be, and names what cannot", () => {
   for (const [name, values] of Object.entries(wrong)) {
     for (const value of values) {
       assertThrows(
-        () => blockProperties({ ...right, [name]: value }),
+        () => open({ ...right, [name]: value }),
         TypeError,
-        `property ${name}`,
+        `Cannot use the property ${name} of the driver blk`,
       );
     }
   }

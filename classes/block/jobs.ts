@@ -102,9 +102,9 @@ export class BlockJobs {
     });
   }
 
-  /** Submits what there are slots for. */
-  #feed(): void {
-    if (this.#lane.gone) return this.#refuse();
+  /** Submits what there are slots for, the given one first. */
+  #feed(slot = -1): void {
+    if (this.#lane.gone) this.#refuse();
     for (let job = this.#jobs[0]; job; job = this.#jobs[0]) {
       job.lost ||= isTaken(job);
       if (isSubmitted(job) || job.lost || job.status !== Status.ok) {
@@ -113,13 +113,15 @@ export class BlockJobs {
         if (job.pending === 0) settle(job);
         continue;
       }
-      const slot = this.#lane.take();
+      if (slot < 0) slot = this.#lane.take();
       if (slot < 0) {
         this.#wait();
         break;
       }
       this.#submit(job, slot);
+      slot = -1;
     }
+    if (slot >= 0) this.#lane.release(slot);
     this.#lane.publish();
   }
 
@@ -127,9 +129,9 @@ export class BlockJobs {
   #wait(): void {
     if (this.#waiting) return;
     this.#waiting = true;
-    this.#lane.whenFree(() => {
+    this.#lane.whenFree((slot) => {
       this.#waiting = false;
-      this.#feed();
+      this.#feed(slot);
     });
   }
 

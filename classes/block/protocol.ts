@@ -5,7 +5,14 @@
  * @module
  */
 
-import { Word } from "../../core/class/mod.ts";
+import {
+  flag,
+  type Property,
+  type PropertyTypes,
+  usually,
+  whole,
+  Word,
+} from "../../core/class/mod.ts";
 
 /** What a block request asks for. */
 export const BlockOperation = {
@@ -95,7 +102,7 @@ export interface BlockDevice {
   write(offset: number, bytes: Uint8Array): Promise<void>;
   /** Makes all writes that have finished durable. */
   flush(): Promise<void>;
-  /** Says that nobody needs what stands there any more. What is read there afterwards, nobody knows. */
+  /** Says that what stands there is not needed any more. What is read there afterwards is undefined. */
   discard(offset: number, length: number): Promise<void>;
   /** Makes a stretch read as zeroes; with `unmap`, its storage may be given up. */
   writeZeroes(
@@ -159,58 +166,36 @@ export interface BlockProperties {
   readonly writeGranularity: number;
 }
 
-/** What a driver that leaves a property out says by that; undefined if it must not. */
-const USUAL: { readonly [Name in keyof BlockProperties]: BlockProperties[Name] | undefined } = {
-  sectors: undefined,
-  blockSize: undefined,
-  readOnly: undefined,
-  writeCache: undefined,
-  cacheSwitch: false,
-  physicalBlockSize: 0,
-  alignmentOffset: 0,
-  minimumTransfer: 0,
-  bestTransfer: 0,
-  cylinders: 0,
-  heads: 0,
-  sectorsPerTrack: 0,
-  discardSectors: 0,
-  discardAlignment: 0,
-  zeroesSectors: 0,
-  zeroesUnmap: false,
-  eraseSectors: 0,
-  eraseAlignment: 0,
-  lifetime: false,
-  zoneSectors: 0,
-  hostManaged: false,
-  mostOpenZones: 0,
-  mostActiveZones: 0,
-  appendSectors: 0,
-  writeGranularity: 0,
+/** More sectors than these have no place that a number can say. */
+const count: Property<number> = whole(0, Math.floor(Number.MAX_SAFE_INTEGER / SECTOR));
+const number: Property<number> = usually(count, 0);
+const no: Property<boolean> = usually(flag, false);
+
+/** What each of them may be. */
+export const blockProperties: PropertyTypes<BlockProperties> = {
+  sectors: count,
+  blockSize: whole(SECTOR),
+  readOnly: flag,
+  writeCache: flag,
+  cacheSwitch: no,
+  physicalBlockSize: number,
+  alignmentOffset: number,
+  minimumTransfer: number,
+  bestTransfer: number,
+  cylinders: number,
+  heads: number,
+  sectorsPerTrack: number,
+  discardSectors: number,
+  discardAlignment: number,
+  zeroesSectors: number,
+  zeroesUnmap: no,
+  eraseSectors: number,
+  eraseAlignment: number,
+  lifetime: no,
+  zoneSectors: number,
+  hostManaged: no,
+  mostOpenZones: number,
+  mostActiveZones: number,
+  appendSectors: number,
+  writeGranularity: number,
 };
-
-const FLAGS: readonly string[] = [
-  "readOnly",
-  "writeCache",
-  "cacheSwitch",
-  "zeroesUnmap",
-  "lifetime",
-  "hostManaged",
-] satisfies (keyof BlockProperties)[];
-
-/**
- * Checks what a driver says of a block device.
- *
- * @throws TypeError If it is not the properties of a block device.
- */
-export function blockProperties(given: Readonly<Record<string, unknown>>): BlockProperties {
-  const checked = Object.entries(USUAL).map(([name, usual]) => {
-    const value = given[name] ?? usual;
-    const fits = FLAGS.includes(name)
-      ? typeof value === "boolean"
-      : typeof value === "number" && Number.isSafeInteger(value * SECTOR) &&
-        Number.isInteger(value) && value >= (name === "blockSize" ? SECTOR : 0);
-    if (fits) return [name, value];
-    throw new TypeError(`Cannot use the block device: property ${name} is ${String(given[name])}`);
-  });
-  return Object.fromEntries(checked);
-}

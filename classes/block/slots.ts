@@ -156,10 +156,10 @@ export class BlockSlots {
   }
 
   /**
-   * Says that this thread calls {@linkcode wait} again and again, so that nobody needs to wake it, until the result
+   * Says that this thread calls {@linkcode wait} again and again, so that the driver need not wake it, until the result
    * is disposed. Promises of the kernel do not settle meanwhile.
    */
-  attend(): Disposable {
-    return this.#lane.attend();
+  busyPoll(): Disposable {
+    return this.#lane.busyPoll();
   }
 }

@@ -43,7 +43,7 @@ const TYPES = [undefined, "conventional", "sequential", "preferred"] as const;
 /** Layout of a report: a head with the number of zones, and the zones, of so many bytes each. */
 const HEAD_BYTES = 64;
 const ZONE_BYTES = 64;
-/** The most zones that are asked for: nobody can make this program read reports for ever. */
+/** The most zones that are asked for: no device can make this program read reports for ever. */
 const MOST_ZONES = 1 << 20;
 
 /** What the zones need of their disk. */
@@ -51,7 +51,7 @@ export interface ZonedDisk {
   /** Bytes that one request carries. */
   readonly slotBytes: number;
   /** What the disk is like now. */
-  readonly properties: () => BlockProperties;
+  readonly properties: BlockProperties;
   /** Does a request. */
   readonly run: (action: string, request: JobRequest) => Promise<JobResult>;
 }
@@ -67,33 +67,33 @@ export class BlockZones {
 
   /** Bytes from the beginning of a zone to that of the next. */
   get zoneSize(): number {
-    return this.#disk.properties().zoneSectors * SECTOR;
+    return this.#disk.properties.zoneSectors * SECTOR;
   }
 
   /** Whether sequential zones take writes at their write pointers only. */
   get hostManaged(): boolean {
-    return this.#disk.properties().hostManaged;
+    return this.#disk.properties.hostManaged;
   }
 
   /** Most zones that may be open at a time; 0 for any number. */
   get mostOpen(): number {
-    return this.#disk.properties().mostOpenZones;
+    return this.#disk.properties.mostOpenZones;
   }
 
   /** Most zones that may be open or closed at a time; 0 for any number. */
   get mostActive(): number {
-    return this.#disk.properties().mostActiveZones;
+    return this.#disk.properties.mostActiveZones;
   }
 
   /** Most bytes of one {@linkcode append}. */
   get mostAppend(): number {
-    const most = this.#disk.properties().appendSectors * SECTOR;
+    const most = this.#disk.properties.appendSectors * SECTOR;
     return Math.min(most, this.#disk.slotBytes);
   }
 
   /** Bytes that writes to sequential zones are multiples of. */
   get writeGranularity(): number {
-    return this.#disk.properties().writeGranularity;
+    return this.#disk.properties.writeGranularity;
   }
 
   /**
@@ -106,7 +106,7 @@ export class BlockZones {
   async report(offset: number = 0, length: number = Infinity): Promise<readonly Zone[]> {
     argument.integer(offset, "BlockZones.report", "offset");
     if (length !== Infinity) argument.integer(length, "BlockZones.report", "length");
-    const { sectors } = this.#disk.properties();
+    const { sectors } = this.#disk.properties;
     const end = Math.min(sectors * SECTOR, offset + length);
     const zones: Zone[] = [];
     for (let at = offset - offset % this.zoneSize; at < end;) {
@@ -224,11 +224,11 @@ export class BlockZones {
   }
 
   #checkWritable(action: string): void {
-    if (this.#disk.properties().readOnly) throw new TypeError(`${action}: the device is read-only`);
+    if (this.#disk.properties.readOnly) throw new TypeError(`${action}: the device is read-only`);
   }
 
   #checkStart(action: string, start: number): void {
-    const end = this.#disk.properties().sectors * SECTOR;
+    const end = this.#disk.properties.sectors * SECTOR;
     if (start < end && start % this.zoneSize === 0) return;
     throw new RangeError(
       `${action}: zones begin at multiples of ${this.zoneSize}, and the device ends at ${end}`,

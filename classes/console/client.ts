@@ -1,4 +1,12 @@
-import { argument, type ClientLane, Feed, RequestError, Status } from "../../core/class/mod.ts";
+import {
+  argument,
+  type ClientLane,
+  demand,
+  Feed,
+  type OpenClient,
+  RequestError,
+  Status,
+} from "../../core/class/mod.ts";
 import { ConsoleOperation, type ConsoleProperties, ConsoleWord, PortState } from "./protocol.ts";
 import { ConsolePort } from "./port.ts";
 
@@ -46,6 +54,8 @@ export class ConsoleClient {
   readonly #control: ClientLane;
   readonly #events: ClientLane;
   readonly #properties: ConsoleProperties;
+  /** How many ports there can be: lanes are shared by so many. */
+  readonly #most: number;
   readonly #entries: (Entry | undefined)[] = [];
   /** The port that each slot of `receive` is lent to, and bytes in it that its port has no room for. */
   readonly #lentTo: Uint8Array;
@@ -66,17 +76,23 @@ export class ConsoleClient {
   #gone = false;
 
   /**
-   * Made by the kernel.
+   * Makes the client of a console device; for the class.
    *
-   * @throws TypeError If the lanes are not those of the class.
+   * @throws TypeError If the lanes have too few slots.
    */
-  constructor(lanes: ConsoleLanes, properties: ConsoleProperties) {
+  static open(lanes: ConsoleLanes, properties: ConsoleProperties): OpenClient<ConsoleClient> {
+    const client = new ConsoleClient(lanes, properties);
+    return { client, update: () => client.#checkPorts() };
+  }
+
+  private constructor(lanes: ConsoleLanes, properties: ConsoleProperties) {
     this.#receive = lanes.receive;
     this.#transmit = lanes.transmit;
     this.#control = lanes.control;
     this.#events = lanes.events;
     this.#properties = properties;
     const { ports } = properties;
+    this.#most = ports;
     if (Math.min(this.#receive.slots, this.#transmit.slots) < ports) {
       throw new TypeError(
         `The lanes of a console driver must have a slot for each of its ${ports} ports`,
@@ -95,6 +111,13 @@ export class ConsoleClient {
     }
     this.#events.publish();
     this.#receive.publish();
+  }
+
+  /** Each port had its share of the slots at first. */
+  #checkPorts(): void {
+    const { ports } = this.#properties;
+    if (ports <= this.#most) return;
+    throw new TypeError(`The driver came back with ${ports} ports instead of ${this.#most}`);
   }
 
   /** The ports that are there now. */
@@ -175,8 +198,11 @@ export class ConsoleClient {
     if (!this.canEmergencyWrite) {
       throw new RequestError(action, Status.unsupported, "the device does not offer it");
     }
-    const status = await this.#ask(ConsoleOperation.emergencyWrite, 0, byte);
-    if (status !== Status.ok) throw new RequestError(action, status);
+    await demand(this.#control, action, {
+      operation: ConsoleOperation.emergencyWrite,
+      words: { [ConsoleWord.value]: byte },
+      once: true,
+    });
   }
 
   /** Waits until the device says something, or for so long. */
@@ -369,28 +395,13 @@ export class ConsoleClient {
   async #use(id: number, open: boolean): Promise<void> {
     const operation = open ? ConsoleOperation.open : ConsoleOperation.close;
     this.#using[id]!++;
-    const status = await this.#ask(operation, id, 0);
-    this.#using[id]!--;
-    if (status === Status.ok) return;
-    throw new RequestError(`Cannot ${open ? "open" : "close"} port ${id}`, status);
-  }
-
-  async #ask(operation: number, id: number, value: number): Promise<number> {
-    const lane = this.#control;
-    let slot = lane.take();
-    if (slot < 0) slot = await lane.taken(`Cannot ask something of port ${id}`);
-    lane.setWord(slot, ConsoleWord.operation, operation);
-    lane.setWord(slot, ConsoleWord.port, id);
-    lane.setWord(slot, ConsoleWord.value, value);
-    return await new Promise((resolve) => {
-      // To say twice that a port is open does no harm; a byte must not come twice.
-      const once = operation === ConsoleOperation.emergencyWrite;
-      lane.submit(slot, (_, status) => {
-        lane.release(slot);
-        resolve(status);
-      }, once);
-      lane.publish();
-    });
+    try {
+      // To say twice that a port is open does no harm.
+      const question = { operation, words: { [ConsoleWord.port]: id } };
+      await demand(this.#control, `Cannot ${open ? "open" : "close"} port ${id}`, question);
+    } finally {
+      this.#using[id]!--;
+    }
   }
 }
 

@@ -5,8 +5,9 @@ import { PORT_BYTES } from "./port.ts";
 import { Pair } from "../../core/bus/fake_test.ts";
 import { Status } from "../../core/bus/lane.ts";
 import { RequestError } from "../../core/bus/request_error.ts";
+import { readProperties } from "../../core/class/properties.ts";
 
-const { present, hostOpen, open, console: isConsole, begin, settled } = PortState;
+const { present, connected, open, console: isConsole, begin, settled } = PortState;
 const PORTS = 4;
 
 /** The client, and a driver that does what a test says. */
@@ -16,6 +17,8 @@ class Bench {
   readonly control = new Pair({ slots: 2, slotBytes: 4 });
   readonly events = new Pair({ slots: 4, slotBytes: 32 });
   readonly client: ConsoleClient;
+  /** The driver was started anew, and its properties are what they are. */
+  readonly update: () => void;
   #eventSlots: number[] = [];
   #lent: number[] = [];
 
@@ -27,7 +30,9 @@ class Bench {
       control: control.client,
       events: events.client,
     };
-    this.client = new ConsoleClient(lanes, properties);
+    const { client, update } = ConsoleClient.open(lanes, properties);
+    this.client = client;
+    this.update = update!;
   }
 
   /** Tells the client of a port, or of the driver itself. */
@@ -80,7 +85,7 @@ class Bench {
 
   /** A port that is open. */
   async open(id = 1) {
-    this.tell(id, present | hostOpen);
+    this.tell(id, present | connected);
     const port = this.client.port(id)!;
     const opening = port.open();
     this.obey();
@@ -89,23 +94,35 @@ class Bench {
   }
 }
 
-Deno.test("consoleProperties() refuses what is not a console's", () => {
-  assertEquals(consoleProperties({ ports: 32, emergencyWrite: false, more: 1 }), {
+Deno.test("consoleProperties refuses what is not a console's", () => {
+  const read = (told: Record<string, unknown>) =>
+    readProperties(consoleProperties, told, "console");
+  assertEquals(read({ ports: 32, emergencyWrite: false, more: 1 }), {
     ports: 32,
     emergencyWrite: false,
   });
   for (const ports of [undefined, 0, 33, 1.5, NaN, "1"]) {
     assertThrows(
-      () => consoleProperties({ ports, emergencyWrite: true }),
+      () => read({ ports, emergencyWrite: true }),
       TypeError,
-      "property ports is",
+      "property ports of the driver console: it is",
     );
   }
   assertThrows(
-    () => consoleProperties({ ports: 1, emergencyWrite: 1 }),
+    () => read({ ports: 1, emergencyWrite: 1 }),
     TypeError,
-    "property emergencyWrite is 1",
+    "property emergencyWrite of the driver console: it is 1, wanted true or false",
   );
+});
+
+Deno.test("a driver that comes back may do less, and must not have more ports than before", () => {
+  const properties = { ports: PORTS, emergencyWrite: true };
+  const bench = new Bench(properties);
+  Object.assign(properties, { emergencyWrite: false, ports: PORTS - 1 });
+  bench.update();
+  assertEquals(bench.client.canEmergencyWrite, false);
+  properties.ports = PORTS + 1;
+  assertThrows(() => bench.update(), TypeError, `${PORTS + 1} ports instead of ${PORTS}`);
 });
 
 Deno.test("a driver must plan slots for each of its ports", () => {
@@ -137,9 +154,9 @@ Deno.test("find() and announced() wait, and no longer than they are told to", as
 
 Deno.test("ports that cannot be, states of nothing and sizes of nothing are no ports and no sizes (D-91)", () => {
   const bench = new Bench();
-  for (const id of [PORTS, 255, 2 ** 32 - 1]) bench.tell(id, present | hostOpen | open);
+  for (const id of [PORTS, 255, 2 ** 32 - 1]) bench.tell(id, present | connected | open);
   bench.tell(1, 0);
-  bench.tell(1, hostOpen | open | isConsole);
+  bench.tell(1, connected | open | isConsole);
   assertEquals(bench.client.ports, []);
   for (const size of [0, 80, 25 << 16]) {
     bench.tell(1, present, { size });
@@ -152,9 +169,9 @@ Deno.test("changes() tells once of what has changed, and never of what has not",
   const changes = bench.client.changes();
   bench.tell(1, present);
   bench.tell(1, present);
-  bench.tell(1, present | hostOpen);
-  bench.tell(1, present | hostOpen, { size: 80 + (25 << 16) });
-  bench.tell(1, present | hostOpen, { size: 80 + (25 << 16) });
+  bench.tell(1, present | connected);
+  bench.tell(1, present | connected, { size: 80 + (25 << 16) });
+  bench.tell(1, present | connected, { size: 80 + (25 << 16) });
   bench.tell(1, 0);
   bench.tell(1, 0);
   bench.events.client.fail();
@@ -199,7 +216,7 @@ Deno.test("a port keeps 1 MiB, then its slots, and lends them again as it is rea
   assertEquals(bench.lent(1).length, 2);
 });
 
-Deno.test("writes go in order, in as many slots as a port may have, and only while somebody listens", async () => {
+Deno.test("writes go in order, in as many slots as a port may have, and only while the other side is open", async () => {
   const bench = new Bench();
   bench.tell(1, present);
   const port = bench.client.port(1)!;
@@ -207,8 +224,8 @@ Deno.test("writes go in order, in as many slots as a port may have, and only whi
   bench.obey();
   await opening;
   const writes = [port.write(new Uint8Array(20).fill(1)), port.write(new Uint8Array(20).fill(2))];
-  assertEquals(bench.transmit.take(), [], "nobody listens");
-  bench.tell(1, present | hostOpen | open);
+  assertEquals(bench.transmit.take(), [], "the other side is closed");
+  bench.tell(1, present | connected | open);
   const seen: number[][] = [];
   for (;;) {
     const slots = bench.transmit.take();
@@ -280,7 +297,7 @@ Deno.test("more control requests than slots wait for their turn", async () => {
 
 Deno.test("a driver that begins anew finds open ports to open, and consoles that were closed to close", async () => {
   const bench = new Bench();
-  bench.tell(0, present | isConsole | open | hostOpen);
+  bench.tell(0, present | isConsole | open | connected);
   const tty = bench.client.port(0)!;
   assert(tty.isOpen);
   const closing = tty.close();
@@ -288,13 +305,13 @@ Deno.test("a driver that begins anew finds open ports to open, and consoles that
   await closing;
   const port = await bench.open(1);
   bench.tell(0, begin);
-  assert(!port.hostOpen && port.isOpen);
+  assert(!port.connected && port.isOpen);
   assertEquals(bench.obey(), [[ConsoleOperation.open, 1, 0]]);
   bench.tell(0, present);
-  bench.tell(1, present | open | hostOpen);
-  bench.tell(0, present | isConsole | open | hostOpen);
+  bench.tell(1, present | open | connected);
+  bench.tell(0, present | isConsole | open | connected);
   assertEquals(bench.obey(), [[ConsoleOperation.close, 0, 0]]);
-  assert(port.hostOpen && !tty.isOpen);
+  assert(port.connected && !tty.isOpen);
   assertEquals(bench.client.ports, [tty, port]);
 });
 

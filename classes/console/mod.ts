@@ -5,11 +5,14 @@
  */
 
 import { defineClass, type DeviceClass } from "../../core/class/mod.ts";
+import { checkConsole } from "./check.ts";
 import { ConsoleClient } from "./client.ts";
 import { consoleProperties } from "./protocol.ts";
 
 /** Serial ports. */
 export const console: DeviceClass<ConsoleClient> = defineClass({
   lanes: ["receive", "transmit", "control", "events"],
-  open: (lanes, told) => ({ client: new ConsoleClient(lanes, consoleProperties(told)) }),
+  properties: consoleProperties,
+  open: ConsoleClient.open,
+  check: checkConsole,
 });

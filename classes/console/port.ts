@@ -49,8 +49,8 @@ export interface PortWork {
  * A port of a console device: bytes in both directions.
  *
  * Bytes from the device are kept up to 1 MiB; then the device gets no more room until they are read, so its other
- * side waits. Bytes for the device wait until somebody listens there; at most 1 MiB may wait. Nothing is dropped but what
- * is unread when the port is closed.
+ * side waits. Bytes for the device wait until the other side is open; at most 1 MiB may wait. Nothing is dropped but
+ * what is unread when the port is closed.
  */
 export class ConsolePort {
   /** Its number. */
@@ -97,9 +97,9 @@ export class ConsolePort {
     return this.#wanted && this.#over === undefined;
   }
 
-  /** Whether somebody listens on the other side. */
-  get hostOpen(): boolean {
-    return (this.#state & PortState.hostOpen) !== 0;
+  /** Whether the other side is open: a program listens there. */
+  get connected(): boolean {
+    return (this.#state & PortState.connected) !== 0;
   }
 
   /** The console's size, if the device tells it. */
@@ -199,7 +199,7 @@ export class ConsolePort {
   }
 
   /**
-   * Writes bytes. They go when somebody listens on the other side. Settles when the device has taken all of them.
+   * Writes bytes. They go when the other side is open. Settles when the device has taken all of them.
    *
    * @param bytes They must not change until then.
    * @throws RangeError If more than 1 MiB would wait, without doing anything: await earlier writes.
@@ -307,7 +307,7 @@ export class ConsolePort {
       // The driver opens a console by itself.
       this.#isConsole = this.#wanted = true;
     }
-    if (before & ~state & PortState.hostOpen) {
+    if (before & ~state & PortState.connected) {
       this.#closedThere = true;
       this.#wakeReaders();
     }
@@ -317,7 +317,7 @@ export class ConsolePort {
 
   /** The driver begins anew: what the other side does is not known for a while. */
   suspend(): void {
-    this.#state &= ~PortState.hostOpen;
+    this.#state &= ~PortState.connected;
   }
 
   /**
@@ -346,7 +346,7 @@ export class ConsolePort {
 
   /** Submits what there are slots for. */
   #feed(): void {
-    for (let job = this.#jobs[0]; job && this.hostOpen; job = this.#jobs[0]) {
+    for (let job = this.#jobs[0]; job && this.connected; job = this.#jobs[0]) {
       if (!this.#submit(job)) return;
     }
   }

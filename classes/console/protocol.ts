@@ -2,9 +2,9 @@
  * What a console driver and its clients agree on: four lanes, the meaning of their records, and the properties.
  *
  * - `receive`: standing requests. Each lends a slot to a port, and ends when the device has put bytes into it. Each port
- *   is lent as many slots as each other one, so that one that nobody reads takes nothing from the others.
+ *   is lent as many slots as each other one, so that one that is not read takes nothing from the others.
  * - `transmit`: each ends when the device has taken the slot's bytes for a port, or as failed if that port is not
- *   there any more. The driver holds it back while nobody listens on the other side.
+ *   there any more. The driver holds it back while the other side is closed.
  * - `control`: a `ConsoleOperation`.
  * - `events`: standing requests. Each ends with the state that a port has now, and its name as the slot's data. States,
  *   not changes: however fast a device changes its mind, there is one answer.
@@ -12,13 +12,13 @@
  * @module
  */
 
-import { Word } from "../../core/class/mod.ts";
+import { flag, type PropertyTypes, whole, Word } from "../../core/class/mod.ts";
 
 /** What a control request asks for. */
 export const ConsoleOperation = {
-  /** Tell the device that somebody uses the port. */
+  /** Tell the device that the application uses the port. */
   open: 0,
-  /** Tell it that nobody does any more; what the driver holds back for the port ends as failed. */
+  /** Tell it that the application does no more; what the driver holds back for the port ends as failed. */
   close: 1,
   /** Write the byte in `value` past all queues. */
   emergencyWrite: 2,
@@ -41,9 +41,9 @@ export const ConsoleWord = {
 export const PortState = {
   /** It is there. */
   present: 1,
-  /** Somebody listens on the other side. */
-  hostOpen: 2,
-  /** The device was told that somebody uses it. */
+  /** The other side is open: a program listens there. */
+  connected: 2,
+  /** The device was told that the application uses it. */
   open: 4,
   /** It is a console: open from the start. */
   console: 8,
@@ -64,21 +64,8 @@ export interface ConsoleProperties {
   readonly emergencyWrite: boolean;
 }
 
-/**
- * Checks what a driver says of a console device.
- *
- * @throws TypeError If it is not the properties of a console device.
- */
-export function consoleProperties(given: Readonly<Record<string, unknown>>): ConsoleProperties {
-  const { ports, emergencyWrite } = given;
-  const fail = (name: string) => {
-    throw new TypeError(
-      `Cannot use the console device: property ${name} is ${String(given[name])}`,
-    );
-  };
-  if (typeof ports !== "number" || !Number.isInteger(ports) || ports < 1 || ports > MOST_PORTS) {
-    return fail("ports");
-  }
-  if (typeof emergencyWrite !== "boolean") return fail("emergencyWrite");
-  return { ports, emergencyWrite };
-}
+/** What each of them may be. */
+export const consoleProperties: PropertyTypes<ConsoleProperties> = {
+  ports: whole(1, MOST_PORTS),
+  emergencyWrite: flag,
+};

@@ -1,4 +1,11 @@
-import { argument, type ClientLane, RequestError, Status, Word } from "../../core/class/mod.ts";
+import {
+  argument,
+  type ClientLane,
+  type OpenClient,
+  RequestError,
+  Status,
+  Word,
+} from "../../core/class/mod.ts";
 import { EntropyHealth, type EntropyTest } from "./health.ts";
 
 /** Something that random bytes come from. */
@@ -76,8 +83,13 @@ export class EntropyClient implements EntropySource {
     "earlier answer again": 0,
   };
 
-  /** Made by the kernel. */
-  constructor(lane: ClientLane) {
+  /** Makes the client of a source; for the class. */
+  static open({ requests }: { readonly requests: ClientLane }): OpenClient<EntropyClient> {
+    const client = new EntropyClient(requests);
+    return { client, close: () => client.#close() };
+  }
+
+  private constructor(lane: ClientLane) {
     this.#lane = lane;
     this.#copies = Array.from({ length: lane.slots }, () => new Uint8Array(lane.slotBytes));
   }
@@ -129,8 +141,8 @@ export class EntropyClient implements EntropySource {
     };
   }
 
-  /** Wipes what nobody read, and tells those who wait; for the kernel. */
-  close(): Promise<void> {
+  /** Wipes what nobody read, and tells those who wait. */
+  #close(): Promise<void> {
     this.#closed = true;
     this.#feed();
     return Promise.resolve();

@@ -41,7 +41,8 @@ function source(options: SourceOptions = {}) {
     }
     return await result;
   };
-  return { pair, client: new EntropyClient(pair.client), work, finish, answers: () => answers };
+  const { client, close } = EntropyClient.open({ requests: pair.client });
+  return { pair, client, close: close!, work, finish, answers: () => answers };
 }
 
 const wiped = (bytes: Uint8Array) => bytes.every((byte) => byte === 0);
@@ -54,7 +55,7 @@ Deno.test("read() gathers as many bytes as were asked for", async () => {
   }
 });
 
-Deno.test("nothing is asked for before somebody reads", () => {
+Deno.test("nothing is asked for before the application reads", () => {
   const { pair } = source();
   assertEquals([pair.rung, pair.client.inFlight], [0, 0]);
 });
@@ -87,7 +88,7 @@ Deno.test("bytes are wiped from all memory that they came through #random:wiped"
   assert(wiped(new Uint8Array(pair.arena)));
 });
 
-Deno.test("more readers than slots wait for their turn, and nobody gets another's bytes", async () => {
+Deno.test("more readers than slots wait for their turn, and none gets another's bytes", async () => {
   const { client, finish } = source({ slots: 2, most: 5 });
   const all = await finish(Promise.all(Array.from({ length: 20 }, (_, i) => client.read(i))));
   assertEquals(all.map(({ length }) => length), Array.from({ length: 20 }, (_, i) => i));
@@ -95,7 +96,7 @@ Deno.test("more readers than slots wait for their turn, and nobody gets another'
   assertEquals(new Set(bytes).size, bytes.length);
 });
 
-Deno.test("stream() gives bytes as long as somebody reads", async () => {
+Deno.test("stream() gives bytes as long as it is read", async () => {
   const { client, finish } = source({
     slotBytes: 4096,
     fill: (data) =>
@@ -127,7 +128,7 @@ Deno.test("a source without bytes is asked a few times, and is an error then (D-
 Deno.test("a source that is empty now and then gives its bytes all the same #random:used_len", async () => {
   let calls = 0;
   const pair = new Pair({ slots: 2, slotBytes: 16 });
-  const client = new EntropyClient(pair.client);
+  const { client } = EntropyClient.open({ requests: pair.client });
   const read = client.read(20);
   let open = true;
   read.then(() => open = false);
@@ -184,7 +185,7 @@ for (
   });
 }
 
-Deno.test("bytes that failed a test reach nobody, and good ones later do", async () => {
+Deno.test("bytes that failed a test reach no reader, and good ones later do", async () => {
   let broken = true;
   const { client, finish } = source({
     slotBytes: 64,
@@ -197,7 +198,7 @@ Deno.test("bytes that failed a test reach nobody, and good ones later do", async
   assertEquals(client.health.state, "good");
 });
 
-Deno.test("an error reaches all who wait, and the slots the next ones", async () => {
+Deno.test("an error reaches all waiting readers, and the slots the next ones", async () => {
   const { client, finish, pair } = source({ slots: 1, status: Status.failed });
   const reads = [client.read(4), client.read(4)];
   for (const outcome of await finish(Promise.allSettled(reads))) {
@@ -208,7 +209,7 @@ Deno.test("an error reaches all who wait, and the slots the next ones", async ()
   assertEquals(pair.client.inFlight, 0);
 });
 
-Deno.test("when the driver is gone, all who wait learn of it, now and later", async () => {
+Deno.test("when the driver is gone, all readers learn of it, now and later", async () => {
   const { client, pair } = source({ slots: 1 });
   const reads = Array.from({ length: 5 }, () => client.read(4));
   pair.client.fail();
@@ -216,13 +217,13 @@ Deno.test("when the driver is gone, all who wait learn of it, now and later", as
   for (const read of reads) await assertRejects(() => read, RequestError, "driver is gone");
 });
 
-Deno.test("close() wipes what nobody read, and ends all reading #random:DETACH #random:wiped", async () => {
-  const { client, finish, pair, work } = source({ slots: 2 });
+Deno.test("its end wipes what was not read, and ends all reading #random:DETACH #random:wiped", async () => {
+  const { client, close, finish, pair, work } = source({ slots: 2 });
   await finish(client.read(1));
   work();
   assert(client.health.ahead > 0);
   const read = client.read(1000);
-  await client.close();
+  await close();
   assertEquals(client.health.ahead, 0);
   for (const each of [read, client.read(1)]) await assertRejects(() => each, RequestError, "gone");
   work();

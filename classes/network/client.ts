@@ -1,4 +1,11 @@
-import { argument, type ClientLane, Feed, RequestError, Status } from "../../core/class/mod.ts";
+import {
+  argument,
+  type ClientLane,
+  Feed,
+  type OpenClient,
+  RequestError,
+  Status,
+} from "../../core/class/mod.ts";
 import { type Frame, segmentationOf } from "./frame.ts";
 import { fillChecksum } from "./internet_checksum.ts";
 import {
@@ -120,20 +127,13 @@ const KEY_BYTES = 40;
 export class NetClient {
   /** Frames as slots, without a copy. */
   readonly slots: NetSlots;
-  /** What can be hashed. */
-  readonly hashes: HashSupport;
-  /** What device and driver agreed that the device does. */
-  readonly offloads: NetOffloads;
-  /** Pairs of queues, of which one is used until {@linkcode setQueuePairs} or {@linkcode setRss} say otherwise. */
-  readonly queuePairs: number;
-  /** Bytes that a frame may carry behind its header. */
-  readonly mtu: number;
   readonly #lanes: NetLanes;
   readonly #receiver: NetReceiver;
   readonly #control: NetControl;
   readonly #frames = new Set<Feed<Frame>>();
   readonly #changes = new Set<Feed<NetChange>>();
-  readonly #longest: number;
+  readonly #properties: NetProperties;
+  #offloads: NetOffloads;
   #mac: Uint8Array<ArrayBuffer>;
   #link: boolean;
   #speed: number;
@@ -149,25 +149,19 @@ export class NetClient {
   #announcing: ReturnType<typeof setTimeout> | undefined;
   #gone = false;
 
-  /** Made by the kernel. */
-  constructor(lanes: NetLanes, properties: NetProperties) {
+  /** Makes the client of a card; for the class. */
+  static open(lanes: NetLanes, properties: NetProperties): OpenClient<NetClient> {
+    const client = new NetClient(lanes, properties);
+    return { client, update: () => client.#update(), restarted: () => client.#restarted() };
+  }
+
+  private constructor(lanes: NetLanes, properties: NetProperties) {
     this.#lanes = lanes;
-    this.mtu = properties.mtu;
-    this.queuePairs = properties.pairs;
-    this.offloads = {
-      transmit: named(TRANSMIT_OFFLOADS, properties.transmitOffloads),
-      receive: named(RECEIVE_OFFLOADS, properties.receiveOffloads),
-    };
-    this.hashes = {
-      types: properties.hashTypes,
-      keyBytes: properties.hashKeyBytes,
-      entries: properties.rssEntries,
-      reports: properties.hashReports,
-    };
+    this.#properties = properties;
+    this.#offloads = offloadsOf(properties);
     this.#link = properties.link;
     this.#speed = properties.speed;
     this.#duplex = properties.duplex;
-    this.#longest = this.mtu + FRAME_HEADER + VLAN_TAG;
     this.#control = new NetControl(
       lanes.control,
       (lost) => this.#tell({ type: "restarted", lost }),
@@ -181,6 +175,27 @@ export class NetClient {
   /** Its address: six bytes. */
   get mac(): Uint8Array<ArrayBuffer> {
     return this.#mac.slice();
+  }
+
+  /** Bytes that a frame may carry behind its header. */
+  get mtu(): number {
+    return this.#properties.mtu;
+  }
+
+  /** What device and driver agreed that the device does. */
+  get offloads(): NetOffloads {
+    return this.#offloads;
+  }
+
+  /** Pairs of queues, of which one is used until {@linkcode setQueuePairs} or {@linkcode setRss} say otherwise. */
+  get queuePairs(): number {
+    return this.#properties.pairs;
+  }
+
+  /** What can be hashed. */
+  get hashes(): HashSupport {
+    const { hashTypes, hashKeyBytes, rssEntries, hashReports } = this.#properties;
+    return { types: hashTypes, keyBytes: hashKeyBytes, entries: rssEntries, reports: hashReports };
   }
 
   /** Whether its link is up. */
@@ -564,7 +579,8 @@ export class NetClient {
     }
     const how = offload === undefined ? undefined : transmitOffload(offload, length, where);
     const segments = how?.segmentation;
-    const longest = Math.min(segments ? LONGEST_FRAME : this.#longest, this.slots.bytes);
+    const most = segments ? LONGEST_FRAME : this.mtu + FRAME_HEADER + VLAN_TAG;
+    const longest = Math.min(most, this.slots.bytes);
     if (length > longest) {
       throw new RangeError(
         `${action}: it may have ${longest}` + (segments ? "" : `, since the MTU is ${this.mtu}`),
@@ -648,31 +664,41 @@ export class NetClient {
     };
   }
 
-  /** Waits for the link to change. Whoever is asked only once says so when the device was started anew. */
+  /** Waits for the link to change. */
   #awaitEvent(): void {
     const { events } = this.#lanes;
     const slot = events.take();
     if (slot < 0) return;
     events.submit(slot, (_, status) => {
       events.release(slot);
-      if (status === Status.ok) this.#event(slot);
-      else if (status === Status.unknown) this.#restarted();
-      else return;
+      if (status !== Status.ok) return;
+      this.#event(slot);
       this.#awaitEvent();
-    }, true);
+    });
     events.publish();
   }
 
   #event(slot: number): void {
     const word = (which: number) => this.#lanes.events.word(slot, which);
-    const up = word(NetEventWord.link) === 1;
-    this.#speed = word(NetEventWord.speed);
-    this.#duplex = word(NetEventWord.duplex);
-    if (up !== this.#link) {
-      this.#link = up;
-      this.#tell({ type: "link", up });
-    }
+    this.#setLink({
+      link: word(NetEventWord.link) === 1,
+      speed: word(NetEventWord.speed),
+      duplex: word(NetEventWord.duplex),
+    });
     if (word(NetEventWord.announce) === 1) this.#announceSoon();
+  }
+
+  #setLink({ link, speed, duplex }: Pick<NetProperties, "link" | "speed" | "duplex">): void {
+    this.#speed = speed;
+    this.#duplex = duplex;
+    if (link === this.#link) return;
+    this.#link = link;
+    this.#tell({ type: "link", up: link });
+  }
+
+  #update(): void {
+    this.#offloads = offloadsOf(this.#properties);
+    this.#setLink(this.#properties);
   }
 
   #restarted(): void {
@@ -732,6 +758,13 @@ function rarp(mac: Uint8Array): Uint8Array {
   frame.set(mac, 22);
   frame.set(mac, 32);
   return frame;
+}
+
+function offloadsOf({ transmitOffloads, receiveOffloads }: NetProperties): NetOffloads {
+  return {
+    transmit: named(TRANSMIT_OFFLOADS, transmitOffloads),
+    receive: named(RECEIVE_OFFLOADS, receiveOffloads),
+  };
 }
 
 function named<N extends string>(names: readonly N[], bits: number): Readonly<Record<N, boolean>> {

@@ -1,4 +1,4 @@
-import { type ClientLane, RequestError, Status, Word } from "../../core/class/mod.ts";
+import { ask, type ClientLane, RequestError, Status } from "../../core/class/mod.ts";
 import { NetControlWord } from "./protocol.ts";
 
 /** A control operation. */
@@ -118,23 +118,12 @@ export class NetControl {
     this.#restored(lost);
   }
 
-  #submit(
+  async #submit(
     { operation, numbers = [], data = NOTHING }: Command,
   ): Promise<[number, Uint8Array<ArrayBuffer>]> {
-    const lane = this.#lane;
-    // One at a time, so there is a slot.
-    const slot = lane.take();
-    lane.setWord(slot, Word.operation, operation);
-    lane.setWord(slot, Word.length, data.length);
-    numbers.forEach((number, i) => lane.setWord(slot, NetControlWord.arguments + i, number));
-    lane.data(slot).set(data);
-    return new Promise((resolve) => {
-      lane.submit(slot, (_, status, length) => {
-        const answer = lane.data(slot).slice(0, length);
-        lane.release(slot);
-        resolve([status, answer]);
-      }, true);
-      lane.publish();
-    });
+    const places = numbers.map((number, i) => [NetControlWord.arguments + i, number]);
+    const words = Object.fromEntries(places);
+    const answer = await ask(this.#lane, { operation, words, data, once: true });
+    return [answer.status, answer.data];
   }
 }

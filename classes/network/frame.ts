@@ -30,7 +30,7 @@ export type SegmentationType = Exclude<keyof typeof NetSegmentation, "none" | "e
 /** All of them. */
 export const SEGMENTATIONS: readonly SegmentationType[] = ["tcp4", "tcp6", "udp", "udpFragments"];
 
-/** A segmentation, of the word that a driver gave; undefined for none, and for what nobody knows. */
+/** A segmentation, of the word that a driver gave; undefined for none, and for an unknown one. */
 export function segmentationOf(word: number): Segmentation | undefined {
   const type = SEGMENTATIONS.find((each) =>
     NetSegmentation[each] === (word & 0xff & ~NetSegmentation.ecn)

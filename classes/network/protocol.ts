@@ -10,7 +10,7 @@
  * @module
  */
 
-import { Word } from "../../core/class/mod.ts";
+import { flag, type PropertyTypes, text, u32, u8, whole, Word } from "../../core/class/mod.ts";
 
 /** Shortest frame: two addresses and a type. Neither padding nor checksum (FCS) are part of a frame here. */
 export const FRAME_HEADER = 14;
@@ -213,44 +213,21 @@ export interface NetProperties {
   readonly hashReports: boolean;
 }
 
-/**
- * Checks what a driver says of a network device.
- *
- * @throws TypeError If it is not the properties of a network device.
- */
-export function netProperties(given: Readonly<Record<string, unknown>>): NetProperties {
-  const fail = (name: string): never => {
-    throw new TypeError(
-      `Cannot use the network device: property ${name} is ${String(given[name])}`,
-    );
-  };
-  const whole = (name: string, least = 0, greatest = 0xffffffff): number => {
-    const value = given[name];
-    const right = typeof value === "number" && Number.isInteger(value) && value >= least &&
-      value <= greatest;
-    return right ? value : fail(name);
-  };
-  const flag = (name: string): boolean => {
-    const value = given[name];
-    return typeof value === "boolean" ? value : fail(name);
-  };
-  const { mac } = given;
-  if (typeof mac !== "string" || (mac !== "" && !parseMac(mac))) return fail("mac");
-  return {
-    mac,
-    mtu: whole("mtu", 68, 65535),
-    link: flag("link"),
-    speed: whole("speed"),
-    duplex: whole("duplex", 0, 255),
-    pairs: whole("pairs", 1, 0x8000),
-    transmitOffloads: whole("transmitOffloads"),
-    receiveOffloads: whole("receiveOffloads"),
-    hashTypes: whole("hashTypes"),
-    hashKeyBytes: whole("hashKeyBytes", 0, 255),
-    rssEntries: whole("rssEntries", 0, 0x8000),
-    hashReports: flag("hashReports"),
-  };
-}
+/** What each of them may be. */
+export const netProperties: PropertyTypes<NetProperties> = {
+  mac: text("an address, or an empty text", (mac) => mac === "" || parseMac(mac) !== undefined),
+  mtu: whole(68, 0xffff),
+  link: flag,
+  speed: u32,
+  duplex: u8,
+  pairs: whole(1, 0x8000),
+  transmitOffloads: u32,
+  receiveOffloads: u32,
+  hashTypes: u32,
+  hashKeyBytes: u8,
+  rssEntries: whole(0, 0x8000),
+  hashReports: flag,
+};
 
 /** The six bytes of `"52:54:00:12:34:56"`; undefined if that is no address. */
 export function parseMac(text: string): Uint8Array<ArrayBuffer> | undefined {

@@ -14,9 +14,9 @@ export type Received = (slot: number, offset: number, length: number, more: numb
 
 /**
  * The receiving side of a network device: its slots are always with the device, or hold a frame that waits here, or
- * are in somebody's hands who gives them back.
+ * are lent to a reader that gives them back.
  *
- * While nobody has {@linkcode open | opened} it, each frame is handed to the client at once.
+ * While it is not {@linkcode open | opened}, each frame is handed to the client at once.
  */
 export class NetReceiver implements Disposable {
   readonly #lane: ClientLane;
@@ -43,7 +43,7 @@ export class NetReceiver implements Disposable {
   /**
    * Made by the client, and all slots are given to the driver.
    *
-   * @param whole Called when a frame is complete and nobody has opened this.
+   * @param whole Called when a frame is complete and this is not opened.
    * @param over Called when no frame will come any more.
    */
   constructor(lane: ClientLane, whole: () => void, over: () => void) {
@@ -159,7 +159,7 @@ export class NetReceiver implements Disposable {
   open(): void {
     if (this.#isOpen) {
       throw new TypeError(
-        "Cannot take the receiving side over: somebody has it; dispose the other receiver first",
+        "Cannot take the receiving side over: it is taken; dispose the other receiver first",
       );
     }
     this.#isOpen = true;

@@ -152,7 +152,7 @@ export class NetSlots {
   /**
    * Takes the receiving side over: from now on frames wait in the result, as slots, until that is disposed.
    *
-   * @throws TypeError If somebody has it already.
+   * @throws TypeError If it is taken already.
    */
   receive(): NetReceiver {
     this.#receiver.open();
@@ -172,10 +172,10 @@ export class NetSlots {
   }
 
   /**
-   * Says that this thread calls {@linkcode wait} again and again, so that nobody needs to wake it, until the result
+   * Says that this thread calls {@linkcode wait} again and again, so that the driver need not wake it, until the result
    * is disposed. Promises of the kernel do not settle meanwhile.
    */
-  attend(): Disposable {
-    return this.#receive.attend();
+  busyPoll(): Disposable {
+    return this.#receive.busyPoll();
   }
 }

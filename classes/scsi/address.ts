@@ -1,6 +1,6 @@
 import { argument } from "../../core/class/mod.ts";
 
-/** A logical unit of a SCSI host. */
+/** A logical unit of a SCSI adapter. */
 export interface ScsiAddress {
   /** Its target, 0 to 255. */
   readonly target: number;

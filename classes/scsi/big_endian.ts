@@ -1,4 +1,4 @@
-// SCSI's numbers begin with their highest byte. Reading past the end gives 0: whoever answers may say less.
+// SCSI's numbers begin with their highest byte. Reading past the end gives 0: a device may answer less.
 
 /** 16 bits. */
 export function uint16(bytes: Uint8Array, at: number): number {

@@ -19,7 +19,7 @@ export interface ScsiCapacity {
 /** Bytes to ask for. */
 export const CAPACITY_10_BYTES = 8, CAPACITY_16_BYTES = 32;
 
-/** Blocks larger than this nobody has. */
+/** No disk has blocks larger than this. */
 const MOST_BLOCK_BYTES = 65536;
 
 /**

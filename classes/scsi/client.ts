@@ -1,4 +1,10 @@
-import { argument, type ClientLane, RequestError, Status } from "../../core/class/mod.ts";
+import {
+  argument,
+  type ClientLane,
+  type OpenClient,
+  RequestError,
+  Status,
+} from "../../core/class/mod.ts";
 import { ScsiControl, ScsiEventWord, type ScsiProperties, ScsiResponse } from "./protocol.ts";
 import { addressWord, checkAddress, formatScsiAddress, type ScsiAddress } from "./address.ts";
 import type { ScsiAnswer } from "./answer.ts";
@@ -61,10 +67,15 @@ export class ScsiClient {
   /** Ends the pause between two scans. */
   #hasten: (() => void) | undefined;
   #gone = false;
-  #properties: ScsiProperties;
+  readonly #properties: ScsiProperties;
 
-  /** Made by the kernel. */
-  constructor({ requests, control, events }: ScsiLanes, properties: ScsiProperties) {
+  /** Makes the client of a host; for the class. */
+  static open(lanes: ScsiLanes, properties: ScsiProperties): OpenClient<ScsiClient> {
+    const client = new ScsiClient(lanes, properties);
+    return { client, restarted: () => client.#restarted() };
+  }
+
+  private constructor({ requests, control, events }: ScsiLanes, properties: ScsiProperties) {
     this.#properties = properties;
     this.#manager = new TaskManagement(control);
     this.#commands = new ScsiCommands(
@@ -108,10 +119,8 @@ export class ScsiClient {
     return this.#commands.timeouts;
   }
 
-  /** Takes new properties over: device and driver were started anew. For the kernel. */
-  update(properties: ScsiProperties): void {
-    this.#properties = properties;
-    this.#commands.update(properties);
+  #restarted(): void {
+    this.#commands.restarted();
     for (const [address, wanted] of this.#subscriptions) {
       void this.#manager.request(ScsiControl.subscribeNotifications, address, wanted);
     }

@@ -33,7 +33,7 @@ export interface CommandOptions {
   readonly timeout?: number;
   /** How it stands among others; in any order if left out. */
   readonly order?: "simple" | "ordered" | "head" | "aca";
-  /** Whether doing it twice does no harm: then it is done again where nobody knows whether it was. */
+  /** Whether doing it twice does no harm: then it is done again where it is unknown whether it was. */
   readonly repeatable?: boolean;
   /** The generation of the medium that it is for: with another one in the drive, what came of it is not what was asked for. */
   readonly medium?: number;
@@ -57,7 +57,7 @@ interface Flight extends LateCommand {
   since: number;
   /** Whether its time was over. */
   late: boolean;
-  /** Gives it up: the device may still have it, but nobody waits for it any more. */
+  /** Gives it up: the device may still have it, but the caller waits no more. */
   abandon: () => void;
   /** Whether it was given up. */
   abandoned: boolean;
@@ -79,7 +79,7 @@ export class ScsiCommands {
   readonly #manager: TaskManagement;
   readonly #flights = new Set<Flight>();
   readonly #attention: (address: ScsiAddress, sense: ScsiSense) => void;
-  #properties: ScsiProperties;
+  readonly #properties: ScsiProperties;
   #publishing = false;
   #watch: ReturnType<typeof setInterval> | undefined;
 
@@ -102,9 +102,8 @@ export class ScsiCommands {
     return this.#lane.restarts;
   }
 
-  /** Takes new properties over: device and driver were started anew, and all commands get their time again. */
-  update(properties: ScsiProperties): void {
-    this.#properties = properties;
+  /** Device and driver were started anew, and all commands get their time again. */
+  restarted(): void {
     const now = performance.now();
     for (const flight of this.#flights) {
       flight.since = now;

@@ -18,8 +18,8 @@ const UNIT = { target: 0, lun: 0 };
 /** Blocks of the disk. */
 const BLOCKS = 64;
 
-/** A host with one disk, whose driver calls a read of data as short as it is told, and its residual 0. */
-function host(moved: (inBytes: number) => number): ScsiClient {
+/** An adapter with one disk, whose driver calls a read of data as short as it is told, and its residual 0. */
+function adapter(moved: (inBytes: number) => number): ScsiClient {
   const answers: Record<number, (data: Uint8Array) => number> = {
     [ScsiOperation.inquiry]: (data) => data.fill(0, 0, 36).length && 36,
     [ScsiOperation.modeSense6]: (data) => data.fill(0, 0, 4).length && 4,
@@ -44,12 +44,13 @@ function host(moved: (inBytes: number) => number): ScsiClient {
     },
   });
   const lane = () => new Pair({ slots: 2 }).client;
-  return new ScsiClient({ requests: requests.client, control: lane(), events: lane() }, PROPERTIES);
+  const lanes = { requests: requests.client, control: lane(), events: lane() };
+  return ScsiClient.open(lanes, PROPERTIES).client;
 }
 
 Deno.test("a SCSI read that the lane calls short is short, whatever its residual says #core:short", async () => {
   const read = Uint8Array.of(ScsiOperation.read10, 0, 0, 0, 0, 0, 0, 0, 1, 0);
-  const client = host(() => 100);
+  const client = adapter(() => 100);
   const answer = await client.execute(UNIT, read, { inBytes: 512 });
   assertEquals([answer.data.length, answer.residual], [100, 412]);
   const into = new Uint8Array(512);
@@ -63,6 +64,6 @@ Deno.test("a SCSI read that the lane calls short is short, whatever its residual
 });
 
 Deno.test("a SCSI read that is as long as it must be has no residual", async () => {
-  const disk = await host((inBytes) => inBytes).disk(UNIT);
+  const disk = await adapter((inBytes) => inBytes).disk(UNIT);
   assertEquals((await disk.read(0, 1024)).length, 1024);
 });

@@ -82,7 +82,7 @@ Deno.test("parseModes() finds the caching page behind block descriptors and othe
   const off = all.slice();
   off[off.length - 18] = 0;
   assertEquals(parseModes(off)?.writeCache, false);
-  // Nobody knows of a cache: there may be one.
+  // Nothing is known of a cache: there may be one.
   assertEquals(parseModes(bytes("03 00 00 00")), { writeProtected: false, writeCache: true });
   assertEquals(parseModes(bytes("03")), undefined);
 });

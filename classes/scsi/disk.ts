@@ -41,7 +41,7 @@ import {
   VpdPage,
 } from "./vpd.ts";
 
-/** What a disk needs of its host. */
+/** What a disk needs of its adapter. */
 export interface DiskPort {
   /** Its commands. */
   readonly commands: ScsiCommands;
@@ -75,7 +75,7 @@ const NO_CAPACITY: ScsiCapacity = {
 };
 
 /**
- * A disk or a CD-ROM of a SCSI host. Positions and lengths are bytes; reads in multiples of 512, all else in blocks.
+ * A disk or a CD-ROM of a SCSI adapter. Positions and lengths are bytes; reads in multiples of 512, all else in blocks.
  *
  * It stands for the medium that was in the unit when it was opened, or when {@linkcode ScsiDisk.refresh} was called
  * last. From the moment on when an exchange shows, all that is asked for fails, and so does what is under way.
@@ -300,7 +300,7 @@ export class ScsiDisk implements BlockDevice {
     );
   }
 
-  /** Says that nobody needs what stands there any more. What is read there afterwards, nobody knows. */
+  /** Says that what stands there is not needed any more. What is read there afterwards is undefined. */
   async discard(offset: number, length: number): Promise<void> {
     argument.integer(offset, "ScsiDisk.discard", "offset");
     argument.integer(length, "ScsiDisk.discard", "length");
@@ -421,7 +421,7 @@ export class ScsiDisk implements BlockDevice {
     } catch (error) {
       if (!(error instanceof ScsiError) || error.sense === undefined) throw error;
     }
-    // Nobody knows of a cache: then there may be one.
+    // Nothing is known of a cache: then there may be one.
     return { writeProtected: false, writeCache: true };
   }
 

@@ -7,7 +7,7 @@ import { scsiStatusText } from "./status.ts";
 
 /** A command that a logical unit, or the way to it, did not carry out. */
 export class ScsiError extends RequestError {
-  /** Whom it was for. */
+  /** The unit that it was for. */
   readonly address: ScsiAddress;
   /** What came back; undefined if the request did not get that far. */
   readonly answer: ScsiAnswer | undefined;
@@ -37,7 +37,7 @@ export class ScsiError extends RequestError {
   }
 }
 
-/** What is said where nobody answers for an address. */
+/** What is said where no unit has the address. */
 const ABSENT: readonly number[] = [ScsiResponse.badTarget, ScsiResponse.incorrectLun];
 
 const RESPONSES: Readonly<Record<number, string>> = {

@@ -1,6 +1,6 @@
 import { addressOfWord, type ScsiAddress } from "./address.ts";
 
-/** Something that happened on the bus of a SCSI host. */
+/** Something that happened on the bus of a SCSI adapter. */
 export type ScsiEvent =
   /** A unit is there that was not. */
   | { readonly kind: "added"; readonly address: ScsiAddress }
@@ -28,7 +28,7 @@ export interface RawEvent {
   readonly missed: boolean;
   /** What it is: transport reset, notification, parameter change. */
   readonly event: number;
-  /** Whom it is about. */
+  /** The unit that it is about. */
   readonly address: ScsiAddress;
   /** Why. */
   readonly reason: number;

@@ -10,7 +10,7 @@ export class EventStream implements AsyncIterableIterator<ScsiEvent> {
   readonly #waiting: (() => void)[] = [];
   #over = false;
 
-  /** @param forget Called when nobody reads any more. */
+  /** @param forget Called when it is read no more. */
   constructor(forget: (stream: EventStream) => void) {
     this.#forget = forget;
   }
@@ -44,7 +44,7 @@ export class EventStream implements AsyncIterableIterator<ScsiEvent> {
     }
   }
 
-  /** Ends it, because nobody reads any more. */
+  /** Ends it, because it is read no more. */
   return(): Promise<IteratorResult<ScsiEvent, undefined>> {
     this.#unread.length = 0;
     this.end();

@@ -14,7 +14,7 @@ export interface ScsiInquiry {
   readonly version: number;
   /** Whether its blocks can carry protection information. */
   readonly protect: boolean;
-  /** Who made it. */
+  /** Its maker. */
   readonly vendor: string;
   /** What it is called. */
   readonly product: string;

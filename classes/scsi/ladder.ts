@@ -6,7 +6,7 @@ import type { TaskManagement } from "./task_management.ts";
 export interface LateCommand {
   /** Its slot. */
   readonly slot: number;
-  /** Whom it is for, as a word. */
+  /** The unit that it is for, as a word. */
   readonly address: number;
   /** Whether it has ended meanwhile. */
   readonly over: boolean;

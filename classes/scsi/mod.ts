@@ -1,18 +1,18 @@
 /**
- * SCSI host adapters.
+ * SCSI adapters.
  *
  * @module
  */
 
 import { defineClass, type DeviceClass } from "../../core/class/mod.ts";
+import { checkScsi } from "./check.ts";
 import { ScsiClient } from "./client.ts";
 import { scsiProperties } from "./protocol.ts";
 
-/** A SCSI host adapter. */
+/** A SCSI adapter. */
 export const scsi: DeviceClass<ScsiClient> = defineClass({
   lanes: ["requests", "control", "events"],
-  open(lanes, told) {
-    const client = new ScsiClient(lanes, scsiProperties(told));
-    return { client, update: (changed) => client.update(scsiProperties(changed)) };
-  },
+  properties: scsiProperties,
+  open: ScsiClient.open,
+  check: checkScsi,
 });

@@ -14,7 +14,7 @@ export const MODE_BYTES = 192;
 /**
  * Takes the answer to MODE SENSE(6) apart.
  *
- * @returns Nothing if it has no head. Without the page, nobody knows of a cache: then there may be one.
+ * @returns Nothing if it has no head. Without the page, nothing is known of a cache: then there may be one.
  */
 export function parseModes(bytes: Uint8Array): ScsiModes | undefined {
   if (bytes.length < 4) return undefined;

@@ -9,12 +9,12 @@
  * @module
  */
 
-import { Word } from "../../core/class/mod.ts";
+import { flag, type PropertyTypes, whole, Word } from "../../core/class/mod.ts";
 
 /** The words of a request's record: a command for a logical unit. */
 export const ScsiWord = {
   ...Word,
-  /** Whom it is for: target in bits 0 to 7, LUN as SCSI writes it in bits 8 to 23, then {@linkcode ScsiAttribute}. */
+  /** Its unit: target in bits 0 to 7, LUN as SCSI writes it in bits 8 to 23, then {@linkcode ScsiAttribute}. */
   address: Word.first,
   /** Length of the CDB, which stands in the slot's tail. */
   cdbBytes: Word.first + 1,
@@ -124,7 +124,7 @@ export const ScsiControl = {
 /** The words of a record of `control`. */
 export const ScsiControlWord = {
   ...Word,
-  /** Whom it is for, as in {@linkcode ScsiWord}. */
+  /** Its unit, as in {@linkcode ScsiWord}. */
   address: Word.first,
   /** For {@linkcode ScsiControl}`.abortTask` and `queryTask`: the command's slot in the lane `requests`. */
   task: Word.first + 1,
@@ -139,7 +139,7 @@ export const ScsiEventWord = {
   ...Word,
   /** What: as in virtio 1.4, 5.6.6.3, with bit 31 set if others before it were lost. */
   event: Word.first,
-  /** To whom, as in {@linkcode ScsiWord}. */
+  /** Its unit, as in {@linkcode ScsiWord}. */
   address: Word.first + 1,
   /** Why. */
   reason: Word.first + 2,
@@ -161,33 +161,12 @@ export interface ScsiProperties {
   readonly busReset: boolean;
 }
 
-const GREATEST = { maxTarget: 255, maxLun: 16383 } as const;
-
-/**
- * Checks what a driver says of a SCSI device.
- *
- * @throws TypeError If it is not the properties of a SCSI device.
- */
-export function scsiProperties(given: Readonly<Record<string, unknown>>): ScsiProperties {
-  const fail = (name: string): never => {
-    throw new TypeError(`Cannot use the SCSI device: property ${name} is ${String(given[name])}`);
-  };
-  const number = (name: keyof typeof GREATEST): number => {
-    const value = given[name];
-    const fits = typeof value === "number" && Number.isInteger(value) && value >= 0 &&
-      value <= GREATEST[name];
-    return fits ? value : fail(name);
-  };
-  const flag = (name: string): boolean => {
-    const value = given[name];
-    return typeof value === "boolean" ? value : fail(name);
-  };
-  return {
-    maxTarget: number("maxTarget"),
-    maxLun: number("maxLun"),
-    bidirectional: flag("bidirectional"),
-    protection: flag("protection"),
-    hotplug: flag("hotplug"),
-    busReset: flag("busReset"),
-  };
-}
+/** What each of them may be. */
+export const scsiProperties: PropertyTypes<ScsiProperties> = {
+  maxTarget: whole(0, 255),
+  maxLun: whole(0, 16383),
+  bidirectional: flag,
+  protection: flag,
+  hotplug: flag,
+  busReset: flag,
+};

@@ -41,7 +41,7 @@ async function listLuns(commands: ScsiCommands, target: number): Promise<readonl
       reportLuns(REPORT_LUNS_BYTES),
       REPORT_LUNS_BYTES,
     );
-    if (bytes === "nobody") return [];
+    if (bytes === "absent") return [];
     if (bytes && bytes.length >= 8) return parseReportLuns(bytes);
   }
   return [0];
@@ -53,25 +53,25 @@ export async function lookAt(
   address: ScsiAddress,
 ): Promise<ScsiUnit | undefined> {
   const bytes = await ask(commands, address, inquiry(INQUIRY_BYTES), INQUIRY_BYTES);
-  if (!bytes || bytes === "nobody") return undefined;
+  if (!bytes || bytes === "absent") return undefined;
   const said = parseInquiry(bytes);
   return said?.qualifier === 0 ? { address, inquiry: said } : undefined;
 }
 
-/** The answer of a unit; `"nobody"` if there is none at all, undefined if it does not tell. */
+/** The answer of a unit; `"absent"` if there is none at all, undefined if it does not tell. */
 async function ask(
   commands: ScsiCommands,
   address: ScsiAddress,
   cdb: Uint8Array,
   inBytes: number,
-): Promise<Uint8Array | "nobody" | undefined> {
+): Promise<Uint8Array | "absent" | undefined> {
   // Unit attentions do not touch these two commands (SPC-4, 5.14), but some units think so: once more then.
   for (let tries = 0; tries < 2; tries++) {
     const answer = await commands.execute(address, cdb, { inBytes, repeatable: true });
-    if (answer.ended === Status.gone) return "nobody";
+    if (answer.ended === Status.gone) return "absent";
     const { response, status, data } = answer;
     if (response === ScsiResponse.badTarget || response === ScsiResponse.incorrectLun) {
-      return "nobody";
+      return "absent";
     }
     if (answer.ended !== Status.ok) return undefined;
     if (status === ScsiStatus.good) return data;

@@ -59,7 +59,7 @@ const KEYS = [
 /**
  * Takes sense data apart, in both formats.
  *
- * @returns Nothing if there are too few, or they are of a kind that nobody knows.
+ * @returns Nothing if there are too few, or they are of an unknown kind.
  */
 export function parseSense(bytes: Uint8Array): ScsiSense | undefined {
   const format = (bytes[0] ?? 0) & 0x7f;

@@ -8,13 +8,13 @@ export const ScsiStatus = {
   conditionMet: 0x04,
   /** Try again. */
   busy: 0x08,
-  /** Somebody else has reserved the unit. */
+  /** Another initiator has reserved the unit. */
   reservationConflict: 0x18,
   /** It has as many commands as it takes; try again. */
   taskSetFull: 0x28,
   /** An auto contingent allegiance is on. */
   acaActive: 0x30,
-  /** Ended by somebody. */
+  /** Aborted by another initiator. */
   taskAborted: 0x40,
 } as const;
 
@@ -23,10 +23,10 @@ const WORDS: Readonly<Record<number, string>> = {
   [ScsiStatus.checkCondition]: "check condition without sense data",
   [ScsiStatus.conditionMet]: "condition met",
   [ScsiStatus.busy]: "the unit is busy",
-  [ScsiStatus.reservationConflict]: "somebody else has reserved the unit",
+  [ScsiStatus.reservationConflict]: "another initiator has reserved the unit",
   [ScsiStatus.taskSetFull]: "the unit takes no more commands",
   [ScsiStatus.acaActive]: "an auto contingent allegiance is on",
-  [ScsiStatus.taskAborted]: "it was aborted by somebody else",
+  [ScsiStatus.taskAborted]: "another initiator aborted it",
 };
 
 /** A status in words. */

@@ -53,7 +53,7 @@ export function vpdBody(bytes: Uint8Array, page: number): Uint8Array | undefined
 export interface ScsiIdentifier {
   /** What the name is about: 0 the unit, 1 its port, 2 its target. */
   readonly association: number;
-  /** Who gives such names: `"T10 vendor"`, `"EUI-64"`, `"NAA"`, ... */
+  /** The authority that gives such names: `"T10 vendor"`, `"EUI-64"`, `"NAA"`, ... */
   readonly kind: string;
   /** The name: text, or hexadecimal digits. */
   readonly name: string;

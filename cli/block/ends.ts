@@ -23,7 +23,7 @@ export interface Target {
 
 /**
  * A part of a disk, from any byte to any byte. Disks are written in whole blocks: where the part begins or ends within
- * one, the block is read, and written with the rest of it as it was. Nobody else should write there meanwhile.
+ * one, the block is read, and written with the rest of it as it was. No other program should write there meanwhile.
  */
 export class DiskEnd implements Source, Target {
   readonly length: number;
@@ -122,7 +122,7 @@ export function outputEnd(io: Io): Target {
   return {
     // deno-lint-ignore require-await -- so that errors are rejections
     async write(_at, bytes) {
-      if (!io.write(bytes)) throw new CliError(EXIT.done, "Nobody reads the standard output");
+      if (!io.write(bytes)) throw new CliError(EXIT.done, "The standard output was closed");
     },
     finish: () => Promise.resolve(),
   };

@@ -74,7 +74,7 @@ async function runSlots(disk: BlockClient, load: Load, signal: AbortSignal): Pro
   for (let i = 0; i < depth; i++) submit(slots.take());
   while (slots.inFlight > 0) {
     {
-      using _attention = slots.attend();
+      using _polling = slots.busyPoll();
       const slice = performance.now() + SLICE_MS;
       slots.publish();
       while (slots.inFlight > 0 && performance.now() < slice) {
@@ -83,7 +83,7 @@ async function runSlots(disk: BlockClient, load: Load, signal: AbortSignal): Pro
         slots.publish();
       }
     }
-    // The rest of the program goes on: somebody may want it to end.
+    // The rest of the program goes on: the user may want it to end.
     await new Promise((resolve) => setTimeout(resolve, 0));
     if (signal.aborted) running = false;
   }

@@ -12,7 +12,7 @@ export class Progress {
   readonly #start = performance.now();
   #shown = -Infinity;
 
-  /** @param total What 100 % is; undefined if nobody knows. */
+  /** @param total What 100 % is; undefined if unknown. */
   constructor(
     { io, options }: Pick<Context, "io" | "options">,
     what: string,

@@ -1,6 +1,6 @@
+import { megabytesPerSecond } from "../../classes/figures.ts";
 import type { Context } from "../command.ts";
 import { printJson } from "../json.ts";
-import { megabytesPerSecond } from "../check/result.ts";
 import { sizeInFull } from "./size.ts";
 import type { Transferred } from "./transfer.ts";
 

@@ -56,7 +56,7 @@ export async function transfer(
       }
       const last = piece.length < PIECE;
       if (!last) next = read(bytes + PIECE);
-      // Whoever waits for it first is told; until then it is nobody's.
+      // The next wait throws its error; until then it is no unhandled rejection.
       next.catch(() => {});
       sum.update(piece);
       if (target && piece.length > 0) {

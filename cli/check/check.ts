@@ -1,35 +1,27 @@
-import type { AnyDevice, ClassName, Clients } from "../../classes.ts";
-import { checkBalloon } from "./balloon.ts";
-import { checkBlock, readBehind } from "./block.ts";
-import { checkConsole } from "./console.ts";
-import { checkEntropy } from "./entropy.ts";
-import { checkNetwork } from "./network.ts";
-import type { CheckOptions, Result } from "./result.ts";
-import { checkScsi } from "./scsi.ts";
+import type { AnyDevice } from "../../classes.ts";
+import type { CheckOptions, CheckResult, Finding } from "../../core/class/mod.ts";
 
-type Check<C extends ClassName> = (client: Clients[C], options: CheckOptions) => Promise<Result>;
-
-/** The one place that knows all classes. */
-const CHECKS: { readonly [C in ClassName]: Check<C> } = {
-  entropy: checkEntropy,
-  block: (client, options) => checkBlock(client, options, () => readBehind(client)),
-  network: checkNetwork,
-  scsi: checkScsi,
-  balloon: checkBalloon,
-  console: checkConsole,
-};
-
-/** Puts a device to work and looks at what comes of it. */
-export async function checkDevice(device: AnyDevice, options: CheckOptions): Promise<Result> {
-  if (device.class !== undefined) {
-    return await (CHECKS[device.class] as Check<ClassName>)(device.client, options);
-  }
-  const { class: name, queues } = await device.describe();
+/** Puts a device to work and looks at what comes of it: as its class does, else as far as anybody can. */
+export async function checkDevice(
+  device: AnyDevice,
+  options: CheckOptions,
+): Promise<CheckResult> {
+  if (device.check) return await device.check(options);
+  options.step?.("looking at it");
+  const { class: name, restarts, queues } = await device.describe();
+  const broken = queues.filter((queue) => queue.broken);
+  const findings: Finding[] = [{
+    name: "at work",
+    passed: restarts === 0 && broken.length === 0,
+    detail: `started anew ${restarts} times, ${broken.length} of ${queues.length} queues broken`,
+  }];
+  const why = device.class === undefined
+    ? `nothing here knows how to use its class, ${name}: --class <module> brings it`
+    : `its class, ${name}, brings no check`;
   return {
-    findings: [],
-    figures: {},
+    findings,
+    figures: { queues: queues.length, restarts },
+    summary: `at work with ${queues.length} queues; ${why}`,
     nothing: true,
-    summary:
-      `at work with ${queues.length} queues; nothing here knows how to use its class, ${name}`,
   };
 }

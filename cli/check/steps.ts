@@ -1,4 +1,4 @@
-import type { Step } from "./result.ts";
+import type { Step } from "../../core/class/mod.ts";
 
 /** What a check is doing, and a deadline for it. */
 export class Steps implements Disposable {

@@ -1,12 +1,12 @@
 import { abortable } from "@std/async";
 import type { AnyDevice } from "../../classes.ts";
 import { Status } from "../../core/bus/lane.ts";
+import { count } from "../../classes/figures.ts";
+import type { CheckResult, Finding } from "../../core/class/mod.ts";
 import type { Node } from "../../core/kernel/kernel.ts";
 import { checkDevice } from "../check/check.ts";
-import type { Finding, Result } from "../check/result.ts";
 import { Steps } from "../check/steps.ts";
 import type { Command, Context } from "../command.ts";
-import { count } from "../count.ts";
 import { WRITE_OPTION } from "../disk.ts";
 import { CliError, EXIT, type ExitCode, exitCode, messageOf } from "../exit.ts";
 import { machineJson, nodeJson, printJson } from "../json.ts";
@@ -29,7 +29,7 @@ type Outcome =
   | {
     readonly kind: "passed" | "failed" | "nothing to check";
     readonly device: AnyDevice;
-    readonly result: Result;
+    readonly result: CheckResult;
     readonly failed: readonly Finding[];
   };
 
@@ -68,14 +68,14 @@ export const check: Command = {
     "Disks of qemu and simulated machines are WRITTEN: up to 2 MiB in the middle of each are overwritten",
     "with a pattern that stays there; its offset, length and SHA-256 are printed. That includes an image",
     "of yours that you give to QEMU after --, unless it is read-only (-blockdev ...,read-only=on) or you",
-    "name the addresses of other devices. On this machine (host) disks are only read, unless --write.",
+    "name the addresses of other devices. On this machine (local) disks are only read, unless --write.",
     "",
     "QEMU without arguments after -- has six devices and no file: a network card, a disk of 64 MiB in memory,",
-    "a console with one port, an entropy source, a memory balloon, and a SCSI host with another such disk.",
+    "a console with one port, an entropy source, a memory balloon, and a SCSI adapter with another such disk.",
     "",
     "Devices are checked side by side, two for each processor; each is told of as soon as it is done. One that takes too long",
     "for a step is late, and has not passed; nor has one with nothing to check: a console without ports, a SCSI",
-    "host without units, an empty disk. A device without a driver is no failure.",
+    "adapter without units, an empty disk. A device without a driver is no failure.",
   ],
   run: async (context) => {
     await using kernel = await openKernel(context);
@@ -104,7 +104,7 @@ async function checkKernel(context: Context, kernel: Kernel): Promise<ExitCode> 
   const { platform } = kernel;
   const named = words.map((word) => findNode(kernel, word));
   const nodes = named.length > 0 ? [...new Set(named)] : kernel.nodes;
-  const write = platform.kind !== "host" || given.write === true;
+  const write = platform.kind !== "local" || given.write === true;
   const patience = 1000 * numberOption(context, "patience", {
     usual: PATIENCE,
     least: 0.01,

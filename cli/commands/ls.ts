@@ -7,7 +7,7 @@ import { openKernel } from "../kernel.ts";
 /** Lists the PCI functions. */
 export const ls: Command = {
   name: "ls",
-  summary: "List the PCI functions, and who drives each",
+  summary: "List the PCI functions, and what drives each",
   usage: "",
   words: [0, 0],
   examples: [

@@ -83,7 +83,7 @@ async function writeBytes(
   return EXIT.done;
 }
 
-/** Writes until nobody reads any more, or somebody ends the program. */
+/** Writes until the output is closed, or the user ends the program. */
 async function writeAlways(
   { io, signal, until }: Context,
   client: EntropyClient,

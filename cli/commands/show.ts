@@ -26,12 +26,12 @@ export const show: Command = {
   usage: "<address>",
   words: [1, 1],
   examples: [
-    ["show 00:03.0", "numbers, names, capabilities, who drives it"],
+    ["show 00:03.0", "numbers, names, capabilities, what drives it"],
     ["show 00:01.0 --machine simulated", "with status, features and queues"],
   ],
   notes: [
     "On qemu and simulated machines the device is put to work for a moment, to learn its features and",
-    "queues. On this machine (host) it is only looked at, never taken.",
+    "queues. On this machine (local) it is only looked at, never taken.",
   ],
   async run(context) {
     await using kernel = await openKernel(context);
@@ -60,13 +60,13 @@ export function where({ isolation, pid }: Pick<AnyDevice, "isolation" | "pid">):
   return pid === undefined ? isolation : `${isolation} ${pid}`;
 }
 
-/** Looking must not take a device of this machine away from anybody. */
+/** Looking must not take a device of this machine away from another program. */
 async function describeIfHarmless(
   context: Context,
   kernel: Kernel,
   node: Node,
 ): Promise<Found<DeviceDescription | undefined>> {
-  if (kernel.platform.kind === "host" || !isDrivable(node)) return { value: undefined };
+  if (kernel.platform.kind === "local" || !isDrivable(node)) return { value: undefined };
   try {
     await using device = await attach(context, kernel, node);
     return { value: await context.until(device.describe()) };
@@ -86,7 +86,7 @@ interface VirtioFacts extends Structures {
 /** A function that is VirtIO in name only is found out here; where only the header can be read, nothing is. */
 function findVirtio({ identity, function: { config } }: Node): VirtioFacts | undefined {
   if (!identity.virtio || capabilities(config).length === 0) return undefined;
-  // The sizes of BARs are not known before a function is taken; whoever takes it checks them.
+  // The sizes of BARs are not known before a function is taken; the core checks them then.
   const anySize = () => Infinity;
   return {
     ...findStructures(config, anySize),

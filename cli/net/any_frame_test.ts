@@ -1,4 +1,4 @@
-// Whatever comes in from a network is somebody else's word: no reader of frames may fall over it.
+// What comes in from a network is not trusted: no reader of frames may fall over it.
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { readArp } from "./arp.ts";

@@ -4,7 +4,7 @@ import { type Ethernet, EtherType } from "./ethernet.ts";
 /** What an ARP message is for. */
 export const ArpOperation = { request: 1, reply: 2 } as const;
 
-/** A message between neighbours: who has which address (RFC 826). */
+/** A message between neighbours: which station has which address (RFC 826). */
 export interface Arp {
   /** An {@linkcode ArpOperation}. */
   readonly operation: number;

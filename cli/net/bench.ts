@@ -118,14 +118,14 @@ class Sender implements Disposable {
   sent = 0;
   readonly #slots: NetSlots;
   readonly #size: number;
-  readonly #attention: Disposable;
+  readonly #polling: Disposable;
   /** Of the last one that failed. */
   #status: number = Status.ok;
 
   constructor({ slots, mac }: BenchCard, to: BenchCard, size: number) {
     this.#slots = slots;
     this.#size = size;
-    this.#attention = slots.attend();
+    this.#polling = slots.busyPoll();
     const payload = new Uint8Array(size - FRAME_HEADER);
     const frame = ethernetFrame(to.mac, mac, EtherType.experimental, payload);
     const taken: number[] = [];
@@ -173,7 +173,7 @@ class Sender implements Disposable {
   };
 
   [Symbol.dispose](): void {
-    this.#attention[Symbol.dispose]();
+    this.#polling[Symbol.dispose]();
   }
 }
 
@@ -183,13 +183,13 @@ class Counter implements Disposable {
   readonly #slots: NetSlots;
   readonly #receiver: NetReceiver;
   readonly #size: number;
-  readonly #attention: Disposable;
+  readonly #polling: Disposable;
 
   constructor(slots: NetSlots, size: number) {
     this.#slots = slots;
     this.#receiver = slots.receive();
     this.#size = size;
-    this.#attention = slots.attend();
+    this.#polling = slots.busyPoll();
     // What came before is not ours.
     this.#receiver.drain((slot) => this.#receiver.release(slot));
   }
@@ -209,7 +209,7 @@ class Counter implements Disposable {
 
   [Symbol.dispose](): void {
     this.#receiver.publish();
-    this.#attention[Symbol.dispose]();
+    this.#polling[Symbol.dispose]();
     this.#receiver[Symbol.dispose]();
   }
 }

@@ -18,7 +18,7 @@ function notes(most = Infinity) {
   };
 }
 
-Deno.test("capture() ends after so many frames, after some time, when told to, and when nobody reads", async () => {
+Deno.test("capture() ends after so many frames, after some time, when told to, and when the output is closed", async () => {
   const card = new FakeCard();
   const put = (...seeds: number[]) =>
     void setTimeout(() => seeds.map(frame).forEach((f) => card.put(f)));

@@ -7,7 +7,7 @@ import { icmp6Error, Icmp6Type } from "./icmp6.ts";
 import { formatIpv4, Protocol, readIpv4 } from "./ipv4.ts";
 import { formatIpv6, readIpv6 } from "./ipv6.ts";
 
-/** A frame on one line: from whom to whom, its length, and what it carries. */
+/** A frame on one line: source and destination, its length, and what it carries. */
 export function describeFrame(bytes: Uint8Array): string {
   const frame = readEthernet(bytes);
   if (!frame) return `${bytes.length} bytes, too short for a frame`;

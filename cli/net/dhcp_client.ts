@@ -19,7 +19,7 @@ const WAITS = [1000, 2000, 4000];
 
 /** An address that a server lent us. */
 export interface Lease extends Ipv4Setup {
-  /** Who lent it. */
+  /** The server that lent it. */
   readonly server: Uint8Array;
   /** For how long, in seconds; undefined if it was not said. */
   readonly seconds: number | undefined;
@@ -28,7 +28,7 @@ export interface Lease extends Ipv4Setup {
 /**
  * Asks for an address (RFC 2131, 3.1).
  *
- * @returns What to use; undefined if nobody offers anything.
+ * @returns What to use; undefined if no server offers anything.
  */
 export async function requestLease(link: Link): Promise<Lease | undefined> {
   const transaction = crypto.getRandomValues(new Uint32Array(1))[0]!;
@@ -59,7 +59,7 @@ export async function requestLease(link: Link): Promise<Lease | undefined> {
   };
 }
 
-/** Gives an address back. Nobody answers. */
+/** Gives an address back. The server does not answer. */
 export function releaseLease(link: Link, { address, server }: Lease): void {
   const transaction = crypto.getRandomValues(new Uint32Array(1))[0]!;
   const options = optionsOf(DhcpType.release, [[DhcpOption.server, server]]);

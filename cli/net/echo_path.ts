@@ -3,7 +3,7 @@ import type { Echo } from "./icmp.ts";
 
 /** What came back for an echo request. */
 export interface Answer {
-  /** Who sent it. */
+  /** The address of its sender. */
   readonly from: string;
   /** Which request it is about. */
   readonly identifier: number;
@@ -17,11 +17,11 @@ export interface Answer {
   readonly error?: string;
 }
 
-/** The way of echo messages to a host and back. */
+/** The way of echo messages to a station and back. */
 export interface EchoPath {
   /** Our address. */
   readonly source: string;
-  /** The host's. */
+  /** The station's. */
   readonly target: string;
   /** Bytes of a packet before the data. */
   readonly headers: number;

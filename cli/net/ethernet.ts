@@ -7,11 +7,11 @@ export const EtherType = {
   arp: 0x0806,
   vlan: 0x8100,
   ipv6: 0x86dd,
-  /** For experiments on the local network (IEEE 802, local experimental 1): nobody answers. */
+  /** For experiments on the local network (IEEE 802, local experimental 1): no station answers. */
   experimental: 0x88b5,
 } as const;
 
-/** Everybody on the network. */
+/** All stations on the network. */
 export const BROADCAST: Uint8Array = new Uint8Array(6).fill(0xff);
 
 /** A frame, taken apart. */

@@ -100,7 +100,7 @@ export class FakeCard implements Card {
   }
 }
 
-/** A host on the network behind a {@linkcode FakeCard}: 10.0.2.2 and fe80::2, with DHCP and a prefix. */
+/** A station on the network behind a {@linkcode FakeCard}: 10.0.2.2 and fe80::2, with DHCP and a prefix. */
 export const GATEWAY = {
   mac: parseMac("52:55:0a:00:02:02")!,
   ipv4: parseIpv4("10.0.2.2")!,

@@ -15,9 +15,9 @@ export const IcmpType = {
 
 /** A message that says: send this back. */
 export interface Echo {
-  /** Whose it is. */
+  /** A number of the program that sends it. */
   readonly identifier: number;
-  /** Which of his it is. */
+  /** Which of that program's it is. */
   readonly sequence: number;
   readonly data: Uint8Array;
 }
@@ -38,7 +38,7 @@ export function readIcmpEcho(message: Uint8Array, type: number): Echo | undefine
   return internetChecksum(message) === 0 ? echoOf(message) : undefined;
 }
 
-/** The echo in a message that was checked, or that somebody quoted. */
+/** The echo in a message that was checked, or that an error quotes. */
 export function echoOf(message: Uint8Array): Echo {
   return {
     identifier: read16(message, 4),

@@ -7,7 +7,7 @@ export const IPV4_HEADER = 20;
 /** What an IP packet carries. */
 export const Protocol = { icmp: 1, tcp: 6, udp: 17, icmp6: 58 } as const;
 
-/** Nobody, as a source; and, as a destination, everybody on this network. */
+/** No station, as a source. */
 export const ANY: Uint8Array = new Uint8Array(4);
 /** All on this network. */
 export const ALL: Uint8Array = new Uint8Array(4).fill(255);

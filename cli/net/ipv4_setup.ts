@@ -9,7 +9,7 @@ export interface Ipv4Setup {
   readonly address: Uint8Array;
   /** Which bits of an address all on this network have in common. */
   readonly mask: Uint8Array;
-  /** Who passes on what is for others. */
+  /** The router for what is not on this network. */
   readonly gateway?: Uint8Array;
 }
 
@@ -49,7 +49,7 @@ export function resolve(
   );
 }
 
-/** Tells whoever asks that `address` is ours, until the result is disposed. */
+/** Tells stations that ask that `address` is ours, until the result is disposed. */
 export function answerArp(link: Link, address: Uint8Array): Disposable {
   return link.listen((frame) => {
     const arp = readArp(frame);

@@ -13,7 +13,7 @@ export interface Ipv6 {
   readonly destination: Uint8Array;
   /** Hops that it had left. */
   readonly hops: number;
-  /** What it carries, a number as in IPv4; or an extension header, which nobody here looks into. */
+  /** What it carries, a number as in IPv4; or an extension header, which is not looked into here. */
   readonly next: number;
   readonly payload: Uint8Array;
 }

@@ -15,7 +15,7 @@ export interface Ipv6Network {
 export interface Ipv6Setup {
   /** Ours; that for this link alone is the first. */
   readonly networks: readonly Ipv6Network[];
-  /** Who passes on what is for others. */
+  /** The router for what is not on these networks. */
   readonly router?: Uint8Array;
 }
 
@@ -110,7 +110,7 @@ export function resolveNeighbor(
   );
 }
 
-/** Tells whoever asks that these addresses are ours, until the result is disposed. */
+/** Tells stations that ask that these addresses are ours, until the result is disposed. */
 export function answerNeighbors(link: Link, addresses: readonly Uint8Array[]): Disposable {
   return link.listen((frame) => {
     const found = readIcmp6(frame, 24);
@@ -125,14 +125,14 @@ export function answerNeighbors(link: Link, addresses: readonly Uint8Array[]): D
       [OPTION.targetMac, 1],
       link.mac,
     );
-    // Who has no address yet is told with everybody.
+    // A station without an address yet is told with all others.
     const destination = found.source.some((byte) => byte !== 0) ? found.source : ALL_NODES;
     const packet = icmp6Packet(target, destination, NEIGHBOR_HOPS, advertisement);
     link.send(frame.source, EtherType.ipv6, packet);
   });
 }
 
-/** The group in which whoever has an address hears questions about it (RFC 4291, 2.7.1). */
+/** The group in which a station hears questions about it (RFC 4291, 2.7.1). */
 function solicitedNode(address: Uint8Array): Uint8Array<ArrayBuffer> {
   return concat(parseIpv6("ff02::1:ff00:0")!.subarray(0, 13), address.subarray(13));
 }

@@ -11,15 +11,15 @@ const LAST_WAIT = 100;
 export type Listener = (frame: Ethernet) => void;
 
 /**
- * A card as a small network stack sees it: whoever wants to hear frames listens, and a question is asked again until
- * somebody answers.
+ * A card as a small network stack sees it: listeners hear its frames, and a question is asked again until a
+ * station answers.
  */
 export class Link implements AsyncDisposable {
   /** Our hardware address. */
   readonly mac: Uint8Array;
   /** Most bytes of a packet. */
   readonly mtu: number;
-  /** Aborted when nobody wants an answer any more, or none can come because the card is gone. */
+  /** Aborted when the command wants no answer any more, or none can come because the card is gone. */
   readonly signal: AbortSignal;
   readonly #card: Card;
   readonly #hurry: number;
@@ -72,7 +72,7 @@ export class Link implements AsyncDisposable {
   }
 
   /**
-   * Asks, and asks again if nobody answers.
+   * Asks, and asks again if no station answers.
    *
    * @param say Sends the question.
    * @param understand What a frame answers; undefined if it is no answer.

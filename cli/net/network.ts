@@ -1,5 +1,5 @@
 /**
- * Ways to a host: the card becomes a member of its network for as long as it takes.
+ * Ways to a station: the card becomes a member of its network for as long as it takes.
  *
  * @module
  */
@@ -21,23 +21,23 @@ import {
 } from "./ipv6_setup.ts";
 import type { Link } from "./link.ts";
 
-/** What all who speak DHCP must take (RFC 2131, 2). */
+/** What all DHCP clients must take (RFC 2131, 2). */
 const DHCP_LEAST_MTU = 576;
 
-/** A way to a host. What was lent is given back when it is disposed. */
+/** A way to a station. What was lent is given back when it is disposed. */
 export interface Network extends AsyncDisposable {
   readonly path: EchoPath;
-  /** The neighbour who passes on what is for others, if there is one. */
+  /** The router for what is not on this network, if there is one. */
   readonly gateway: string | undefined;
-  /** Who lent us the address, and for how many seconds, if somebody did. */
+  /** The server that lent us the address, and for how many seconds, if one did. */
   readonly lease: { readonly server: string; readonly seconds: number | undefined } | undefined;
 }
 
 /**
- * The way to an IPv4 host.
+ * The way to an IPv4 station.
  *
  * @param given How to take part; asked of a DHCP server if undefined.
- * @throws {CliError} If nobody lends us an address, or the host cannot be reached.
+ * @throws {CliError} If no server lends us an address, or the target cannot be reached.
  */
 export async function joinIpv4(
   link: Link,
@@ -79,10 +79,10 @@ export async function joinIpv4(
 }
 
 /**
- * The way to an IPv6 host.
+ * The way to an IPv6 station.
  *
  * @param given How to take part, beside the address that every card has; asked of a router if undefined.
- * @throws {CliError} If the host cannot be reached.
+ * @throws {CliError} If the target cannot be reached.
  */
 export async function joinIpv6(
   link: Link,
@@ -93,7 +93,7 @@ export async function joinIpv6(
   const local = linkLocal(link.mac);
   const setup = given
     ? { ...given, networks: [local, ...given.networks] }
-    // Who is on this link can be reached without a router.
+    // A target on this link can be reached without a router.
     : isWithin(local, target)
     ? { networks: [local] }
     : await solicitRouter(link);
@@ -127,8 +127,8 @@ interface Names {
 function noGateway({ target, source }: Names): CliError {
   return new CliError(
     EXIT.failed,
-    `Cannot reach ${target}: it is not on the network of ${source}, and nobody there passes ` +
-      `packets on. Name somebody with --address and --gateway`,
+    `Cannot reach ${target}: it is not on the network of ${source}, and no router there passes ` +
+      `packets on. Name one with --address and --gateway`,
   );
 }
 

@@ -72,7 +72,7 @@ Deno.test("joinIpv4() takes the address that it is given, and the gateway for ot
   ]);
 });
 
-Deno.test("joinIpv4() answers neighbours who ask for its address", async () => {
+Deno.test("joinIpv4() answers neighbours that ask for its address", async () => {
   const card = new FakeCard(gateway);
   await using link = new Link(card, new AbortController().signal);
   await using _network = await joinIpv4(link, GATEWAY.ipv4, STATIC);
@@ -93,7 +93,7 @@ Deno.test("joinIpv4() answers neighbours who ask for its address", async () => {
   ]]);
 });
 
-Deno.test("joinIpv4() says why a host cannot be reached", async () => {
+Deno.test("joinIpv4() says why a station cannot be reached", async () => {
   const { gateway: _, ...alone } = STATIC;
   const cases: [Peer, Ipv4Setup | undefined, string, string][] = [
     [() => [], undefined, "10.0.2.2", "Cannot get an address: no DHCP server answers"],
@@ -114,7 +114,7 @@ Deno.test("joinIpv4() says why a host cannot be reached", async () => {
   }));
 });
 
-Deno.test("joinIpv6() reaches who is on the link, and by an address from a router who is not", async () => {
+Deno.test("joinIpv6() reaches what is on the link, and by an address from a router what is not", async () => {
   const near = await pinged(gateway, (link) => joinIpv6(link, GATEWAY.local, undefined));
   assertEquals(near.facts, ["fe80::5054:ff:fe12:3456", "fe80::2", undefined, undefined]);
   assertEquals(near.answers, [1, 2, 3].map((sequence) => `fe80::2 ${sequence} 255`));
@@ -126,7 +126,7 @@ Deno.test("joinIpv6() reaches who is on the link, and by an address from a route
   assertEquals(far.answers.length, 3);
 });
 
-Deno.test("joinIpv6() takes the address that it is given, and says why a host cannot be reached", async () => {
+Deno.test("joinIpv6() takes the address that it is given, and says why a station cannot be reached", async () => {
   const given = { networks: [{ address: parseIpv6("fec0::77")!, prefix: 64 }] };
   const { facts } = await pinged(gateway, (link) => joinIpv6(link, GATEWAY.ipv6, given));
   assertEquals(facts, ["fec0::77", "fec0::2", undefined, undefined]);

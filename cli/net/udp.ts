@@ -11,7 +11,7 @@ export interface Udp {
 
 /**
  * Takes the payload of a packet apart; undefined if it is no datagram. The checksum is not looked at: on the way from a
- * machine to its own guest nobody fills it in.
+ * machine to its own guest it is not filled in.
  */
 export function readUdp({ protocol, fragment, payload }: Ipv4): Udp | undefined {
   if (protocol !== Protocol.udp || fragment || payload.length < 8) return undefined;

@@ -1,4 +1,4 @@
-import type { FromPlugin, Grant, ToPlugin, WireOffer, WirePlan } from "../bus/message.ts";
+import type { FromDriver, Grant, ToDriver, WireOffer, WirePlan } from "../bus/message.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
 import type { DmaMemory, Doorbell, OpenFunction, PciFunction } from "../pci/function.ts";
 import type { Registers } from "../pci/registers.ts";
@@ -45,7 +45,7 @@ export interface Binding extends Disposable {
    */
   live(): void;
   /** Takes a message of the driver's that concerns this kind of device only. Returns whether it was one. */
-  hear(message: FromPlugin): boolean;
+  hear(message: FromDriver): boolean;
   /** The driver has answered an interrupt, where its grant says that it must tell. Returns whether there was one. */
   answered?(): boolean;
   /**
@@ -89,17 +89,17 @@ export interface BindingOptions {
 /** The driver of a device, as its binding sees it. */
 export interface DriverPort {
   /** Sends it a message. */
-  send(message: ToPlugin): void;
+  send(message: ToDriver): void;
   /**
    * Waits for its answer.
    *
    * @param deadline Milliseconds.
-   * @throws PluginGone If it does not come in time.
+   * @throws DriverGone If it does not come in time.
    */
-  expect<T extends FromPlugin["type"]>(
+  expect<T extends FromDriver["type"]>(
     deadline: number,
     ...types: T[]
-  ): Promise<Extract<FromPlugin, { type: T }>>;
+  ): Promise<Extract<FromDriver, { type: T }>>;
   /** Device or driver broke a rule: both come down, and are started anew as often as they may be. */
   fail(error: Error): void;
   /** Takes one of the restarts that there are in a minute, for less than a whole one. Returns whether there was one. */

@@ -28,7 +28,7 @@ function wrong(where: string, name: string, value: unknown, wanted: string): str
 }
 
 /** A value in a few words, whatever it is. */
-function shown(value: unknown): string {
+export function shown(value: unknown): string {
   switch (typeof value) {
     case "string":
       return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);

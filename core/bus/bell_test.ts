@@ -16,7 +16,7 @@ Deno.test("a bell gathers causes until they are taken", () => {
   assertEquals(one.take(), 0);
 });
 
-Deno.test("a bell wakes a sleeper once, and nobody who is awake", () => {
+Deno.test("a bell wakes its owner once, and only while it sleeps", () => {
   let woken = 0;
   const { bell: one } = bell(() => woken++);
   one.ring(Cause.lane);
@@ -59,7 +59,7 @@ interface State {
   done: number;
 }
 
-/** Each state that one more step of somebody may lead to. */
+/** Each state that one more step of the owner or a ringer may lead to. */
 function* next(state: State): Generator<State> {
   for (const i of state.ringers.keys()) {
     const after = structuredClone(state);

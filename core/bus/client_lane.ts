@@ -26,16 +26,16 @@ export interface LanePort {
   /** Tells the driver that requests were submitted. */
   readonly ring: () => void;
   /** Does what there is to do without waiting, {@linkcode ClientLane.drain} included. */
-  readonly pump: () => void;
+  readonly run: () => void;
   /** Waits, blocking this thread, until something happens. */
-  readonly turn: (timeout: number) => void;
+  readonly wait: (timeout: number) => void;
   /** How often to look into the lane before a wait costs a system call. */
   readonly spins: number;
   /** Says that this thread looks by itself until the result is disposed. */
-  readonly attend: () => Disposable;
+  readonly busyPoll: () => Disposable;
 }
 
-/** Whose a slot is. */
+/** Which side has a slot. */
 const Owner = {
   /** The lane's own. */
   free: 0,
@@ -67,12 +67,12 @@ export class ClientLane {
   #freeCount: number;
   /** Whether each slot's request must not be submitted again. */
   readonly #once: Uint8Array<ArrayBuffer>;
-  /** Whose each slot is: an {@linkcode Owner}. */
+  /** Which side has each slot: an {@linkcode Owner}. */
   readonly #owners: Uint8Array<ArrayBuffer>;
   /** The callback of each slot in flight. */
   readonly #done: (Done | undefined)[];
-  /** Callbacks that wait for a free slot, in their order. */
-  readonly #hungry: (() => void)[] = [];
+  /** Callbacks that wait for a free slot, in their order; while there are any, no slot is free. */
+  readonly #hungry: ((slot: number) => void)[] = [];
   #inFlight = 0;
   #ended = 0;
   #submitted = 0;
@@ -155,29 +155,32 @@ export class ClientLane {
    */
   release(slot: number): void {
     this.mustBeTaken(slot, "release");
+    // It passes from hand to hand: who asks later cannot take it away.
+    if (this.#hungry.length > 0) return this.#hungry.shift()!(slot);
     this.#owners[slot] = Owner.free;
     this.#free[this.#freeCount++] = slot;
-    if (this.#hungry.length > 0) this.#hungry.shift()!();
-  }
-
-  /** Calls `wake` once: when the next slot is given back, by client or application, or when the driver is gone. */
-  whenFree(wake: () => void): void {
-    this.#hungry.push(wake);
   }
 
   /**
-   * Takes a slot; waits for one if there is none. The longest wait ends first.
+   * Calls `use` once, with a slot that is the callee's from then on: at once if one is free, else when client or
+   * application give one back. The longest wait ends first. With −1 if the driver is gone and there is none.
+   */
+  whenFree(use: (slot: number) => void): void {
+    const slot = this.take();
+    if (slot >= 0 || this.#gone) use(slot);
+    else this.#hungry.push(use);
+  }
+
+  /**
+   * Takes a slot; waits for one as {@linkcode whenFree} does.
    *
    * @param action For the error: `"Cannot send a frame of 60 bytes"`.
    * @throws RequestError If the driver is gone, and no slot was given back.
    */
   async taken(action: string): Promise<number> {
-    for (;;) {
-      const slot = this.take();
-      if (slot >= 0) return slot;
-      if (this.#gone) throw new RequestError(action, Status.gone);
-      await new Promise<void>((resolve) => this.whenFree(resolve));
-    }
+    const slot = await new Promise<number>((resolve) => this.whenFree(resolve));
+    if (slot < 0) throw new RequestError(action, Status.gone);
+    return slot;
   }
 
   /**
@@ -299,8 +302,8 @@ export class ClientLane {
    */
   wait(timeout: number, ended: () => number = this.#countEnded): number {
     argument.milliseconds(timeout, "slots.wait", "timeout");
-    const { pump, spins, turn } = this.#port;
-    using _attention = this.#port.attend();
+    const { run, spins, wait } = this.#port;
+    using _polling = this.#port.busyPoll();
     const deadline = performance.now() + timeout;
     const before = ended();
     if (this.#gone) this.fail();
@@ -308,12 +311,12 @@ export class ClientLane {
     this.drain();
     for (;;) {
       for (let i = 0; i < spins; i++) {
-        pump();
+        run();
         if (ended() !== before) return ended() - before;
       }
       const left = deadline - performance.now();
       if (left <= 0) return 0;
-      turn(Math.ceil(left));
+      wait(Math.ceil(left));
       if (ended() !== before) return ended() - before;
     }
   }
@@ -322,12 +325,12 @@ export class ClientLane {
    * Says that this thread calls {@linkcode wait} again and again, so that it need not be woken, until the result
    * is disposed. Promises of this kernel do not settle meanwhile.
    */
-  attend(): Disposable {
-    let attention: Disposable | undefined = this.#port.attend();
+  busyPoll(): Disposable {
+    let polling: Disposable | undefined = this.#port.busyPoll();
     return {
       [Symbol.dispose]: () => {
-        attention?.[Symbol.dispose]();
-        attention = undefined;
+        polling?.[Symbol.dispose]();
+        polling = undefined;
       },
     };
   }
@@ -369,7 +372,7 @@ export class ClientLane {
       if (this.#isInFlight(slot) && this.#order[slot]! < until) this.#end(slot, Status.gone, 0);
     }
     this.#failing = false;
-    for (const wake of this.#hungry.splice(0)) wake();
+    for (const use of this.#hungry.splice(0)) use(-1);
     if (this.#inFlight > 0) this.#later = setTimeout(() => this.fail(), 0);
   }
 

@@ -32,10 +32,10 @@ export const FIRST_BEAT = 1;
 
 /** Bytes of messages that fit in each direction. */
 export const MAILBOX_CAPACITY = 128 * 1024;
-/** Mailbox from the core to the plugin. */
-export const TO_PLUGIN = 4096;
-/** Mailbox from the plugin to the core. */
-export const TO_CORE = TO_PLUGIN + Math.ceil(mailboxBytes(MAILBOX_CAPACITY) / 4096) * 4096;
+/** Mailbox from the core to the driver host. */
+export const TO_DRIVER = 4096;
+/** Mailbox from the driver host to the core. */
+export const TO_CORE = TO_DRIVER + Math.ceil(mailboxBytes(MAILBOX_CAPACITY) / 4096) * 4096;
 /** First byte that lanes may use. */
 export const LANES = TO_CORE + Math.ceil(mailboxBytes(MAILBOX_CAPACITY) / 4096) * 4096;
 /**

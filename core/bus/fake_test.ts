@@ -9,9 +9,9 @@ export interface PairOptions {
   /** Called when the client rings: a driver in the caller's thread may work then. */
   readonly ring?: (pair: Pair) => void;
   /** Called when the client looks for completions. */
-  readonly pump?: (pair: Pair) => void;
+  readonly run?: (pair: Pair) => void;
   /** Called when the client would block. */
-  readonly turn?: (pair: Pair, timeout: number) => void;
+  readonly wait?: (pair: Pair, timeout: number) => void;
 }
 
 /** Both ends of one lane, for the tests beside. */
@@ -23,9 +23,9 @@ export class Pair {
   driver: DriverLane;
   readonly words: Uint32Array<SharedArrayBuffer>;
   rung = 0;
-  attending = 0;
+  busyPolls = 0;
 
-  constructor({ slots, slotBytes = 512, ring, pump, turn }: PairOptions) {
+  constructor({ slots, slotBytes = 512, ring, run, wait }: PairOptions) {
     // Not at the beginning of either memory, so that offsets count.
     const control = 256;
     this.layout = { name: "requests", slots, slotBytes, control, data: 1024 };
@@ -41,11 +41,11 @@ export class Pair {
         this.rung++;
         ring?.(this);
       },
-      pump: () => pump?.(this),
-      turn: (timeout) => turn?.(this, timeout),
-      attend: () => {
-        this.attending++;
-        return { [Symbol.dispose]: () => void this.attending-- };
+      run: () => run?.(this),
+      wait: (timeout) => wait?.(this, timeout),
+      busyPoll: () => {
+        this.busyPolls++;
+        return { [Symbol.dispose]: () => void this.busyPolls-- };
       },
     });
   }

@@ -1,9 +1,10 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { BusFault } from "./mailbox.ts";
 import { DriverLane } from "./driver_lane.ts";
 import { Pair } from "./fake_test.ts";
 import { lanePlaces, RECORD_WORDS, Status, Word } from "./lane.ts";
+import { RequestError } from "./request_error.ts";
 
 Deno.test("lanePlaces() puts each part on its own words", () => {
   fc.assert(fc.property(fc.integer({ min: 1, max: 4096 }), fc.nat(100), (slots, line) => {
@@ -167,7 +168,7 @@ for (const { name, complete, says } of lies) {
     pair.words[completed] = complete.length;
     assertThrows(() => pair.client.drain(), BusFault, says);
     assert(ended.length <= 1);
-    // Whoever was not told yet is told now; nobody twice.
+    // A request that had no end yet has one now; none has two.
     pair.client.fail();
     assertEquals(ended.map(([slot]) => slot).sort(), [0, 1]);
     assertEquals([pair.client.inFlight, pair.client.ended], [0, 2]);
@@ -333,22 +334,22 @@ Deno.test("a request may be submitted from within the answer to another", () => 
 Deno.test("wait() returns when a driver on this thread has answered", () => {
   const pair = new Pair({
     slots: 2,
-    pump: (own) => {
+    run: (own) => {
       own.complete(own.take());
       own.client.drain();
     },
   });
-  pair.client.submit(pair.client.take(), () => assertEquals(pair.attending, 1));
+  pair.client.submit(pair.client.take(), () => assertEquals(pair.busyPolls, 1));
   pair.client.publish();
   assertEquals(pair.client.wait(1000), 1);
-  assertEquals(pair.attending, 0);
+  assertEquals(pair.busyPolls, 0);
 });
 
 Deno.test("wait() returns when the loop has brought an answer", () => {
   const timeouts: number[] = [];
   const pair = new Pair({
     slots: 2,
-    turn(own, timeout) {
+    wait(own, timeout) {
       timeouts.push(timeout);
       own.complete(own.take());
       own.client.drain();
@@ -365,7 +366,7 @@ Deno.test("wait() ends when its time is over", () => {
   let turns = 0;
   const pair = new Pair({
     slots: 2,
-    turn: (_, timeout) => {
+    wait: (_, timeout) => {
       turns++;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, timeout);
     },
@@ -378,14 +379,14 @@ Deno.test("wait() ends when its time is over", () => {
   assertEquals(pair.client.wait(0), 0);
 });
 
-Deno.test("attend() is the kernel's, and ends once", () => {
+Deno.test("busyPoll() is the kernel's, and ends once", () => {
   const pair = new Pair({ slots: 1 });
-  const attention = pair.client.attend();
-  assertEquals(pair.attending, 1);
-  using other = pair.client.attend();
-  for (let i = 0; i < 3; i++) attention[Symbol.dispose]();
+  const polling = pair.client.busyPoll();
+  assertEquals(pair.busyPolls, 1);
+  using other = pair.client.busyPoll();
+  for (let i = 0; i < 3; i++) polling[Symbol.dispose]();
   assert(other);
-  assertEquals(pair.attending, 1);
+  assertEquals(pair.busyPolls, 1);
 });
 
 Deno.test("restart() submits what is in flight again, in its order, with what was asked", () => {
@@ -506,4 +507,39 @@ Deno.test("a driver's words reach the client", () => {
   pair.complete([slot!]);
   pair.client.drain();
   assertEquals(words, [0xffff_ffff]);
+});
+
+Deno.test("a slot that is given back is that of the longest wait, whoever else asks for one meanwhile #core:slots", async () => {
+  const pair = new Pair({ slots: 1 });
+  const { client } = pair;
+  const slot = client.take();
+  const first = client.taken("Cannot be first");
+  const got: number[] = [];
+  client.whenFree((slot) => got.push(slot));
+  const third = client.taken("Cannot be third");
+  client.release(slot);
+  assertEquals(client.take(), -1);
+  assertEquals([await first, got], [slot, []]);
+  client.release(slot);
+  assertEquals([got, client.take()], [[slot], -1]);
+  client.release(slot);
+  assertEquals(await third, slot);
+  client.release(slot);
+  client.whenFree((slot) => got.push(slot));
+  assertEquals([got, client.take()], [[slot, slot], -1]);
+});
+
+Deno.test("whoever waits for a slot is told that the driver is gone, and so is who comes then", async () => {
+  const pair = new Pair({ slots: 1 });
+  const { client } = pair;
+  const slot = client.take();
+  const got: number[] = [];
+  client.whenFree((slot) => got.push(slot));
+  const waits = assertRejects(() => client.taken("Cannot wait"), RequestError, "Cannot wait");
+  client.fail();
+  await waits;
+  client.whenFree((slot) => got.push(slot));
+  assertEquals(got, [-1, -1]);
+  client.release(slot);
+  assertEquals(await client.taken("Cannot happen"), slot);
 });

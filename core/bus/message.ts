@@ -15,7 +15,7 @@ import type { QueueLayout } from "../virtqueue/layout.ts";
 import { BusFault } from "./mailbox.ts";
 
 /** From the core to a driver host. */
-export type ToPlugin =
+export type ToDriver =
   | {
     readonly type: "offer";
     readonly tunables: Readonly<Record<string, boolean | number | string>>;
@@ -88,13 +88,14 @@ export interface QueueGrant {
 }
 
 /** From a driver host to the core. */
-export type FromPlugin =
+export type FromDriver =
   | { readonly type: "hello"; readonly api: number }
   | { readonly type: "plan"; readonly plan: WirePlan }
   | { readonly type: "decline"; readonly reason: string }
   | { readonly type: "ready" }
   | { readonly type: "properties"; readonly properties: WireProperties }
   | { readonly type: "writeConfig"; readonly field: string; readonly value: number }
+  | { readonly type: "readConfig" }
   | { readonly type: "report" } & DriverReport
   | { readonly type: "stopped" }
   | { readonly type: "broken"; readonly queue: string } & QueueFault
@@ -139,7 +140,7 @@ export interface QueueReport extends QueueCounters {
  * @param value What the mailbox gave.
  * @throws BusFault If it is not in the vocabulary; the message names the field.
  */
-export function fromPlugin(value: unknown): FromPlugin {
+export function fromDriver(value: unknown): FromDriver {
   const message = record(value, "message");
   const type = message.type;
   switch (type) {
@@ -178,6 +179,7 @@ export function fromPlugin(value: unknown): FromPlugin {
     case "fault":
       return { type, message: text(message.message, "fault.message") };
     case "ready":
+    case "readConfig":
     case "stopped":
       return { type };
     default:

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { BusFault } from "./mailbox.ts";
-import { type FromPlugin, fromPlugin } from "./message.ts";
+import { type FromDriver, fromDriver } from "./message.ts";
 
 const plan = {
   features: "0x20",
@@ -22,13 +22,14 @@ const report = {
 };
 
 /** One of each kind. */
-const messages: readonly FromPlugin[] = [
+const messages: readonly FromDriver[] = [
   { type: "hello", api: 1 },
   { type: "plan", plan },
   { type: "decline", reason: "it is too small" },
   { type: "ready" },
   { type: "properties", properties: { sectors: 8 } },
   { type: "writeConfig", field: "actual", value: 3 },
+  { type: "readConfig" },
   { type: "report", queues: [report], statistics: {} },
   {
     type: "report",
@@ -41,16 +42,16 @@ const messages: readonly FromPlugin[] = [
 ];
 
 for (const message of messages) {
-  Deno.test(`fromPlugin() takes ${JSON.stringify(message).slice(0, 60)}`, () => {
+  Deno.test(`fromDriver() takes ${JSON.stringify(message).slice(0, 60)}`, () => {
     const copy = JSON.parse(JSON.stringify(message));
-    assertEquals(fromPlugin(copy), message);
-    assertEquals(fromPlugin({ ...copy, more: [1, 2] }), message);
+    assertEquals(fromDriver(copy), message);
+    assertEquals(fromDriver({ ...copy, more: [1, 2] }), message);
   });
 }
 
-Deno.test("fromPlugin() takes a lane's deadline, which may be left out", () => {
+Deno.test("fromDriver() takes a lane's deadline, which may be left out", () => {
   const decode = (deadline: unknown) =>
-    fromPlugin({ type: "plan", plan: { ...plan, lanes: [{ ...plan.lanes[0], deadline }] } });
+    fromDriver({ type: "plan", plan: { ...plan, lanes: [{ ...plan.lanes[0], deadline }] } });
   assertEquals(decode(0), {
     type: "plan",
     plan: { ...plan, lanes: [{ ...plan.lanes[0]!, deadline: 0 }] },
@@ -59,8 +60,8 @@ Deno.test("fromPlugin() takes a lane's deadline, which may be left out", () => {
   assertThrows(() => decode(-1), BusFault, "plan.lanes[0].deadline");
 });
 
-Deno.test("fromPlugin() takes statistics under any printable name, as whole numbers", () => {
-  const decode = (statistics: unknown) => fromPlugin({ type: "report", queues: [], statistics });
+Deno.test("fromDriver() takes statistics under any printable name, as whole numbers", () => {
+  const decode = (statistics: unknown) => fromDriver({ type: "report", queues: [], statistics });
   assertEquals(decode({ "rx\u001b[2J": 2 }), {
     type: "report",
     queues: [],
@@ -71,9 +72,9 @@ Deno.test("fromPlugin() takes statistics under any printable name, as whole numb
   }
 });
 
-Deno.test("fromPlugin() passes on only what is in the vocabulary", () => {
+Deno.test("fromDriver() passes on only what is in the vocabulary", () => {
   const queue = { ...plan.queues[0]!, more: 1 };
-  const decoded = fromPlugin({
+  const decoded = fromDriver({
     type: "plan",
     plan: { ...plan, queues: [queue], more: 1 },
     more: 1,
@@ -119,14 +120,14 @@ function called(path: readonly string[]): string {
 }
 
 for (const message of messages) {
-  Deno.test(`fromPlugin() names the wrong field of ${JSON.stringify(message).slice(0, 60)}`, () => {
+  Deno.test(`fromDriver() names the wrong field of ${JSON.stringify(message).slice(0, 60)}`, () => {
     for (const [path, right] of places(message)) {
       const name = path.at(-1);
       if (name === undefined || name === "type" || path.at(-2) === "properties") continue;
       for (const wrong of wrongFor(right)) {
         const optional = name === "broken" || /^\d/.test(name);
         if (wrong === undefined && optional) continue;
-        const fault = assertThrows(() => fromPlugin(spoil(message, path, wrong)), BusFault);
+        const fault = assertThrows(() => fromDriver(spoil(message, path, wrong)), BusFault);
         const ofItself = path[0] === "plan" || path[0] === "properties";
         assertStringIncludes(fault.message, called(ofItself ? path : [message.type, ...path]));
         assert(fault.message.length < 200, "a fault repeats too much");
@@ -135,38 +136,38 @@ for (const message of messages) {
   });
 }
 
-Deno.test("fromPlugin() takes plain values as properties only", () => {
+Deno.test("fromDriver() takes plain values as properties only", () => {
   for (const value of [1, -1.5, "", "text", true]) {
-    const message: FromPlugin = { type: "properties", properties: { value } };
-    assertEquals(fromPlugin(message), message);
+    const message: FromDriver = { type: "properties", properties: { value } };
+    assertEquals(fromDriver(message), message);
   }
   for (const value of [null, [], {}, [1]]) {
     const own = { type: "properties", properties: { value } };
-    assertThrows(() => fromPlugin(own), BusFault, "properties.value");
+    assertThrows(() => fromDriver(own), BusFault, "properties.value");
     const planned = { type: "plan", plan: { ...plan, properties: { value } } };
-    assertThrows(() => fromPlugin(planned), BusFault, "plan.properties.value");
+    assertThrows(() => fromDriver(planned), BusFault, "plan.properties.value");
   }
 });
 
-Deno.test("fromPlugin() passes on no text that steers a terminal", () => {
+Deno.test("fromDriver() passes on no text that steers a terminal", () => {
   const message = "\x1b[2Jtwo\nlines\x07\x9b";
-  const text = fromPlugin({ type: "fault", message });
+  const text = fromDriver({ type: "fault", message });
   assertEquals(text, { type: "fault", message: "\ufffd[2Jtwo\nlines\ufffd\ufffd" });
 });
 
-Deno.test("fromPlugin() refuses lists that are too long", () => {
+Deno.test("fromDriver() refuses lists that are too long", () => {
   const queues = (length: number) => ({
     type: "report",
     statistics: {},
     queues: Array(length).fill(report),
   });
-  assertEquals(fromPlugin(queues(1024)).type, "report");
-  assertThrows(() => fromPlugin(queues(1025)), BusFault, "at most 1024");
+  assertEquals(fromDriver(queues(1024)).type, "report");
+  assertThrows(() => fromDriver(queues(1025)), BusFault, "at most 1024");
 });
 
-Deno.test("fromPlugin() refuses what is no message", () => {
+Deno.test("fromDriver() refuses what is no message", () => {
   for (const value of [undefined, null, 1, "hello", [], [{ type: "hello" }], true]) {
-    assertThrows(() => fromPlugin(value), BusFault, "A driver sent message");
+    assertThrows(() => fromDriver(value), BusFault, "A driver sent message");
   }
   for (
     const type of [
@@ -182,24 +183,24 @@ Deno.test("fromPlugin() refuses what is no message", () => {
       "z".repeat(999),
     ]
   ) {
-    const fault = assertThrows(() => fromPlugin({ type }), BusFault, "unknown type");
+    const fault = assertThrows(() => fromDriver({ type }), BusFault, "unknown type");
     assert(fault.message.length < 120);
   }
 });
 
-Deno.test("fromPlugin() refuses numbers that are no whole ones", () => {
+Deno.test("fromDriver() refuses numbers that are no whole ones", () => {
   for (const api of [NaN, Infinity, -0.5, 1e300, "1", [1]]) {
-    assertThrows(() => fromPlugin({ type: "hello", api }), BusFault, "hello.api");
+    assertThrows(() => fromDriver({ type: "hello", api }), BusFault, "hello.api");
   }
 });
 
-Deno.test("fromPlugin() refuses features that are no hexadecimal number", () => {
+Deno.test("fromDriver() refuses features that are no hexadecimal number", () => {
   for (const features of ["20", "0x", "0xG", "0X20", "0x20 ", "-0x20", `0x${"f".repeat(33)}`, 32]) {
-    const fault = () => fromPlugin({ type: "plan", plan: { ...plan, features } });
+    const fault = () => fromDriver({ type: "plan", plan: { ...plan, features } });
     assertThrows(fault, BusFault, "plan.features");
   }
   assertEquals(
-    fromPlugin({ type: "plan", plan: { ...plan, features: `0x${"f".repeat(32)}` } }).type,
+    fromDriver({ type: "plan", plan: { ...plan, features: `0x${"f".repeat(32)}` } }).type,
     "plan",
   );
 });
@@ -210,17 +211,17 @@ function deep(levels: number): unknown {
 }
 
 for (const levels of [10, 1000, 60_000]) {
-  Deno.test(`fromPlugin() throws BusFault for values ${levels} lists deep`, () => {
+  Deno.test(`fromDriver() throws BusFault for values ${levels} lists deep`, () => {
     const inner = deep(levels);
     for (const value of [inner, { type: inner }, { type: "hello", api: inner }]) {
-      assertThrows(() => fromPlugin(value), BusFault);
+      assertThrows(() => fromDriver(value), BusFault);
     }
     const properties = { type: "properties", properties: { sectors: inner } };
-    assertThrows(() => fromPlugin(properties), BusFault, "properties.sectors");
+    assertThrows(() => fromDriver(properties), BusFault, "properties.sectors");
   });
 }
 
-Deno.test("whatever a driver sends, fromPlugin() throws BusFault only", () => {
+Deno.test("whatever a driver sends, fromDriver() throws BusFault only", () => {
   const wild = fc.jsonValue({ maxDepth: 3 });
   const bent = fc.tuple(fc.constantFrom(...messages), fc.nat(100), wild).map(
     ([message, at, value]) => {
@@ -234,7 +235,7 @@ Deno.test("whatever a driver sends, fromPlugin() throws BusFault only", () => {
   fc.assert(
     fc.property(fc.oneof(wild, bent, bent, typed), (value) => {
       try {
-        const decoded = fromPlugin(value);
+        const decoded = fromDriver(value);
         assert(messages.some(({ type }) => type === decoded.type));
       } catch (error) {
         assert(error instanceof BusFault, String(error));

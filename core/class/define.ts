@@ -1,20 +1,41 @@
 import type { ClientLane } from "../bus/client_lane.ts";
+import { checkedResult, type CheckOptions, type CheckRequest, type CheckResult } from "./check.ts";
+import { type PropertyTypes, readProperties } from "./properties.ts";
 
 /** What a driver tells about its device: the properties of its plan, and what it sets later. Not to be trusted. */
 export type Told = Readonly<Record<string, unknown>>;
 
-/** The client of one device, and what the kernel does with it. */
+/** The client of one device, and what its class wants to hear of the device. */
 export interface OpenClient<Client> {
   /** What the application holds. */
   readonly client: Client;
+  /** The driver told properties anew, which are in force now: because they changed, or because it was started anew. */
+  update?(): void;
   /**
-   * Takes over what the driver tells anew: when it says so, and when it was started anew.
+   * Device and driver were started anew, and what was set is set no more. Requests that bear it are with the new driver;
+   * those that do not have ended as `Status.unknown`. It comes after {@linkcode update}.
+   */
+  restarted?(): void;
+  /** Does what must be done before the device is given back in order. Bounded in time. */
+  close?(): Promise<void>;
+}
+
+/** The client of one device, for the kernel. */
+export interface OpenDevice<Client = unknown> {
+  /** What the application holds. */
+  readonly client: Client;
+  /**
+   * Takes over what the driver tells anew.
    *
    * @throws TypeError If it is not what the class wants; the driver is ended then.
    */
-  update?(told: Told): void;
-  /** Does what must be done before the device is given back in order. Bounded in time. */
-  close?(): Promise<void>;
+  update(told: Told): void;
+  /** Device and driver were started anew; it comes after {@linkcode update}, and after the lanes began anew. */
+  restarted(): void;
+  /** Does what must be done before the device is given back in order. */
+  close(): Promise<void>;
+  /** Puts the device to work and looks at what comes of it; a class need not bring that. */
+  check?(options: CheckOptions): Promise<CheckResult>;
 }
 
 /**
@@ -27,25 +48,43 @@ export interface DeviceClass<Client = unknown> {
    *
    * @param lanes The lanes that its driver planned, by name.
    * @param told What its driver tells about it.
+   * @param driver The driver's name, for errors.
    * @throws TypeError If lanes or properties are not those of the class.
    */
-  open(lanes: ReadonlyMap<string, ClientLane>, told: Told): OpenClient<Client>;
+  open(lanes: ReadonlyMap<string, ClientLane>, told: Told, driver: string): OpenDevice<Client>;
 }
 
 /** What an application holds of a device of that class. */
 export type ClientOf<Class> = Class extends DeviceClass<infer Client> ? Client : never;
 
-/** What a class is made of: the lanes are what driver and client have agreed on. */
-export interface ClassDefinition<Lane extends string, Optional extends string, Client> {
+/** What a class is made of: lanes and properties are what driver and client have agreed on. */
+export interface ClassDefinition<Lane extends string, Optional extends string, Properties, Client> {
   /** Names of the lanes that each driver of the class plans. */
   readonly lanes: readonly Lane[];
   /** Names of the lanes that a driver may plan. */
   readonly optional?: readonly Optional[];
-  /** As {@linkcode DeviceClass.open}, with the lanes by their names. */
+  /** What each driver of the class tells of its device; nothing if left out. */
+  readonly properties?: PropertyTypes<Properties>;
+  /**
+   * Makes the client of a device.
+   *
+   * @param lanes The lanes by their names.
+   * @param properties What the driver told last, checked: it changes when the driver tells it anew, before `update` is called.
+   * @throws TypeError If they do not fit together; the driver is ended then.
+   */
   open(
     lanes: { readonly [Name in Lane]: ClientLane } & { readonly [Name in Optional]?: ClientLane },
-    told: Told,
+    properties: Readonly<Properties>,
   ): OpenClient<Client>;
+  /**
+   * Puts a device to work and looks at what comes of it: what `main.ts check` does, and `device.check`. It harms nothing
+   * unless it may write, and says what it begins, for there is a deadline for each step.
+   *
+   * @param client What the application holds.
+   * @param request How it is to be checked, and what the driver told last.
+   * @returns What was found. What it throws counts as a failure of the device.
+   */
+  check?(client: NoInfer<Client>, request: CheckRequest<Properties>): Promise<CheckResult>;
 }
 
 /**
@@ -53,17 +92,28 @@ export interface ClassDefinition<Lane extends string, Optional extends string, C
  *
  * @example
  * ```ts
- * import { defineClass, type DeviceClass } from "@virtio/deno/class";
+ * import { type ClientLane, defineClass, type DeviceClass, u32 } from "@virtio/deno/class";
  *
  * // What an application holds of a device that counts.
  * interface Counter {
  *   readonly count: number;
+ *   readonly most: number;
  * }
  *
  * export const counter: DeviceClass<Counter> = defineClass({
  *   lanes: ["requests"],
- *   open({ requests }) {
- *     return { client: { get count() { return requests.ended; } } };
+ *   properties: { most: u32 },
+ *   open: ({ requests }, properties) => ({
+ *     client: {
+ *       get count() { return requests.ended; },
+ *       get most() { return properties.most; },
+ *     },
+ *   }),
+ *   // deno-lint-ignore require-await
+ *   async check({ count, most }, { step }) {
+ *     step("looking at its count");
+ *     const finding = { name: "count", passed: count <= most, detail: `${count} of ${most}` };
+ *     return { findings: [finding], figures: { count, most }, summary: finding.detail };
  *   },
  * });
  * ```
@@ -72,10 +122,11 @@ export function defineClass<
   const Lane extends string,
   Client,
   const Optional extends string = never,
->(definition: ClassDefinition<Lane, Optional, Client>): DeviceClass<Client> {
-  const { lanes: needed, optional = [] } = definition;
+  Properties extends object = object,
+>(definition: ClassDefinition<Lane, Optional, Properties, Client>): DeviceClass<Client> {
+  const { lanes: needed, optional = [], properties: types, check } = definition;
   return {
-    open(lanes, told) {
+    open(lanes, told, driver) {
       const missing = needed.find((name) => !lanes.has(name));
       if (missing !== undefined) {
         throw new TypeError(
@@ -84,7 +135,23 @@ export function defineClass<
         );
       }
       const known = [...needed, ...optional].map((name) => [name, lanes.get(name)]);
-      return definition.open(Object.fromEntries(known), told);
+      const read = (told: Told) => types ? readProperties(types, told, driver) : {} as Properties;
+      const properties = read(told);
+      const opened = definition.open(Object.fromEntries(known), properties);
+      const { client } = opened;
+      return {
+        client,
+        update(told) {
+          Object.assign(properties, read(told));
+          opened.update?.();
+        },
+        restarted: () => opened.restarted?.(),
+        close: async () => await opened.close?.(),
+        ...(check && {
+          check: async ({ write, step = () => {} }) =>
+            checkedResult(await check(client, { write, step, properties })),
+        }),
+      };
     },
   };
 }

@@ -6,11 +6,24 @@
  */
 
 export { type ClassDefinition, type ClientOf, defineClass, type DeviceClass } from "./define.ts";
-export type { OpenClient, Told } from "./define.ts";
+export type { OpenClient, OpenDevice, Told } from "./define.ts";
+export {
+  flag,
+  type Property,
+  type PropertyTypes,
+  text,
+  u16,
+  u32,
+  u8,
+  usually,
+  whole,
+} from "./properties.ts";
+export type { CheckOptions, CheckRequest, CheckResult, Finding, Step } from "./check.ts";
 export { callBack } from "../bus/application_error.ts";
 export * as argument from "../bus/arguments.ts";
 export { Feed, type FeedOptions } from "./feed.ts";
 export { RequestError } from "../bus/request_error.ts";
+export { type Answer, ask, demand, type Question } from "./requests.ts";
 export type { ClientLane, Done, LanePort } from "../bus/client_lane.ts";
 export { type LaneLayout, RECORD_WORDS, Status, Word } from "../bus/lane.ts";
 export { BusFault } from "../bus/mailbox.ts";

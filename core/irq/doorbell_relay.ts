@@ -6,7 +6,7 @@ const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
 
 /**
  * Doorbells that only the core can reach. Drivers write to an eventfd, and the core notifies the device of all its
- * queues: who has the descriptor can make it look, and do nothing else.
+ * queues: a process that has the descriptor can make it look, and do nothing else.
  */
 export class DoorbellRelay implements Disposable {
   readonly #fd = eventfd();

@@ -31,8 +31,8 @@ interface Belled {
  * The interrupt loop: waits on descriptors (interrupts, doorbells, pipes, ends of processes) and on bells, and calls
  * their handlers on this thread.
  *
- * A driver host turns it by hand, blocking. The core starts it once, and it waits on another thread, so that
- * timers and promises go on; somebody in a hurry may turn it by hand as well, meanwhile.
+ * A driver host runs it by hand, blocking. The core starts it once, and it waits on another thread, so that
+ * timers and promises go on; a client in a hurry may run it by hand as well, meanwhile.
  */
 export class InterruptLoop implements Loop, AsyncDisposable {
   readonly #entries = new Map<number, Entry>();
@@ -45,9 +45,9 @@ export class InterruptLoop implements Loop, AsyncDisposable {
   #poll: Poll = poller(this.#set);
   #changed = true;
   #running: Promise<void> | undefined;
-  /** Whether another thread waits, so that somebody must wake it. */
+  /** Whether another thread waits, so that this one must wake it. */
   #waiting = false;
-  #attended = 0;
+  #busyPolled = 0;
   #closed = false;
 
   constructor() {
@@ -87,7 +87,7 @@ export class InterruptLoop implements Loop, AsyncDisposable {
    * @param timeout Milliseconds at most; 0 only looks.
    * @returns Whether anything happened.
    */
-  turn(timeout: number): boolean {
+  runOnce(timeout: number): boolean {
     let happened = this.#answer();
     this.#refresh();
     const list = this.#list;
@@ -99,28 +99,28 @@ export class InterruptLoop implements Loop, AsyncDisposable {
       this.#dispatch(set, list);
     }
     if (this.#answer()) happened = true;
-    this.#rest();
+    this.#rearm();
     return happened;
   }
 
   /**
-   * Says that this thread turns the loop or looks at its lanes by itself, so that nobody needs to wake it, until the
+   * Says that this thread runs the loop or looks at its lanes by itself, so that ringers need not wake it, until the
    * result is disposed.
    */
-  attend(): Disposable {
-    this.#attended++;
+  busyPoll(): Disposable {
+    this.#busyPolled++;
     this.#awake();
     return {
       [Symbol.dispose]: () => {
-        this.#attended--;
-        this.#rest();
+        this.#busyPolled--;
+        this.#rearm();
       },
     };
   }
 
-  /** Whether somebody attends. */
-  get attended(): boolean {
-    return this.#attended > 0;
+  /** Whether this thread looks by itself. */
+  get busyPolled(): boolean {
+    return this.#busyPolled > 0;
   }
 
   /** Lets the loop wait by itself until it is disposed. Keeps the process alive. */
@@ -132,7 +132,7 @@ export class InterruptLoop implements Loop, AsyncDisposable {
     while (!this.#closed) {
       this.#answer();
       this.#refresh();
-      // The waiting thread has a set of its own: this one may turn the loop by hand meanwhile.
+      // The waiting thread has a set of its own: this one may run the loop by hand meanwhile.
       const list = this.#list;
       const set = this.#set.slice();
       const mayWait = this.#sleep();
@@ -188,11 +188,11 @@ export class InterruptLoop implements Loop, AsyncDisposable {
   }
 
   /**
-   * While another thread waits and nobody attends, whoever rings must find the owner asleep. One that rings all the time
-   * does not keep this thread here: the loop is woken to look again, after all others.
+   * While another thread waits, and this one does not look by itself, ringers must find the owner asleep. One that
+   * rings all the time does not keep this thread here: the loop is woken to look again, after all others.
    */
-  #rest(): void {
-    if (!this.#waiting || this.#attended > 0 || this.#sleep()) return;
+  #rearm(): void {
+    if (!this.#waiting || this.#busyPolled > 0 || this.#sleep()) return;
     this.#answer();
     if (!this.#sleep()) this.#nudge();
   }

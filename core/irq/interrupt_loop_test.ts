@@ -61,51 +61,51 @@ async function soon(what: () => boolean): Promise<void> {
   }
 }
 
-Deno.test("turn() calls the handlers of what is ready, and only those", async () => {
+Deno.test("runOnce() calls the handlers of what is ready, and only those", async () => {
   await using loop = new InterruptLoop();
   using one = new Event();
   using two = new Event();
   loop.add(one.fd, one.see);
   loop.add(two.fd, two.see);
-  assertEquals(loop.turn(0), false);
+  assertEquals(loop.runOnce(0), false);
   two.signal();
-  assertEquals(loop.turn(1000), true);
+  assertEquals(loop.runOnce(1000), true);
   assertEquals([one.seen, two.seen], [0, 1]);
   one.signal();
   two.signal();
-  assertEquals(loop.turn(0), true);
+  assertEquals(loop.runOnce(0), true);
   assertEquals([one.seen, two.seen], [1, 2]);
-  assertEquals(loop.turn(0), false);
+  assertEquals(loop.runOnce(0), false);
 });
 
-Deno.test("turn() waits no longer than it is told", async () => {
+Deno.test("runOnce() waits no longer than it is told", async () => {
   await using loop = new InterruptLoop();
   const start = performance.now();
-  assertEquals(loop.turn(20), false);
+  assertEquals(loop.runOnce(20), false);
   const took = performance.now() - start;
   assert(took >= 18 && took < 1000, `${took} ms`);
 });
 
-Deno.test("turn() sees the end of a pipe", async () => {
+Deno.test("runOnce() sees the end of a pipe", async () => {
   await using loop = new InterruptLoop();
   const [from, into] = pipe();
   let ends = 0;
   loop.add(from, () => ends++);
-  assertEquals(loop.turn(0), false);
+  assertEquals(loop.runOnce(0), false);
   close(into);
-  assertEquals(loop.turn(1000), true);
+  assertEquals(loop.runOnce(1000), true);
   assertEquals(ends, 1);
   loop.remove(from);
   close(from);
 });
 
-Deno.test("turn() answers bells before it waits, and after", async () => {
+Deno.test("runOnce() answers bells before it waits, and after", async () => {
   await using loop = new InterruptLoop();
   using one = new Belled();
   one.addTo(loop);
   one.bell.ring(5);
-  assertEquals(one.woken, 0, "nobody who is awake is woken");
-  assertEquals(loop.turn(5000), true);
+  assertEquals(one.woken, 0, "an owner that is awake is not woken");
+  assertEquals(loop.runOnce(5000), true);
   assertEquals(one.causes, [5]);
   using event = new Event();
   loop.add(event.fd, () => {
@@ -113,12 +113,12 @@ Deno.test("turn() answers bells before it waits, and after", async () => {
     one.bell.ring(2);
   });
   event.signal();
-  loop.turn(5000);
+  loop.runOnce(5000);
   assertEquals(one.causes, [5, 2]);
   assert(!one.asleep);
 });
 
-Deno.test("a bell wakes who waits in turn()", async () => {
+Deno.test("a bell wakes the thread that waits in runOnce()", async () => {
   await using loop = new InterruptLoop();
   using one = new Belled();
   one.addTo(loop);
@@ -140,7 +140,7 @@ Deno.test("a bell wakes who waits in turn()", async () => {
   );
   worker.postMessage({ words: one.words, fd: one.event.fd, bell, host });
   await ready;
-  assertEquals(loop.turn(5000), true);
+  assertEquals(loop.runOnce(5000), true);
   assertEquals(one.causes, [9]);
   worker.terminate();
   URL.revokeObjectURL(url);
@@ -163,10 +163,10 @@ Deno.test("what is removed is called no more, not even in the same turn", async 
   });
   one.signal();
   two.signal();
-  loop.turn(0);
+  loop.runOnce(0);
   assertEquals(called, ["one"]);
   one.signal();
-  loop.turn(0);
+  loop.runOnce(0);
   assertEquals(called, ["one", "one"]);
 });
 
@@ -186,9 +186,9 @@ Deno.test("a number that belongs to another by now is not mistaken for the old o
   loop.add(two.fd, () => called.push("old"));
   one.signal();
   two.signal();
-  loop.turn(0);
+  loop.runOnce(0);
   assertEquals(called, []);
-  loop.turn(0);
+  loop.runOnce(0);
   assertEquals(called, ["new"]);
 });
 
@@ -198,7 +198,7 @@ Deno.test("a bell that is removed is answered no more", async () => {
   one.addTo(loop);
   loop.remove(one.event.fd);
   one.bell.ring(1);
-  assertEquals(loop.turn(0), false);
+  assertEquals(loop.runOnce(0), false);
   assertEquals(one.causes, []);
 });
 
@@ -245,12 +245,12 @@ Deno.test("a started loop can be turned by hand, and goes on waiting behind it",
   loop.start();
   await soon(() => one.asleep);
   event.signal();
-  assertEquals(loop.turn(1000), true);
+  assertEquals(loop.runOnce(1000), true);
   assertEquals(event.seen, 1);
   one.bell.ring(1);
   if (one.causes.length === 0) await soon(() => one.causes.length === 1);
-  // After a turn by hand whoever rings still finds somebody asleep.
-  assertEquals(loop.turn(0), false);
+  // After a run by hand a ringer still finds the owner asleep.
+  assertEquals(loop.runOnce(0), false);
   assert(one.asleep);
   const woken = one.woken;
   one.bell.ring(2);
@@ -258,34 +258,34 @@ Deno.test("a started loop can be turned by hand, and goes on waiting behind it",
   await soon(() => one.causes.length === 2);
 });
 
-Deno.test("while somebody attends, nobody needs to be woken; afterwards somebody does", async () => {
+Deno.test("a loop that is busy polled need not be woken; afterwards it must be", async () => {
   await using loop = new InterruptLoop();
   using one = new Belled();
   one.addTo(loop);
   loop.start();
   await soon(() => one.asleep);
-  assert(!loop.attended);
-  const outer = loop.attend();
-  const inner = loop.attend();
-  assert(loop.attended && !one.asleep);
+  assert(!loop.busyPolled);
+  const outer = loop.busyPoll();
+  const inner = loop.busyPoll();
+  assert(loop.busyPolled && !one.asleep);
   one.bell.ring(1);
   assertEquals(one.woken, 0);
-  assertEquals(loop.turn(0), true);
+  assertEquals(loop.runOnce(0), true);
   assertEquals(one.causes, [1]);
   one.bell.ring(2);
   inner[Symbol.dispose]();
-  assert(loop.attended);
+  assert(loop.busyPolled);
   assertEquals(one.causes, [1]);
   outer[Symbol.dispose]();
   // What came meanwhile is not left lying.
-  assert(!loop.attended && one.asleep);
+  assert(!loop.busyPolled && one.asleep);
   assertEquals(one.causes, [1, 2]);
   one.bell.ring(4);
   assertEquals(one.woken, 1);
   await soon(() => one.causes.length === 3);
 });
 
-Deno.test("a bell that is rung all the time keeps nobody from anything else #core:P-29", async () => {
+Deno.test("a bell that is rung all the time keeps the loop from nothing else #core:P-29", async () => {
   await using loop = new InterruptLoop();
   using flooder = new Belled();
   using event = new Event();
@@ -298,7 +298,7 @@ Deno.test("a bell that is rung all the time keeps nobody from anything else #cor
   loop.start();
   flooder.bell.ring(1);
   // Turned by hand, and by itself.
-  assertEquals(loop.turn(0), true);
+  assertEquals(loop.runOnce(0), true);
   assert(answers < 10, `${answers} in one turn`);
   event.signal();
   await soon(() => event.seen === 1);
@@ -310,7 +310,7 @@ Deno.test("a bell that is rung all the time keeps nobody from anything else #cor
   loop.remove(flooder.event.fd);
 });
 
-Deno.test("a loop that nobody uses any more ends at once, whatever it waits for", async () => {
+Deno.test("a loop that is disposed ends at once, whatever it waits for", async () => {
   const loop = new InterruptLoop();
   using one = new Event();
   loop.add(one.fd, one.see);

@@ -4,8 +4,9 @@ import type { InterruptKind } from "../binding/interrupt_kind.ts";
 import { ClientLane } from "../bus/client_lane.ts";
 import { BusFault } from "../bus/mailbox.ts";
 import { answerRegisters } from "../bus/register_call.ts";
-import type { DriverReport, FromPlugin, Grant, WirePlan } from "../bus/message.ts";
-import type { DeviceClass, OpenClient } from "../class/define.ts";
+import type { DriverReport, FromDriver, Grant, WirePlan } from "../bus/message.ts";
+import type { CheckOptions, CheckResult } from "../class/check.ts";
+import type { DeviceClass, OpenDevice } from "../class/define.ts";
 import { clearer } from "../linux/fd.ts";
 import { mapShared } from "../linux/memory.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
@@ -15,7 +16,7 @@ import type { PciFunction } from "../pci/function.ts";
 import type { Manifest } from "../plugin/manifest.ts";
 import { API } from "../plugin/plugin.ts";
 import type { Tunables } from "../plugin/tunables.ts";
-import { Conversation, PluginGone } from "./conversation.ts";
+import { Conversation, DriverGone } from "./conversation.ts";
 import { Deadline } from "./deadline.ts";
 import type { AttachedDevice, DeviceDescription } from "./device.ts";
 import type { DriverHost, DriverHostOptions, Isolation } from "./driver_host.ts";
@@ -133,7 +134,7 @@ export class Attachment implements AttachedDevice {
   #lanes: readonly ClientLane[] = [];
   #deadlines: readonly Deadline[] = [];
   /** The client, if the kernel was given the class of the device. */
-  #opened: OpenClient<unknown> | undefined;
+  #opened: OpenDevice | undefined;
   /** The latest grant: a driver that comes back must fit the lanes of the one before. */
   #grant: Grant | undefined;
   /** Whether the driver of this start has got its grant. */
@@ -168,10 +169,14 @@ export class Attachment implements AttachedDevice {
     return this.#opened?.client;
   }
 
+  get check(): ((options: CheckOptions) => Promise<CheckResult>) | undefined {
+    return this.#opened?.check;
+  }
+
   /**
    * Takes the function, starts its driver, and leads both to where requests reach the device.
    *
-   * @throws PluginGone If the driver declines, faults, ends, or does not answer.
+   * @throws DriverGone If the driver declines, faults, ends, or does not answer.
    * @throws PlanError If it asks for what it cannot have.
    * @throws DeviceFault If the device breaks a rule.
    */
@@ -215,7 +220,7 @@ export class Attachment implements AttachedDevice {
         message: (message) => this.#hear(message),
         completions: () => this.#drain(),
         fault: (error) => this.#fail(error),
-        settle: () => device.settle(),
+        takeAnswers: () => device.takeAnswers(),
         registers: () => answerRegisters(this.#link.words, this.#registers),
         answered: () => binding.answered?.() ?? false,
       }, source.manifest.limits.memoryMiB * 2 ** 20),
@@ -294,7 +299,7 @@ export class Attachment implements AttachedDevice {
       ...part,
       watch,
       print: (line) => this.#log(line),
-      gone: (reason) => this.#fail(new PluginGone(reason)),
+      gone: (reason) => this.#fail(new DriverGone(reason)),
     };
     if (isolation === "process") return processHost(options);
     if (source.plugin) return inlineHost(source.plugin, options);
@@ -305,7 +310,7 @@ export class Attachment implements AttachedDevice {
 
   #greeted({ api }: { api: number }): void {
     if (api !== API) {
-      throw new PluginGone(`The driver speaks plugin API ${api}, this core speaks ${API}`);
+      throw new DriverGone(`The driver speaks plugin API ${api}, this core speaks ${API}`);
     }
   }
 
@@ -315,7 +320,7 @@ export class Attachment implements AttachedDevice {
     this.#host!.send({ type: "offer", tunables, device: this.#binding.offer() });
     const answer = await this.#conversation.expect(ANSWER_MS, "plan", "decline");
     if (answer.type === "plan") return answer.plan;
-    throw new PluginGone(`The driver declines: ${answer.reason}`);
+    throw new DriverGone(`The driver declines: ${answer.reason}`);
   }
 
   /** Makes ready what was granted, for the driver and for its client. */
@@ -340,15 +345,15 @@ export class Attachment implements AttachedDevice {
         control: this.#link.control,
         arena: this.#arena.memory,
         ring: () => this.#host?.ring(),
-        pump: () => this.#host?.pump(),
+        run: () => this.#host?.run(),
         spins: this.#host!.spins,
-        turn: (timeout) => this.#host ? this.#host.turn(timeout) : loop.turn(timeout),
-        attend: () => {
-          const attention = loop.attend();
+        wait: (timeout) => this.#host ? this.#host.wait(timeout) : loop.runOnce(timeout),
+        busyPoll: () => {
+          const polling = loop.busyPoll();
           return {
             [Symbol.dispose]: () => {
-              attention[Symbol.dispose]();
-              this.#host?.rest();
+              polling[Symbol.dispose]();
+              this.#host?.rearm();
             },
           };
         },
@@ -358,16 +363,17 @@ export class Attachment implements AttachedDevice {
       new Deadline(lane, plan.lanes[i]!.deadline ?? this.#options.requestDeadline)
     );
     const byName = new Map(grant.lanes.map(({ name }, i) => [name, this.#lanes[i]!]));
-    this.#opened = this.#options.class?.open(byName, plan.properties);
+    this.#opened = this.#options.class?.open(byName, plan.properties, this.driver);
   }
 
   /** Puts the client's requests to the driver that was started anew. */
   #resume(grant: Grant, plan: WirePlan): void {
     if (JSON.stringify(grant.lanes) !== JSON.stringify(this.#grant!.lanes)) {
-      throw new PluginGone("the driver came back with other lanes than before");
+      throw new DriverGone("the driver came back with other lanes than before");
     }
-    this.#opened?.update?.(plan.properties);
+    this.#opened?.update(plan.properties);
     this.#lanes.forEach((lane) => lane.restart());
+    this.#opened?.restarted();
     this.#deadlines.forEach((deadline) => deadline.restart());
   }
 
@@ -404,17 +410,17 @@ export class Attachment implements AttachedDevice {
     return ended;
   }
 
-  #hear(message: FromPlugin): void {
+  #hear(message: FromDriver): void {
     switch (message.type) {
       case "fault":
-        return this.#fail(new PluginGone(`the driver failed: ${message.message}`));
+        return this.#fail(new DriverGone(`the driver failed: ${message.message}`));
       case "broken": {
         const { queue, rule, what } = message;
         return this.#fail(new DeviceFault(rule, `On queue ${queue} the device ${what}`));
       }
       case "properties":
         if (!this.#granted) break;
-        return this.#opened?.update?.(message.properties);
+        return this.#opened?.update(message.properties);
     }
     if (this.#binding.hear(message) || this.#conversation.hear(message)) return;
     this.#fail(new BusFault(`the driver sent "${message.type}" unasked`));
@@ -431,7 +437,7 @@ export class Attachment implements AttachedDevice {
 
   /** Ends the device because what is beneath it is gone. */
   lose(reason: string): void {
-    this.#conversation.end(new PluginGone(reason));
+    this.#conversation.end(new DriverGone(reason));
     this.#end(reason);
   }
 
@@ -532,7 +538,7 @@ export class Attachment implements AttachedDevice {
   async #closeClient(): Promise<void> {
     const over = new AbortController();
     try {
-      await Promise.race([this.#opened?.close?.(), pause(CLOSE_MS, over.signal)]);
+      await Promise.race([this.#opened?.close(), pause(CLOSE_MS, over.signal)]);
     } catch (error) {
       this.#log((error as Error).message);
     } finally {
@@ -543,7 +549,7 @@ export class Attachment implements AttachedDevice {
   #end(reason: string | undefined): Promise<void> {
     return this.#ending ??= (async () => {
       this.#state = "ending";
-      const gone = new PluginGone(reason ?? "the device was stopped");
+      const gone = new DriverGone(reason ?? "the device was stopped");
       this.#ended.abort(gone);
       this.#conversation.end(gone);
       if (reason !== undefined) this.#giveUp();

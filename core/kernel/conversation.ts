@@ -1,16 +1,16 @@
-import type { FromPlugin } from "../bus/message.ts";
+import type { FromDriver } from "../bus/message.ts";
 
 /** The driver is no more: nothing that it was asked will be answered. */
-export class PluginGone extends Error {
-  /** The class, for who catches it elsewhere. */
-  override readonly name = "PluginGone";
+export class DriverGone extends Error {
+  /** The class, for code that has another copy of it. */
+  override readonly name = "DriverGone";
 }
 
-type MessageOf<T extends FromPlugin["type"]> = Extract<FromPlugin, { type: T }>;
+type MessageOf<T extends FromDriver["type"]> = Extract<FromDriver, { type: T }>;
 
 interface Expectation {
-  readonly types: readonly FromPlugin["type"][];
-  readonly resolve: (message: FromPlugin) => void;
+  readonly types: readonly FromDriver["type"][];
+  readonly resolve: (message: FromDriver) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -23,15 +23,15 @@ export class Conversation {
    * Waits for a message of one of `types`.
    *
    * @param deadline Milliseconds.
-   * @throws PluginGone If the driver is gone, or does not answer in time.
+   * @throws DriverGone If the driver is gone, or does not answer in time.
    */
-  expect<T extends FromPlugin["type"]>(deadline: number, ...types: T[]): Promise<MessageOf<T>> {
+  expect<T extends FromDriver["type"]>(deadline: number, ...types: T[]): Promise<MessageOf<T>> {
     if (this.#over) return Promise.reject(this.#over);
     return new Promise<MessageOf<T>>((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#forget(expectation);
         reject(
-          new PluginGone(`The driver did not send ${types.join(" or ")} within ${deadline} ms`),
+          new DriverGone(`The driver did not send ${types.join(" or ")} within ${deadline} ms`),
         );
       }, deadline);
       const expectation: Expectation = {
@@ -54,7 +54,7 @@ export class Conversation {
   }
 
   /** Hands a message in. Returns whether it was expected. */
-  hear(message: FromPlugin): boolean {
+  hear(message: FromDriver): boolean {
     const expectation = this.#expected.find(({ types }) => types.includes(message.type));
     if (!expectation) return false;
     this.#forget(expectation);

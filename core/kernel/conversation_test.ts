@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { Conversation, PluginGone } from "./conversation.ts";
+import { Conversation, DriverGone } from "./conversation.ts";
 
-Deno.test("an answer reaches whoever waits for it, once", async () => {
+Deno.test("an answer ends the wait for it, once", async () => {
   const conversation = new Conversation();
   const answer = conversation.expect(1000, "plan", "decline");
   assertEquals(conversation.hear({ type: "ready" }), false);
@@ -10,21 +10,21 @@ Deno.test("an answer reaches whoever waits for it, once", async () => {
   assertEquals(await answer, { type: "decline", reason: "no" });
 });
 
-Deno.test("what nobody waits for is not expected", () => {
+Deno.test("an answer without a wait is not expected", () => {
   assertEquals(new Conversation().hear({ type: "ready" }), false);
 });
 
 Deno.test("an answer that does not come is missed, and the next one can be waited for", async () => {
   const conversation = new Conversation();
   const late = conversation.expect(5, "plan", "decline");
-  await assertRejects(() => late, PluginGone, "did not send plan or decline within 5 ms");
+  await assertRejects(() => late, DriverGone, "did not send plan or decline within 5 ms");
   assertEquals(conversation.hear({ type: "decline", reason: "late" }), false);
   const next = conversation.expect(1000, "ready");
   assert(conversation.hear({ type: "ready" }));
   await next;
 });
 
-Deno.test("several answers may be waited for, and each goes to who waits for it, first come first", async () => {
+Deno.test("several answers may be waited for, and each ends its own wait, first come first", async () => {
   const conversation = new Conversation();
   const ready = conversation.expect(1000, "ready");
   const first = conversation.expect(1000, "report");
@@ -43,11 +43,11 @@ Deno.test("several answers may be waited for, and each goes to who waits for it,
   await ready;
 });
 
-Deno.test("the end reaches who waits now and who would wait later", async () => {
+Deno.test("the end reaches the waits of now and of later", async () => {
   const conversation = new Conversation();
   const waiting = conversation.expect(1000, "ready");
-  conversation.end(new PluginGone("it is over"));
-  await assertRejects(() => waiting, PluginGone, "it is over");
+  conversation.end(new DriverGone("it is over"));
+  await assertRejects(() => waiting, DriverGone, "it is over");
   assertEquals(conversation.hear({ type: "ready" }), false);
-  await assertRejects(() => conversation.expect(1000, "ready"), PluginGone, "it is over");
+  await assertRejects(() => conversation.expect(1000, "ready"), DriverGone, "it is over");
 });

@@ -5,8 +5,8 @@ const MOST_BETWEEN_LOOKS = 1000;
 
 /**
  * Watches that the requests of a lane end in time, at no cost for a request: each look notes how many had been
- * submitted by then, and a request is late if it is older than a note of so long ago. The time is that in which somebody
- * looked: a program that was stopped (Ctrl-Z) could not see any request end.
+ * submitted by then, and a request is late if it is older than a note of so long ago. The time is that in which the
+ * core looked: a program that was stopped (Ctrl-Z) could not see any request end.
  */
 export class Deadline {
   /** How long a request may take; 0 for ever. */

@@ -1,10 +1,14 @@
 import type { BindingDescription } from "../binding/binding.ts";
+import type { CheckOptions, CheckResult } from "../class/check.ts";
 import type { ClientOf, DeviceClass } from "../class/define.ts";
 import type { QueueReport } from "../bus/message.ts";
 import type { Isolation } from "./driver_host.ts";
 
-/** Classes of devices by name, as an application hands them to the kernel. */
-export type Classes = Readonly<Record<string, DeviceClass>>;
+/**
+ * Classes of devices by name, as an application hands them to the kernel. As a bound, `C extends Classes<C>`, it takes an
+ * interface of known names as well as a record of any.
+ */
+export type Classes<C = Record<string, unknown>> = { readonly [Name in keyof C]: DeviceClass };
 
 /** A device that its driver drives. Disposing it stops the driver and resets the device. */
 export interface AttachedDevice<
@@ -22,6 +26,11 @@ export interface AttachedDevice<
   readonly class: Name;
   /** What an application uses it through; undefined without a class. */
   readonly client: Client;
+  /**
+   * Puts it to work and looks at what comes of it, as its class knows how; undefined without a class, or if that brings no
+   * check.
+   */
+  readonly check: ((options: CheckOptions) => Promise<CheckResult>) | undefined;
   /** Where the driver runs. */
   readonly isolation: Isolation;
   /** The driver's process, if it has one of its own; the latest one, if it was started anew. */
@@ -35,7 +44,7 @@ export interface AttachedDevice<
 }
 
 /** A device of one of these classes. */
-export type DeviceOf<C extends Classes, Name extends keyof C & string = keyof C & string> = {
+export type DeviceOf<C extends Classes<C>, Name extends keyof C & string = keyof C & string> = {
   [Each in Name]: AttachedDevice<Each, ClientOf<C[Each]>>;
 }[Name];
 
@@ -43,7 +52,7 @@ export type DeviceOf<C extends Classes, Name extends keyof C & string = keyof C 
  * A device of one of these classes, or of a class that the kernel was not given: looking at its `class` tells the type of
  * its `client`.
  */
-export type AnyDeviceOf<C extends Classes> = DeviceOf<C> | AttachedDevice<undefined, undefined>;
+export type AnyDeviceOf<C extends Classes<C>> = DeviceOf<C> | AttachedDevice<undefined, undefined>;
 
 /** A device at work, as plain data. */
 export interface DeviceDescription extends Omit<BindingDescription, "queues"> {

@@ -1,4 +1,4 @@
-import type { ToPlugin } from "../bus/message.ts";
+import type { ToDriver } from "../bus/message.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
 import type { DmaMemory, Doorbell } from "../pci/function.ts";
 import type { Registers } from "../pci/registers.ts";
@@ -43,17 +43,17 @@ export interface DriverHost {
   /** Its process, if it has one of its own. */
   readonly pid?: number;
   /** Sends a message. */
-  send(message: ToPlugin): void;
+  send(message: ToDriver): void;
   /** Says that requests are in a lane. */
   ring(): void;
   /** How often a client should look before it waits: more where its looking is what gets work done. */
   readonly spins: number;
-  /** Does what there is to do without waiting: for whoever attends. */
-  pump(): void;
+  /** Does what there is to do without waiting: for a client that looks again and again. */
+  run(): void;
   /** Waits, blocking this thread, until something happens. */
-  turn(timeout: number): void;
-  /** Somebody who attended does so no more: interrupts are wanted again. */
-  rest(): void;
+  wait(timeout: number): void;
+  /** A client that looked again and again does so no more: interrupts are wanted again. */
+  rearm(): void;
   /** Ends the host, whatever it is doing. The device must not reach its arena any more. */
   end(): void | Promise<void>;
 }

@@ -1,7 +1,7 @@
 import { type Bell, Cause } from "../bus/bell.ts";
 import { FRAMES } from "../bus/control.ts";
 import type { Mailbox } from "../bus/mailbox.ts";
-import type { FromPlugin, Grant, QueueGrant, ToPlugin, WirePlan } from "../bus/message.ts";
+import type { FromDriver, Grant, QueueGrant, ToDriver, WirePlan } from "../bus/message.ts";
 import { DriverLane } from "../bus/driver_lane.ts";
 import { addressTable, deviceAddress, PAGE } from "../dma/address_table.ts";
 import type { AnyPlugin, DefinedPciPlugin, PciPlan, RegisterWindow } from "../plugin/pci_plugin.ts";
@@ -45,7 +45,7 @@ export interface SessionPort {
 
 /**
  * One driver and its device, from `hello` to `stopped`: the same in every kind of host. It answers the core's
- * messages and turns the driver; when and on which thread, its host decides.
+ * messages and runs the driver; when and on which thread, its host decides.
  */
 export class DriverSession {
   readonly #plugin: AnyPlugin;
@@ -86,7 +86,7 @@ export class DriverSession {
       for (;;) {
         const message = this.#port.inbox.receive();
         if (message === undefined || this.#ended) return;
-        this.#answer(message as ToPlugin);
+        this.#answer(message as ToDriver);
       }
     } catch (error) {
       this.#fault(error);
@@ -98,7 +98,7 @@ export class DriverSession {
    *
    * @returns Whether requests ended.
    */
-  turn(): boolean {
+  run(): boolean {
     if (!this.#going || this.#resetting.size > 0) return false;
     try {
       this.#driver!.rung();
@@ -187,7 +187,7 @@ export class DriverSession {
     return false;
   }
 
-  #answer(message: ToPlugin): void {
+  #answer(message: ToDriver): void {
     switch (message.type) {
       case "offer": {
         this.#offer = message;
@@ -200,12 +200,13 @@ export class DriverSession {
       }
       case "grant":
         this.#start(message.grant);
+        this.#prepare();
         return this.#send({ type: "ready" });
       case "go":
         this.#going = true;
         for (const { grant, queue } of this.#queues) if (this.#early.has(grant.name)) queue.kick();
         this.#early.clear();
-        this.turn();
+        this.run();
         return;
       case "queueReset":
         return this.#empty(message.queue);
@@ -301,6 +302,7 @@ export class DriverSession {
       config: configView(grant.config),
       legacy: device.legacy,
       writeConfig: (field, value) => this.#send({ type: "writeConfig", field, value }),
+      readConfig: () => this.#send({ type: "readConfig" }),
       frame: frames(
         grant.physical
           ? new Uint32Array(control, FRAMES, arena.byteLength / PAGE).slice()
@@ -309,6 +311,16 @@ export class DriverSession {
       canResetQueues: grant.resettable,
       resetQueue: (name) => this.#resetQueue(name),
     });
+  }
+
+  /**
+   * Lets the driver of a VirtIO device work once before that is live (3.1.1, step 7): a device that speaks first finds room
+   * for what it says, and what it says at once is not lost. Other devices reach no memory yet.
+   */
+  #prepare(): void {
+    if (this.#offer.device.bus !== "virtio") return;
+    this.#driver!.rung();
+    for (const { queue } of this.#queues) queue.publish();
   }
 
   /** Asks the core to reset a queue. Nothing is done with any of them until all are back. */
@@ -334,7 +346,7 @@ export class DriverSession {
   #refill(name: string): void {
     this.#driver!.queueReset?.(name, this.#resetting.get(name) ?? []);
     this.#resetting.delete(name);
-    this.turn();
+    this.run();
   }
 
   #notifier({ index, name }: QueueGrant): (data: number) => void {
@@ -350,14 +362,14 @@ export class DriverSession {
   }
 
   /** Ends the session with its last words. */
-  #end(message: FromPlugin): void {
+  #end(message: FromDriver): void {
     this.#going = false;
     if (this.#ended) return;
     this.#ended = true;
     this.#send(message);
   }
 
-  #send(message: FromPlugin): void {
+  #send(message: FromDriver): void {
     if (!this.#port.outbox.send(message)) {
       throw new Error("Cannot send to the core: the mailbox is full");
     }
@@ -365,7 +377,7 @@ export class DriverSession {
   }
 }
 
-type Offered = Extract<ToPlugin, { type: "offer" }>;
+type Offered = Extract<ToDriver, { type: "offer" }>;
 type AnyPlan = Plan<string, string, string> | PciPlan<string, string>;
 
 function isDecline(answer: AnyPlan | Decline): answer is Decline {

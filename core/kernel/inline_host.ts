@@ -14,7 +14,7 @@ export function inlineHost(plugin: AnyPlugin, options: DriverHostOptions): Drive
   const bells = new Doorbells(doorbells, {
     words: link.words,
     low() {},
-    wait: () => link.settle(),
+    wait: () => link.takeAnswers(),
   });
   const session = new DriverSession(plugin, {
     control: link.control,
@@ -34,7 +34,7 @@ export function inlineHost(plugin: AnyPlugin, options: DriverHostOptions): Drive
     if (working || ended) return;
     working = true;
     try {
-      do session.turn(); while (!loop.attended && !session.idle());
+      do session.run(); while (!loop.busyPolled && !session.idle());
     } finally {
       working = false;
     }
@@ -73,16 +73,16 @@ export function inlineHost(plugin: AnyPlugin, options: DriverHostOptions): Drive
     send: (message) => link.send(message),
     ring: work,
     spins: 2000,
-    pump() {
-      if (!ended) session.turn();
-      link.pump();
+    run() {
+      if (!ended) session.run();
+      link.answerBell();
     },
-    turn(timeout) {
-      // Nobody else arms the queues while somebody attends.
+    wait(timeout) {
+      // While a client looks by itself, only this arms the queues.
       const idle = ended || session.idle();
-      loop.turn(!idle ? 0 : Math.min(timeout, session.period));
+      loop.runOnce(!idle ? 0 : Math.min(timeout, session.period));
     },
-    rest: work,
+    rearm: work,
     end() {
       ended = true;
       clearInterval(watch);

@@ -4,6 +4,7 @@ import { type PciIdentity, readIdentity } from "../pci/identity.ts";
 import { NoSuchFunction } from "../platform/no_such_function.ts";
 import type { PciFunction } from "../pci/function.ts";
 import type { Platform } from "../platform/platform.ts";
+import type { DeviceClass } from "../class/define.ts";
 import { type Choice, choose } from "../plugin/choose.ts";
 import { checkTunables, type Tunables, tunablesFor } from "../plugin/tunables.ts";
 import { ApplicationLoop } from "./application_loop.ts";
@@ -14,7 +15,7 @@ import type { InterruptKind } from "../binding/interrupt_kind.ts";
 import type { Isolation } from "./driver_host.ts";
 
 /** What a kernel is made of. */
-export interface KernelParts<C extends Classes = Classes> {
+export interface KernelParts<C extends Classes<C> = Classes> {
   /** Its interrupt loop; started here. */
   readonly loop: InterruptLoop;
   /** Its machine. */
@@ -68,14 +69,33 @@ export interface Node extends Choice {
   readonly identity: PciIdentity;
 }
 
+/** A kernel whatever classes it knows, for functions that take any: the types of clients are not known here. */
+export interface AnyKernel extends AsyncDisposable {
+  /** As {@linkcode Kernel.nodes}. */
+  readonly nodes: readonly Node[];
+  /** As {@linkcode Kernel.platform}. */
+  readonly platform: Platform;
+  /** As {@linkcode Kernel.loop}. */
+  readonly loop: Loop;
+  /** As {@linkcode Kernel.devices}. */
+  readonly devices: readonly AttachedDevice[];
+  /** As {@linkcode Kernel.refresh}. */
+  refresh(): readonly Node[];
+  /** As {@linkcode Kernel.attach}. */
+  attach(address: string): Promise<AttachedDevice>;
+  /** As {@linkcode Kernel.attachFirst}. */
+  attachFirst(name: string): Promise<AttachedDevice>;
+}
+
 /**
  * The kernel: knows the functions of one machine and the drivers there are, puts them together, and watches over
  * them.
  */
-export class Kernel<C extends Classes = Classes> implements AsyncDisposable {
+export class Kernel<C extends Classes<C> = Classes> implements AnyKernel {
   #nodes: readonly Node[] = [];
   readonly #parts: KernelParts<C>;
   readonly #options: DriveOptions;
+  readonly #classes: ReadonlyMap<string, DeviceClass>;
   readonly #devices = new Map<string, Attachment>();
   readonly #stack = new AsyncDisposableStack();
   readonly #loop: ApplicationLoop;
@@ -92,6 +112,7 @@ export class Kernel<C extends Classes = Classes> implements AsyncDisposable {
     const { loop, platform, close } = parts;
     if (close) this.#stack.defer(close);
     this.#parts = parts;
+    this.#classes = new Map(Object.entries(parts.classes));
     this.#options = checkDriveOptions(options, "openKernel");
     this.#loop = new ApplicationLoop(loop);
     checkTunables(options.tunables ?? {}, parts.drivers.map(({ manifest }) => manifest));
@@ -157,7 +178,7 @@ export class Kernel<C extends Classes = Classes> implements AsyncDisposable {
   async attach(address: string): Promise<AnyDeviceOf<C>> {
     argument.text(address, "Kernel.attach", "address");
     if (this.#closed) throw new TypeError(`Cannot drive ${address}: the kernel was disposed`);
-    const { loop, drivers, classes } = this.#parts;
+    const { loop, drivers } = this.#parts;
     const node = this.nodes.find((candidate) => candidate.function.address === address);
     const refuse = (why: string) => new TypeError(`Cannot drive ${address}: ${why}`);
     if (!node) {
@@ -181,9 +202,7 @@ export class Kernel<C extends Classes = Classes> implements AsyncDisposable {
       loop,
       function: node.function,
       source,
-      class: Object.hasOwn(classes, source.manifest.class)
-        ? classes[source.manifest.class]
-        : undefined,
+      class: this.#classes.get(source.manifest.class),
       isolation,
       interrupts,
       legacy,
@@ -203,7 +222,7 @@ export class Kernel<C extends Classes = Classes> implements AsyncDisposable {
 
   /** Attaches the first device of a class that no other kernel or driver holds. */
   async attachFirst<Name extends keyof C & string>(name: Name): Promise<DeviceOf<C, Name>> {
-    argument.word(name, "Kernel.attachFirst", "name", Object.keys(this.#parts.classes));
+    argument.word(name, "Kernel.attachFirst", "name", [...this.#classes.keys()]);
     const node = this.nodes.find((candidate) =>
       candidate.manifest?.class === name && !candidate.function.refusal &&
       !this.#devices.has(candidate.function.address)

@@ -23,7 +23,7 @@ Deno.test("Kernel.refresh sees what came and what went, where the platform can t
   let there = ["0000:00:01.0", "0000:00:02.0"];
   let functions = there.map(pciFunction);
   const platform: Platform = {
-    kind: "host",
+    kind: "local",
     description: "made up",
     get functions() {
       return functions;

@@ -6,10 +6,10 @@ import {
   LANES,
   MAILBOX_CAPACITY,
   TO_CORE,
-  TO_PLUGIN,
+  TO_DRIVER,
 } from "../bus/control.ts";
 import { BusFault, Mailbox } from "../bus/mailbox.ts";
-import { type FromPlugin, fromPlugin, type ToPlugin } from "../bus/message.ts";
+import { type FromDriver, fromDriver, type ToDriver } from "../bus/message.ts";
 import { type DmaRun, PAGE } from "../dma/address_table.ts";
 import { close, eventfd, signaller } from "../linux/fd.ts";
 import { mapShared, memoryFile } from "../linux/memory.ts";
@@ -35,13 +35,13 @@ const LATER_MS = 10;
 /** What the core does about its driver host. */
 export interface LinkEvents {
   /** A message came. */
-  readonly message: (message: FromPlugin) => void;
+  readonly message: (message: FromDriver) => void;
   /** Requests in lanes may have ended; returns how many had. */
   readonly completions: () => number;
   /** The host broke the rules of the bus. */
   readonly fault: (error: Error) => void;
   /** Doorbell answers must be taken. */
-  readonly settle: () => void;
+  readonly takeAnswers: () => void;
   /** The driver's process may ask for an access to a register: makes it. Returns whether it did. */
   readonly registers: () => boolean;
   /** The driver says that it has answered an interrupt. Returns whether there was one. */
@@ -97,7 +97,7 @@ export class Link implements Disposable {
 
   /** The mailbox to the driver, from its start. */
   outbox(): Mailbox {
-    return new Mailbox(this.control, TO_PLUGIN, MAILBOX_CAPACITY);
+    return new Mailbox(this.control, TO_DRIVER, MAILBOX_CAPACITY);
   }
 
   /** The mailbox from the driver, from its start. */
@@ -135,26 +135,26 @@ export class Link implements Disposable {
   }
 
   /** Sends a message. The core never has more under way than fit; a full mailbox means that the host hangs. */
-  send(message: ToPlugin): void {
+  send(message: ToDriver): void {
     if (!this.#outbox.send(message)) throw new BusFault("The driver does not take its messages");
     this.driver.ring(Cause.mail);
   }
 
   /** Looks at everything that the driver left when it ended. */
-  look(): void {
+  takeAll(): void {
     this.#answer(CAUSES, MAILBOX_CAPACITY);
   }
 
   /** Answers the bell, if it was rung. */
-  pump(): void {
+  answerBell(): void {
     const causes = this.core.take();
     if (causes !== 0) this.#answer(causes);
   }
 
   /** Takes doorbell answers now. */
-  settle(): void {
+  takeAnswers(): void {
     const rung = Atomics.load(this.words, ControlWord.doorbellsRung);
-    this.#events.settle();
+    this.#events.takeAnswers();
     Atomics.store(this.words, ControlWord.doorbellsAnswered, rung);
   }
 
@@ -195,7 +195,7 @@ export class Link implements Disposable {
   #creditsUsed(): number {
     const { doorbellsRung, doorbellsAnswered } = ControlWord;
     const used = Atomics.load(this.words, doorbellsRung) - this.words[doorbellsAnswered]!;
-    if (used !== 0) this.settle();
+    if (used !== 0) this.takeAnswers();
     return Math.abs(used);
   }
 
@@ -212,7 +212,7 @@ export class Link implements Disposable {
           `the driver sent more than ${most} messages, or ${MAIL_BYTES} bytes, in a second`,
         );
       }
-      this.#events.message(fromPlugin(message));
+      this.#events.message(fromDriver(message));
       if (this.#closed) return count + 1;
     }
     // There may be more: others first.

@@ -24,7 +24,7 @@ class Rig implements AsyncDisposable {
     fault: (error) => {
       this.faults.push(error.message);
     },
-    settle: () => {
+    takeAnswers: () => {
       this.settled++;
     },
     registers: () => false,
@@ -42,7 +42,7 @@ class Rig implements AsyncDisposable {
 
   ring(cause: number): void {
     this.link.core.ring(cause);
-    this.loop.turn(0);
+    this.loop.runOnce(0);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -58,7 +58,7 @@ Deno.test("a flood of messages is read in portions, and ends with the driver's f
     assert(turns < 1000);
     rig.send(Infinity);
     const before = rig.heard;
-    rig.loop.turn(0);
+    rig.loop.runOnce(0);
     most = Math.max(most, rig.heard - before);
   }
   // A turn looks twice: before it waits and after.
@@ -72,7 +72,7 @@ Deno.test("long messages cost what they are long", async () => {
   for (let turns = 0; rig.faults.length === 0; turns++) {
     assert(turns < 1000);
     rig.send(1, { text: "x".repeat(100_000) });
-    rig.loop.turn(0);
+    rig.loop.runOnce(0);
   }
   assert(rig.heard >= 20 && rig.heard < 60, `${rig.heard} of 100 kB`);
 });
@@ -81,7 +81,7 @@ Deno.test("a burst is no flood: all of it is read, in its time", async () => {
   await using rig = new Rig();
   const sent = rig.send(1000);
   assert(sent > 500);
-  for (let turns = 0; turns < 100; turns++) rig.loop.turn(0);
+  for (let turns = 0; turns < 100; turns++) rig.loop.runOnce(0);
   assertEquals([rig.heard, rig.faults], [sent, []]);
 });
 
@@ -89,7 +89,7 @@ Deno.test("after its first fault a driver is not listened to, until it is starte
   await using rig = new Rig();
   rig.outbox.send({ type: "nonsense" });
   rig.send(10);
-  rig.loop.turn(0);
+  rig.loop.runOnce(0);
   for (let i = 0; i < 10; i++) rig.ring(Cause.mail | Cause.lane | Cause.credits);
   assertEquals([rig.heard, rig.faults.length, rig.settled], [0, 1, 0]);
   rig.link.restart();
@@ -103,8 +103,8 @@ Deno.test("a link that was closed from above is silent too", async () => {
   await using rig = new Rig();
   rig.link.close();
   rig.send(3);
-  rig.loop.turn(0);
-  rig.link.look();
+  rig.loop.runOnce(0);
+  rig.link.takeAll();
   assertEquals([rig.heard, rig.faults], [0, []]);
 });
 

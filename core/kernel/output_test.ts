@@ -15,11 +15,11 @@ async function printed(chunks: readonly (string | Uint8Array<ArrayBuffer>)[], en
   const output = new Output(from, loop, (line) => lines.push(line));
   for (const chunk of chunks) {
     writeAll(into, typeof chunk === "string" ? new TextEncoder().encode(chunk) : chunk);
-    loop.turn(100);
+    loop.runOnce(100);
   }
   close(into);
   if (end) output.end();
-  else loop.turn(100);
+  else loop.runOnce(100);
   return { lines, telling: output.telling };
 }
 
@@ -94,7 +94,7 @@ Deno.test("after a flood it is said how much was dropped", async () => {
     const output = new Output(from, loop, (line) => lines.push(line));
     const print = (text: string) => {
       writeAll(into, new TextEncoder().encode(text));
-      loop.turn(0);
+      loop.runOnce(0);
     };
     print("flood\n".repeat(107));
     assertEquals(lines.length, 100);
@@ -113,10 +113,10 @@ Deno.test("output ends once, by itself or not", async () => {
   const [from, into] = pipe();
   const output = new Output(from, loop, () => {});
   close(into);
-  loop.turn(100);
+  loop.runOnce(100);
   output.end();
   output.end();
-  assertEquals(loop.turn(0), false);
+  assertEquals(loop.runOnce(0), false);
 });
 
 Deno.test("a driver that prints far too much is not read on for a while, and waits #core:P-34", async () => {
@@ -135,7 +135,7 @@ Deno.test("a driver that prints far too much is not read on for a while, and wai
       for (let idle = 0; idle < 10 && total < most;) {
         const put = libc().write(into, block, block.length);
         if (put > 0) total += put;
-        idle = loop.turn(0) || put > 0 ? 0 : idle + 1;
+        idle = loop.runOnce(0) || put > 0 ? 0 : idle + 1;
       }
       return total;
     };

@@ -87,7 +87,7 @@ export function processHost(options: DriverHostOptions): DriverHost {
     ended.resolve();
     if (over) return;
     // What it said before it ended tells more than how it ended.
-    link.look();
+    link.takeAll();
     const [, errors] = outputs;
     gone(`its process ended ${how(exit)}${errors!.telling && `: ${errors!.telling}`}`);
   });
@@ -100,9 +100,9 @@ export function processHost(options: DriverHostOptions): DriverHost {
     ring: () => link.driver.ring(Cause.lane),
     // Driver and device need the processors more than a client that only looks.
     spins: 50,
-    pump: () => link.pump(),
-    turn: (timeout) => loop.turn(timeout),
-    rest() {},
+    run: () => link.answerBell(),
+    wait: (timeout) => loop.runOnce(timeout),
+    rearm() {},
     async end() {
       over = true;
       watchdog[Symbol.dispose]();

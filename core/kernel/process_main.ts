@@ -7,7 +7,7 @@
  */
 
 import { Bell, Cause } from "../bus/bell.ts";
-import { ControlWord, FIRST_BEAT, MAILBOX_CAPACITY, TO_CORE, TO_PLUGIN } from "../bus/control.ts";
+import { ControlWord, FIRST_BEAT, MAILBOX_CAPACITY, TO_CORE, TO_DRIVER } from "../bus/control.ts";
 import { Mailbox } from "../bus/mailbox.ts";
 import { askedRegisters } from "../bus/register_call.ts";
 import { confine, enclose } from "../linux/confine.ts";
@@ -82,7 +82,7 @@ new Set(mapped.map(({ fd }) => fd)).forEach(close);
 const written = boot.doorbells.filter((each) => "message" in each).map(({ fd }) => fd);
 const end = Math.max(Descriptor.vectors + boot.vectors - 1, ...written) + 1;
 // From here on the loop's set is fixed.
-loop.turn(0);
+loop.runOnce(0);
 
 // Deno starts a thread for signals when it needs one, half a second after the start at the latest: better now than when
 // there are no more threads to be had.
@@ -185,7 +185,7 @@ function serve(plugin: AnyPlugin): never {
   const own = session = new DriverSession(plugin, {
     control,
     arena,
-    inbox: new Mailbox(control, TO_PLUGIN, MAILBOX_CAPACITY),
+    inbox: new Mailbox(control, TO_DRIVER, MAILBOX_CAPACITY),
     outbox: new Mailbox(control, TO_CORE, MAILBOX_CAPACITY),
     core: coreBell,
     registers: askedRegisters(boot.registers, {
@@ -203,11 +203,11 @@ function serve(plugin: AnyPlugin): never {
     let worked = false;
     // However long a turn takes, the core waits for one of them, not for all.
     for (let i = 0; i < spins && !driverBell.hasRung(URGENT); i++) {
-      worked = own.turn() || worked;
+      worked = own.run() || worked;
     }
     const idle = own.idle();
     if (!idle && round % ROUNDS !== 0 && !driverBell.hasRung(URGENT)) continue;
-    const happened = loop.turn(!idle ? 0 : own.busy ? own.period : -1);
+    const happened = loop.runOnce(!idle ? 0 : own.busy ? own.period : -1);
     // Requests that wait for the world do not keep a processor busy: where nothing happens, one look is enough.
     spins = !idle || worked || happened ? most : 1;
     if (!happened && idle && !own.polled) own.kick();

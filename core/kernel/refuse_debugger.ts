@@ -4,8 +4,8 @@ import { ignoreSignal, SIGUSR1 } from "../linux/process.ts";
 const LATER_MS = 1000;
 
 /**
- * Keeps Deno from opening a port for a debugger when SIGUSR1 comes: whoever connects to it, any user of the machine,
- * runs code with this program's rights.
+ * Keeps Deno from opening a port for a debugger when SIGUSR1 comes: any user of the machine could connect to it
+ * and run code with this program's rights.
  */
 export function refuseDebugger(): Disposable {
   const refuse = () => ignoreSignal(SIGUSR1);

@@ -17,7 +17,7 @@ function user(): Diagnosis {
     return {
       name,
       state: "optional",
-      found: "drivers run as the user of this program, who is not root",
+      found: "drivers run as the user of this program, which is not root",
       fix: "none is needed where the filter of system calls is there",
     };
   }

@@ -6,7 +6,7 @@ const MAP_SHARED = 0x01;
 const MAP_POPULATE = 0x8000;
 const FAILED = 2n ** 64n - 1n;
 
-/** Registers of a device, or any other part of a file, mapped into this process until somebody unmaps it. */
+/** Registers of a device, or any other part of a file, mapped into this process until its owner unmaps it. */
 export interface DeviceMemory {
   /** What is mapped. Its length is 0 from the moment it is unmapped, and that of every view of it. */
   readonly buffer: ArrayBuffer;
@@ -42,8 +42,8 @@ export function mapDevice(fd: number, offset: number, size: number): DeviceMemor
 /**
  * Maps a part of a memory file for as long as `use` runs, with all its pages there, and tells it the address.
  *
- * Safety: the address means nothing any more when `use` has returned; who needs the pages longer makes the kernel pin
- * them.
+ * Safety: the address means nothing any more when `use` has returned; a caller that needs the pages longer makes the
+ * kernel pin them.
  */
 export function withPages<T>(
   fd: number,

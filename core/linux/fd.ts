@@ -47,7 +47,7 @@ export function setNonBlocking(fd: number): void {
 const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
 const count = new Uint8Array(8);
 
-/** Adds one to an event counter and so wakes who waits on it. */
+/** Adds one to an event counter and so wakes the thread that waits on it. */
 export function signal(fd: number): void {
   libc().write(fd, ONE, 8);
 }
@@ -122,8 +122,8 @@ export function failure(action: string, fd: number, error: number = errno()): Os
  * Makes a function that writes `message` to `fd` in one call and looks at nothing: for doorbells, where a failure
  * shows elsewhere.
  *
- * This and the next three are for whoever gives up FFI later: what they make is bound to its descriptor, and goes on
- * working.
+ * This and the next three are for a process that gives up FFI later: what they make is bound to its descriptor, and
+ * goes on working.
  *
  * Safety: descriptor, buffer and length are fixed here, and no other code gets hold of them; so what they make is
  * sound in a process whose globals and prototypes a plugin has replaced.

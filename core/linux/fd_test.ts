@@ -20,8 +20,8 @@ import { poll, pollAsync, poller, POLLERR_OR_HUP, POLLIN, POLLOUT, yielder } fro
 // Opened once for the whole process, so not by a test.
 libc();
 
-/** A descriptor that nobody has. */
-const NOBODYS = 9999;
+/** A descriptor that this process does not have. */
+const NONE_OPEN = 9999;
 
 function text(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes);
@@ -108,7 +108,7 @@ Deno.test("setNonBlocking() makes a read return at once", () => {
 
 Deno.test("what a descriptor cannot do is an OsError that names it", () => {
   const error = assertThrows(
-    () => read(NOBODYS, new Uint8Array(1)),
+    () => read(NONE_OPEN, new Uint8Array(1)),
     OsError,
     "Cannot read a file that was closed",
   );
@@ -116,9 +116,9 @@ Deno.test("what a descriptor cannot do is an OsError that names it", () => {
   assert(error.message.endsWith("EBADF (Bad file descriptor)"));
   for (
     const act of [
-      () => writeAll(NOBODYS, new Uint8Array(1)),
-      () => duplicate(NOBODYS),
-      () => setNonBlocking(NOBODYS),
+      () => writeAll(NONE_OPEN, new Uint8Array(1)),
+      () => duplicate(NONE_OPEN),
+      () => setNonBlocking(NONE_OPEN),
     ]
   ) assertThrows(act, OsError, "EBADF");
 });
@@ -145,7 +145,7 @@ Deno.test("writer() holds its own copy of the message", () => {
   write();
   const bytes = new Uint8Array(9);
   assertEquals([read(from, bytes), text(bytes.subarray(0, 6))], [6, "abcabc"]);
-  writer(NOBODYS, message)();
+  writer(NONE_OPEN, message)();
   close(from);
   close(into);
 });
@@ -166,7 +166,7 @@ Deno.test("poll() tells what is ready", () => {
   assertEquals(poll(set, 1, 1000), 1);
   assert(seen()[0]! & POLLERR_OR_HUP);
   close(from);
-  assertEquals(poll(Int32Array.of(NOBODYS, POLLIN), 1, 1000), 1);
+  assertEquals(poll(Int32Array.of(NONE_OPEN, POLLIN), 1, 1000), 1);
   yielder()();
 });
 

@@ -38,7 +38,7 @@ export interface FileUse {
   readonly nonBlocking?: boolean;
 }
 
-/** Opens a file that a user named. A new one may be read and written by everybody whom the umask lets. */
+/** Opens a file that a user named. A new one may be read and written by all users that the umask lets. */
 export function openFile(path: string, use: FileUse): number {
   const { read, write, create, truncate, nonBlocking } = use;
   const flags = (write ? read ? 2 : 1 : 0) | O_CLOEXEC | (nonBlocking ? O_NONBLOCK : 0) |

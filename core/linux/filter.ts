@@ -22,8 +22,8 @@ export interface FilterOptions {
 
 /**
  * Two secret numbers of 32 bits. `read` and `write` have three arguments; the kernel ignores what stands in the fourth
- * and fifth, and the filter looks at it. So the functions that were bound to a descriptor go on working, and whoever
- * else has found out its number can do nothing with it.
+ * and fifth, and the filter looks at it. So the functions that were bound to a descriptor go on working, and code that
+ * has only found out its number can do nothing with it.
  */
 export type Pass = readonly [number, number];
 
@@ -225,11 +225,11 @@ export function driverFilter({ machine, pid, granted, pass }: FilterOptions): Ui
     ...allow("fcntl", ifGranted(0, granted), unlessOneOf(low(1), [F_GETFD, F_GETFL, F_SETFL])),
     // Memory, but no file as memory.
     ...allow("mmap", unlessOneOf(low(4), [NO_DESCRIPTOR])),
-    // Deno tells itself of signals by a pair of sockets that nobody else has.
+    // Deno tells itself of signals by a pair of sockets that only this process has.
     ...allow("socketpair", unlessOneOf(low(0), [AF_UNIX])),
     ...allow("recvfrom", ifGranted(0, granted)),
     ...allow("sendto", ifGranted(0, granted), unlessOneOf(low(4), [0]), unlessOneOf(high(4), [0])),
-    // abort(), and nobody else's end.
+    // abort(), and no other process's end.
     ...allow("tgkill", unlessOneOf(low(0), [pid])),
     ...allow("prctl", unlessOneOf(low(0), [PR_SET_NAME, PR_SET_VMA])),
     // Limits may be asked for, not changed.

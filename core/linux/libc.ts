@@ -132,7 +132,7 @@ export function libc(): Libc {
 }
 
 /**
- * Forgets the functions. Whoever holds one keeps it; everybody else, any module of this process included, would have
+ * Forgets the functions. A module that holds one keeps it; all others of this process, plugins included, would have
  * to open the library again and so needs the permission.
  */
 export function forgetLibc(): void {

@@ -125,10 +125,10 @@ function reserve(size: number): SharedArrayBuffer {
 }
 
 /**
- * Puts private zero pages where a mapping was, so that whoever still holds the buffer is cut off from the
+ * Puts private zero pages where a mapping was, so that code that still holds the buffer is cut off from the
  * device and from other processes.
  *
- * Safety: as for {@linkcode mapShared}; the buffer stays usable, it only is nobody else's any more.
+ * Safety: as for {@linkcode mapShared}; the buffer stays usable, it only is shared no more.
  */
 export function disconnect(buffer: SharedArrayBuffer): void {
   place(buffer, buffer.byteLength, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

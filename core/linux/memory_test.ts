@@ -15,7 +15,7 @@ import { OsError } from "./os_error.ts";
 // Opened once for the whole process, so not by a test.
 libc();
 
-/** The file behind a descriptor, as somebody else sees it. */
+/** The file behind a descriptor, as another process sees it. */
 function outside(fd: number): Deno.FsFile {
   return Deno.openSync(`/proc/self/fd/${fd}`, { read: true, write: true });
 }
@@ -55,7 +55,7 @@ Deno.test("two mappings of a file are the same memory", () => {
   assertEquals([whole[4096], whole[4096 + GRANULE - 1]], [1, 2]);
 });
 
-Deno.test("disconnected memory is nobody else's any more", () => {
+Deno.test("disconnected memory is shared no more", () => {
   const fd = memoryFile("test", GRANULE);
   using file = outside(fd);
   const buffer = mapShared(fd, 0, GRANULE);

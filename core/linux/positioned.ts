@@ -5,11 +5,11 @@ import { libc } from "./libc.ts";
  * a device are like where they cannot be mapped.
  */
 export interface Positioned {
-  /** Reads; all ones if nobody answers, as on a bus. */
+  /** Reads; all ones if nothing answers, as on a bus. */
   read(position: number, width: 1 | 2 | 4): number;
-  /** Writes; nothing happens if nobody answers. */
+  /** Writes; nothing happens if nothing answers. */
   write(position: number, width: 1 | 2 | 4, value: number): void;
-  /** Forgets the descriptor, which the owner closes: from now on nobody answers. */
+  /** Forgets the descriptor, which the owner closes: from now on nothing answers. */
   end(): void;
 }
 

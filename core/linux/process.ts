@@ -10,7 +10,7 @@ const SIGQUIT = 3;
 const SIGTERM = 15;
 /** Ends a program. */
 export const SIGKILL = 9;
-/** Makes Deno open a port for a debugger, on which whoever connects can run code. */
+/** Makes Deno open a port for a debugger: any user that connects to it can run code. */
 export const SIGUSR1 = 10;
 
 const SYS_PIDFD_OPEN = 434n;

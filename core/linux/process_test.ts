@@ -58,7 +58,7 @@ Deno.test("a program gets the environment that was named, and no other", () => {
 });
 
 Deno.test("a program gets the descriptors that were named, in their order, and no others", () => {
-  // As if whoever started this process had left it one that is not closed on exec.
+  // As if the parent of this process had left it one that is not closed on exec.
   const F_SETFD = 2;
   const inherited = eventfd();
   libc().fcntl(inherited, F_SETFD, 0);

@@ -139,7 +139,7 @@ Deno.test("a descriptor that was passed lives on when its sender has closed it",
   [passed!, from, a, b].forEach(close);
 });
 
-Deno.test("a socket listens at a path, and takes who connects", async () => {
+Deno.test("a socket listens at a path, and takes clients that connect", async () => {
   const folder = Deno.makeTempDirSync({ prefix: "virtio-socket-" });
   const path = `${folder}/socket`;
   const listener = listenUnix(path);
@@ -196,7 +196,7 @@ Deno.test("what is no socket is never taken away #cli:stale_socket", () => {
   Deno.removeSync(folder, { recursive: true });
 });
 
-Deno.test("where nobody can listen is an error that names the path", () => {
+Deno.test("a path that cannot be listened at is an error that names it", () => {
   assertThrows(
     () => listenUnix("/does/not/exist/socket"),
     OsError,

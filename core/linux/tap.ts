@@ -33,7 +33,7 @@ export interface Tap {
  *
  * Safety: the requests are those of struct ifreq, all of whose bytes are there.
  *
- * @throws OsError If that is not allowed (CAP_NET_ADMIN is needed), or somebody else is attached.
+ * @throws OsError If that is not allowed (CAP_NET_ADMIN is needed), or another program is attached.
  */
 export function openTap(wanted: string): Tap {
   const request = interfaceRequest(wanted);

@@ -54,7 +54,7 @@ testWith(
       bringUp(name, 1400);
       const { flags, mtu } = show(name);
       console.log(flags.includes("UP"), flags.includes("LOWER_UP"), mtu);
-      // What the system says first on a new network: somebody solicits a router.
+      // What the system says first on a new network: it solicits a router.
       const frame = new Uint8Array(2000);
       poll(Int32Array.of(fd, POLLIN), 1, 10000);
       console.log(read(fd, frame) > 14, frame[12].toString(16), frame[13].toString(16));

@@ -3,7 +3,7 @@
  *
  * Safety, of all of them: each structure says its own length in its first word, and the kernel reads and writes no more.
  * What a device can reach is what {@linkcode mapDma} was asked for; the kernel pins those pages until they are unmapped
- * or the container is closed, so that nobody else can get them meanwhile.
+ * or the container is closed, so that no other process can get them meanwhile.
  *
  * @module
  */
@@ -176,7 +176,7 @@ export function canReset(device: number): boolean {
   return (info.getUint32(4, true) & DEVICE_CAN_RESET) !== 0;
 }
 
-/** Resets a device. Who holds it must initialise it anew. */
+/** Resets a device, which must be initialised anew. */
 export function resetDevice(device: number): void {
   ioctlNumber(device, DEVICE_RESET, 0, "Cannot reset the device");
 }

@@ -111,7 +111,7 @@ Deno.test("assign() leaves a BAR without address where there is no room, and goe
   assertEquals(assignment.get(small!)![0]!.address, 0xc000_0000);
 });
 
-Deno.test("assign() opens a bridge for ports until there are none left, and says of whose BAR that is so #core:io_space", () => {
+Deno.test("assign() opens a bridge for ports until there are none left, and says for which BAR #core:io_space", () => {
   const behind = (device: number) => ({ device, behind: [{ device: 0, bars: IO_128 }] });
   const functions = [1, 2, 3, 4, 5, 6, 7].map(behind);
   const [tree, assignment] = assigned([

@@ -25,7 +25,7 @@ const CAPABILITIES_POINTER = 0x34;
 /** The list lives behind the standard header, in the first 256 bytes (PCI local bus 3.0, 6.7). */
 const FIRST = 0x40;
 const END = 0x100;
-/** So many capabilities of 4 bytes fit in there; who needs more hops walks in a circle. */
+/** So many capabilities of 4 bytes fit in there; a walk of more hops goes in a circle. */
 const MOST = (END - FIRST) / 4;
 
 /**

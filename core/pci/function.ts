@@ -85,7 +85,7 @@ export interface OpenFunction extends Disposable {
   /** The way to write `value` to a doorbell register of `width` bytes, in memory or a port, from any process. */
   doorbell(bar: number, offset: number, value: number, width: 2 | 4): Doorbell;
   /** Takes the answers to every doorbell rung so far, so that all credits are free again. */
-  settle(): void;
+  takeAnswers(): void;
   /**
    * Writes again what a reset of the function or of the whole machine took from its configuration space: BARs,
    * command, MSI-X; and unmasks the interrupt pin. Changes nothing if there was none. The device itself has to be
@@ -131,7 +131,7 @@ export interface WrittenDoorbell {
    */
   readonly data?: { readonly at: number; readonly form: "u32" | "hex" };
   /**
-   * How many rings may be under way before {@linkcode OpenFunction.settle} must be called, because the platform
+   * How many rings may be under way before {@linkcode OpenFunction.takeAnswers} must be called, because the platform
    * answers each; undefined where nothing answers.
    */
   readonly credits?: number;

@@ -3,11 +3,11 @@ import { type VirtioIdentity, virtioIdentity } from "./virtio_identity.ts";
 
 /** What a PCI function says that it is. */
 export interface PciIdentity {
-  /** Who made it, 16 bits. */
+  /** Its maker, 16 bits. */
   readonly vendor: number;
   /** What it is among its vendor's devices, 16 bits. */
   readonly device: number;
-  /** Who made the board, 16 bits; 0 where the header has no such field (bridges). */
+  /** The maker of the board, 16 bits; 0 where the header has no such field (bridges). */
   readonly subsystemVendor: number;
   /** Which board, 16 bits; 0 where the header has no such field. */
   readonly subsystem: number;
@@ -19,7 +19,7 @@ export interface PciIdentity {
   readonly virtio?: VirtioIdentity;
 }
 
-/** Reads who a function is from the first 64 bytes of its configuration space. */
+/** Reads what a function is from the first 64 bytes of its configuration space. */
 export function readIdentity(config: Registers): PciIdentity {
   const revisionAndClass = config.read32(0x08);
   // Only header type 0, an endpoint, has its subsystem here; bit 7 says that there are more functions.

@@ -24,7 +24,7 @@ const ENTRY_BYTES = 16;
 const ENTRY_MASKED = 1;
 
 /**
- * Finds the MSI-X table of a function; undefined if it has none that can be used: who has no vectors uses the
+ * Finds the MSI-X table of a function; undefined if it has none that can be used: a device without vectors uses the
  * interrupt pin, or polls.
  *
  * @param barSize Bytes of a memory BAR, undefined if there is no such BAR: a table that is not inside one is none.

@@ -43,8 +43,8 @@ Deno.test("parseNames reads lines that end as on Windows, and nothing from an em
 });
 
 Deno.test("preferNames fills what the first table lacks from the second", () => {
-  const names = preferNames(parseNames("1af4  Somebody"), BUILT_IN_NAMES);
-  assertEquals(names.vendor(0x1af4), "Somebody");
+  const names = preferNames(parseNames("1af4  A maker"), BUILT_IN_NAMES);
+  assertEquals(names.vendor(0x1af4), "A maker");
   assertEquals(names.device(0x1af4, 0x1042), "Virtio 1.0 block device");
   assertEquals(names.subclass(0x0604), "PCI bridge");
   assertEquals(names.baseClass(0xff), "Unassigned class");

@@ -3,7 +3,7 @@ import type { PciFunction } from "../pci/function.ts";
 /** Where devices come from. */
 export interface Platform extends AsyncDisposable {
   /** Which machine this is: the one we run on, a QEMU of our own, or one made of device models. */
-  readonly kind: "host" | "qemu" | "simulated";
+  readonly kind: "local" | "qemu" | "simulated";
   /** One line for people, for example `"QEMU 7.2.22 q35"`. */
   readonly description: string;
   /** The machine's PCI functions in the order of their addresses, as of its opening or the last refresh. */

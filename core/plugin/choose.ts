@@ -4,7 +4,7 @@ import type { Manifest } from "./manifest.ts";
 
 /** One rule that was tried on a device. */
 export interface Tried {
-  /** Whose rule. */
+  /** The manifest that has the rule. */
   readonly manifest: Manifest;
   /** The rule. */
   readonly match: Match;

@@ -56,7 +56,7 @@ export interface RegisterNeed {
   readonly bytes: number;
 }
 
-/** One field of device-specific configuration. */
+/** One field of device-specific configuration. Of `"mac": "u8[6]"`, `mac[0]` to `mac[5]` are one each. */
 export interface ConfigField {
   /** Its name in the specification. */
   readonly name: string;
@@ -112,7 +112,7 @@ export class ManifestError extends SyntaxError {
  *
  * @param text The file's text.
  * @param file Its path, for the result and for errors.
- * @throws {ManifestError} At the first thing that is wrong, a field that nobody knows included.
+ * @throws {ManifestError} At the first thing that is wrong, an unknown field included.
  */
 export function parseManifest(text: string, file: string): Manifest {
   let json: unknown;
@@ -218,6 +218,7 @@ function limits(value: unknown, wrong: Wrong): Limits {
 }
 
 const WIDTHS: Readonly<Record<string, ConfigField["bytes"]>> = { u8: 1, u16: 2, u32: 4, u64: 8 };
+const CONFIG_TYPE = /^(u\d+)(?:\[([1-9]\d{0,2})\])?( rw)?$/;
 
 /** Fields must stand at multiples of their own width, or 4: a device answers no other access. */
 function config(value: unknown, wrong: Wrong): readonly ConfigField[] {
@@ -226,17 +227,20 @@ function config(value: unknown, wrong: Wrong): readonly ConfigField[] {
     return wrong("config", value, 'an object like { "capacity": "u64" }');
   }
   let offset = 0;
-  return Object.entries(value).map(([name, type]) => {
-    const [width = "", ...access] = typeof type === "string" ? type.split(" ") : [];
+  return Object.entries(value).flatMap(([name, type]): ConfigField[] => {
+    const [, width = "", count, writable] = CONFIG_TYPE.exec(String(type)) ?? [];
     const bytes = WIDTHS[width];
-    if (bytes === undefined || !["", "rw"].includes(access.join())) {
-      return wrong(`config.${name}`, type, `${Object.keys(WIDTHS).join(", ")}, or "u32 rw"`);
+    if (bytes === undefined) {
+      const wanted = `${Object.keys(WIDTHS).join(", ")}, several as "u8[6]", or "u32 rw"`;
+      return wrong(`config.${name}`, type, wanted);
     }
     if (offset % Math.min(bytes, 4) !== 0) {
       wrong(`config.${name}`, type, `a field that may stand at offset ${offset}`);
     }
-    offset += bytes;
-    return { name, bytes, ...(access.length > 0 && { writable: true }) };
+    offset += bytes * Number(count ?? 1);
+    const field = { name, bytes, ...(writable && { writable: true }) };
+    if (count === undefined) return [field];
+    return Array.from({ length: Number(count) }, (_, i) => ({ ...field, name: `${name}[${i}]` }));
   });
 }
 

@@ -29,7 +29,7 @@ Deno.test("parseManifest reads everything", () => {
     entry: "./src/driver.js",
     class: "block",
     limits: { memoryMiB: 64, heapMiB: 128 },
-    config: { capacity: "u64", size_max: "u32", heads: "u8", writeback: "u8 rw" },
+    config: { capacity: "u64", size_max: "u32", heads: "u8", writeback: "u8 rw", mac: "u8[2] rw" },
     features: { ONE: 1, TWO: 2, BOTH: [3, "ONE", "TWO"], EITHER: [50, "ONE|TWO"] },
     tunables: {
       tso_disable: false,
@@ -47,6 +47,8 @@ Deno.test("parseManifest reads everything", () => {
       { name: "size_max", bytes: 4 },
       { name: "heads", bytes: 1 },
       { name: "writeback", bytes: 1, writable: true },
+      { name: "mac[0]", bytes: 1, writable: true },
+      { name: "mac[1]", bytes: 1, writable: true },
     ],
     features: [
       { name: "ONE", bit: 1, needs: [] },
@@ -84,9 +86,15 @@ const BAD: readonly [Record<string, unknown>, string][] = [
   [{ config: { capacity: "u65" } }, 'field config.capacity: found "u65", wanted u8, u16, u32, u64'],
   [
     { config: { a: "u8 wr" } },
-    'field config.a: found "u8 wr", wanted u8, u16, u32, u64, or "u32 rw"',
+    'field config.a: found "u8 wr", wanted u8, u16, u32, u64, several as "u8[6]", or "u32 rw"',
   ],
   [{ config: { a: "u8", b: "u32" } }, "field config.b: found"],
+  [
+    { config: { a: "u8[3]", b: "u32" } },
+    'field config.b: found "u32", wanted a field that may stand at offset 3',
+  ],
+  [{ config: { a: "u8[0]" } }, 'field config.a: found "u8[0]"'],
+  [{ config: { a: "u8[1000]" } }, 'field config.a: found "u8[1000]"'],
   [{ features: [] }, "field features: found []"],
   [{ features: { VERSION: 32 } }, "field features.VERSION: found 32, wanted a bit of the device"],
   [{ features: { A: 200 } }, "field features.A: found 200"],

@@ -113,6 +113,11 @@ export interface Device<Q extends string, L extends string, B extends string> {
    * @param field Its name in `plugin.json`.
    */
   writeConfig(field: string, value: number): void;
+  /**
+   * Has the configuration read anew, after what was written before: {@linkcode Driver.configured} gets it. For devices that
+   * show in it what was selected there (virtio 1.4, 5.8.4). Who asks again before the answer may get one for both.
+   */
+  readConfig(): void;
   /** Tells the clients new properties of the device. */
   setProperties(properties: Properties): void;
   /**
@@ -135,12 +140,13 @@ export interface Device<Q extends string, L extends string, B extends string> {
 export interface Driver {
   /**
    * Something may have happened: requests from the client, completions from the device, or nothing at all. Called
-   * once after the start without a reason. What it committed to queues and completed in lanes is published by its
+   * after the start without a reason, the first time before DRIVER_OK is set: so the receive buffers that clients lend
+   * are with the device before it can speak, and what it says first is not lost. What it committed to queues and completed in lanes is published by its
    * host when it returns.
    */
   rung(): void;
   /**
-   * The device's configuration has changed.
+   * The device's configuration has changed, or was read because the driver asked.
    *
    * @returns The new properties, if they changed too.
    */
@@ -154,7 +160,7 @@ export interface Driver {
    * committed again.
    */
   queueReset?(name: string, cookies: readonly number[]): void;
-  /** What the driver has counted so far, by names for people; asked for when somebody looks. */
+  /** What the driver has counted so far, by names for people; asked for when an application looks. */
   statistics?(): Readonly<Record<string, number>>;
   /** The device was reset and no request will come back; last chance to tidy up. */
   stop?(): void;

@@ -53,7 +53,7 @@ export interface LieHandle {
   interrupt(vector: number): void;
   /** Sets DEVICE_NEEDS_RESET. */
   needsReset(why: string): void;
-  /** Resets the device without being asked. Nobody is told (D-76). */
+  /** Resets the device without being asked. The core is not told (D-76). */
   forget(): void;
   /** Makes it look at all its queues. */
   look(): void;

@@ -248,7 +248,7 @@ export class VirtioDevice implements DeviceHandle {
     if (queue.device!.publish()) this.#around.interrupt("queue", queue.vector);
   }
 
-  /** What driver and model do wrong is the device's end, not that of whoever touched it. */
+  /** What driver and model do wrong is the device's end, not that of the core that touched it. */
   #guard(act: () => void): void {
     try {
       act();

@@ -25,7 +25,7 @@ const model: DeviceModel = {
 };
 const slot = { interrupt() {}, pin() {}, failed() {} };
 
-Deno.test("a simulated device says who it is", () => {
+Deno.test("a simulated device says what it is", () => {
   const { config } = new SimulatedFunction(
     new VirtioFunction({ ...model, classCode: 0x010203 }),
     slot,

@@ -73,7 +73,7 @@ export function findStructures(
       refuse("D-05", `names BAR ${bar}`);
       continue;
     }
-    // Ports could be used too, but not mapped; who has some has the same in memory, so that is next in the list.
+    // Ports could be used too, but not mapped; a device with ports has the same in memory, so that is next in the list.
     const size = isIoBar(config, bar) ? undefined : barSize(bar);
     if (size === undefined) refuse("D-06", `names BAR ${bar}, which is no memory BAR`);
     else if (length < kind.least) {

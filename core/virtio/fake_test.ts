@@ -112,7 +112,7 @@ export class FakeDevice implements OpenFunction {
     return [];
   }
 
-  settle(): void {}
+  takeAnswers(): void {}
 
   [Symbol.dispose](): void {}
 }

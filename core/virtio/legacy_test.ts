@@ -63,7 +63,7 @@ function fake({ queues = [8, 256], msix = false, read, barSize = 128, memoryBar 
     }),
     dma: nothing,
     vectors: nothing,
-    settle: nothing,
+    takeAnswers: nothing,
     [Symbol.dispose]: nothing,
   };
   return { device, memory, state, log };

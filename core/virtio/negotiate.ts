@@ -15,7 +15,7 @@ import type { Transport } from "./transport.ts";
 export interface FeatureReport {
   /** Number of the bit. */
   readonly bit: number;
-  /** Its name in the specification, as far as anybody here knows it. */
+  /** Its name in the specification, as far as the core or the driver knows it. */
   readonly name: string;
   /** Whether it was agreed. */
   readonly accepted: boolean;

@@ -13,7 +13,7 @@ const CAPABILITY_BYTES = 20;
 
 /**
  * A structure of a modern device, reached through its configuration space (virtio 1.4, 4.1.4.9): slow, but it works
- * without an address for the BAR. Each access is four to the configuration space, so nobody else may use the window
+ * without an address for the BAR. Each access is four to the configuration space, so no other code may use the window
  * meanwhile; a doorbell, which another process rings, cannot be reached like this.
  *
  * @param structure What another capability names: the specification allows nothing else.

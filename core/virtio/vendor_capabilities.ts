@@ -3,7 +3,7 @@ import type { Registers } from "../pci/registers.ts";
 
 /** What a vendor says of its device, for debugging and reports only (virtio 1.4, 4.1.4.8). */
 export interface VendorCapability {
-  /** PCI id of who defined the format. */
+  /** PCI id of the vendor that defined the format. */
   readonly vendor: number;
   /** What follows that id. */
   readonly data: Uint8Array<ArrayBuffer>;
@@ -13,7 +13,7 @@ const VENDOR_DATA = 9;
 const VENDOR_ID = 4;
 const DATA = 6;
 /** Formats cannot be told apart under the id that all virtio devices share. */
-const NOBODY = 0x1af4;
+const SHARED = 0x1af4;
 
 /**
  * Decodes the vendor data of a device. What cannot be one is passed over; reading has no side effects.
@@ -25,7 +25,7 @@ export function vendorCapabilities(config: Registers): readonly VendorCapability
     if (id !== VENDOR_SPECIFIC || length < DATA || length % 4 !== 0) return [];
     if (config.read8(offset + 3) !== VENDOR_DATA) return [];
     const vendor = config.read16(offset + VENDOR_ID);
-    if (vendor === NOBODY) return [];
+    if (vendor === SHARED) return [];
     const data = Uint8Array.from(
       { length: length - DATA },
       (_, i) => config.read8(offset + DATA + i),

@@ -26,7 +26,7 @@ Deno.test("vendorCapabilities() passes over what cannot be one", () => {
   for (
     const bad of [
       [8, 8, 0x36, 0x1b], // shared memory
-      [8, 9, 0xf4, 0x1a], // the one id that is nobody's
+      [8, 9, 0xf4, 0x1a], // the one id that all devices share
       [9, 9, 0x36, 0x1b], // no multiple of 4
       [4, 9, 0x36, 0x1b],
       [0, 9],

@@ -109,6 +109,6 @@ export interface DeviceQueue {
 
 /** The driver broke the rules of the ring; the device stops and sets DEVICE_NEEDS_RESET (2.1.1). */
 export class DriverFault extends Error {
-  /** The class, for who catches it elsewhere. */
+  /** The class, for code that has another copy of it. */
   override readonly name = "DriverFault";
 }

@@ -126,7 +126,7 @@ for (const kind of ["split", "packed"] as const) {
   });
 }
 
-Deno.test("with the event index, who is awake is not notified", () => {
+Deno.test("with the event index, a side that is awake is not notified", () => {
   const sides = new Sides({ ...plain, kind: "packed", size: 7, eventIndex: true });
   const notified = () => {
     const before = sides.notified.length;
@@ -197,7 +197,7 @@ Deno.test("wanted() is what its definition says, and absurd wishes come true (D-
   }
 });
 
-Deno.test("layoutPacked() takes any size and keeps apart who writes", () => {
+Deno.test("layoutPacked() takes any size and keeps apart what each side writes", () => {
   const sizes = fc.integer({ min: 1, max: 32768 });
   const segments = fc.integer({ min: 0, max: 256 });
   fc.assert(fc.property(sizes, segments, fc.nat(1000), (size, segments, page) => {

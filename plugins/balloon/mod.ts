@@ -94,12 +94,12 @@ const balloon: Plugin = definePlugin({
     let deflated = 0;
     let asked = 0;
 
-    // Whoever drove the device before took the balloon along (5.5.6).
+    // The driver before this one took the balloon along (5.5.6).
     writeConfig("actual", 0);
     if (poison !== undefined) writeConfig("poison_val", poison);
 
     function resize(): void {
-      // Nobody else holds pages that go into the balloon: what was hinted or reported comes back soon.
+      // No other request may hold pages that go into the balloon: what was hinted or reported comes back soon.
       if (moving !== 0 || hinting?.busy || reporting?.busy) return;
       if (free > wanted) move(Math.min(free - wanted, wire.BATCH_PAGES));
       else if (free < wanted) move(-Math.min(wanted - free, wire.BATCH_PAGES));

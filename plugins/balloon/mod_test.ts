@@ -299,7 +299,7 @@ Deno.test("a full queue is tried again", () => {
   assertEquals(batch("inflate").length, 5);
 });
 
-Deno.test("news are told as soon as somebody listens", () => {
+Deno.test("news are told as soon as the client listens", () => {
   const { lanes, driver, configure } = start(0n, [3, 0, 0, 0]);
   const events = lanes.events;
   const told = () =>
@@ -371,7 +371,7 @@ Deno.test("a round of hints is its name, the free pages, and a word that ends it
   assertEquals(driver.statistics!().hint_pages_held, 0);
 });
 
-Deno.test("a round that the host ends at once is ended by the driver, too #balloon:hint_STOP", () => {
+Deno.test("a round that the hypervisor ends at once is ended by the driver, too #balloon:hint_STOP", () => {
   const { configure, queues } = start(wire.F_FREE_PAGE_HINT);
   queues.hints.full = true;
   configure(0, 0, 5, 0);

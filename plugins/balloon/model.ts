@@ -1,5 +1,5 @@
 /**
- * The memory balloon as a model (virtio 1.4, 5.5): a host that wants pages, and keeps book of those that it got.
+ * The memory balloon as a model (virtio 1.4, 5.5): a hypervisor that wants pages, and keeps book of those that it got.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import * as wire from "./wire.ts";
 export interface BalloonOptions {
   /** The features that it offers; all if absent. */
   readonly features?: bigint;
-  /** Pages that the host wants at first; none if absent. */
+  /** Pages that the hypervisor wants at first; none if absent. */
   readonly pages?: number;
   /** Whether queues of features that are not offered leave no gap, as QEMU's do. */
   readonly compact?: boolean;
@@ -34,7 +34,7 @@ const OPTIONAL_QUEUES: readonly (readonly [queue: number, feature: bigint])[] = 
   [wire.QUEUE_REPORTING, wire.F_PAGE_REPORTING],
 ];
 
-/** A host that is told of page frames, and complains about a driver that cannot count. */
+/** A hypervisor that is told of page frames, and complains about a driver that cannot count. */
 export class BalloonModel implements DeviceModel {
   readonly id: number = wire.DEVICE_ID;
   readonly classCode = 0x00ff00;
@@ -196,7 +196,7 @@ export class BalloonModel implements DeviceModel {
   #hint(request: Request): number {
     const command = this.#next(request);
     if (command === undefined) {
-      // Hints that come when the host has no use for them are wasted, and no harm.
+      // Hints that come when the hypervisor has no use for them are wasted, and no harm.
       if (this.hinted.over) return 0;
       this.hinted.bytes += request.writable;
     } else if (command === wire.CMD_ID_STOP) {

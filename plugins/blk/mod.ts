@@ -42,7 +42,7 @@ const blk: Plugin = definePlugin({
     }
     const features = usable(offered, config);
     if (isHostManaged(offered, config) && !(features & wire.F_ZONED)) {
-      // Whoever cannot make use of such zones must not use the disk (5.2.5).
+      // A driver that cannot make use of such zones must not use the disk (5.2.5).
       return { decline: `its zones cannot be true: ${zonesWrong(offered, config)}` };
     }
     const largest = features & wire.F_SIZE_MAX ? config.u32(wire.CONFIG_SIZE_MAX) : SLOT_BYTES;

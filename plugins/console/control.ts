@@ -149,15 +149,15 @@ export class Control {
         return this.#remove(port);
       case wire.CONSOLE_PORT:
         // Both sides of a console are open from now on, and the device is to be told so (5.3.6.2.2).
-        port.state |= PortState.console | PortState.open | PortState.hostOpen;
+        port.state |= PortState.console | PortState.open | PortState.connected;
         port.due |= DUE_OPEN;
         break;
       case wire.PORT_OPEN:
-        if (value !== 0) port.state |= PortState.hostOpen;
+        if (value !== 0) port.state |= PortState.connected;
         else {
           // What came before it was closed is shown before.
           port.drain();
-          port.state &= ~PortState.hostOpen;
+          port.state &= ~PortState.connected;
         }
         break;
       case wire.PORT_NAME:

@@ -27,8 +27,8 @@ const SLOT_BYTES = 4096;
 const CONTROL_SLOTS = 64;
 const EVENT_SLOTS = 64;
 
-/** Of a device without messages, whose only port nobody can open or close. */
-const ALWAYS_OPEN = PortState.console | PortState.open | PortState.hostOpen;
+/** Of a device without messages, whose only port is not opened or closed. */
+const ALWAYS_OPEN = PortState.console | PortState.open | PortState.connected;
 
 /** The driver. */
 const consoleDriver: Plugin = definePlugin({
@@ -238,7 +238,7 @@ function portCount({ features, config, queues }: Offer): number | undefined {
 function counts(port: Port): Record<string, number> {
   const figures = {
     guest_connected: Number(port.is(PortState.open)),
-    host_connected: Number(port.is(PortState.hostOpen)),
+    host_connected: Number(port.is(PortState.connected)),
     outvq_full: Number(port.waits),
     is_console: Number(port.is(PortState.console)),
     ...port.counters,

@@ -138,13 +138,13 @@ function bench(room = 4) {
   return { make, queued, ended, recalled };
 }
 
-Deno.test("a port sends in order, no more than there is room for, and only while somebody listens #console:FLOW_HOST", () => {
+Deno.test("a port sends in order, no more than there is room for, and only while the other side is open #console:FLOW_HOST", () => {
   const { make, queued, ended } = bench(2);
   const port = make(false);
   port.appear();
   for (const slot of [3, 1, 2]) port.accept(slot);
   assertEquals([queued, port.waits], [[], true]);
-  port.state |= PortState.hostOpen;
+  port.state |= PortState.connected;
   port.feed();
   assertEquals(queued, [3, 1]);
   port.drain();
@@ -158,7 +158,7 @@ Deno.test("what a port had no room for is given back when it goes, what its devi
   const { make, queued, ended, recalled } = bench(1);
   const port = make(false);
   port.appear();
-  port.state |= PortState.hostOpen;
+  port.state |= PortState.connected;
   for (const slot of [0, 1, 2]) port.accept(slot);
   port.drain = () => {}; // the device does not give back what it has got
   port.vanish();
@@ -172,11 +172,11 @@ Deno.test("bytes for a port that went are not for the next one with its number #
   const port = make(false);
   port.accept(0);
   port.appear();
-  port.state |= PortState.hostOpen;
+  port.state |= PortState.connected;
   port.accept(1);
   port.vanish();
   port.appear();
-  port.state |= PortState.hostOpen;
+  port.state |= PortState.connected;
   port.accept(2);
   const refused = [[0, Status.failed, 0], [2, Status.failed, 0]];
   assertEquals([queued, ended.filter(([, status]) => status === Status.failed)], [[], refused]);
@@ -186,7 +186,7 @@ Deno.test("a port whose queue is full of what another left there asks for a new 
   const { make, recalled } = bench();
   const port = make(false);
   port.appear();
-  port.state |= PortState.hostOpen;
+  port.state |= PortState.connected;
   for (const slot of [0, 1, 2, 3]) port.accept(slot);
   port.drain = () => {};
   port.vanish();

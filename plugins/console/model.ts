@@ -17,7 +17,7 @@ export interface PortOptions {
   readonly name?: string;
   /** Whether it is a console. */
   readonly console?: boolean;
-  /** Whether somebody listens on the other side; true if absent. */
+  /** Whether the other side is open; true if absent. */
   readonly open?: boolean;
   /** Whether it sends back what it gets. */
   readonly echo?: boolean;
@@ -52,9 +52,9 @@ export interface ControlMessage {
 /** The other side of a port. */
 interface Port {
   readonly options: PortOptions;
-  /** Whether somebody listens there. */
+  /** Whether the other side is open. */
   open: boolean;
-  /** Whether the driver says that somebody uses it. */
+  /** Whether the driver says that an application uses it. */
   guestOpen: boolean;
   /** Whether it takes what comes. */
   drains: boolean;
@@ -132,7 +132,7 @@ export class ConsoleModel implements DeviceModel {
     return bytes;
   }
 
-  /** Whether the driver says that somebody uses the port. */
+  /** Whether the driver says that an application uses the port. */
   guestOpen(id: number): boolean {
     return this.#port(id).guestOpen;
   }
@@ -257,7 +257,7 @@ export class ConsoleModel implements DeviceModel {
   #deliver(id: number): void {
     const port = this.#port(id);
     const room = this.#waiting.get(wire.receiveq(id)) ?? [];
-    // Nothing is sent to a port that nobody uses.
+    // Nothing is sent to a port that no application uses.
     const usable = port.guestOpen || !this.#several;
     while (usable && room.length > 0 && port.sending.length > 0) {
       const request = room.shift()!;

@@ -45,7 +45,7 @@ export class Port {
   readonly #parts: PortParts;
   /** Slots for its bytes, until it is there. */
   readonly #lent: number[] = [];
-  // Slots that wait until somebody listens on the other side and there is room.
+  // Slots that wait until the other side is open and there is room.
   #first: number = NONE;
   #last: number = NONE;
 
@@ -93,7 +93,7 @@ export class Port {
     }
     receiveq.begin(slot);
     receiveq.writable(receive.offset(slot), receive.slotBytes);
-    // A port has room for its own slots; who lends it more gets them back.
+    // A port has room for its own slots; a client that lends it more gets them back.
     if (!receiveq.commit()) receive.complete(slot, Status.failed, 0);
   };
 
@@ -102,7 +102,7 @@ export class Port {
       this.counters.bytes_received += written;
       this.#parts.receive.complete(slot, Status.ok, written);
     } else {
-      // A device should not send to a port that nobody uses; Linux drops it likewise.
+      // A device should not send to a port that no application uses; Linux drops it likewise.
       this.counters.bytes_discarded += written;
       this.lend(slot);
     }
@@ -122,10 +122,10 @@ export class Port {
     this.feed();
   }
 
-  /** Gives the device what waits for it, unless nobody listens there. */
+  /** Gives the device what waits for it, unless the other side is closed. */
   feed(): void {
     const { transmitq, transmit, next } = this.#parts;
-    while (this.#first !== NONE && this.is(PortState.hostOpen)) {
+    while (this.#first !== NONE && this.is(PortState.connected)) {
       const slot = this.#first;
       const length = this.#length(slot);
       if (length === 0) transmit.complete(slot, Status.ok, 0);

@@ -4,7 +4,7 @@ import { addressOf, readLun, writeLun } from "./lun.ts";
 import scsi from "./mod.ts";
 import * as wire from "./wire.ts";
 
-interface Host {
+interface Adapter {
   readonly features?: bigint;
   readonly queues?: readonly number[];
   readonly fields?: Readonly<Record<number, number>>;
@@ -12,7 +12,9 @@ interface Host {
   readonly senseSize?: number;
 }
 
-function offer({ features = 0n, queues = [128, 128, 128], senseSize = 96, ...host }: Host): Offer {
+function offer(
+  { features = 0n, queues = [128, 128, 128], senseSize = 96, ...adapter }: Adapter,
+): Offer {
   const view = new DataView(new ArrayBuffer(wire.CONFIG_BYTES));
   const fields = {
     [wire.CONFIG_NUM_QUEUES]: queues.length - wire.REQUEST_QUEUE,
@@ -21,11 +23,11 @@ function offer({ features = 0n, queues = [128, 128, 128], senseSize = 96, ...hos
     [wire.CONFIG_CMD_PER_LUN]: 128,
     [wire.CONFIG_EVENT_INFO_SIZE]: 16,
     [wire.CONFIG_MAX_LUN]: 16383,
-    ...host.fields,
+    ...adapter.fields,
   };
   for (const [at, value] of Object.entries(fields)) view.setUint32(Number(at), value, true);
   const config: Config = {
-    length: host.length ?? wire.CONFIG_BYTES,
+    length: adapter.length ?? wire.CONFIG_BYTES,
     u8: (offset) => view.getUint8(offset),
     u16: (offset) => view.getUint16(offset, true),
     u32: (offset) => view.getUint32(offset, true),
@@ -35,14 +37,14 @@ function offer({ features = 0n, queues = [128, 128, 128], senseSize = 96, ...hos
   return { features, queues, config, tunables, legacy: false };
 }
 
-function plan(host: Host): Plan<string, string, string> {
-  const answer = scsi.plan(offer(host));
+function plan(adapter: Adapter): Plan<string, string, string> {
+  const answer = scsi.plan(offer(adapter));
   assert(!("decline" in answer), (answer as Decline).decline);
   return answer;
 }
 
-function decline(host: Host): string {
-  const answer = scsi.plan(offer(host));
+function decline(adapter: Adapter): string {
+  const answer = scsi.plan(offer(adapter));
   assert("decline" in answer);
   return answer.decline;
 }
@@ -97,7 +99,7 @@ Deno.test("event buffers are as large as the device wants them, within reason", 
   assertEquals(decline({ fields }), "it wants 65537 bytes for an event, which has 16");
 });
 
-Deno.test("a host that nothing can be done with is declined", () => {
+Deno.test("an adapter that nothing can be done with is declined", () => {
   assertEquals(decline({ queues: [128, 128] }), "it has no request queue");
   assertEquals(decline({ fields: { [wire.CONFIG_NUM_QUEUES]: 0 } }), "it has no request queue");
   assertEquals(decline({ length: 35 }), "its configuration has 35 bytes instead of 36");

@@ -1,5 +1,5 @@
 /**
- * The SCSI host device as a model (virtio 1.4, 5.6): a host with disks in memory.
+ * The SCSI host device as a model (virtio 1.4, 5.6): an adapter with disks in memory.
  *
  * @module
  */
@@ -31,8 +31,8 @@ export interface RawResponse {
   readonly response: number;
 }
 
-/** What a SCSI host is like. */
-export interface ScsiHostOptions {
+/** What a SCSI adapter is like. */
+export interface ScsiOptions {
   /** Its logical units. */
   readonly units: readonly UnitOptions[];
   /** Number of request queues; 1 if absent. */
@@ -66,8 +66,8 @@ interface Held {
 const NOTIFICATIONS = wire.EVT_ASYNC_OPERATIONAL_CHANGE | wire.EVT_ASYNC_MEDIA_CHANGE;
 const NOTHING = new Uint8Array();
 
-/** A SCSI host with logical units in memory. */
-export class ScsiHostModel implements DeviceModel {
+/** A SCSI adapter with logical units in memory. */
+export class ScsiModel implements DeviceModel {
   readonly id: number = wire.DEVICE_ID;
   readonly classCode = 0x010000;
   readonly features: bigint;
@@ -81,7 +81,7 @@ export class ScsiHostModel implements DeviceModel {
   /** The task management functions so far. */
   readonly managed: number[] = [];
 
-  readonly #options: ScsiHostOptions;
+  readonly #options: ScsiOptions;
   readonly #view = new DataView(this.config.buffer);
   #held: Held[] = [];
   #eventBuffers: Request[] = [];
@@ -89,8 +89,8 @@ export class ScsiHostModel implements DeviceModel {
   readonly #subscribed = new Map<number, number>();
   #device: DeviceHandle | undefined;
 
-  /** Makes a host with all its units. */
-  constructor(options: ScsiHostOptions) {
+  /** Makes an adapter with all its units. */
+  constructor(options: ScsiOptions) {
     this.#options = options;
     const { units, requestQueues = 1, queueSize = 128, lacks = 0n } = options;
     this.features = (wire.F_INOUT | wire.F_HOTPLUG | wire.F_CHANGE | wire.F_T10_PI) & ~lacks;
@@ -176,7 +176,7 @@ export class ScsiHostModel implements DeviceModel {
     if (this.#agreed(wire.F_CHANGE)) this.event(wire.T_PARAM_CHANGE, address, asc | ascq << 8);
   }
 
-  /** Takes the medium of a CD-ROM out or puts one in, and notifies who subscribed to that. */
+  /** Takes the medium of a CD-ROM out or puts one in, and notifies the driver if it subscribed to that. */
   load(target: number, lun: number, loaded: boolean): void {
     const address = addressOf(target, lun);
     this.units.get(address)!.load(loaded);

@@ -1,21 +1,21 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { ask, DriverFault } from "@virtio/deno/simulation";
 import { addressOf, writeLun } from "./lun.ts";
-import { ScsiHostModel, type ScsiHostOptions } from "./model.ts";
+import { ScsiModel, type ScsiOptions } from "./model.ts";
 import { guard } from "./model/unit.ts";
 import * as wire from "./wire.ts";
 
 const MIB = 2 ** 20;
 
-function host(options: Partial<ScsiHostOptions> = {}): ScsiHostModel {
-  const model = new ScsiHostModel({ units: [{ capacity: MIB, serial: "S" }], ...options });
+function adapter(options: Partial<ScsiOptions> = {}): ScsiModel {
+  const model = new ScsiModel({ units: [{ capacity: MIB, serial: "S" }], ...options });
   for (const unit of model.units.values()) unit.attentions.length = 0;
   return model;
 }
 
 /** Puts a command to a unit, without a driver. */
 function command(
-  model: ScsiHostModel,
+  model: ScsiModel,
   cdb: readonly number[],
   { address = addressOf(0, 0), out = new Uint8Array(), inBytes = 0, pieceBytes = Infinity } = {},
 ) {
@@ -44,9 +44,9 @@ function refused(...args: Parameters<typeof command>): number[] {
   return [answer!.sense[2]!, answer!.sense[12]!, answer!.sense[13]!];
 }
 
-Deno.test("ScsiHostModel keeps what was written, in whatever pieces", () => {
+Deno.test("ScsiModel keeps what was written, in whatever pieces", () => {
   for (const pieceBytes of [7, 512, Infinity]) {
-    const model = host();
+    const model = adapter();
     const out = crypto.getRandomValues(new Uint8Array(1024));
     const written = command(model, [0x2a, 0, 0, 0, 0, 5, 0, 0, 2], { out, pieceBytes });
     assertEquals([written?.response, written?.status, written?.residual], [0, 0, 0]);
@@ -55,8 +55,8 @@ Deno.test("ScsiHostModel keeps what was written, in whatever pieces", () => {
   }
 });
 
-Deno.test("ScsiHostModel tells what is wrong with a command", () => {
-  const model = host();
+Deno.test("ScsiModel tells what is wrong with a command", () => {
+  const model = adapter();
   assertEquals(refused(model, [0xff]), [5, 0x20, 0]);
   assertEquals(refused(model, [0x28, 0, 0, 0, 8, 0, 0, 0, 1], { inBytes: 512 }), [5, 0x21, 0]);
   assertEquals(refused(model, [0x12, 1, 0xd0, 0, 255], { inBytes: 255 }), [5, 0x24, 0]);
@@ -71,8 +71,8 @@ Deno.test("ScsiHostModel tells what is wrong with a command", () => {
   assertEquals(short?.response, wire.S_OVERRUN);
 });
 
-Deno.test("ScsiHostModel tells of a reset and of changes by a unit attention, once", () => {
-  const model = new ScsiHostModel({ units: [{ capacity: MIB }] });
+Deno.test("ScsiModel tells of a reset and of changes by a unit attention, once", () => {
+  const model = new ScsiModel({ units: [{ capacity: MIB }] });
   assertEquals(refused(model, [0]), [6, 0x29, 0]);
   assertEquals(command(model, [0])?.status, 0);
   model.resize(0, 0, 2 * MIB);
@@ -85,8 +85,8 @@ Deno.test("ScsiHostModel tells of a reset and of changes by a unit attention, on
   );
 });
 
-Deno.test("ScsiHostModel holds commands until they are aborted", () => {
-  const model = host({ hold: (cdb) => cdb[0] === 0x28 });
+Deno.test("ScsiModel holds commands until they are aborted", () => {
+  const model = adapter({ hold: (cdb) => cdb[0] === 0x28 });
   assertEquals(command(model, [0x28, 0, 0, 0, 0, 0, 0, 0, 1], { inBytes: 512 }), undefined);
   const manage = (subtype: number) => {
     const bytes = new Uint8Array(wire.TMF_BYTES);
@@ -100,8 +100,8 @@ Deno.test("ScsiHostModel holds commands until they are aborted", () => {
   assertEquals(manage(99), wire.S_FUNCTION_REJECTED);
 });
 
-Deno.test("ScsiHostModel lets sizes be written, and nothing else, and forgets them", () => {
-  const model = host();
+Deno.test("ScsiModel lets sizes be written, and nothing else, and forgets them", () => {
+  const model = adapter();
   const before = model.config.slice();
   model.configWrite(wire.CONFIG_NUM_QUEUES, 9, 4);
   assertEquals(model.config, before);
@@ -111,13 +111,13 @@ Deno.test("ScsiHostModel lets sizes be written, and nothing else, and forgets th
   assertEquals(model.config, before);
 });
 
-Deno.test("ScsiHostModel does not take what is no request", () => {
-  const model = host();
+Deno.test("ScsiModel does not take what is no request", () => {
+  const model = adapter();
   assertThrows(() => ask(model, new Uint8Array(50), 200, { queue: 2 }), DriverFault);
   assertThrows(() => ask(model, new Uint8Array(51), 107, { queue: 2 }), DriverFault);
   assertThrows(() => ask(model, new Uint8Array(23), 1, { queue: 0 }), DriverFault);
   assertThrows(() => ask(model, new Uint8Array(), 15, { queue: 1 }), DriverFault);
-  assertThrows(() => new ScsiHostModel({ units: [{ capacity: 100 }] }), RangeError, "512");
+  assertThrows(() => new ScsiModel({ units: [{ capacity: 100 }] }), RangeError, "512");
 });
 
 Deno.test("guard() is the CRC of the standard (SBC-3, 4.22.4.3)", () => {

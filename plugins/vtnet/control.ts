@@ -33,7 +33,7 @@ export interface ControlOptions {
   readonly device: Pick<Device<string, string, string>, "features" | "legacy" | "writeConfig">;
   /** Pairs of queues. */
   readonly pairs: number;
-  /** Who must know how many of them are used. */
+  /** What must know how many of them are used. */
   readonly transmit: TransmitQueues;
   /** Queues to transmit on. */
   readonly transmitting: readonly Virtqueue[];

@@ -97,7 +97,7 @@ const vtnet: Plugin = definePlugin({
         events!.take(tell);
       },
       configured(changed) {
-        state.look(changed);
+        state.update(changed);
         return undefined;
       },
       queueReset(name, slots) {

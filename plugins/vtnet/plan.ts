@@ -78,7 +78,7 @@ export function shapeOf(features: bigint, config: Config, legacy: boolean): Shap
   const mtu = features & wire.F_MTU ? config.u16(wire.CONFIG_MTU) : wire.MTU_USUAL;
   const whole = mtu + wire.ETHER_HEADER + wire.VLAN_TAG;
   const long = Math.max(whole, wire.LONGEST_GSO + wire.VLAN_TAG);
-  // Who has room takes what comes, if nobody said how long that may be.
+  // A driver with room takes what comes, if the device did not say how long that may be.
   const open = (features & (wire.F_MRG_RXBUF | wire.F_MTU)) === wire.F_MRG_RXBUF;
   return {
     mostPairs,

@@ -87,7 +87,7 @@ export function receiveQueue(options: ReceiveOptions): ReceiveQueue {
     if (--missing === 0) finish();
   }
 
-  /** Reads the header of a frame. The device can change it at any time, so nobody does that again. */
+  /** Reads the header of a frame. The device can change it at any time, so it is not read again. */
   function begin(slot: number, written: number): boolean {
     const at = lane.offset(slot) / 2;
     const first = halves[at]!;

@@ -20,12 +20,12 @@ export class State {
   /** At the start, all is news. */
   constructor(features: bigint, config: Config) {
     this.#features = features;
-    this.look(config);
+    this.update(config);
     this.#isNews = true;
   }
 
   /** Looks at the configuration, which may have changed. However often it does: what is told is the latest. */
-  look(config: Config): void {
+  update(config: Config): void {
     const link = linkOf(this.#features, config);
     const { speed, duplex } = speedOf(this.#features, config);
     if (link !== this.link || speed !== this.speed || duplex !== this.duplex) this.#isNews = true;

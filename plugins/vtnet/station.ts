@@ -21,19 +21,19 @@ const Option = {
   end: 255,
 } as const;
 
-/** Who a station is. */
+/** What a station is. */
 export interface StationOptions {
   /** Its address on the wire; `52:55:0a:00:02:02` if left out. */
   readonly mac?: readonly number[];
   /** Its address in the network; 10.0.2.2 if left out. */
   readonly ip?: readonly number[];
-  /** The address that it gives to who asks for one; 10.0.2.15 if left out. */
+  /** The address that it gives to clients that ask for one; 10.0.2.15 if left out. */
   readonly lease?: readonly number[];
 }
 
 /**
  * A station at the other end of a wire, for tests and first steps: it says where it is (ARP), answers pings (ICMP), and
- * gives an address to who asks for one (DHCP), as QEMU's user network does.
+ * gives an address to clients that ask for one (DHCP), as QEMU's user network does.
  */
 export class Station {
   readonly #mac: readonly number[];

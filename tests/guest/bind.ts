@@ -8,7 +8,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { address, check, program, sh, until } from "./support/job.ts";
 
 const USED_DISK = "blk in use", USED_NET = "net in use";
-/** What the other jobs drive, and a disk that nobody needs any more then. */
+/** What the other jobs drive, and a disk that is not needed any more then. */
 const ALL = [
   ...["rng", "blk", "rng packed", "blk packed", "rng intx", "blk intx", "hot blk"],
   ...["net", "console", "scsi", "balloon intx", "rng that bypasses", "transitional rng"],

@@ -12,7 +12,7 @@ import { address, check, sh } from "./support/job.ts";
 const NAMES = ["rng that bypasses", "transitional rng"];
 
 {
-  await using kernel = await openKernel({ machine: "host" });
+  await using kernel = await openKernel({ machine: "local" });
   for (const name of NAMES) {
     await check(`${name}: refused, and the message says how to make it safe`, async () => {
       const attaching = () => kernel.attach(address(name));
@@ -21,7 +21,7 @@ const NAMES = ["rng that bypasses", "transitional rng"];
   }
 }
 await sh("echo 16 > /proc/sys/vm/nr_hugepages");
-await using kernel = await openKernel({ machine: "host", unsafeDma: true });
+await using kernel = await openKernel({ machine: "local", unsafeDma: true });
 for (const name of NAMES) {
   await check(`${name}: works from huge pages`, async () => {
     await using device = await kernel.attach(address(name));

@@ -24,7 +24,7 @@ const TARGETS: readonly Target[] = [
   ["balloon intx"],
 ];
 
-await using kernel = await openKernel({ machine: "host" });
+await using kernel = await openKernel({ machine: "local" });
 for (const target of TARGETS) {
   const [name] = target;
   const attaching = kernel.attach(address(name));

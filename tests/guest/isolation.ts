@@ -11,8 +11,8 @@ import { fixture } from "../support/plugin.ts";
 import { address, check, provokeFaults } from "./support/job.ts";
 
 /**
- * A driver of an entropy source with a page of bait, that nobody should write. It tells how many bytes of it are not what
- * they were, and by what address its device knows it. It rewrites descriptors in the ring, as no driver has to.
+ * A driver of an entropy source with a page of bait, that no device should write. It tells how many bytes of it are not
+ * what they were, and by what address its device knows it. It rewrites descriptors in the ring, as no driver has to.
  *
  * Whenever it is asked for its statistics it goes on to its next deed: it learns where its bait is, serves, spoils its own
  * bait, tries to spoil the other's, and serves again.

@@ -5,7 +5,7 @@
  */
 
 import { assert, assertNotEquals, assertRejects } from "@std/assert";
-import { sha256 } from "../../cli/check/pattern.ts";
+import { sha256 } from "../../classes/block/pattern.ts";
 import { openKernel, RequestError } from "../../mod.ts";
 import { attachDisk, BLOCK, block, has } from "./support/disk.ts";
 import { check, diskHolds } from "./support/job.ts";
@@ -13,7 +13,7 @@ import { check, diskHolds } from "./support/job.ts";
 const BLOCKS = 128;
 const KILLS = 2;
 
-await using kernel = await openKernel({ machine: "host" });
+await using kernel = await openKernel({ machine: "local" });
 for (const [name, disk] of [["blk", "blk"], ["blk intx", "intx"]] as const) {
   await check(`${name}: all requests are served in spite of kill -9 of the driver`, async () => {
     await using device = await attachDisk(kernel, name);
@@ -30,7 +30,8 @@ for (const [name, disk] of [["blk", "blk"], ["blk intx", "intx"]] as const) {
       }
       assertNotEquals(device.pid, pid);
     }
-    // What the device had in its cache when it was started anew may be gone; nobody may be told that it is safe.
+    // What the device had in its cache when it was started anew may be gone; the application must not be told that it
+    // is safe.
     await assertRejects(() => client.flush(), RequestError, "write it again");
     const written = new Uint8Array(BLOCK * BLOCKS);
     for (let i = 0; i < BLOCKS; i++) written.set(block(i, KILLS), i * BLOCK);

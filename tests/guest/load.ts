@@ -1,6 +1,6 @@
 /**
- * No wake-up is lost in 100 000 requests by each kind of interrupt: nobody looks without being told, so that a request
- * whose wake-up is lost would not end.
+ * No wake-up is lost in 100 000 requests by each kind of interrupt: neither side looks without being told, so that a
+ * request whose wake-up is lost would not end.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { attachDisk } from "./support/disk.ts";
 import { check } from "./support/job.ts";
 
 const REQUESTS = 100_000;
-/** Requests in flight, in turn: the fewer there are, the more often everybody sleeps. */
+/** Requests in flight, in turn: the fewer there are, the more often all sides sleep. */
 const DEPTHS = [128, 16, 1];
 const BYTES = 512;
 /** Milliseconds: longer than any test, as long as a timer can be. */
@@ -28,7 +28,7 @@ const KINDS: readonly (readonly [disk: string, interrupts: InterruptKind])[] = [
 for (const [name, interrupts] of KINDS) {
   await check(`${name}, ${interrupts}: no wake-up is lost in ${REQUESTS} requests`, async () => {
     await using kernel = await openKernel({
-      machine: "host",
+      machine: "local",
       interrupts,
       watch: NEVER,
       restarts: 0,
@@ -51,7 +51,7 @@ function read({ slots, capacity }: BlockClient): { readonly ok: number; readonly
     else ends.others++;
     slots.release(slot);
   };
-  using _attention = slots.attend();
+  using _polling = slots.busyPoll();
   const sectors = capacity / BYTES;
   for (let submitted = 0, burst = 0; submitted < REQUESTS; burst++) {
     const depth = Math.min(DEPTHS[burst % DEPTHS.length]!, REQUESTS - submitted);

@@ -1,5 +1,5 @@
 /**
- * The machines of the guest test. Both sides read this: the host makes them, the jobs find their devices by name.
+ * The machines of the guest test. Both sides read this: the test makes them, the jobs find their devices by name.
  *
  * @module
  */

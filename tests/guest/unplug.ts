@@ -15,7 +15,7 @@ const DISK = "hot blk";
 const WRITERS = 32;
 const WRITES_BEFORE = 200;
 
-await using kernel = await openKernel({ machine: "host" });
+await using kernel = await openKernel({ machine: "local" });
 await using neighbour = await kernel.attach(address("rng"));
 assert(neighbour.class === "entropy");
 

@@ -1,5 +1,5 @@
 /**
- * A user who is not root, to whom IOMMU groups were given.
+ * A user other than root that was given IOMMU groups.
  *
  * @module
  */

@@ -13,7 +13,7 @@ import { parseArgs } from "@std/cli";
 import { DiskModel } from "@virtio/blk/model";
 import { ConsoleModel } from "@virtio/console/model";
 import { EntropyModel } from "@virtio/random/model";
-import { ScsiHostModel } from "@virtio/scsi/model";
+import { ScsiModel } from "@virtio/scsi/model";
 import { NetModel } from "@virtio/vtnet/model";
 import type { AnyDevice, ClassName } from "../../classes.ts";
 import type { DeviceModel } from "../../core/simulation/model.ts";
@@ -40,10 +40,10 @@ function fault(what: string): void {
   console.error(`FAULT: ${what}`);
 }
 
-// What nobody catches would end the program: that is what must not be.
+// What is not caught would end the program: that is what must not be.
 addEventListener("unhandledrejection", (event) => {
   event.preventDefault();
-  fault(`nobody caught ${(event.reason as Error)?.stack ?? event.reason}`);
+  fault(`not caught: ${(event.reason as Error)?.stack ?? event.reason}`);
 });
 addEventListener("error", (event) => {
   event.preventDefault();
@@ -146,7 +146,7 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
   },
   scsi: {
     class: "scsi",
-    model: () => new ScsiHostModel({ units: [{ capacity: 4 * MIB, serial: "SOAK" }] }),
+    model: () => new ScsiModel({ units: [{ capacity: 4 * MIB, serial: "SOAK" }] }),
     async use(device) {
       if (device.class !== "scsi") return false;
       const [unit] = await device.client.scan();

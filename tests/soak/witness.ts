@@ -14,7 +14,7 @@ const PLACES = 64;
 export class Witness implements AsyncDisposable {
   /** How often something was written and read back. */
   rounds = 0;
-  /** Reads that gave what nobody wrote. */
+  /** Reads that gave what was not written. */
   wrong = 0;
   /** When a round ended last. */
   at = performance.now();

@@ -5,7 +5,7 @@
  */
 
 import { assert, assertRejects } from "@std/assert";
-import { PluginGone } from "../../core/kernel/conversation.ts";
+import { DriverGone } from "../../core/kernel/conversation.ts";
 import { openKernel, type OpenOptions } from "../../mod.ts";
 import { entropyDriver, fixture, type FixtureOptions } from "./plugin.ts";
 
@@ -50,7 +50,7 @@ ${
   });
   using plugin = fixture(source, more);
   await using kernel = await openKernel({ ...machine, plugins: [plugin.folder] });
-  const error = await assertRejects(() => kernel.attachFirst("entropy"), PluginGone);
+  const error = await assertRejects(() => kernel.attachFirst("entropy"), DriverGone);
   const said = "The driver declines: ";
   assert(error.message.startsWith(said), error.message);
   return JSON.parse(error.message.slice(said.length));

@@ -5,7 +5,7 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { GuestHost } from "../../tools/guest/boot.ts";
+import { GuestRunner } from "../../tools/guest/boot.ts";
 import { GuestLost } from "../../tools/guest/guest.ts";
 import { Unavailable } from "../../tools/packages.ts";
 import type { Said } from "../../tools/guest/report.ts";
@@ -19,15 +19,15 @@ const LAST_LINES = 60;
 /** What runs before the first job. */
 const NO_JOB = "no job";
 
-/** The host of all guests, or why there can be none. */
-const found = withoutQemu ?? await GuestHost.open().catch((error) => {
+/** The runner of all guests, or why there can be none. */
+const found = withoutQemu ?? await GuestRunner.open().catch((error) => {
   if (error instanceof Unavailable) return error.message;
   throw error;
 });
-const host = typeof found === "string" ? undefined : found;
+const runner = typeof found === "string" ? undefined : found;
 const without = typeof found === "string" ? found : undefined;
 
-Deno.test.afterAll(() => host?.[Symbol.asyncDispose]());
+Deno.test.afterAll(() => runner?.[Symbol.asyncDispose]());
 
 /**
  * Declares a test of all jobs of a machine; ignored, and its name says why, where no guest can be had. Where KVM loses a
@@ -37,27 +37,31 @@ export function guestTest(machine: TestMachine): void {
   const obstacle = without && `no guest: ${without}`;
   testWith(obstacle, `guest ${machine.name}`, async (t) => {
     try {
-      await runJobs(t, host!, machine);
+      await runJobs(t, runner!, machine);
     } catch (error) {
-      if (!(error instanceof GuestLost) || host!.accelerator === "tcg") throw error;
+      if (!(error instanceof GuestLost) || runner!.accelerator === "tcg") throw error;
       const [why] = error.message.split("\n");
       console.log(`skipped: guest ${machine.name} by KVM, it is translated instead: ${why}`);
       await t.step({ name: `by KVM (${why})`, ignore: true, fn() {} });
-      host!.accelerator = "tcg";
-      await runJobs(t, host!, machine);
+      runner!.accelerator = "tcg";
+      await runJobs(t, runner!, machine);
     }
   });
 }
 
 /** Makes a step of each check that a job reports, and some for each job as a whole. */
-async function runJobs(t: Deno.TestContext, host: GuestHost, machine: TestMachine): Promise<void> {
+async function runJobs(
+  t: Deno.TestContext,
+  runner: GuestRunner,
+  machine: TestMachine,
+): Promise<void> {
   const last: string[] = [];
   const ended: string[] = [];
   /** By disk and place: a job may write where one before it did. */
   const disks = new Map<string, Extract<Said, { kind: "disk" }>>();
   let job = NO_JOB, checks = 0, provoked = false, kernel: string[] = [];
   try {
-    for await (const [line, said] of host.boot(machine, machine.jobs)) {
+    for await (const [line, said] of runner.boot(machine, machine.jobs)) {
       last.push(line);
       if (last.length > LAST_LINES) last.shift();
       switch (said.kind) {
@@ -106,7 +110,7 @@ async function runJobs(t: Deno.TestContext, host: GuestHost, machine: TestMachin
   assertEquals(ended, machine.jobs, last.join("\n"));
   for (const [place, { id, offset, length, sha256 }] of disks) {
     await t.step(`disk ${place} holds what was written, seen from outside`, async () => {
-      const image = await Deno.readFile(host.disk(id));
+      const image = await Deno.readFile(runner.disk(id));
       const part = image.slice(offset, offset + length);
       const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", part)).toHex();
       assertEquals(hash, sha256, `${length} bytes at ${offset}`);

@@ -6,7 +6,7 @@
 
 import { assert } from "@std/assert";
 
-/** Frames that came, in their order, for who waits for them. */
+/** Frames that came, in their order, for tests that wait for them. */
 class Arrivals {
   readonly #waiting: Uint8Array[] = [];
   readonly #readers: ((frame: Uint8Array) => void)[] = [];

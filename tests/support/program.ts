@@ -52,7 +52,7 @@ export class Running implements AsyncDisposable {
     this.#output = this.#child.output();
   }
 
-  /** As a person who has enough of it. */
+  /** As a user who has enough of it. */
   interrupt(): void {
     this.#child.kill("SIGINT");
   }

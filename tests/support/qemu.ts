@@ -12,7 +12,7 @@ import type { AttachedDevice, DeviceDescription } from "../../core/kernel/device
 import type { QemuPlatform, Qmp } from "../../core/platform/qemu/mod.ts";
 import { pciCfgWindow } from "../../core/virtio/pci_cfg_window.ts";
 import { DRIVERS } from "../../drivers.ts";
-import { type Kernel, openKernel, type OpenOptions } from "../../mod.ts";
+import { type AnyKernel, type Kernel, openKernel, type OpenOptions } from "../../mod.ts";
 import { pattern, qemuProgram } from "./machine.ts";
 
 const KIB = 1024;
@@ -32,7 +32,7 @@ export function openQemuKernel(
 }
 
 /** QEMU's control interface. */
-export function qmpOf(kernel: Kernel): Qmp {
+export function qmpOf(kernel: AnyKernel): Qmp {
   return (kernel.platform as QemuPlatform).qmp;
 }
 
@@ -191,7 +191,7 @@ function pathOf(qmp: Qmp, device: string): string {
  *
  * @param device The id that it was given, or QEMU's name of its kind if there is but one.
  */
-export function assertQemuHas(kernel: Kernel, device: string, view: DeviceDescription): void {
+export function assertQemuHas(kernel: AnyKernel, device: string, view: DeviceDescription): void {
   const qmp = qmpOf(kernel);
   // x-query-virtio-status ends QEMU 11.1 by an assertion, whatever the device: see docs/findings.md.
   if (qmp.version[0] >= 11) return assertRegistersHave(kernel, view);
@@ -220,7 +220,7 @@ const STATUS: Readonly<Record<string, number>> = {
 };
 
 /** Likewise, from QEMU's registers, on another way than the kernel's. */
-function assertRegistersHave(kernel: Kernel, view: DeviceDescription): void {
+function assertRegistersHave(kernel: AnyKernel, view: DeviceDescription): void {
   const { config } = kernel.nodes.find(({ function: { address } }) => address === view.address)!
     .function;
   const status = view.status.reduce((bits, name) => bits | STATUS[name]!, 0);
@@ -259,7 +259,7 @@ export interface Expectation {
   readonly descriptors?: number;
 }
 
-/** The device as it is once nothing happens any more: an entropy source is asked ahead of who reads. */
+/** The device as it is once nothing happens any more: an entropy source is asked ahead of its readers. */
 async function idle(device: AttachedDevice): Promise<DeviceDescription> {
   for (let before = -1, tries = 0;; tries++) {
     const view = await device.describe();
@@ -273,7 +273,7 @@ async function idle(device: AttachedDevice): Promise<DeviceDescription> {
 
 /** Holds what the kernel says of an idle device against what QEMU says. */
 export async function agrees(
-  kernel: Kernel,
+  kernel: AnyKernel,
   device: AttachedDevice,
   { id, descriptors }: Expectation,
 ): Promise<DeviceDescription> {

@@ -1,5 +1,5 @@
 /**
- * Disks behind a SCSI host of QEMU for tests.
+ * Disks behind a SCSI adapter of QEMU for tests.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { ScsiAddress } from "../../classes/scsi/address.ts";
 import type { ScsiEvent } from "../../classes/scsi/event.ts";
 import { differsAt } from "./qemu.ts";
 
-/** A SCSI disk on a raw file of its own, which goes with the test. Its host is called `scsi`. */
+/** A SCSI disk on a raw file of its own, which goes with the test. Its adapter is called `scsi`. */
 export class ScsiFileDisk implements Disposable {
   /** Its name in QEMU. */
   readonly id: string;

@@ -98,7 +98,7 @@ function isSummed(frame: Uint8Array): boolean {
 
 const UDP_OFFLOAD: TransmitOffload = { checksum: { start: ETHER + IP, offset: 6 } };
 
-/** Frames to the kernel with a checksum that somebody fills in, and one with none. */
+/** Frames to the kernel with a checksum that the device fills in, and one with none. */
 async function transmitChecksum(client: NetClient, mac: Uint8Array) {
   const socket = await bind();
   const got: string[] = [];

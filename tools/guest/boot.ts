@@ -26,8 +26,8 @@ const LIMITS: Readonly<Record<Accelerator, { readonly silence: number; readonly 
   tcg: { silence: 180, job: 300 },
 };
 
-/** What the guests of a run have in common. */
-export class GuestHost implements AsyncDisposable {
+/** Runs guests: what those of one run have in common. */
+export class GuestRunner implements AsyncDisposable {
   readonly #folder: string;
   readonly #kernel: string;
   /** How it runs the guests that are booted next. */
@@ -44,15 +44,15 @@ export class GuestHost implements AsyncDisposable {
    *
    * @throws {Unavailable} If the image cannot be had here.
    */
-  static async open(): Promise<GuestHost> {
+  static async open(): Promise<GuestRunner> {
     const { kernel, base } = await openImage();
     const accelerator = await findAccelerator();
     const folder = await Deno.makeTempDir({ prefix: "virtio-guest-" });
-    const host = new GuestHost(folder, kernel, accelerator);
-    await Deno.copyFile(base, host.#path("initrd"));
+    const runner = new GuestRunner(folder, kernel, accelerator);
+    await Deno.copyFile(base, runner.#path("initrd"));
     const app = ReadableStream.from(cpio(appEntries()));
-    await Deno.writeFile(host.#path("initrd"), app, { append: true });
-    return host;
+    await Deno.writeFile(runner.#path("initrd"), app, { append: true });
+    return runner;
   }
 
   /**
@@ -81,7 +81,7 @@ export class GuestHost implements AsyncDisposable {
     }
   }
 
-  /** Boots a guest with a shell for whoever sits before this terminal. */
+  /** Boots a guest with a shell for the user of this terminal. */
   async shell(machine: GuestMachine): Promise<void> {
     const all = "inherit";
     this.#makeDisks(machine);

@@ -1,5 +1,5 @@
 /**
- * A guest in a QEMU, and a watch over its life: who waits for its lines is told when none will come any more.
+ * A guest in a QEMU, and a watch over its life: code that waits for its lines is told when none will come any more.
  *
  * @module
  */

@@ -9,7 +9,7 @@ mount -t devtmpfs devtmpfs /dev
 mkdir -p /dev/shm /dev/hugepages
 mount -t tmpfs tmpfs /dev/shm
 chmod 1777 /tmp /dev/shm
-# Who is not root may set it lower, and jobs do.
+# Users other than root may set it lower, and jobs do.
 ulimit -l unlimited
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/root DENO_DIR=/deno NO_COLOR=1 DENO_NO_UPDATE_CHECK=1
 cd /app
@@ -21,7 +21,7 @@ done
 if [ -z "$jobs" ]; then
   setsid cttyhack sh
 fi
-# Whoever waits for this guest sees that it lives.
+# The program that waits for this guest sees that it lives.
 while echo "@@BEAT"; do sleep 5; done &
 dmesg -c >/dev/null
 for job in $(echo "$jobs" | tr , ' '); do

@@ -5,7 +5,7 @@
  */
 
 import { MACHINES } from "../../tests/guest/machines.ts";
-import { GuestHost } from "./boot.ts";
+import { GuestRunner } from "./boot.ts";
 
 const [name, ...jobs] = Deno.args;
 const machine = MACHINES.find((each) => each.name === name);
@@ -13,7 +13,7 @@ if (!machine) {
   console.error(`wanted one of these machines: ${MACHINES.map((each) => each.name).join(", ")}`);
   Deno.exit(2);
 }
-await using host = await GuestHost.open();
+await using runner = await GuestRunner.open();
 if (jobs.length > 0) {
-  for await (const [line] of host.boot(machine, jobs)) console.log(line);
-} else await host.shell(machine);
+  for await (const [line] of runner.boot(machine, jobs)) console.log(line);
+} else await runner.shell(machine);

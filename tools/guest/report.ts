@@ -1,4 +1,4 @@
-/** What a line of a guest's serial console says to the host. */
+/** What a line of a guest's serial console says to the test. */
 export type Said =
   /** A job begins. */
   | { readonly kind: "job"; readonly name: string }
@@ -9,7 +9,7 @@ export type Said =
     readonly passed: boolean;
     readonly detail: string;
   }
-  /** What a disk has to hold at the end; the host looks into its image. */
+  /** What a disk has to hold at the end; the test looks into its image. */
   | {
     readonly kind: "disk";
     readonly id: string;
@@ -27,12 +27,12 @@ export type Said =
   | { readonly kind: "beat" }
   /** The job ended. */
   | { readonly kind: "end"; readonly status: number }
-  /** Nothing to the host. */
+  /** Nothing to the test. */
   | { readonly kind: "talk" };
 
 const TALK: Said = { kind: "talk" };
 
-/** Understands a line. One that only looks as if it were for the host is talk. */
+/** Understands a line. One that only looks as if it were for the test is talk. */
 export function understand(line: string): Said {
   const [, word = "", rest = ""] = /@@([A-Z]+)[ =]?(.*)$/.exec(line) ?? [];
   switch (word) {

@@ -10,7 +10,7 @@ import { where } from "../show.ts";
 /** Shows a balloon. */
 export const balloonInfo: Command = {
   name: "balloon info",
-  summary: "Show a memory balloon: what its host wants, what it gets, what it is told",
+  summary: "Show a memory balloon: what its hypervisor wants, what it gets, what it is told",
   usage: "",
   words: [0, 0],
   options: [DEVICE_OPTION],
@@ -19,9 +19,9 @@ export const balloonInfo: Command = {
     ["balloon info --machine qemu -- -device virtio-balloon-pci", "one of QEMU's"],
   ],
   notes: [
-    "The balloon is put to work for a moment, follows its host, and is emptied again at the end.",
+    "The balloon is put to work for a moment, follows its hypervisor, and is emptied again at the end.",
     "A program can give only memory that is its own: pages of the driver's arena, never those of other",
-    "programs. A quarter of the arena stays, whatever the host wants.",
+    "programs. A quarter of the arena stays, whatever the hypervisor wants.",
   ],
   async run(context) {
     await using used = await useDevice(context, "balloon");
@@ -51,23 +51,23 @@ function facts(
     ["driver", `${view.driver} (${where(device)})`],
     ["arena", `${size(client.pages)} of this program's own memory: no more can be given`],
     ["stays", size(client.floor)],
-    ["host wants", size(requested)],
+    ["hypervisor wants", size(requested)],
     ["target", size(target)],
     ["in balloon", size(actual)],
     [
       "low memory",
       client.deflateOnOom
-        ? "pages may be taken back before the host allows it (DEFLATE_ON_OOM)"
-        : "pages come back only when the host allows it",
+        ? "pages may be taken back before the hypervisor allows it (DEFLATE_ON_OOM)"
+        : "pages come back only when the hypervisor allows it",
     ],
-    ["hints", client.hinting ? "given when the host asks (FREE_PAGE_HINT)" : "not asked for"],
+    ["hints", client.hinting ? "given when the hypervisor asks (FREE_PAGE_HINT)" : "not asked for"],
     ["reports", client.reporting ? "free pages are reported (PAGE_REPORTING)" : "not asked for"],
     ...Object.entries(view.statistics).map(([name, value]): [string, string] => [
       "counter",
       `${name} ${value}`,
     ]),
     ...Object.entries(client.statistics).map(([name, value]): [string, string] => [
-      "host is told",
+      "hypervisor is told",
       `${name} ${value}`,
     ]),
   ];

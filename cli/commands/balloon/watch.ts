@@ -7,7 +7,7 @@ import { DEVICE_OPTION, useDevice } from "../../kernel.ts";
 /** Follows a balloon. */
 export const balloonWatch: Command = {
   name: "balloon watch",
-  summary: "Give memory to a host as it asks for it, and tell of each change, until ended",
+  summary: "Give memory to a hypervisor as it asks for it, and tell of each change, until ended",
   usage: "",
   words: [0, 0],
   standing: true,
@@ -29,7 +29,7 @@ export const balloonWatch: Command = {
       const { requested, target, actual } = state;
       const line = options.json
         ? JSON.stringify({ schema: SCHEMA, command: "balloon watch", ...state })
-        : `host wants ${requested} pages, target ${target}, in balloon ${actual}`;
+        : `hypervisor wants ${requested} pages, target ${target}, in balloon ${actual}`;
       open = io.write(new TextEncoder().encode(`${line}\n`));
     }
     if (endedByPerson(signal)) return EXIT.done;

@@ -1,8 +1,8 @@
 import { SECTOR } from "../../../classes/block/protocol.ts";
+import { round } from "../../../classes/figures.ts";
 import type { LoadResult } from "../../block/load.ts";
 import { type Load, runLoad } from "../../block/load.ts";
 import { formatSize, parseSize } from "../../block/size.ts";
-import { round } from "../../check/result.ts";
 import type { Command, Context } from "../../command.ts";
 import { checkBlocks, checkMayWrite, DISK_OPTIONS, useDisk, WRITE_OPTION } from "../../disk.ts";
 import { CliError, EXIT, usageError } from "../../exit.ts";
@@ -41,7 +41,7 @@ export const blkBench: Command = {
     ],
   ],
   notes: [
-    "Names of options and of the JSON are fio's. Writes OVERWRITE the disk; on this machine (host) they take --write.",
+    "Names of options and of the JSON are fio's. Writes OVERWRITE the disk; on this machine (local) they take --write.",
   ],
   async run(context) {
     const { rw = "randread" } = context.given;

@@ -106,7 +106,7 @@ Deno.test("disks of this machine are not written without --write, and read-only 
   ];
   for (const line of lines) {
     const disk = memoryDisk();
-    const { exit, err } = await runFake(`${line} --machine host`, { disk, refusal: "" });
+    const { exit, err } = await runFake(`${line} --machine local`, { disk, refusal: "" });
     assertEquals([exit, disk.writes], [4, 0], line);
     assertStringIncludes(err, "add --write");
     const readOnly = { ...memoryDisk(), readOnly: true };
@@ -115,7 +115,7 @@ Deno.test("disks of this machine are not written without --write, and read-only 
     assertStringIncludes(refused.err, "read-only");
   }
   const disk = memoryDisk();
-  const line = `blk write ${where.path}/file --machine host --write`;
+  const line = `blk write ${where.path}/file --machine local --write`;
   assertEquals((await runFake(line, { disk, refusal: "" })).exit, 0);
   assertEquals(disk.writes, 1);
 });
@@ -225,7 +225,7 @@ Deno.test("blk serve needs a socket, and there must be room for it", async () =>
   assertEquals(Deno.readTextFileSync(`${where.path}/taken`), "mine");
 });
 
-Deno.test("--lun is for SCSI hosts", async () => {
+Deno.test("--lun is for SCSI adapters", async () => {
   const wrong = await runFake(`blk info --lun x ${SIMULATED}`);
   assertEquals(wrong.exit, 2);
   const { exit, err } = await runFake(`blk info --lun 0:1 ${SIMULATED}`);

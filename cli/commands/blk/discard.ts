@@ -30,8 +30,8 @@ export const blkDiscard: Command = {
     ["blk discard --offset 0 --length 64K --zero --machine qemu", "zeroes at the beginning"],
   ],
   notes: [
-    "What is read from a discarded part afterwards, nobody knows. Both --offset and --length must be given, in",
-    "whole blocks of the disk. On this machine (host) it takes --write.",
+    "What is read from a discarded part afterwards is undefined. Both --offset and --length must be given, in",
+    "whole blocks of the disk. On this machine (local) it takes --write.",
   ],
   async run(context) {
     const { given } = context;
@@ -47,7 +47,7 @@ export const blkDiscard: Command = {
     if (given.zero) await context.until(disk.writeZeroes(offset, length, { unmap: true }));
     else if (!given.secure) await context.until(disk.discard(offset, length));
     else if (disk instanceof BlockClient) await context.until(disk.secureErase(offset, length));
-    else throw usageError("Cannot erase: a unit of a SCSI host has no such command");
+    else throw usageError("Cannot erase: a unit of a SCSI adapter has no such command");
     await context.until(disk.flush());
     const how = given.zero ? "zeroed" : given.secure ? "erased" : "discarded";
     if (context.options.json) printJson(context, "blk discard", { how, offset, length });

@@ -28,8 +28,8 @@ export const blkServe: Command = {
   notes: [
     'Meanwhile, elsewhere: nbdinfo "nbd+unix:///?socket=/tmp/disk.sock"',
     "",
-    "Whoever may open the socket may use the disk. Many clients may at once: a flush of one makes durable what",
-    "all have written. On this machine (host) clients may only read, unless --write. Requests are in whole blocks",
+    "A user who may open the socket may use the disk. Many clients may at once: a flush of one makes durable what",
+    "all have written. On this machine (local) clients may only read, unless --write. Requests are in whole blocks",
     "of the disk. When a medium is exchanged, clients get errors until they connect again. At its end the socket",
     "goes away; one that a server has left behind is taken over.",
   ],
@@ -39,7 +39,7 @@ export const blkServe: Command = {
     if (typeof nbd !== "string") throw usageError("Cannot serve without --nbd <socket>");
     await using use = await useDrive(context);
     const { kernel, device, disk } = use;
-    const held = kernel.platform.kind === "host" && given.write !== true;
+    const held = kernel.platform.kind === "local" && given.write !== true;
     const readOnly = given["read-only"] === true || held;
     if (held && !disk.readOnly) {
       context.talk("Clients may only read: add --write to let them write");

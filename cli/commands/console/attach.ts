@@ -21,7 +21,7 @@ export const consoleAttach: Command = {
   ],
   notes: [
     "All keys go to the port, Ctrl-C too; only Ctrl-] does not: it ends the command and leaves the port.",
-    "What you type waits while nobody listens on the other side. The size of this terminal is not told: that",
+    "What you type waits while the other side is closed. The size of this terminal is not told: that",
     "of a console is the device's to say.",
   ],
   async run(context) {
@@ -60,7 +60,7 @@ async function typing(context: Context, port: ConsolePort): Promise<void> {
     if (length === null) return;
     const typed = keys.slice(0, length);
     const end = typed.indexOf(ESCAPE);
-    // Not awaited: the escape key must work while nobody listens on the other side.
+    // Not awaited: the escape key must work while the other side is closed.
     port.write(end < 0 ? typed : typed.subarray(0, end)).catch((error) => {
       if (end < 0) failed.reject(error);
     });

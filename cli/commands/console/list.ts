@@ -18,7 +18,7 @@ export const consoleList: Command = {
     ["console list --machine simulated --json", "the same for programs"],
   ],
   notes: [
-    "A port is open on the other side if a program of the host listens there. Ports can come and go at any time.",
+    "A port is open on the other side if a program listens there. Ports can come and go at any time.",
   ],
   async run(context) {
     await using used = await useDevice(context, "console");
@@ -28,11 +28,11 @@ export const consoleList: Command = {
       printJson(context, "console list", {
         address: device.address,
         emergencyWrite: device.client.canEmergencyWrite,
-        ports: ports.map(({ id, name, isConsole, hostOpen, size }) => ({
+        ports: ports.map(({ id, name, isConsole, connected, size }) => ({
           id,
           name: name === "" ? null : name,
           console: isConsole,
-          hostOpen,
+          connected,
           size: size ?? null,
         })),
       });
@@ -44,11 +44,11 @@ export const consoleList: Command = {
   },
 };
 
-function line({ id, name, isConsole, hostOpen, size }: ConsolePort): string {
+function line({ id, name, isConsole, connected, size }: ConsolePort): string {
   return [
     String(id).padStart(2),
     (isConsole ? "console" : "port").padEnd(7),
-    (hostOpen ? "open" : "closed").padEnd(6),
+    (connected ? "open" : "closed").padEnd(6),
     (size ? `${size.columns}x${size.rows}` : "-").padEnd(7),
     name,
   ].join("  ").trimEnd();

@@ -65,7 +65,7 @@ async function sending(context: Context, port: ConsolePort): Promise<void> {
   }
 }
 
-/** Prints what comes, until the other side closes the port, or nobody reads our output any more. */
+/** Prints what comes, until the other side closes the port, or our output is closed. */
 async function printing(
   context: Context,
   port: ConsolePort,

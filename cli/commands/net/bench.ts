@@ -1,7 +1,7 @@
 import type { Device } from "../../../classes.ts";
 import { delay } from "@std/async";
+import { round } from "../../../classes/figures.ts";
 import { FRAME_HEADER } from "../../../classes/network/protocol.ts";
-import { round } from "../../check/result.ts";
 import type { Command, Context } from "../../command.ts";
 import { EXIT, usageError } from "../../exit.ts";
 import { machineJson, printJson } from "../../json.ts";
@@ -60,7 +60,7 @@ export const bench: Command = {
   notes: [
     "Frames of 60 to 1514 bytes are sent as fast as the device takes them, without a copy. They are addressed",
     "to the receiving card, or to the sender itself where there is no other card: then it is only counted what",
-    "was sent. Their type, 0x88b5, is for experiments; nobody answers. Gbit/s counts the bytes of frames.",
+    "was sent. Their type, 0x88b5, is for experiments; no station answers. Gbit/s counts the bytes of frames.",
     "",
     "With two cards it is also measured how long one frame takes there and back.",
   ],
@@ -76,7 +76,7 @@ export const bench: Command = {
       least: FRAME_HEADER,
       greatest: MOST_FRAME,
     });
-    await using kernel = await openKernel(context, "host", TWO_CARDS);
+    await using kernel = await openKernel(context, "local", TWO_CARDS);
     await using sender = await attachOne(context, kernel, "network");
     await using receiver = await attachReceiver(context, kernel, sender);
     const [from, to] = [sender.client, receiver?.client];
@@ -87,7 +87,7 @@ export const bench: Command = {
     const sizes = one === 0 ? SIZES.filter((size) => size <= most) : [one];
     const { options: { json }, io } = context;
     const say = (line: string) => json || io.out(line);
-    say(`${sender.address} to ${receiver?.address ?? "nobody"}`);
+    say(`${sender.address} to ${receiver?.address ?? "no receiver"}`);
     say(HEADING);
     const pause = () => breathe(context);
     await benchFrames(from, to, sizes[0]!, WARM_UP, pause);

@@ -18,7 +18,7 @@ import type { Card } from "../../net/card.ts";
 import { numberOption } from "../../number_option.ts";
 import { hearEverything } from "./hear_everything.ts";
 
-/** As much as tools like this keep of a frame if nobody says otherwise: all. */
+/** As much as tools like this keep of a frame if the user does not say otherwise: all. */
 const SNAP_LENGTH = 262144;
 
 /** Keeps what comes in from the network. */

@@ -11,7 +11,7 @@ const FRAME = Uint8Array.fromHex(
     "0a0900010000000000000a090003",
 );
 
-/** A card to which some frames come as soon as somebody listens. */
+/** A card to which some frames come as soon as there is a listener. */
 class BusyCard extends FakeCard {
   override frames(capacity?: number): ReturnType<FakeCard["frames"]> {
     const feed = super.frames(capacity);

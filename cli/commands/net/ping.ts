@@ -30,10 +30,10 @@ const WAIT = 1000;
 /** Most bytes of a packet that any card sends. */
 const MOST_PACKET = 65535;
 
-/** Asks a host whether it is there. */
+/** Asks a station whether it is there. */
 export const ping: Command = {
   name: "net ping",
-  summary: "Send echo requests to a host on the network",
+  summary: "Send echo requests to a station on the network",
   usage: "<ip>",
   words: [1, 1],
   options: [
@@ -46,7 +46,7 @@ export const ping: Command = {
     {
       name: "gateway",
       value: "<ip>",
-      summary: "who passes on what is not for this network; with --address",
+      summary: "the router of what is not for this network; with --address",
     },
     { name: "count", value: "<number>", summary: "how many requests or frames" },
     { name: "interval", value: "<seconds>", summary: "from one request to the next (1)" },
@@ -129,7 +129,7 @@ async function orGone<T>(
   }
 }
 
-/** A host, and what its kind of packets needs. */
+/** A station, and what its kind of packets needs. */
 interface Target {
   /** Finds the way to it. */
   readonly join: (link: Link) => Promise<Network>;

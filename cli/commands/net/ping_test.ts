@@ -30,7 +30,7 @@ Deno.test("net ping --json says the same to programs", async () => {
   assertEquals(rest, {
     schema: 1,
     command: "net ping",
-    machine: { kind: "host", description: "a made-up host" },
+    machine: { kind: "local", description: "a made-up local" },
     device: { address: "0000:00:03.0", mac: "52:54:00:12:34:56" },
     source: "fec0::5054:ff:fe12:3456",
     target: "fec0::2",
@@ -48,7 +48,7 @@ Deno.test("net ping --json says the same to programs", async () => {
 });
 
 Deno.test("net ping exits with 1 when nothing answers", async () => {
-  // A gateway who answers ARP only.
+  // A gateway that answers ARP only.
   const silent: Peer = (frame) => frame.type === 0x0806 ? gateway(frame) : [];
   const { exit, out } = await run(`10.0.2.2 --count 1 ${STATIC}`, silent);
   assertEquals(exit, 1);

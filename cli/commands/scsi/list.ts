@@ -18,16 +18,16 @@ interface Row {
   readonly error?: string;
 }
 
-/** Lists the logical units of a SCSI host. */
+/** Lists the logical units of a SCSI adapter. */
 export const list: Command = {
   name: "scsi list",
-  summary: "List the logical units of a SCSI host",
+  summary: "List the logical units of a SCSI adapter",
   usage: "",
   words: [0, 0],
   options: [DEVICE_OPTION],
   examples: [
-    ["scsi list --machine simulated", "the units of a host made of a device model"],
-    ["scsi list --device 00:04.0 --json", "those of one host, for programs"],
+    ["scsi list --machine simulated", "the units of an adapter made of a device model"],
+    ["scsi list --device 00:04.0 --json", "those of one adapter, for programs"],
   ],
   notes: [
     "Each line: target and LUN, type, vendor, product, revision, bytes, bytes of a block, name.",

@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { ScsiHostModel } from "@virtio/scsi/model";
+import { ScsiModel } from "@virtio/scsi/model";
 import { DRIVERS } from "../../../drivers.ts";
 import { openKernel } from "../../../mod.ts";
 import "../../../tests/support/libc.ts";
@@ -9,7 +9,7 @@ const MIB = 2 ** 20;
 
 /** Runs a command line on a simulated machine with a disk and a CD-ROM. */
 function run(line: string, terminal = false): Promise<Ran> {
-  const model = new ScsiHostModel({
+  const model = new ScsiModel({
     units: [
       { capacity: MIB, serial: "DISK" },
       { target: 1, lun: 2, type: "cdrom", capacity: MIB },

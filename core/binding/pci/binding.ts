@@ -1,4 +1,4 @@
-import type { FromPlugin, WireOffer, WirePlan } from "../../bus/message.ts";
+import type { FromDriver, WireOffer, WirePlan } from "../../bus/message.ts";
 import { clearer, close, eventfd, signaller } from "../../linux/fd.ts";
 import { COMMAND, COMMAND_BUS_MASTER, COMMAND_MEMORY, VENDOR_ID } from "../../pci/config_space.ts";
 import { DeviceFault } from "../../pci/device_fault.ts";
@@ -149,7 +149,7 @@ export class PciBinding implements Binding {
     return true;
   }
 
-  hear(_: FromPlugin): boolean {
+  hear(_: FromDriver): boolean {
     return false;
   }
 

@@ -1,6 +1,6 @@
 import { Budget } from "../../bus/budget.ts";
 import { BusFault } from "../../bus/mailbox.ts";
-import type { FromPlugin, Grant, QueueGrant, WireOffer, WirePlan } from "../../bus/message.ts";
+import type { FromDriver, Grant, QueueGrant, WireOffer, WirePlan } from "../../bus/message.ts";
 import { DeviceFault } from "../../pci/device_fault.ts";
 import type { DmaMemory, OpenFunction } from "../../pci/function.ts";
 import {
@@ -83,7 +83,7 @@ export class VirtioBinding implements Binding {
     using stack = new DisposableStack();
     const device = stack.use(throughWindow(options.function.open(), loop));
     const transport = openTransport(device, legacy);
-    const events = { config: () => this.#live && this.#configChanged() };
+    const events = { config: () => this.#live && this.#tellConfig() };
     this.#interrupts = stack.use(new Interrupts(device, transport, interrupts, loop, events));
     this.device = device;
     this.#transport = transport;
@@ -194,13 +194,17 @@ export class VirtioBinding implements Binding {
     this.#unseen = true;
   }
 
-  hear(message: FromPlugin): boolean {
+  hear(message: FromDriver): boolean {
     if (message.type === "resetQueue" && this.#live) {
       this.#resetQueue(message.queue, message.because);
       return true;
     }
     if (message.type === "writeConfig" && this.#agreed) {
       this.#writeConfig(message.field, message.value);
+      return true;
+    }
+    if (message.type === "readConfig" && this.#agreed) {
+      this.#tellConfig();
       return true;
     }
     return false;
@@ -307,22 +311,24 @@ export class VirtioBinding implements Binding {
   }
 
   /**
-   * Follows changes of the device-specific configuration (2.5), and calls for help (2.1.1). What is told is how it stands,
-   * so a device that changes all the time floods neither its driver nor, with the driver's answers, the core.
+   * Tells the driver of the device-specific configuration (2.5), and looks for calls for help (2.1.1): when it changed, and
+   * when the driver asks. What is told is how it stands, so a device that changes all the time floods neither its driver
+   * nor, with the driver's answers, the core; nor does a driver that asks all the time.
    */
-  #configChanged(): void {
+  #tellConfig(): void {
     if (this.#newsLater !== undefined) return;
     if (this.#news.spent) {
       this.#newsLater = setTimeout(() => {
         this.#newsLater = undefined;
-        if (this.#live) this.#configChanged();
+        if (this.#agreed) this.#tellConfig();
       }, NEWS_MS);
       return;
     }
     this.#news.spend(1);
     try {
-      this.#checkStatus();
-      this.#options.driver.send({ type: "config", config: this.#config() });
+      if (this.#live) this.#checkStatus();
+      const config = this.#seenConfig = this.#config();
+      this.#options.driver.send({ type: "config", config });
     } catch (error) {
       this.#options.driver.fail(error as Error);
     }
@@ -331,8 +337,7 @@ export class VirtioBinding implements Binding {
   /** Looks for changes of configuration that the device did not tell of. */
   #compareConfig(): void {
     const before = this.#seenConfig;
-    const now = this.#seenConfig = this.#config();
-    if (now.some((byte, i) => byte !== before[i])) this.#configChanged();
+    if (this.#config().some((byte, i) => byte !== before[i])) this.#tellConfig();
   }
 
   /** Looks whether the device still works: it may call for help, or have been reset from elsewhere. */
@@ -342,7 +347,7 @@ export class VirtioBinding implements Binding {
       throw new DeviceFault("D-77", "The device set DEVICE_NEEDS_RESET");
     }
     if (!(status & DeviceStatus.DRIVER_OK)) {
-      throw new DeviceFault("D-76", "The device was reset by somebody else");
+      throw new DeviceFault("D-76", "The device was reset, and not by the core");
     }
   }
 

@@ -41,7 +41,7 @@ export function throughWindow(device: OpenFunction, loop: InterruptLoop): OpenFu
     ...(device.useVectors ? { useVectors: (count) => device.useVectors!(count) } : {}),
     intx: () => device.intx?.(),
     unmaskIntx: () => device.unmaskIntx?.(),
-    settle: () => device.settle(),
+    takeAnswers: () => device.takeAnswers(),
     restore: () => device.restore?.(),
     ...(device.reset ? { reset: () => device.reset!() } : {}),
     bar: (index) => device.bar(index) ?? window(index),

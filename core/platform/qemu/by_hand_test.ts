@@ -138,7 +138,7 @@ export class ByHand {
   finish(index: number): void {
     for (const end = performance.now() + 1000; !this.done(index);) {
       assert(performance.now() < end, "the device did not answer");
-      this.#device.settle();
+      this.#device.takeAnswers();
     }
   }
 

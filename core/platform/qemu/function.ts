@@ -26,13 +26,13 @@ export interface Machine {
   readonly qtest: Qtest;
   /** The socket behind them. */
   readonly qtestSocket: number;
-  /** How many doorbells one function may ring before it must settle. */
+  /** How many doorbells one function may ring before it must take answers. */
   readonly credits: number;
   /** Its RAM. */
   readonly memory: GuestMemory;
   /** Eventfds that its functions signal. */
   readonly interrupts: Interrupts;
-  /** Its interrupt pins; undefined if nobody waits for them. */
+  /** Its interrupt pins; undefined if no loop waits for them. */
   readonly pins: InterruptPins | undefined;
   /** Makes functions reachable again, if the machine was reset. */
   restore(): void;
@@ -91,7 +91,7 @@ function openFunction(
     config.write16(COMMAND, config.read16(COMMAND) & ~cleared | set);
   }
 
-  /** Makes the function answer and reach memory; it asserts its pin only if somebody listens. */
+  /** Makes the function answer and reach memory; it asserts its pin only if a listener is there. */
   function turnOn(): void {
     machine.restore();
     reassign(config, bars);
@@ -185,16 +185,16 @@ function openFunction(
       const ring = bar.space === "memory" ? writeCommand : outCommand;
       return { fd: qtestSocket, message: ring(width, bar.address! + offset, value), credits };
     },
-    settle() {
+    takeAnswers() {
       live();
-      qtest.settle();
+      qtest.takeAnswers();
     },
     restore() {
       live();
       turnOn();
       if (usesMsix && !isMsixEnabled(config)) turnMsixOn();
       if (usesMsi && !isMsiEnabled(config, msi!)) turnMsiOn();
-      // Who was told before the reset may never have come to unmask it.
+      // A driver that was told before the reset may never have come to unmask it.
       pin?.unmask();
     },
     [Symbol.dispose]() {
@@ -204,12 +204,12 @@ function openFunction(
       try {
         if (qemu.error) return; // there is no machine any more, and no other function to give anything to
         // First the device loses the bus, so that it can neither write memory nor signal; then, when that has
-        // been done for certain, what it could reach is given to others. (Who drives a device resets it before:
+        // been done for certain, what it could reach is given to others. (A kernel resets a device before:
         // QEMU finishes a request that it had begun even without the bus.)
         command(COMMAND_INTX_DISABLE, COMMAND_BUS_MASTER);
         turnMessagesOff();
         command(0, COMMAND_MEMORY | COMMAND_IO);
-        qtest.settle();
+        qtest.takeAnswers();
         for (const allocation of allocations) memory.give(allocation);
       } catch (error) {
         if (!qemu.error) throw error;

@@ -33,7 +33,7 @@ export interface InterruptPin {
 export interface Board {
   /** The input for a device on bus 0 and its pin, 0 to 3 for INTA to INTD. */
   readonly input: (device: number, pin: number) => number;
-  /** Whether pins on further root buses are led as if they were on bus 0; else nobody can say where they go. */
+  /** Whether pins on further root buses are led as if they were on bus 0; else it is unknown where they go. */
   readonly expands: boolean;
   /** Sets up what firmware has to. */
   readonly route?: (config: ConfigAccess) => void;
@@ -98,7 +98,7 @@ export interface PinsOptions {
   /** Its address spaces, and the socket behind them. */
   readonly qtest: Qtest;
   readonly qtestSocket: number;
-  /** Watches the socket as long as anybody listens. */
+  /** Watches the socket as long as there are listeners. */
   readonly loop: Loop;
   /** The machine's functions, and how to reach any. */
   readonly tree: readonly BusFunction[];
@@ -106,7 +106,7 @@ export interface PinsOptions {
   readonly board: Board;
 }
 
-/** Makes the pins of a machine. As long as nobody listens to any, nothing is different from a machine without. */
+/** Makes the pins of a machine. As long as none has a listener, nothing is different from a machine without. */
 export function interruptPins(options: PinsOptions): InterruptPins {
   const { qemu, qtest, qtestSocket, loop, tree, config, board } = options;
   const listeners = new Set<Listener>();
@@ -124,7 +124,7 @@ export function interruptPins(options: PinsOptions): InterruptPins {
     }
   }
 
-  /** Tells those who assert a line that is up: it was up before they began, so it did not go up for them. */
+  /** Tells the listeners of a line that is up: it was up before they began, so it did not go up for them. */
   function look(input: number): void {
     for (const listener of listeners) {
       if (!qtest.raised(input)) return;
@@ -133,7 +133,7 @@ export function interruptPins(options: PinsOptions): InterruptPins {
     }
   }
 
-  /** Does something with a QEMU that may have ended; whoever needs it next is told, and this platform's owner. */
+  /** Does something with a QEMU that may have ended; the next call that needs it is told, and this platform's owner. */
   function orGone(act: () => void): void {
     try {
       act();

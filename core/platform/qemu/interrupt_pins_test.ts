@@ -24,7 +24,7 @@ function turnUntil(loop: InterruptLoop, done: () => boolean): boolean {
   const end = performance.now() + 2000;
   while (!done()) {
     if (performance.now() > end) return false;
-    loop.turn(10);
+    loop.runOnce(10);
   }
   return true;
 }
@@ -156,7 +156,7 @@ for (const [kind, mode] of [["modern", "disable-legacy=on"], ["legacy", "disable
           assertEquals(target(), round * 256);
           // QEMU sets both bits for a changed configuration, so only what comes from now on counts.
           const before = watched.count(QUEUE_INTERRUPT);
-          hand.ask(0, [{ data: new Uint8Array(4) }]); // gives up page 0, which nobody uses
+          hand.ask(0, [{ data: new Uint8Array(4) }]); // gives up page 0, which is not used
           assert(turnUntil(loop, () => watched.count(QUEUE_INTERRUPT) > before));
           assert(hand.done(0));
         }
@@ -227,10 +227,10 @@ qemuTest(
     assertEquals(watchedB.causes, [0]);
     b!.hand.askRandom();
     b!.hand.checkRandom();
-    loop.turn(20);
+    loop.runOnce(20);
     assertEquals(watchedB.causes, [0], "the line is up, and has not risen");
     assert(clear(fdA), "a was told");
-    assert(!clear(fdA), "and only once, since nobody unmasked it");
+    assert(!clear(fdA), "and only once, since it was not unmasked");
     a!.device[Symbol.dispose]();
     assert(turnUntil(loop, () => watchedB.count(QUEUE_INTERRUPT) === 1));
   },
@@ -255,11 +255,11 @@ qemuTest("unmasking signals again as long as the pin is asserted", async () => {
   assertEquals(transport.interruptStatus(), QUEUE_INTERRUPT);
   assertEquals(transport.interruptStatus(), 0);
   rng.unmaskIntx!();
-  loop.turn(10);
+  loop.runOnce(10);
   assert(!clear(fd));
 });
 
-qemuTest("only who is listened to asserts its pin", async () => {
+qemuTest("only a function with a listener asserts its pin", async () => {
   await using loop = new InterruptLoop();
   await using qemu = await openQemu({ arguments: [...RNG, ...RNG] }, loop);
   const [first, second] = findAll(qemu, RNG_ID);
@@ -299,7 +299,7 @@ qemuTest("a QEMU that ends while the loop listens to pins does no harm", async (
   rng.intx!();
   Deno.kill(qemu.pid, "SIGKILL");
   assert(turnUntil(loop, () => qemu.gone() !== undefined));
-  for (let i = 0; i < 3; i++) loop.turn(5);
-  assert(!loop.turn(0), "the dead socket is watched no more");
+  for (let i = 0; i < 3; i++) loop.runOnce(5);
+  assert(!loop.runOnce(0), "the dead socket is watched no more");
   rng[Symbol.dispose]();
 });

@@ -76,7 +76,7 @@ function silence(milliseconds: number): Error {
 /** Makes the server's side of the conversation; how it begins is all said before QEMU starts. */
 export function interrupts(): Interrupts {
   const [ours, theirs] = socketPair();
-  // Shared memory is what the device is there for; nobody here uses it.
+  // Shared memory is what the device is there for; it is not used here.
   const memory = memoryFile("virtio-ivshmem", 4096);
   /** The peer of messages without an upper half, and which of its eventfds are given back. */
   const short: Peer = { id: 0, fds: [] };
@@ -130,7 +130,7 @@ export function interrupts(): Interrupts {
     const last = peer.fds.length - 1;
     const { address, data } = message(peer, last);
     machine.qtest.write(4, address, data);
-    machine.qtest.settle();
+    machine.qtest.takeAnswers();
     return wait(new Int32Array([peer.fds[last]!, POLLIN]), 1, 1);
   }
 

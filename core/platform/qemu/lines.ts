@@ -20,7 +20,7 @@ export interface Lines {
   nextReceived(): string | undefined;
 }
 
-/** How long QEMU may take, in milliseconds, where others go on meanwhile or who asked wants to wait. */
+/** How long QEMU may take, in milliseconds, where others go on meanwhile or the caller wants to wait. */
 export const DEADLINE = 10_000;
 /**
  * How much of its own time QEMU may take to answer an access to a register, in milliseconds. This thread stands still

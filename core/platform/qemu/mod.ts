@@ -40,7 +40,7 @@ export interface QemuOptions {
   readonly arguments: readonly string[];
   /** More disks, each of so many bytes, that live in memory: zero at first, and gone with the machine. */
   readonly disks?: readonly number[];
-  /** Likewise, behind a SCSI host. */
+  /** Likewise, behind a SCSI adapter. */
   readonly units?: readonly number[];
   /** The program; `qemu-system-x86_64` if not given. */
   readonly program?: string;
@@ -240,7 +240,7 @@ function parkedFirmware(): number {
   return fd;
 }
 
-/** A disk in the file that QEMU has as descriptor `fd`. Nobody else can open it, so there is nothing to lock. */
+/** A disk in the file that QEMU has as descriptor `fd`. No other program can open it, so there is nothing to lock. */
 function memoryDisk(fd: number, i: number, device: string): string[] {
   const id = `virtio-disk${i}`;
   return [

@@ -35,7 +35,7 @@ export interface QemuProcess {
   readonly pid: number;
   /** Becomes readable when it ends. */
   readonly pidfd: number;
-  /** The error of its end, once that was noticed: to be thrown by whoever wants something of it. */
+  /** The error of its end, once that was noticed: to be thrown by the next call that wants something of it. */
   readonly error: QemuGone | undefined;
   /** Looks whether it has ended, without waiting. */
   gone(): QemuGone | undefined;
@@ -69,7 +69,7 @@ export function startQemu(
 ): QemuProcess {
   const nothing = open("/dev/null", 0);
   const [messages, writable] = pipe();
-  // A QEMU that says more than the pipe holds must not stop for it; nobody reads until it has failed.
+  // A QEMU that says more than the pipe holds must not stop for it; the core reads only when it has failed.
   setNonBlocking(writable);
   const setpriv = findProgram("setpriv");
   const start = () =>

@@ -164,7 +164,7 @@ for (
     assertEquals(queue.usedIndex(), 1);
     assert(queue.random().some((word) => word !== 0));
     assert(!signalled(queue.second, 0));
-    rng.settle();
+    rng.takeAnswers();
   });
 }
 
@@ -214,10 +214,10 @@ test("registers stay right while others ring doorbells on the same socket, even 
   for (let round = 0; round < 100; round++) {
     for (let i = 0; i < credits!; i++) writeAll(fd, message);
     if (round % 3 === 0) bar.write8(STATUS, round % 2);
-    if (round % 7 === 0) rng.settle();
+    if (round % 7 === 0) rng.takeAnswers();
     assertEquals(bar.read16(NUM_QUEUES), 1);
   }
-  // Until neither side has room any more: QEMU stands still and waits for somebody to read.
+  // Until neither side has room any more: QEMU stands still and waits for a reader.
   while (sendNow(fd, message) > 0);
   assertEquals(bar.read16(NUM_QUEUES), 1);
 });
@@ -251,7 +251,7 @@ test("QemuGone is thrown at once and for good when QEMU is killed", async () => 
     const access of [
       () => bar.read32(0),
       () => bar.write32(0, 0),
-      () => blk.settle(),
+      () => blk.takeAnswers(),
       () => found.config.read16(0),
       () => qemu.qmp.execute("query-status"),
     ]

@@ -22,7 +22,7 @@ export interface Qtest {
   /** Writes an I/O port. */
   out(width: Width, port: number, value: number): void;
   /** Waits until everything that was sent before has been done, by whatever process, and takes the answers. */
-  settle(): void;
+  takeAnswers(): void;
   /** Lets QEMU report its interrupt lines from now on; `raise` is called with each line that is raised. */
   intercept(raise: (line: number) => void): void;
   /** Takes what QEMU has said unasked. */
@@ -74,7 +74,7 @@ export function openQtest(lines: Lines, qemu: Pick<QemuProcess, "fail">): Qtest 
 
   function post(command: Uint8Array<ArrayBuffer>): void {
     lines.send(command);
-    if (++posted >= POSTED) settle();
+    if (++posted >= POSTED) takeAnswers();
   }
 
   /**
@@ -87,7 +87,7 @@ export function openQtest(lines: Lines, qemu: Pick<QemuProcess, "fail">): Qtest 
       const value = understand(lines.next());
       if (value !== undefined) {
         posted = 0;
-        // What came together with the answer is off the socket, so that nobody would be woken for it.
+        // What came together with the answer is off the socket, so that it would wake no poll.
         while (raise && (line = lines.nextReceived()) !== undefined) understand(line);
         return value;
       }
@@ -105,7 +105,7 @@ export function openQtest(lines: Lines, qemu: Pick<QemuProcess, "fail">): Qtest 
     if (line.startsWith("OK 0x")) return Number(line.slice(3));
     const [word, direction, number] = line.split(" ");
     if (word !== "IRQ") {
-      // Our own commands are well formed; after somebody else's, answers can no longer be told apart.
+      // Our own commands are well formed; after another writer's, answers can no longer be told apart.
       throw qemu.fail(`it refused a qtest command with ${JSON.stringify(line)}`, 0);
     }
     if (direction === "raise") {
@@ -115,7 +115,7 @@ export function openQtest(lines: Lines, qemu: Pick<QemuProcess, "fail">): Qtest 
     return undefined;
   }
 
-  function settle(): void {
+  function takeAnswers(): void {
     ask("readb 0x0\n");
   }
 
@@ -124,7 +124,7 @@ export function openQtest(lines: Lines, qemu: Pick<QemuProcess, "fail">): Qtest 
     write: (width, address, value) => post(writeCommand(width, address, value)),
     in: (width, port) => ask(`in${SUFFIX[width]} ${hex(port)}\n`),
     out: (width, port, value) => post(outCommand(width, port, value)),
-    settle,
+    takeAnswers,
     intercept(listener) {
       raise = listener;
       // It is there once, and both machines have the I/O APIC that all lines lead to.

@@ -64,7 +64,7 @@ for (
             hand.askSector();
             for (let turns = 0; !signalled(fd, 0); turns++) {
               assert(turns < 200, "no interrupt");
-              loop.turn(10);
+              loop.runOnce(10);
             }
             clear(fd);
             hand.checkSector();
@@ -86,7 +86,7 @@ for (
           clear(fd);
           await use();
         }
-        // Whoever is taken afterwards is reachable as well, without having been asked for.
+        // A function that is taken afterwards is reachable as well, without having been asked for.
         resetMachine(qemu);
         using rng = [...findAll(qemu, 0x1044), ...findAll(qemu, 0x1005)][0]!.open();
         const random = await new ByHand(rng, modernTransport(rng)).start();

@@ -19,7 +19,7 @@ const STORM_MS = 1;
 const STORM_BYTES = 65536;
 
 /**
- * A line whose first interrupt never ends (D-67): whoever reads it finds another one, some millions of times a second.
+ * A line whose first interrupt never ends (D-67): each read finds another one, some millions of times a second.
  * An eventfd would forget them all at the first read.
  */
 export function stormLine(): InterruptLine {

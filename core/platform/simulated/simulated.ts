@@ -65,7 +65,7 @@ const NEXT_ADDRESS = 0x40_0000_0000;
 const FIRST_NARROW = 0x10_0000;
 const WIDE_BITS = 40;
 
-/** Names of errors that are nobody's mistake here: what a driver did wrong, and what a model wants. */
+/** Names of errors that are no mistake of this code: what a driver did wrong, and what a model wants. */
 const EXPECTED = ["DriverFault", "NeedsReset"];
 
 /** A device in its place on the bus. */
@@ -274,7 +274,7 @@ class OpenSimulated implements OpenFunction {
     return width === 2 ? doorbell : { ...doorbell, data: { at: VALUE, form: "u32" } };
   }
 
-  settle(): void {
+  takeAnswers(): void {
     // Nothing answers a pipe.
   }
 

@@ -151,7 +151,7 @@ Deno.test("a function without vectors interrupts by its pin, masked until it is 
   const driver = await start(open, bit(Feature.VERSION_1), NO_VECTOR);
   const turn = () => {
     request(driver);
-    loop.turn(1000);
+    loop.runOnce(1000);
   };
   turn();
   assert(clear(pin));
@@ -189,7 +189,7 @@ Deno.test("a doorbell carries notification data where there is some", async () =
   const driver = await start(open, bit(Feature.VERSION_1) | NOTIFICATION_DATA, NO_VECTOR);
   for (let round = 1; round <= 40; round++) {
     request(driver);
-    loop.turn(1000);
+    loop.runOnce(1000);
     assertEquals(driver.drain(() => {}), 1);
     assertEquals(device!.counters, { notifications: round, wrongNotifications: 0 });
   }
@@ -205,7 +205,7 @@ Deno.test("no request is lost where notifications are", async () => {
   const noise = new Uint8Array(4096).fill(0x55);
   for (let i = 0; i < 16; i++) writeAll(fd, noise);
   assertThrows(() => request(driver), OsError);
-  loop.turn(1000);
+  loop.runOnce(1000);
   assertEquals(driver.drain(() => {}), 1);
 });
 
@@ -217,7 +217,7 @@ Deno.test("an interrupt storm goes on until the function is closed (D-67)", asyn
   const driver = await start(open, bit(Feature.VERSION_1), 0);
   assert(!clear(fd!));
   request(driver);
-  loop.turn(1000);
+  loop.runOnce(1000);
   for (let i = 0; i < 5000; i++) assert(clear(fd!), `${i}`);
   while (clear(fd!));
   await new Promise((done) => setTimeout(done, 20));
@@ -263,7 +263,7 @@ for (const generation of ["transitional", "legacy"] as const) {
       notify: () => writeAll(doorbell.fd, doorbell.message),
     });
     request(driver);
-    loop.turn(1000);
+    loop.runOnce(1000);
     assert(clear(ready!));
     assertEquals(driver.drain(() => {}), 1);
   });
@@ -335,7 +335,7 @@ for (const runBytes of [undefined, 4096]) {
       driver.commit();
       driver.arm();
       driver.publish();
-      loop.turn(1000);
+      loop.runOnce(1000);
       assert(clear(ready!), "the device interrupts");
       driver.drain((_cookie, written) =>
         sums.push(written, new Uint32Array(memory, 0xa000, 1)[0]!)

@@ -180,7 +180,7 @@ Deno.test("rebind refuses what cannot be, before the first step, and says what t
       ["VFIO without an IOMMU", {}, "it has no IOMMU"],
       ["a driver that is not loaded", { driver: "uio_pci_generic" }, "modprobe uio_pci_generic"],
       ["unbinding what is the kernel's", { driver: undefined }, "but to virtio-pci"],
-      ["unbinding what is nobody's", { driver: undefined, addresses: [B] }, "but to no driver"],
+      ["unbinding what no driver has", { driver: undefined, addresses: [B] }, "but to no driver"],
     ] as const
   ) {
     await t.step(what, () => {

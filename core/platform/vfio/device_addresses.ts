@@ -1,6 +1,6 @@
 import type { AddressRange } from "../../linux/vfio.ts";
 
-/** Above what 32 bits hold, so that whoever forgets the upper half is found out at once. */
+/** Above what 32 bits hold, so that code that forgets the upper half is found out at once. */
 const FIRST = 0x1_0000_0000;
 /** The first megabyte is left alone: a forgotten address is most likely to be there. */
 const LOWEST = 0x10_0000;

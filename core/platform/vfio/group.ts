@@ -103,7 +103,7 @@ export class VfioGroup implements Disposable {
   /**
    * Lets the group's devices reach a memory file, and nothing else.
    *
-   * Nobody needs the file mapped for that: the kernel pins its pages.
+   * No process needs the file mapped for that: the kernel pins its pages.
    */
   map({ fd, offset, size }: Omit<DmaMemory, "runs">): number {
     const start = this.#addresses.take(size, this.#ranges);

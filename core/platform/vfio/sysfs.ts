@@ -19,7 +19,7 @@ export interface SysfsFunction {
   readonly numaNode?: number;
 }
 
-/** The configuration header that every function has and everybody may read. */
+/** The configuration header that every function has and every user may read. */
 const HEADER_BYTES = 64;
 
 /** The name that VFIO gives to groups without an IOMMU. */

@@ -68,7 +68,7 @@ export class UioFunction implements OpenFunction {
   readonly #parts: UioParts;
   readonly #stack = new DisposableStack();
   readonly #configCalls: Positioned;
-  /** Its interrupts; and who has it alone has the function. */
+  /** Its interrupts; the process that has it alone has the function. */
   readonly #uio: number;
   readonly #resources: readonly Resource[];
   readonly #bars = new Map<number, OpenBar | undefined>();
@@ -138,7 +138,7 @@ export class UioFunction implements OpenFunction {
     const translation = attribute(`${folder}/iommu_group/type`);
     if (!bypass && translation !== undefined && translation !== "identity") {
       throw new Refusal(
-        `Cannot drive ${address} through uio_pci_generic: its accesses go through an IOMMU that nobody set up for it. ` +
+        `Cannot drive ${address} through uio_pci_generic: its accesses go through an IOMMU that is not set up. ` +
           `Bind it to VFIO: bind ${address} --driver vfio-pci`,
       );
     }
@@ -194,7 +194,7 @@ export class UioFunction implements OpenFunction {
     );
   }
 
-  settle(): void {
+  takeAnswers(): void {
     // Nothing answers.
   }
 

@@ -226,8 +226,8 @@ export class VfioFunction implements OpenFunction {
   }
 
   /**
-   * One store where the page of the register can be mapped. Else the kernel writes when an eventfd is signalled: who has
-   * that descriptor can ring, and do nothing else.
+   * One store where the page of the register can be mapped. Else the kernel writes when an eventfd is signalled: a
+   * process that has that descriptor can ring, and do nothing else.
    */
   doorbell(index: number, offset: number, value: number, width: 2 | 4): Doorbell {
     const bar = this.#bar(index);
@@ -249,14 +249,14 @@ export class VfioFunction implements OpenFunction {
     return { fd, message: ONE };
   }
 
-  settle(): void {
+  takeAnswers(): void {
     // Nothing answers.
   }
 
   restore(): void {
     this.#live();
     this.#turnOn();
-    // Who was told before may never have come to unmask it.
+    // A driver that was told before may never have come to unmask it.
     this.unmaskIntx();
   }
 

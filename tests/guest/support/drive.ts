@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Finding } from "../../../cli/check/result.ts";
+import type { Finding } from "../../../core/class/mod.ts";
 import { address, diskHolds, program, report, type Run } from "./job.ts";
 
 /** A device by its name on the machine, and the disk behind it, if there is one. */

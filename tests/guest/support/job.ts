@@ -1,5 +1,5 @@
 /**
- * What jobs share: how they tell the host what they found, and how they run the program.
+ * What jobs share: how they tell the test what they found, and how they run the program.
  *
  * @module
  */
@@ -30,7 +30,7 @@ function oneLine(text: string): string {
   return text.replace(/\s+/g, " ").trim();
 }
 
-/** Tells the host of something that was checked. */
+/** Tells the test of something that was checked. */
 export function report(name: string, passed: boolean, detail = ""): void {
   console.log(`@@CHECK ${oneLine(name)} ${passed ? "ok" : "FAIL"} ${oneLine(detail)}`);
 }
@@ -47,7 +47,7 @@ export async function check(
   }
 }
 
-/** Has the host look into the image of a disk, after the end. */
+/** Has the test look into the image of a disk, after the end. */
 export function diskHolds(id: string, offset: number, length: number, sha256: string): void {
   console.log(`@@DISK ${id} ${offset} ${length} ${sha256}`);
 }
@@ -80,7 +80,7 @@ export function program(...args: readonly string[]): Promise<Run> {
 }
 
 /**
- * Runs the program as a user who is not root.
+ * Runs the program as a user other than root.
  *
  * @param memlock How much memory that user may lock, in KiB.
  */

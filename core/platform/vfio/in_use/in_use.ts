@@ -77,7 +77,7 @@ export class InUse {
     const names = [`vfio/${group}`, `vfio/noiommu-${group}`];
     const users = [...uses, ...names.flatMap((name) => this.#programs.uses(name))];
     if (users.length > 0) return users;
-    // Whose program it is, only root sees; that there is one shows all the same.
+    // Which program it is, only root sees; that there is one shows all the same.
     const held = names.some((name) => exists(`${dev}/${name}`) && this.#programs.holds(name));
     return held ? ["a program drives it (end it)"] : [];
   }

@@ -1,26 +1,24 @@
-import type { ScsiClient } from "../../classes/scsi/client.ts";
-import { formatScsiAddress, type ScsiAddress } from "../../classes/scsi/address.ts";
-import { readOrWrite } from "../../classes/scsi/cdb.ts";
-import { ScsiDisk } from "../../classes/scsi/disk.ts";
-import type { ScsiUnit } from "../../classes/scsi/scan.ts";
-import { senseText } from "../../classes/scsi/sense.ts";
-import { Status } from "../../core/bus/lane.ts";
-import { count } from "../count.ts";
-import { messageOf } from "../exit.ts";
-import { type Behind, checkBlock } from "./block.ts";
-import type { CheckOptions, Finding, Result } from "./result.ts";
+import { type CheckOptions, type CheckResult, type Finding, Status } from "../../core/class/mod.ts";
+import { type Behind, checkBlock } from "../block/check.ts";
+import { count } from "../figures.ts";
+import { formatScsiAddress, type ScsiAddress } from "./address.ts";
+import { readOrWrite } from "./cdb.ts";
+import type { ScsiClient } from "./client.ts";
+import { ScsiDisk } from "./disk.ts";
+import type { ScsiUnit } from "./scan.ts";
+import { senseText } from "./sense.ts";
 
-/** What a check does with a SCSI host. */
-export type ScsiHost = Pick<
+/** What a check does with a SCSI adapter. */
+export type ScsiAdapter = Pick<
   ScsiClient,
   "maxTarget" | "scan" | "inquiry" | "disk" | "manage" | "execute"
 >;
 
 /**
- * Checks a SCSI host: looks for its units, puts each disk to work as {@linkcode checkBlock} does, and asks for one that
- * is not there.
+ * Checks a SCSI adapter: looks for its units, puts each disk to work as {@linkcode checkBlock} does, and asks for one
+ * that is not there.
  */
-export async function checkScsi(client: ScsiHost, options: CheckOptions): Promise<Result> {
+export async function checkScsi(client: ScsiAdapter, options: CheckOptions): Promise<CheckResult> {
   const { step } = options;
   step?.("looking for its units");
   const units = await client.scan();
@@ -41,10 +39,10 @@ export async function checkScsi(client: ScsiHost, options: CheckOptions): Promis
 }
 
 async function checkUnit(
-  client: ScsiHost,
+  client: ScsiAdapter,
   { address, inquiry }: ScsiUnit,
   options: CheckOptions,
-): Promise<Result> {
+): Promise<CheckResult> {
   const where = formatScsiAddress(address);
   const what = [where, inquiry.vendor, inquiry.product].join(" ").trim();
   const nothing = { findings: [], figures: {} };
@@ -67,7 +65,7 @@ async function checkUnit(
 
 /** Reads the first block behind the end by a command of its own: the disk's client would not send it. */
 async function readBehind(
-  client: ScsiHost,
+  client: ScsiAdapter,
   address: ScsiAddress,
   { capacity, blockSize }: Pick<ScsiDisk, "capacity" | "blockSize">,
 ): Promise<Behind> {
@@ -81,7 +79,7 @@ async function readBehind(
 }
 
 /** A unit that is not there must be told from one that is. */
-async function absent(client: ScsiHost, units: readonly ScsiUnit[]): Promise<Finding> {
+async function absent(client: ScsiAdapter, units: readonly ScsiUnit[]): Promise<Finding> {
   const name = "a unit that is not there";
   const taken = new Set(units.map(({ address }) => formatScsiAddress(address)));
   const targets = Array.from({ length: client.maxTarget + 1 }, (_, i) => client.maxTarget - i);
@@ -92,18 +90,18 @@ async function absent(client: ScsiHost, units: readonly ScsiUnit[]): Promise<Fin
     return { name, passed: false, detail: `target ${target} answers as ${vendor}` };
   } catch (error) {
     const passed = (error as { readonly status?: number }).status === Status.failed;
-    return { name, passed, detail: messageOf(error) };
+    return { name, passed, detail: (error as Error).message };
   }
 }
 
 /** Task management works, or the device says that it does not know this function. */
-async function asked(client: ScsiHost, address: ScsiAddress): Promise<Finding> {
+async function asked(client: ScsiAdapter, address: ScsiAddress): Promise<Finding> {
   const name = "task management";
   try {
     const busy = await client.manage("queryTaskSet", address);
-    return { name, passed: !busy, detail: busy ? "a unit has a command that nobody gave" : "idle" };
+    return { name, passed: !busy, detail: busy ? "a unit has a command of no program" : "idle" };
   } catch (error) {
     const passed = (error as { readonly status?: number }).status === Status.unsupported;
-    return { name, passed, detail: messageOf(error) };
+    return { name, passed, detail: (error as Error).message };
   }
 }

@@ -1,6 +1,6 @@
-import type { ConsolePort } from "../../classes/console/port.ts";
-import { count } from "../count.ts";
-import { type CheckOptions, type Finding, megabytesPerSecond, type Result } from "./result.ts";
+import type { CheckOptions, CheckResult, Finding } from "../../core/class/mod.ts";
+import { count, megabytesPerSecond } from "../figures.ts";
+import type { ConsolePort } from "./port.ts";
 
 /** What the check needs of a client. */
 export interface Ports {
@@ -11,14 +11,17 @@ export interface Ports {
 /** What a port that sends back what it gets is called, so that it can be told from others. */
 const ECHO = /\becho\b/;
 const BYTES = 65536;
-/** Nobody needs to read on the other side of a port; so long is waited for one who does. */
+/** The other side of a port need not be read; so long is waited for a reader. */
 const TAKE_MS = 1000;
 
 /**
  * Looks at the ports of a console device. If it may write, it opens those that are no consoles and whose other side is
  * open, and sends each a pattern; what comes back from an echo is compared.
  */
-export async function checkConsole(client: Ports, { write, step }: CheckOptions): Promise<Result> {
+export async function checkConsole(
+  client: Ports,
+  { write, step }: CheckOptions,
+): Promise<CheckResult> {
   step?.("waiting for its ports");
   const ports = await client.announced();
   const names = ports.map(({ name }) => name).filter((name) => name !== "");
@@ -30,7 +33,7 @@ export async function checkConsole(client: Ports, { write, step }: CheckOptions)
   let taken = 0, echoed = 0;
   const start = performance.now();
   if (write) {
-    for (const port of ports.filter(({ isConsole, hostOpen }) => !isConsole && hostOpen)) {
+    for (const port of ports.filter(({ isConsole, connected }) => !isConsole && connected)) {
       step?.(`sending ${BYTES} bytes to port ${port.id}`);
       await port.open();
       const sent = await send(port);
@@ -67,7 +70,7 @@ export async function checkConsole(client: Ports, { write, step }: CheckOptions)
 /** Bytes that differ from one place to the next, and are no text that could mean something. */
 const PATTERN = Uint8Array.from({ length: BYTES }, (_, i) => 0x80 | (i ^ i >> 7 ^ i >> 11));
 
-/** Sends the pattern. Returns the bytes that were taken: all, or none if nobody reads on the other side. */
+/** Sends the pattern. Returns the bytes that were taken: all, or none if the other side is not read. */
 async function send(port: ConsolePort): Promise<number> {
   const sending = port.write(PATTERN).then(() => BYTES);
   // One that is not taken ends when the port is closed.

@@ -1,9 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { memoryDisk } from "../fake_test.ts";
+import { memoryDisk } from "../../cli/fake_test.ts";
 import { openKernel } from "../../mod.ts";
 import "../../tests/support/libc.ts";
-import { checkBlock, cut, readBehind } from "./block.ts";
+import { checkBlock, cut, readBehind } from "./check.ts";
 
 /** The names of the findings that failed. */
 async function failures(disk: Parameters<typeof checkBlock>[0], write = true): Promise<string[]> {

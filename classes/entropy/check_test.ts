@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { judge } from "./entropy.ts";
+import { judge } from "./check.ts";
 
 const random = () => crypto.getRandomValues(new Uint8Array(4096));
 

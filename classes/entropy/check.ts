@@ -1,5 +1,6 @@
-import type { EntropyClient } from "../../classes/entropy/client.ts";
-import { type CheckOptions, type Finding, megabytesPerSecond, type Result } from "./result.ts";
+import type { CheckOptions, CheckResult, Finding } from "../../core/class/mod.ts";
+import { megabytesPerSecond } from "../figures.ts";
+import type { EntropyClient } from "./client.ts";
 
 const READ_BYTES = 4096;
 const BLOCK_BYTES = 16;
@@ -14,7 +15,7 @@ const LEAST_CHI_SQUARE = 110, GREATEST_CHI_SQUARE = 436;
 export async function checkEntropy(
   client: Pick<EntropyClient, "read"> & Partial<Pick<EntropyClient, "health">>,
   { step }: CheckOptions,
-): Promise<Result> {
+): Promise<CheckResult> {
   step?.(
     `reading ${2 * READ_BYTES} random bytes`,
     () => `${client.health?.bytes ?? 0} came`,

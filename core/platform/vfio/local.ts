@@ -9,7 +9,7 @@ import { functionFolder, listSysfs, type SysfsFunction } from "./sysfs.ts";
 import { UioFunction, uioPath } from "./uio_function.ts";
 
 /** How this machine is looked at. */
-export interface HostOptions {
+export interface LocalOptions {
   /** Waits for what no descriptor of a driver's own tells of. */
   readonly loop: Loop;
   /** Where sysfs is mounted; `/sys` if left out. */
@@ -21,8 +21,8 @@ export interface HostOptions {
 }
 
 /** The machine that this program runs on: functions that somebody bound for programs can be taken. */
-export function openHost(options: HostOptions): Platform {
-  return new HostPlatform(options);
+export function openLocal(options: LocalOptions): Platform {
+  return new LocalPlatform(options);
 }
 
 /** What the functions of this machine share. */
@@ -38,15 +38,15 @@ interface Machine {
 /** Of all devices of this process, whichever kernel drives them. */
 const addresses = new DeviceAddresses();
 
-class HostPlatform implements Platform {
-  readonly kind = "host";
+class LocalPlatform implements Platform {
+  readonly kind = "local";
   readonly #machine: Machine;
   /** The groups that are held, by their device files, and for how many functions. */
   readonly #groups = new Map<string, { readonly group: VfioGroup; users: number }>();
   #found: readonly SysfsFunction[] | undefined;
   #functions: readonly PciFunction[] = [];
 
-  constructor({ loop, sysfs = "/sys", dev = "/dev", unsafeDma = false }: HostOptions) {
+  constructor({ loop, sysfs = "/sys", dev = "/dev", unsafeDma = false }: LocalOptions) {
     this.#machine = { loop, sysfs, dev, unsafeDma, hold: (place) => this.#hold(place) };
     this.refresh();
   }

@@ -1,5 +1,6 @@
-import type { BalloonClient, BalloonState } from "../../classes/balloon/client.ts";
-import { type CheckOptions, type Finding, type Result, round } from "./result.ts";
+import type { CheckOptions, CheckResult, Finding } from "../../core/class/mod.ts";
+import { round } from "../figures.ts";
+import type { BalloonClient, BalloonState } from "./client.ts";
 
 /** What a check needs of a balloon. */
 export type Balloon = Pick<
@@ -11,11 +12,11 @@ export type Balloon = Pick<
 const DEADLINE = 10_000;
 
 /**
- * Checks that a balloon becomes as large as its host wants, as far as it may. Pages are those of the driver's own arena, so
- * this harms nobody, whatever the machine.
+ * Checks that a balloon becomes as large as its hypervisor wants, as far as it may. Pages are those of the driver's own
+ * arena, so this harms no other program, whatever the machine.
  */
-export async function checkBalloon(client: Balloon, { step }: CheckOptions): Promise<Result> {
-  step?.("giving the host what it wants");
+export async function checkBalloon(client: Balloon, { step }: CheckOptions): Promise<CheckResult> {
+  step?.("giving the hypervisor what it wants");
   const { pages, pageBytes, floor } = client;
   const start = performance.now();
   const { requested, target, actual } = await settle(client);
@@ -37,7 +38,7 @@ export async function checkBalloon(client: Balloon, { step }: CheckOptions): Pro
   return {
     findings,
     figures: { pages, pageBytes, floor, requested, target, actual, milliseconds, figures },
-    summary: `host wants ${requested} pages, ${actual} of ${pages} are in it after ` +
+    summary: `hypervisor wants ${requested} pages, ${actual} of ${pages} are in it after ` +
       `${milliseconds} ms, ${figures > 0 ? `${figures} figures given` : "no statistics"}`,
   };
 }

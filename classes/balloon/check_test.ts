@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import type { BalloonState } from "../../classes/balloon/client.ts";
-import { type Balloon, checkBalloon } from "./balloon.ts";
+import type { BalloonState } from "./client.ts";
+import { type Balloon, checkBalloon } from "./check.ts";
 
 /** A balloon that goes through some states. */
 function balloon(states: readonly BalloonState[], floor = 25): Balloon {

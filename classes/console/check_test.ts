@@ -4,7 +4,7 @@ import { DRIVERS } from "../../drivers.ts";
 import { openKernel } from "../../mod.ts";
 import "../../tests/support/libc.ts";
 import * as wire from "../../plugins/console/wire.ts";
-import { checkConsole } from "./console.ts";
+import { checkConsole } from "./check.ts";
 
 /** Checks a simulated device. */
 async function check(model: ConsoleModel, write = true) {
@@ -42,7 +42,7 @@ Deno.test("checkConsole only looks unless it may write", async () => {
   assertEquals(heard, [wire.DEVICE_READY, wire.PORT_READY]);
 });
 
-Deno.test("checkConsole does not blame a port that nobody reads", async () => {
+Deno.test("checkConsole does not blame a port that is not read", async () => {
   const model = new ConsoleModel({ ports: { 1: { name: "silent" } } });
   model.drain(1, false);
   const { failed, figures } = await check(model);

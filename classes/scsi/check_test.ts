@@ -1,12 +1,12 @@
 import { assertEquals } from "@std/assert";
-import type { ScsiDisk } from "../../classes/scsi/disk.ts";
-import { parseInquiry } from "../../classes/scsi/inquiry.ts";
-import type { ScsiAnswer } from "../../classes/scsi/answer.ts";
-import { parseSense, type ScsiSense } from "../../classes/scsi/sense.ts";
+import type { ScsiDisk } from "./disk.ts";
+import { parseInquiry } from "./inquiry.ts";
+import type { ScsiAnswer } from "./answer.ts";
+import { parseSense, type ScsiSense } from "./sense.ts";
 import { Status } from "../../core/bus/lane.ts";
 import { RequestError } from "../../core/bus/request_error.ts";
-import { memoryDisk } from "../fake_test.ts";
-import { checkScsi, type ScsiHost } from "./scsi.ts";
+import { memoryDisk } from "../../cli/fake_test.ts";
+import { checkScsi, type ScsiAdapter } from "./check.ts";
 
 /** Sense data: illegal request, logical block address out of range (SPC-5, 4.4). */
 const OUT_OF_RANGE: ScsiSense = parseSense(
@@ -18,8 +18,8 @@ function answer(sense?: ScsiSense): ScsiAnswer {
   return { ended: Status.ok, data: new Uint8Array(512), sense } as ScsiAnswer;
 }
 
-/** A host whose units are of these types, each on a target of its own. */
-function host(types: readonly number[], disk: object = memoryDisk(1 << 20)): ScsiHost {
+/** An adapter whose units are of these types, each on a target of its own. */
+function adapter(types: readonly number[], disk: object = memoryDisk(1 << 20)): ScsiAdapter {
   const units = types.map((type, target) => ({
     address: { target, lun: 0 },
     inquiry: parseInquiry(Uint8Array.of(type, 0, 6, 2, 0))!,
@@ -39,14 +39,14 @@ function host(types: readonly number[], disk: object = memoryDisk(1 << 20)): Scs
   };
 }
 
-async function failures(client: ScsiHost, write = true): Promise<string[]> {
+async function failures(client: ScsiAdapter, write = true): Promise<string[]> {
   const { findings } = await checkScsi(client, { write });
   return findings.filter(({ passed }) => !passed).map(({ name }) => name);
 }
 
-Deno.test("checkScsi passes good hosts", async () => {
-  for (const types of [[0], [5, 0, 1]]) assertEquals(await failures(host(types)), []);
-  const { figures, summary } = await checkScsi(host([0, 1]), { write: true });
+Deno.test("checkScsi passes good adapters", async () => {
+  for (const types of [[0], [5, 0, 1]]) assertEquals(await failures(adapter(types)), []);
+  const { figures, summary } = await checkScsi(adapter([0, 1]), { write: true });
   assertEquals([figures.units, figures["0:0 capacity"], figures["0:0 written"]], [
     2,
     1 << 20,
@@ -55,15 +55,15 @@ Deno.test("checkScsi passes good hosts", async () => {
   assertEquals(summary.endsWith("; 1:0, tape"), true, summary);
 });
 
-Deno.test("checkScsi finds nothing to check in a host without units #cli:check_nothing", async () => {
-  const { findings, nothing } = await checkScsi(host([]), { write: true });
+Deno.test("checkScsi finds nothing to check in an adapter without units #cli:check_nothing", async () => {
+  const { findings, nothing } = await checkScsi(adapter([]), { write: true });
   assertEquals([findings.filter(({ passed }) => !passed), nothing], [[], true]);
 });
 
 Deno.test("checkScsi asks each disk itself for a block behind its end #cli:check_end", async () => {
   const asked: string[] = [];
-  const client: ScsiHost = {
-    ...host([0], memoryDisk(1 << 20)),
+  const client: ScsiAdapter = {
+    ...adapter([0], memoryDisk(1 << 20)),
     execute(_address, cdb) {
       asked.push(cdb.toHex());
       return Promise.resolve(answer(OUT_OF_RANGE));
@@ -79,31 +79,34 @@ Deno.test("checkScsi asks each disk itself for a block behind its end #cli:check
 
 Deno.test("checkScsi writes to no disk unless it may", async () => {
   const disk = memoryDisk(1 << 20);
-  assertEquals(await failures(host([0], disk), false), []);
+  assertEquals(await failures(adapter([0], disk), false), []);
   assertEquals(disk.writes, 0);
 });
 
 Deno.test("checkScsi passes over what has no medium", async () => {
-  assertEquals(await failures(host([5], { capacity: 0 })), []);
+  assertEquals(await failures(adapter([5], { capacity: 0 })), []);
 });
 
 Deno.test("checkScsi finds a disk that loses writes, and says which", async () => {
   const disk = Object.assign(memoryDisk(1 << 20), { write: () => Promise.resolve() });
-  assertEquals(await failures(host([1, 0], disk)), [
+  assertEquals(await failures(adapter([1, 0], disk)), [
     "unit 1:0: read back in pieces",
     "unit 1:0: read back in one request",
   ]);
 });
 
-Deno.test("checkScsi finds a host that answers for targets that it does not have", async () => {
-  const client = { ...host([0]), inquiry: () => Promise.resolve(parseInquiry(new Uint8Array(5))!) };
+Deno.test("checkScsi finds an adapter that answers for targets that it does not have", async () => {
+  const client = {
+    ...adapter([0]),
+    inquiry: () => Promise.resolve(parseInquiry(new Uint8Array(5))!),
+  };
   assertEquals(await failures(client), ["a unit that is not there"]);
 });
 
-Deno.test("checkScsi takes a host that does not know a function, and none that is never idle", async () => {
+Deno.test("checkScsi takes an adapter that does not know a function, and none that is never idle", async () => {
   const unknown = new RequestError("Cannot ask", Status.unsupported);
-  assertEquals(await failures({ ...host([0]), manage: () => Promise.reject(unknown) }), []);
-  assertEquals(await failures({ ...host([0]), manage: () => Promise.resolve(true) }), [
+  assertEquals(await failures({ ...adapter([0]), manage: () => Promise.reject(unknown) }), []);
+  assertEquals(await failures({ ...adapter([0]), manage: () => Promise.resolve(true) }), [
     "task management",
   ]);
 });

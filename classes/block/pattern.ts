@@ -1,4 +1,4 @@
-/** Every 512 bytes of a pattern tell by themselves who wrote them, when, and where they belong. */
+/** Every 512 bytes of a pattern tell by themselves which program wrote them, when, and where they belong. */
 const UNIT_BYTES = 512;
 
 /** 16 hexadecimal digits that no check had before. */
@@ -9,7 +9,7 @@ export function newNonce(): string {
 
 /**
  * Bytes to write to a disk: each unit starts with a line of text that names the nonce and the disk offset, so
- * that anybody finds it in the backing file, and goes on with noise that depends on both.
+ * that a user finds it in the backing file, and goes on with noise that depends on both.
  */
 export function makePattern(
   nonce: string,

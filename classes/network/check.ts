@@ -1,8 +1,13 @@
-import { formatMac, isStation } from "../../classes/network/protocol.ts";
-import type { NetClient } from "../../classes/network/client.ts";
-import { RequestError } from "../../core/bus/request_error.ts";
-import { Status } from "../../core/bus/lane.ts";
-import { type CheckOptions, type Finding, type Result, round } from "./result.ts";
+import {
+  type CheckOptions,
+  type CheckResult,
+  type Finding,
+  RequestError,
+  Status,
+} from "../../core/class/mod.ts";
+import { round } from "../figures.ts";
+import type { NetClient } from "./client.ts";
+import { formatMac, isStation } from "./protocol.ts";
 
 /** What a check uses of a network card. */
 export type Card = Pick<
@@ -29,7 +34,10 @@ const LENGTHS = [60, 1514];
  * address and are of a type for experiments, so that no one takes them for anything; on this machine none is sent
  * unless that is allowed.
  */
-export async function checkNetwork(card: Card, { write, step }: CheckOptions): Promise<Result> {
+export async function checkNetwork(
+  card: Card,
+  { write, step }: CheckOptions,
+): Promise<CheckResult> {
   step?.("switching promiscuous mode on and off");
   const { mac, mtu, linkUp, speed, duplex, queuePairs } = card;
   const findings: Finding[] = [

@@ -1,16 +1,14 @@
-import type { BlockClient } from "../../classes/block/client.ts";
-import { BlockOperation } from "../../classes/block/protocol.ts";
-import { Status } from "../../core/bus/lane.ts";
-import { RequestError } from "../../core/bus/request_error.ts";
-import { messageOf } from "../exit.ts";
-import { makePattern, newNonce, sha256 } from "./pattern.ts";
 import {
   type CheckOptions,
+  type CheckResult,
   type Finding,
-  megabytesPerSecond,
-  type Result,
-  round,
-} from "./result.ts";
+  RequestError,
+  Status,
+} from "../../core/class/mod.ts";
+import { megabytesPerSecond, round } from "../figures.ts";
+import type { BlockClient } from "./client.ts";
+import { makePattern, newNonce, sha256 } from "./pattern.ts";
+import { BlockOperation, SECTOR } from "./protocol.ts";
 
 /** What a check does with a disk. */
 export type Disk = Pick<
@@ -21,8 +19,6 @@ export type Disk = Pick<
 /** What came of a read behind the end of a disk. */
 export type Behind = Pick<Finding, "passed" | "detail">;
 
-/** The unit of all lengths and places in a request (virtio 1.3, section 5.2.6). */
-const SECTOR = 512;
 const KIB = 1024, MIB = 1024 * KIB;
 /** How much of the disk is used, if it is that large. */
 const REGION_BYTES = 2 * MIB;
@@ -39,7 +35,7 @@ export async function checkBlock(
   client: Disk,
   options: CheckOptions,
   readBehind?: () => Promise<Behind>,
-): Promise<Result> {
+): Promise<CheckResult> {
   const { step = () => {} } = options;
   step("asking what it is");
   const { capacity, blockSize, readOnly } = client;
@@ -84,7 +80,7 @@ interface Region {
   readonly blockSize: number;
 }
 
-interface Work extends Result {
+interface Work extends CheckResult {
   readonly sha256?: string;
 }
 
@@ -215,7 +211,7 @@ async function refused(client: Disk): Promise<Finding> {
     await client.read(client.capacity, client.blockSize);
     return { name, passed: false, detail: `a read at ${client.capacity} succeeded` };
   } catch (error) {
-    return { name, passed: true, detail: `refused by the client: ${messageOf(error)}` };
+    return { name, passed: true, detail: `refused by the client: ${(error as Error).message}` };
   }
 }
 

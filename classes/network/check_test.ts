@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { RequestError } from "../../core/bus/request_error.ts";
 import { Status } from "../../core/bus/lane.ts";
-import { type Card, checkNetwork } from "./network.ts";
+import { type Card, checkNetwork } from "./check.ts";
 
 function card(changes: Partial<Card> = {}): Card & { readonly sent: Uint8Array[] } {
   const sent: Uint8Array[] = [];
