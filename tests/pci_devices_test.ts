@@ -15,6 +15,7 @@ import { type Brought, brought } from "./support/brought.ts";
 import "./support/libc.ts";
 import { pattern, qemuProgram, qemuTest } from "./support/machine.ts";
 import { soon } from "./support/leaks.ts";
+import { qmpOf } from "./support/qemu.ts";
 
 /** What the edu's class gives an application; imported from where it was copied to, so its types are told here. */
 interface Edu {
@@ -196,7 +197,7 @@ Deno.test("a simulated device that is told to reach outside of its driver's aren
     const source = await kernel.attachFirst("entropy");
     const device = await kernel.attachFirst("edu");
     assertEquals(await device.client.factorial(4), 24);
-    await assertRejects(() => device.client.store(pattern(64, 1)), Error, "Cannot use the edu");
+    await assertRejects(() => device.client.store(pattern(64, 1)), Error, "Cannot store");
     assertEquals(await device.gone, "The bus reports an error of the device [D-74]");
     assert(
       said.every((line) => /^0000:00:02\.0: The device cannot reach 64 bytes/.test(line)),
@@ -237,10 +238,77 @@ for (const inline of [true, false]) {
     const device = await kernel.attachFirst("edu");
     assertEquals(await device.client.factorial(4), 24);
     gone = true;
-    await assertRejects(() => device.client.factorial(5), Error, "Cannot use the edu");
+    await assertRejects(() => device.client.factorial(5), Error, "Cannot compute");
     const reason = await device.gone;
     assert(/The device answers all ones: it is gone/.test(reason ?? ""), reason);
     assertEquals(kernel.devices.length, 1);
     assertEquals((await source.client.read(64)).length, 64);
   });
 }
+
+interface Panic {
+  events(): Promise<readonly string[]>;
+  tell(event: "panicked" | "crashLoaded"): Promise<void>;
+}
+
+interface PanicModel extends FunctionModel {
+  readonly told: readonly number[];
+}
+
+for (const machine of MACHINES) {
+  for (const inline of [true, false]) {
+    const how = `${machine}, ${inline ? "inline" : "process"}`;
+    test(machine, `pvpanic tells of events (${how}) #core:pci_device`, async () => {
+      using folder = brought("pvpanic");
+      const { panic } = await folder.load<{ panic: DeviceClass<Panic> }>("class.ts");
+      const { PanicModel } = await folder.load<{ PanicModel: new () => PanicModel }>("model.ts");
+      const { default: plugin } = await folder.load<Plugin>("mod.ts");
+      const model = new PanicModel();
+      await using kernel = await openKernel({
+        machine,
+        ...machine === "simulated" ? { devices: [model] } : {
+          qemu: {
+            program: qemuProgram(),
+            // It is told of the panic, and goes on.
+            arguments: ["-device", "pvpanic-pci", "-action", "panic=none"],
+          },
+        },
+        classes: { panic },
+        drivers: [{ ...loadPlugin(folder.folder), ...inline ? { plugin } : {} }],
+        isolation: inline ? "inline" : "process",
+      });
+      const { client } = await kernel.attachFirst("panic");
+      assertEquals((await client.events()).slice(0, 2), ["panicked", "crashLoaded"]);
+      await client.tell("crashLoaded");
+      await client.tell("panicked");
+      if (machine === "simulated") return assertEquals(model.told, [2, 1]);
+      for (const event of ["GUEST_CRASHLOADED", "GUEST_PANICKED"]) {
+        assert(qmpOf(kernel).event(event, 5000), `QEMU has not heard of ${event}`);
+      }
+    });
+  }
+}
+
+Deno.test("an event that pvpanic does not know is one error", async () => {
+  using folder = brought("pvpanic");
+  const { panic } = await folder.load<{ panic: DeviceClass<Panic> }>("class.ts");
+  const { PanicModel } = await folder.load<{ PanicModel: new (known: number) => PanicModel }>(
+    "model.ts",
+  );
+  const model = new PanicModel(1);
+  await using kernel = await openKernel({
+    machine: "simulated",
+    devices: [model],
+    classes: { panic },
+    plugins: [folder.folder],
+  });
+  const { client } = await kernel.attachFirst("panic");
+  assertEquals(await client.events(), ["panicked"]);
+  await assertRejects(
+    () => client.tell("crashLoaded"),
+    Error,
+    "Cannot tell of the event crashLoaded",
+  );
+  await client.tell("panicked");
+  assertEquals(model.told, [1]);
+});
