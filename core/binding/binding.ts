@@ -1,6 +1,12 @@
 import type { FromDriver, Grant, ToDriver, WireOffer, WirePlan } from "../bus/message.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
-import type { DmaMemory, Doorbell, OpenFunction, PciFunction } from "../pci/function.ts";
+import type {
+  DevicePages,
+  DmaMemory,
+  Doorbell,
+  OpenFunction,
+  PciFunction,
+} from "../pci/function.ts";
 import type { Registers } from "../pci/registers.ts";
 import type { Manifest } from "../plugin/manifest.ts";
 import type { Tunables } from "../plugin/tunables.ts";
@@ -118,7 +124,15 @@ export interface HostPart {
   /** Eventfds by which the device interrupts. */
   readonly vectors: readonly number[];
   /** Registers that it may use, by name; none if left out. */
-  readonly registers?: Readonly<Record<string, Registers>>;
+  readonly registers?: Readonly<Record<string, GrantedRegisters>>;
+}
+
+/** A window of registers for a driver. */
+export interface GrantedRegisters {
+  /** The window, as the core has it. */
+  readonly window: Registers;
+  /** The pages that begin with it, for a process that maps them; if left out, it asks the core for each access. */
+  readonly pages?: DevicePages;
 }
 
 /** A plan that can be, and where all of it is. */

@@ -288,7 +288,7 @@ export class Attachment implements AttachedDevice {
   #startHost(): DriverHost {
     const { source, loop, isolation, watch } = this.#options;
     const part = this.#binding.host();
-    this.#registers = Object.values(part.registers ?? {});
+    this.#registers = Object.values(part.registers ?? {}).map(({ window }) => window);
     const options: DriverHostOptions = {
       loop,
       link: this.#link,

@@ -1,7 +1,7 @@
 import type { ToDriver } from "../bus/message.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
+import type { GrantedRegisters } from "../binding/binding.ts";
 import type { DmaMemory, Doorbell } from "../pci/function.ts";
-import type { Registers } from "../pci/registers.ts";
 import type { Manifest } from "../plugin/manifest.ts";
 import type { Link } from "./link.ts";
 
@@ -27,7 +27,7 @@ export interface DriverHostOptions {
   /** Eventfds by which the device's queues interrupt; none if it must be polled. */
   readonly vectors: readonly number[];
   /** Registers that the driver may use, by name. */
-  readonly registers?: Readonly<Record<string, Registers>>;
+  readonly registers?: Readonly<Record<string, GrantedRegisters>>;
   /** Milliseconds after which a device that should interrupt is looked at all the same. */
   readonly watch: number;
   /** A line that the driver printed. */

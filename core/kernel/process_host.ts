@@ -33,7 +33,10 @@ export function processHost(options: DriverHostOptions): DriverHost {
   const [stored = [], written = []] = [false, true].map((message) =>
     doorbells.filter((each) => "message" in each === message).map(({ fd }) => fd)
   );
-  const doorbellFds = [...new Set([...written, ...stored])];
+  const windows = Object.entries(options.registers ?? {});
+  const mapped = windows.flatMap(([, { pages }]) => pages ? [pages.fd] : []);
+  const deviceFds = [...new Set([...written, ...stored, ...mapped])];
+  const numberOf = (fd: number) => Descriptor.vectors + vectors.length + deviceFds.indexOf(fd);
   const boot: Boot = {
     folder: options.folder,
     core: processId(),
@@ -42,12 +45,11 @@ export function processHost(options: DriverHostOptions): DriverHost {
     arenaSize: arena.size,
     arenaAlignment: arena.alignment ?? PAGE,
     vectors: vectors.length,
-    doorbells: doorbells.map((each) =>
-      wireDoorbell(each, Descriptor.vectors + vectors.length + doorbellFds.indexOf(each.fd))
-    ),
-    registers: Object.entries(options.registers ?? {}).map(([name, { size }]) => ({
+    doorbells: doorbells.map((each) => wireDoorbell(each, numberOf(each.fd))),
+    registers: windows.map(([name, { window, pages }]) => ({
       name,
-      bytes: size,
+      bytes: window.size,
+      ...pages && { pages: { ...pages, fd: numberOf(pages.fd) } },
     })),
     watch: options.watch,
     memory: (heapMiB + RUNTIME_MIB) * 2 ** 20,
@@ -68,7 +70,7 @@ export function processHost(options: DriverHostOptions): DriverHost {
       link.driverFd,
       link.coreFd,
       ...vectors,
-      ...doorbellFds,
+      ...deviceFds,
     ],
     blocked: [SIGUSR1],
   });

@@ -11,12 +11,14 @@ import { ControlWord, FIRST_BEAT, MAILBOX_CAPACITY, TO_CORE, TO_DRIVER } from ".
 import { Mailbox } from "../bus/mailbox.ts";
 import { askedRegisters } from "../bus/register_call.ts";
 import { confine, enclose } from "../linux/confine.ts";
+import { mapDevice } from "../linux/device_memory.ts";
 import { clearer, close, signaller } from "../linux/fd.ts";
 import type { Pass } from "../linux/filter.ts";
 import { forgetLibc } from "../linux/libc.ts";
 import { mapShared } from "../linux/memory.ts";
 import { poller, yielder } from "../linux/poll.ts";
 import { InterruptLoop } from "../irq/interrupt_loop.ts";
+import { mappedRegisters } from "../pci/mapped_registers.ts";
 import { HOST } from "../plugin/plugin.ts";
 import { beforePlugin } from "./before_plugin.ts";
 import { type Boot, Descriptor, fromWire } from "./boot.ts";
@@ -76,8 +78,14 @@ const { rings } = new Doorbells(boot.doorbells.map(fromWire), {
   low: () => coreBell.ring(Cause.credits),
   wait: waitForCredits,
 }, pass);
+const mappedWindows = boot.registers.flatMap(({ name, bytes, pages }) =>
+  pages ? [[name, mappedRegisters(mapDevice(pages.fd, pages.page, pages.bytes).buffer, bytes)]] : []
+);
 // What is mapped needs no descriptor, and code that had it could do more than ring.
-const mapped = boot.doorbells.filter((each) => !("message" in each));
+const mapped = [
+  ...boot.doorbells.filter((each) => !("message" in each)),
+  ...boot.registers.flatMap(({ pages }) => pages ?? []),
+];
 new Set(mapped.map(({ fd }) => fd)).forEach(close);
 const written = boot.doorbells.filter((each) => "message" in each).map(({ fd }) => fd);
 const end = Math.max(Descriptor.vectors + boot.vectors - 1, ...written) + 1;
@@ -188,16 +196,19 @@ function serve(plugin: AnyPlugin): never {
     inbox: new Mailbox(control, TO_DRIVER, MAILBOX_CAPACITY),
     outbox: new Mailbox(control, TO_CORE, MAILBOX_CAPACITY),
     core: coreBell,
-    registers: askedRegisters(boot.registers, {
-      words,
-      ring: () => coreBell.ring(Cause.register),
-      wait: waitFor,
-    }),
+    registers: {
+      ...askedRegisters(boot.registers, {
+        words,
+        ring: () => coreBell.ring(Cause.register),
+        wait: waitFor,
+      }),
+      ...Object.fromEntries(mappedWindows),
+    },
     doorbell: (index) => rings[index]!,
     watch: boot.watch,
   });
   // Where a look costs the core an access to a register, one is enough.
-  const most = boot.registers.length === 0 ? SPINS : 1;
+  const most = mappedWindows.length === boot.registers.length ? SPINS : 1;
   let spins = most;
   for (let round = 1; !own.ended; round++) {
     let worked = false;

@@ -82,6 +82,11 @@ export interface OpenFunction extends Disposable {
   intx?(): number | undefined;
   /** Lets the pin signal again: at once, if the function still asserts it. */
   unmaskIntx?(): void;
+  /**
+   * The pages that the `bytes` registers from `offset` of a memory BAR are on, for a process that maps them; undefined if it
+   * cannot map all of them, and has to ask.
+   */
+  pages?(bar: number, offset: number, bytes: number): DevicePages | undefined;
   /** The way to write `value` to a doorbell register of `width` bytes, in memory or a port, from any process. */
   doorbell(bar: number, offset: number, value: number, width: 2 | 4): Doorbell;
   /** Takes the answers to every doorbell rung so far, so that all credits are free again. */
@@ -114,6 +119,16 @@ export interface DmaMemory {
   readonly alignment?: number;
   /** Why the device could reach more than this, if so: a full sentence for people. */
   readonly unsafe?: string;
+}
+
+/** Pages of a device. A process that has mapped them needs the descriptor no more. */
+export interface DevicePages {
+  /** The file that they are in. */
+  readonly fd: number;
+  /** Where the first begins in the file. */
+  readonly page: number;
+  /** How long they are: a multiple of 4096. */
+  readonly bytes: number;
 }
 
 /** How a doorbell is rung, as plain data. */

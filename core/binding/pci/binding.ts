@@ -4,13 +4,13 @@ import { COMMAND, COMMAND_BUS_MASTER, COMMAND_MEMORY, VENDOR_ID } from "../../pc
 import { DeviceFault } from "../../pci/device_fault.ts";
 import type { DmaMemory, OpenFunction } from "../../pci/function.ts";
 import { type PciIdentity, readIdentity } from "../../pci/identity.ts";
-import type { Registers } from "../../pci/registers.ts";
 import type {
   Accepted,
   Arena,
   Binding,
   BindingDescription,
   BindingOptions,
+  GrantedRegisters,
   HostPart,
 } from "../binding.ts";
 import { makeGrant } from "../grant.ts";
@@ -32,7 +32,7 @@ export class PciBinding implements Binding {
   readonly device: OpenFunction;
   readonly forgives = [];
   readonly #identity: PciIdentity;
-  readonly #registers: Readonly<Record<string, Registers>>;
+  readonly #registers: Readonly<Record<string, GrantedRegisters>>;
   readonly #options: BindingOptions;
   readonly #stack: DisposableStack;
   /** What the driver's host hears: message-signalled interrupts as they come, or the relay of the pin. */

@@ -17,12 +17,12 @@ import {
 } from "../../linux/vfio.ts";
 import { COMMAND, COMMAND_BUS_MASTER, COMMAND_IO, COMMAND_MEMORY } from "../../pci/config_space.ts";
 import { checkAccess, type Registers } from "../../pci/registers.ts";
-import type { DmaMemory, Doorbell, OpenFunction } from "../../pci/function.ts";
+import type { DevicePages, DmaMemory, Doorbell, OpenFunction } from "../../pci/function.ts";
 import { Refusal } from "../refusal.ts";
 import type { VfioGroup } from "./group.ts";
 import { PAGE } from "../../dma/address_table.ts";
 import { physicalMemory } from "./physical_memory.ts";
-import { deviceRegisters } from "./registers.ts";
+import { deviceRegisters, wholePages } from "./registers.ts";
 
 /** A function to take, and what it is taken with. */
 export interface VfioParts {
@@ -225,6 +225,12 @@ export class VfioFunction implements OpenFunction {
     if (this.#pin !== undefined) unmaskIrq(this.#device, Irq.intx);
   }
 
+  pages(index: number, offset: number, bytes: number): DevicePages | undefined {
+    const region = this.#bar(index)?.region;
+    const pages = region && wholePages(region.areas, offset, bytes);
+    return pages && { fd: this.#device, page: region.offset + pages.start, bytes: pages.bytes };
+  }
+
   /**
    * One store where the page of the register can be mapped. Else the kernel writes when an eventfd is signalled: a
    * process that has that descriptor can ring, and do nothing else.
@@ -234,12 +240,8 @@ export class VfioFunction implements OpenFunction {
     if (!bar) throw new RangeError(`Cannot find BAR ${index} of ${this.#parts.address}`);
     const { region } = bar;
     checkAccess(region.size, offset, width);
-    const page = offset - offset % PAGE;
-    if (
-      region.areas.some((area) => area.offset <= page && page + PAGE <= area.offset + area.size)
-    ) {
-      return { fd: this.#device, page: region.offset + page, at: offset - page, width, value };
-    }
+    const pages = this.pages(index, offset, width);
+    if (pages) return { fd: this.#device, page: pages.page, at: offset % PAGE, width, value };
     const key = `${index} ${offset} ${value} ${width}`;
     let fd = this.#relays.get(key);
     if (fd === undefined) {
