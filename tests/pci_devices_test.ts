@@ -4,7 +4,7 @@
  * @module
  */
 
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { EntropyModel } from "@virtio/random/model";
 import type { DeviceClass } from "../core/class/mod.ts";
 import { loadPlugin } from "../core/kernel/load_plugin.ts";
@@ -180,6 +180,43 @@ for (const [control, says, parts = {}, [device, match] = ["edu"]] of WRONG) {
     });
   }
 }
+
+for (const machine of MACHINES) {
+  test(
+    machine,
+    `memory is where the device's addresses lead, or there is none (${machine}) #core:address_bits`,
+    async () => {
+      using folder = brought("edu");
+      folder.change(
+        "plugin.json",
+        (text) => text.replace('"addressBits": 28', '"addressBits": 20'),
+      );
+      await using kernel = await withEdu(folder, machine);
+      await assertRejects(
+        () => kernel.attachFirst("edu"),
+        Error,
+        "its device has addresses of 20 bits",
+      );
+      assertEquals(kernel.devices, []);
+    },
+  );
+}
+
+Deno.test("a driver that forgets how short its device's addresses are is found out #core:address_bits", async () => {
+  using folder = brought("edu");
+  folder.change("plugin.json", (text) => text.replace('"addressBits": 28,', ""));
+  const { error } = console;
+  const said: string[] = [];
+  console.error = (line: string) => void said.push(line);
+  try {
+    await using kernel = await withEdu(folder, "simulated");
+    const device = await kernel.attachFirst("edu");
+    await assertRejects(() => device.client.store(pattern(64, 1)), Error, "Cannot store");
+    assertMatch(said[0]!, /The device cannot reach 64 bytes at address 0xf/);
+  } finally {
+    console.error = error;
+  }
+});
 
 /** A driver that has its device read 128 MiB behind where the client's bytes are. */
 function astray(text: string): string {

@@ -42,11 +42,9 @@ export interface OpenFunction extends Disposable {
   /**
    * Memory that the device can reach, at least so much; given back with the function. `bytes` is a multiple of 64 KiB.
    *
-   * @param bypass Whether the device's accesses go around an IOMMU: it does not offer VIRTIO_F_ACCESS_PLATFORM
-   *   (virtio 1.4, 6.1).
-   * @throws If that is so and cannot be, because there is one.
+   * @throws If it bypasses an IOMMU, and there is one.
    */
-  dma(bytes: number, bypass?: boolean): DmaMemory;
+  dma(bytes: number, reach?: DmaReach): DmaMemory;
   /**
    * Where the machine itself finds that memory, for devices that are told so and not where they find it (virtio 1.4,
    * 5.5.6). The same runs as `memory` has if absent.
@@ -103,6 +101,14 @@ export interface OpenFunction extends Disposable {
   readonly wanted?: number;
   /** An eventfd that is signalled when the bus reports that the function did something very wrong. */
   readonly failed?: number;
+}
+
+/** How a device reaches memory. */
+export interface DmaReach {
+  /** Whether it goes around an IOMMU: it does not offer VIRTIO_F_ACCESS_PLATFORM (virtio 1.4, 6.1). False if left out. */
+  readonly bypass?: boolean;
+  /** Bits of an address that it has; 64 if left out. Where the platform chooses no addresses, they may have more. */
+  readonly addressBits?: number;
 }
 
 /** Memory shared with a device: a part of a file that any process can map. */

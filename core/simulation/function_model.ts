@@ -54,8 +54,6 @@ export interface FunctionModel {
   readonly pin?: boolean;
   /** Whether it can be reset alone (PCI Express, 6.6.2: Function Level Reset); false if absent. */
   readonly flr?: boolean;
-  /** Bits of an address that it can put on the bus; 64 if absent. */
-  readonly addressBits?: number;
   /** Whether the first interrupt on each vector never ends, for tests; false if absent. */
   readonly storms?: boolean;
 

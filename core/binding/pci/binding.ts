@@ -14,7 +14,7 @@ import type {
   HostPart,
 } from "../binding.ts";
 import { makeGrant } from "../grant.ts";
-import { checkPlan } from "../plan.ts";
+import { checkPlan, PlanError } from "../plan.ts";
 import { registerWindows } from "./windows.ts";
 
 /** Where there is no function, reads give all ones. */
@@ -105,7 +105,18 @@ export class PciBinding implements Binding {
   }
 
   memory(bytes: number): DmaMemory {
-    return this.device.dma(bytes);
+    const { addressBits } = this.#options.manifest.pci!;
+    const memory = this.device.dma(bytes, { addressBits });
+    for (const { address, length } of memory.runs) {
+      if (address + length <= 2 ** addressBits) continue;
+      throw new PlanError(
+        `Cannot use memory at 0x${
+          address.toString(16)
+        }: the driver's plugin.json says that its device has addresses of ` +
+          `${addressBits} bits, and there is no memory so low here`,
+      );
+    }
+    return memory;
   }
 
   host(): HostPart {

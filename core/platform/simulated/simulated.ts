@@ -17,7 +17,13 @@ import type { DeviceModel } from "../../simulation/model.ts";
 import { SimulatedFunction } from "../../simulation/pci_function.ts";
 import { VirtioFunction } from "../../simulation/virtio_pci.ts";
 import type { Width } from "../../simulation/window.ts";
-import type { DmaMemory, Doorbell, OpenFunction, PciFunction } from "../../pci/function.ts";
+import type {
+  DmaMemory,
+  DmaReach,
+  Doorbell,
+  OpenFunction,
+  PciFunction,
+} from "../../pci/function.ts";
 import type { Platform } from "../platform.ts";
 import { eventLine, type InterruptLine, stormLine } from "./interrupt_line.ts";
 
@@ -141,7 +147,7 @@ class OpenSimulated implements OpenFunction {
   #pin: InterruptLine | undefined;
   #pinMasked = false;
   #memories = 0;
-  #narrow = 0;
+  #nextNarrow = FIRST_NARROW;
   #isClosed = false;
 
   constructor(
@@ -210,25 +216,19 @@ class OpenSimulated implements OpenFunction {
     return this.#device.bar(index);
   }
 
-  dma(bytes: number): DmaMemory {
+  dma(bytes: number, { addressBits = 64 }: DmaReach = {}): DmaMemory {
     const fd = memoryFile("virtio-dma", bytes);
     this.#descriptors.push(fd);
-    const runs = cut(this.#room(bytes), bytes, this.#options.runBytes ?? bytes);
+    const runs = cut(this.#room(bytes, addressBits), bytes, this.#options.runBytes ?? bytes);
     this.#device.memory.add(mapShared(fd, 0, bytes), runs);
     return { fd, offset: 0, size: bytes, runs };
   }
 
   /** Where the next memory begins. */
-  #room(bytes: number): number {
-    const { addressBits = 64 } = this.#device.model;
+  #room(bytes: number, addressBits: number): number {
     if (addressBits >= WIDE_BITS) return FIRST_ADDRESS + NEXT_ADDRESS * this.#memories++;
-    const start = FIRST_NARROW + this.#narrow;
-    this.#narrow += 2 * bytes;
-    if (start + 2 * bytes > 2 ** addressBits) {
-      throw new RangeError(
-        `Cannot give the device ${bytes} bytes of memory: it reaches addresses of ${addressBits} bits only`,
-      );
-    }
+    const start = this.#nextNarrow;
+    this.#nextNarrow += 2 * bytes;
     return start;
   }
 

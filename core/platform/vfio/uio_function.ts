@@ -15,7 +15,13 @@ import {
   COMMAND_MEMORY,
 } from "../../pci/config_space.ts";
 import { checkAccess, type Registers } from "../../pci/registers.ts";
-import type { DevicePages, DmaMemory, Doorbell, OpenFunction } from "../../pci/function.ts";
+import type {
+  DevicePages,
+  DmaMemory,
+  DmaReach,
+  Doorbell,
+  OpenFunction,
+} from "../../pci/function.ts";
 import { Refusal } from "../refusal.ts";
 import { physicalMemory } from "./physical_memory.ts";
 import { deviceRegisters, wholePages } from "./registers.ts";
@@ -132,7 +138,7 @@ export class UioFunction implements OpenFunction {
     return { size, isIo, fd, calls, mapped, registers };
   }
 
-  dma(bytes: number, bypass = false): DmaMemory {
+  dma(bytes: number, { bypass = false }: DmaReach = {}): DmaMemory {
     this.#live();
     const { address, folder, unsafeDma } = this.#parts;
     const translation = attribute(`${folder}/iommu_group/type`);

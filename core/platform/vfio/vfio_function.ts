@@ -17,7 +17,13 @@ import {
 } from "../../linux/vfio.ts";
 import { COMMAND, COMMAND_BUS_MASTER, COMMAND_IO, COMMAND_MEMORY } from "../../pci/config_space.ts";
 import { checkAccess, type Registers } from "../../pci/registers.ts";
-import type { DevicePages, DmaMemory, Doorbell, OpenFunction } from "../../pci/function.ts";
+import type {
+  DevicePages,
+  DmaMemory,
+  DmaReach,
+  Doorbell,
+  OpenFunction,
+} from "../../pci/function.ts";
 import { Refusal } from "../refusal.ts";
 import type { VfioGroup } from "./group.ts";
 import { PAGE } from "../../dma/address_table.ts";
@@ -141,7 +147,7 @@ export class VfioFunction implements OpenFunction {
     return { region, calls, mapped, registers: deviceRegisters(region.size, calls, parts) };
   }
 
-  dma(bytes: number, bypass = false): DmaMemory {
+  dma(bytes: number, { bypass = false, addressBits = 64 }: DmaReach = {}): DmaMemory {
     this.#live();
     const { address, group, unsafeDma, allowUnsafeDma } = this.#parts;
     if (unsafeDma !== undefined) return this.#physical(bytes, unsafeDma);
@@ -156,7 +162,7 @@ export class VfioFunction implements OpenFunction {
     const size = Math.ceil(bytes / GRANULE) * GRANULE;
     const fd = memoryFile("virtio-dma", size);
     this.#descriptors.push(fd);
-    const mappedAt = group.map({ fd, offset: 0, size });
+    const mappedAt = group.map({ fd, offset: 0, size }, addressBits);
     const memory = { fd, offset: 0, size, runs: [{ address: mappedAt, length: size }] };
     this.#memories.push({ memory, mappedAt });
     return memory;

@@ -15,6 +15,9 @@ import { BUFFER, Cause, DmaCommand, EDU, EduStatus, Register } from "./registers
 /** Version 1.0 in the upper bytes. */
 const IDENTITY = 0x0100_0000 | EDU;
 
+/** Bits of an address that its DMA has; what is above is lost. */
+const ADDRESS_BITS = 28;
+
 /** An educational device. */
 export class EduModel implements FunctionModel {
   readonly vendor = 0x1234;
@@ -23,7 +26,6 @@ export class EduModel implements FunctionModel {
   readonly revision = 0x10;
   readonly bars = { 0: { bytes: 2 ** 20 } };
   readonly msi = 1;
-  readonly addressBits = 28;
 
   #handle!: FunctionHandle;
   readonly #buffer = new Uint8Array(BUFFER.bytes);
@@ -116,7 +118,7 @@ export class EduModel implements FunctionModel {
       throw new DriverFault(`The buffer has no ${count} bytes at ${at}`);
     }
     const bytes = this.#buffer.subarray(at, at + count);
-    const address = (toMemory ? destination : source) % 2 ** this.addressBits;
+    const address = (toMemory ? destination : source) % 2 ** ADDRESS_BITS;
     if (toMemory) this.#handle.memory.write(address, bytes);
     else this.#handle.memory.read(address, bytes);
   }
