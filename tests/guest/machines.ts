@@ -50,9 +50,12 @@ export const MACHINES: readonly TestMachine[] = [
         backend: ["-netdev", "user,id=used,restrict=on"],
       },
     ],
-    integrated: [{ name: "transitional rng", device: "virtio-rng-pci" }],
+    integrated: [
+      { name: "transitional rng", device: "virtio-rng-pci" },
+      { name: "edu", device: "edu" },
+    ],
     disks: ["blk", "packed", "intx", "hot", "used", "scsi"],
-    jobs: ["bind", "drive", "bypass", "user", "kill", "isolation", "unplug", "load"],
+    jobs: ["bind", "drive", "bypass", "user", "kill", "isolation", "unplug", "load", "edu"],
   },
   {
     name: "bare",
