@@ -13,6 +13,8 @@ import blkManifest from "@virtio/blk/plugin.json" with { type: "json" };
 import consoleDriver from "@virtio/console";
 import { ConsoleModel } from "@virtio/console/model";
 import consoleManifest from "@virtio/console/plugin.json" with { type: "json" };
+import nvme from "@virtio/nvme";
+import nvmeManifest from "@virtio/nvme/plugin.json" with { type: "json" };
 import random from "@virtio/random";
 import { EntropyModel } from "@virtio/random/model";
 import randomManifest from "@virtio/random/plugin.json" with { type: "json" };
@@ -24,20 +26,21 @@ import { NetModel } from "@virtio/vtnet/model";
 import vtnetManifest from "@virtio/vtnet/plugin.json" with { type: "json" };
 import type { PluginSource } from "./core/kernel/attachment.ts";
 import { checkManifest } from "./core/plugin/manifest.ts";
-import type { Plugin } from "./core/plugin/plugin.ts";
+import type { AnyPlugin } from "./core/plugin/pci_plugin.ts";
 import type { DeviceModel } from "./core/simulation/model.ts";
 
 /** The drivers. Applications may run them inline: they are as trusted as the kernel. */
 export const DRIVERS: readonly PluginSource[] = [
   driver("@virtio/random", randomManifest, random),
   driver("@virtio/blk", blkManifest, blk),
+  driver("@virtio/nvme", nvmeManifest, nvme),
   driver("@virtio/vtnet", vtnetManifest, vtnet),
   driver("@virtio/console", consoleManifest, consoleDriver),
   driver("@virtio/scsi", scsiManifest, scsi),
   driver("@virtio/balloon", balloonManifest, balloon),
 ];
 
-function driver(name: string, manifest: unknown, plugin: Plugin): PluginSource {
+function driver(name: string, manifest: unknown, plugin: AnyPlugin): PluginSource {
   return {
     manifest: checkManifest(manifest, import.meta.resolve(`${name}/plugin.json`)),
     entry: import.meta.resolve(name),

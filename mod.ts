@@ -186,7 +186,13 @@ export type {
   MemoryStatistic,
   MemoryStatistics,
 } from "./classes/balloon/protocol.ts";
-export type { BlockClient, Geometry, Lifetime, Topology } from "./classes/block/client.ts";
+export type {
+  BlockChange,
+  BlockClient,
+  Geometry,
+  Lifetime,
+  Topology,
+} from "./classes/block/client.ts";
 export type { BlockSlots } from "./classes/block/slots.ts";
 export type { BlockZones, Zone, ZonedDisk, ZoneState } from "./classes/block/zones.ts";
 export type { JobRequest, JobResult } from "./classes/block/jobs.ts";
@@ -206,26 +212,21 @@ export type { ScsiAddress } from "./classes/scsi/address.ts";
 export type { ScsiAnswer } from "./classes/scsi/answer.ts";
 export type { ScsiCapacity } from "./classes/scsi/capacity.ts";
 export type { CommandOptions } from "./classes/scsi/commands.ts";
-export type { ScsiEvent } from "./classes/scsi/event.ts";
+export type { ScsiChange } from "./classes/scsi/event.ts";
 export type { ScsiInquiry } from "./classes/scsi/inquiry.ts";
 export type { ScsiUnit } from "./classes/scsi/scan.ts";
 export type { ScsiSense } from "./classes/scsi/sense.ts";
-export type { Feed } from "./core/class/feed.ts";
+export type { Feed } from "./core/class/news.ts";
 export type { Frame, Segmentation, SegmentationType } from "./classes/network/frame.ts";
 export type {
   NetProperties,
   ReceiveOffload,
   TransmitOffloadName,
 } from "./classes/network/protocol.ts";
-export type {
-  Coalescing,
-  HashSupport,
-  NetChange,
-  NetClient,
-  NetOffloads,
-  ReceiveMode,
-  RssOptions,
-} from "./classes/network/client.ts";
+export type { NetChange, NetClient, NetOffloads } from "./classes/network/client.ts";
+export type { Coalescing, NetCoalescing } from "./classes/network/coalescing.ts";
+export type { NetFilter, ReceiveMode } from "./classes/network/filter.ts";
+export type { HashSupport, NetSteering, RssOptions } from "./classes/network/steering.ts";
 export type { NetReceiver, Received } from "./classes/network/receiver.ts";
 export type { NetSlots, TransmitOffload } from "./classes/network/slots.ts";
 export type {

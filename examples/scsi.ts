@@ -17,7 +17,7 @@ const adapter = new ScsiModel({
 
 await using kernel = await openKernel({ machine: "simulated", devices: [adapter] });
 const { client } = await kernel.attachFirst("scsi");
-const events = client.events();
+const changes = client.changes();
 for (const { address, inquiry } of await client.scan()) {
   const disk = await client.disk(address);
   console.log(formatScsiAddress(address), inquiry.product, disk.capacity / MIB, "MiB");
@@ -25,7 +25,7 @@ for (const { address, inquiry } of await client.scan()) {
 
 const disk = await client.disk({ target: 0, lun: 0 });
 adapter.resize(0, 0, 16 * MIB);
-for await (const event of events) if (event.kind === "changed") break;
+for await (const change of changes) if (change.type === "changed") break;
 await disk.refresh();
 await disk.write(12 * MIB, new Uint8Array(4096).fill(42));
 await disk.flush();

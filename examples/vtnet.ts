@@ -21,7 +21,7 @@ if (import.meta.main) {
   console.log(`MTU ${left.mtu}, ${left.speed} Mbit/s, ${left.duplex} duplex`);
 
   using frames = right.frames();
-  await right.addVlan(5);
+  await right.filter.addVlan(5);
   const text = new TextEncoder();
   const say = (words: string) =>
     left.send(Uint8Array.of(...right.mac, ...left.mac, ...EXPERIMENT, ...text.encode(words)));

@@ -166,7 +166,7 @@ function netMethods({ client }: Device<"network">): Method[] {
   const mac = ["mac", "bytes", client.mac] as const;
   const pair = ["pair", "integer", 0] as const;
   const kind = ["kind", "word", "receive"] as const;
-  const coalescing = { frames: 1, microseconds: 1 };
+  const limits = { frames: 1, microseconds: 1 };
   const numbers = { frames: "integer", microseconds: "integer" } as const;
   const checksum = { start: 20, offset: 6 };
   const segmentation = { type: "tcp4", size: 100, headers: 54, ecn: false };
@@ -198,6 +198,7 @@ function netMethods({ client }: Device<"network">): Method[] {
       { type: "word", size: "integer", headers: "integer", ecn: "flag" },
     ),
   ];
+  const { filter, steering, coalescing } = client;
   return [
     method(name("frames"), client.frames.bind(client), ["capacity", "integer", 1]),
     method(name("send"), client.send.bind(client), bytes),
@@ -205,27 +206,35 @@ function netMethods({ client }: Device<"network">): Method[] {
     ...offload(name("send"), (offload) => client.send(frame, offload)),
     ...offload(name("trySend"), (offload) => client.trySend(frame, offload)),
     ...offload("NetSlots.submit", (offload) => submit(60, () => {}, offload)),
-    method(name("setPromiscuous"), client.setPromiscuous.bind(client), ["on", "flag", true]),
-    method(name("setAllMulticast"), client.setAllMulticast.bind(client), ["on", "flag", true]),
-    ...within(name("setReceiveMode"), client.setReceiveMode.bind(client), "mode", {}, {
+    method("NetFilter.setPromiscuous", filter.setPromiscuous.bind(filter), ["on", "flag", true]),
+    method("NetFilter.setAllMulticast", filter.setAllMulticast.bind(filter), [
+      "on",
+      "flag",
+      true,
+    ]),
+    ...within("NetFilter.setReceiveMode", filter.setReceiveMode.bind(filter), "mode", {}, {
       allUnicast: "flag",
       noMulticast: "flag",
       noUnicast: "flag",
       noBroadcast: "flag",
     }),
-    method(name("setMacTable"), client.setMacTable.bind(client), ["addresses", "array", []]),
+    method("NetFilter.setMacTable", filter.setMacTable.bind(filter), ["addresses", "array", []]),
     method(
-      name("setMacTable"),
-      ((mac: Uint8Array) => client.setMacTable([client.mac, mac])) as never,
+      "NetFilter.setMacTable",
+      ((mac: Uint8Array) => filter.setMacTable([client.mac, mac])) as never,
       ["addresses[1]", "bytes", client.mac],
     ),
     method(name("setMac"), client.setMac.bind(client), mac),
-    method(name("addVlan"), client.addVlan.bind(client), ["id", "integer", 1]),
-    method(name("removeVlan"), client.removeVlan.bind(client), ["id", "integer", 1]),
-    method(name("setQueuePairs"), client.setQueuePairs.bind(client), ["pairs", "integer", 1]),
+    method("NetFilter.addVlan", filter.addVlan.bind(filter), ["id", "integer", 1]),
+    method("NetFilter.removeVlan", filter.removeVlan.bind(filter), ["id", "integer", 1]),
+    method("NetSteering.setQueuePairs", steering.setQueuePairs.bind(steering), [
+      "pairs",
+      "integer",
+      1,
+    ]),
     ...within(
-      name("setRss"),
-      client.setRss.bind(client),
+      "NetSteering.setRss",
+      steering.setRss.bind(steering),
       "options",
       { types: 0, table: [0] },
       {
@@ -237,35 +246,39 @@ function netMethods({ client }: Device<"network">): Method[] {
       },
     ),
     method(
-      name("setHash"),
-      client.setHash.bind(client),
+      "NetSteering.setHash",
+      steering.setHash.bind(steering),
       ["types", "integer", 0],
       ["key", "bytes", new Uint8Array(0)],
     ),
-    method(name("setHashTunnels"), client.setHashTunnels.bind(client), ["types", "integer", 0]),
+    method("NetSteering.setHashTunnels", steering.setHashTunnels.bind(steering), [
+      "types",
+      "integer",
+      0,
+    ]),
     ...within(name("setOffloads"), client.setOffloads.bind(client), "wanted", {}, {
       checksum: "flag",
       tcp4: "flag",
     }),
-    ...within(name("setCoalescing"), client.setCoalescing.bind(client), "wanted", {}, {
+    ...within("NetCoalescing.set", coalescing.set.bind(coalescing), "wanted", {}, {
       receive: "record",
       transmit: "record",
     }),
     method(
-      name("setQueueCoalescing"),
-      client.setQueueCoalescing.bind(client),
+      "NetCoalescing.setQueue",
+      coalescing.setQueue.bind(coalescing),
       pair,
       kind,
-      ["coalescing", "record", coalescing],
+      ["coalescing", "record", limits],
     ),
     ...within(
-      name("setQueueCoalescing"),
-      ((value: never) => client.setQueueCoalescing(0, "receive", value)) as never,
+      "NetCoalescing.setQueue",
+      ((value: never) => coalescing.setQueue(0, "receive", value)) as never,
       "coalescing",
-      coalescing,
+      limits,
       numbers,
     ),
-    method(name("queueCoalescing"), client.queueCoalescing.bind(client), pair, kind),
+    method("NetCoalescing.queue", coalescing.queue.bind(coalescing), pair, kind),
     method(
       "NetSlots.submit",
       submit as never,

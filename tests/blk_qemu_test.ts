@@ -211,10 +211,11 @@ qemuTest(
 
 qemuTest("blk: a resize is told to applications that listen #blk:resize", async () => {
   await withDisk("", async ({ kernel, client }) => {
-    const seen: number[] = [];
-    client.onChange = () => void seen.push(client.capacity);
+    using changes = client.changes();
     qmpOf(kernel).execute("block_resize", { "node-name": "disk", size: 2 * CAPACITY });
-    assert(await soon(() => seen.includes(2 * CAPACITY)), `it told of ${seen}`);
+    const capacity = 2 * CAPACITY;
+    assertEquals((await changes.next()).value, { type: "resized", capacity });
+    assertEquals(client.capacity, capacity);
   });
 });
 

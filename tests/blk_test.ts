@@ -306,8 +306,7 @@ Deno.test("blk lies: a disk that shrinks in the middle of a write fails what is 
     let shrink = () => {};
     const model = disk({ fail: (type) => void (type === T_OUT && shrink()) });
     await withDisk(model, async ({ client }) => {
-      let told = 0;
-      client.onChange = () => told++;
+      using changes = client.changes();
       shrink = () => {
         shrink = () => {};
         model.resize(MIB);
@@ -315,7 +314,8 @@ Deno.test("blk lies: a disk that shrinks in the middle of a write fails what is 
       const write = client.write(0, pattern(4 * MIB, 1));
       const error = await assertRejects(() => write, RequestError);
       assert([Status.failed, Status.refused].some((status) => status === error.status));
-      assert(await soon(() => told > 0 && client.capacity === MIB));
+      assertEquals((await changes.next()).value, { type: "resized", capacity: MIB });
+      assertEquals(client.capacity, MIB);
       await assertRejects(() => client.read(MIB, 512), RangeError, "ends at 1048576");
       await client.write(MIB - 512, pattern(512, 1));
     }, { isolation });

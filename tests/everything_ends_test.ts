@@ -78,9 +78,9 @@ const SUBJECTS: Readonly<Record<ClassName, Subject>> = {
     queues: [1, 2],
     ask: (card) => [
       ...many((i) => card.send(pattern(60 + i, i))),
-      card.setPromiscuous(true),
-      card.setAllMulticast(true),
-      card.setMacTable([Uint8Array.of(2, 0, 0, 0, 0, 1)]),
+      card.filter.setPromiscuous(true),
+      card.filter.setAllMulticast(true),
+      card.filter.setMacTable([Uint8Array.of(2, 0, 0, 0, 0, 1)]),
     ],
     goes: { "the link": (model) => (model as NetModel).setLink(false) },
   }),

@@ -49,6 +49,20 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "core/platform",
     "core/simulation",
   ],
+  // Devices that we play for other programs.
+  "core/vhost": ["core/virtqueue"],
+  "core/vfio_user": ["core/pci", "core/simulation"],
+  "core/serve": [
+    "core/dma",
+    "core/irq",
+    "core/linux",
+    "core/pci",
+    "core/simulation",
+    "core/vfio_user",
+    "core/vhost",
+    "core/virtio",
+    "core/virtqueue",
+  ],
   // What kinds of devices there are.
   "core/binding": [
     "core/bus",
@@ -72,6 +86,22 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "core/pci",
     "core/platform",
     "core/plugin",
+    "core/virtio",
+    "core/virtqueue",
+  ],
+  // What drivers are tested with.
+  "core/testing": [
+    "core/binding",
+    "core/bus",
+    "core/class",
+    "core/dma",
+    "core/irq",
+    "core/kernel",
+    "core/linux",
+    "core/pci",
+    "core/platform",
+    "core/plugin",
+    "core/simulation",
     "core/virtio",
     "core/virtqueue",
   ],
@@ -189,6 +219,20 @@ Deno.test("modules: touch the system only where they may", async () => {
     return WORDS.filter(([word, only]) =>
       word.test(code) && !only.some((layer) => within(path, layer))
     ).map(([word]) => `${path} has ${word.exec(code)![0]}`);
+  });
+  assertEquals(violations, []);
+});
+
+Deno.test("modules: each file of the core opens with its subject", () => {
+  const named = /^export (?:abstract |async )?(?:class|function\*?|interface|const|type) (\w+)/;
+  const violations = [...sources("core/")].filter((path) => {
+    const text = Deno.readTextFileSync(new URL(path, ROOT));
+    if (/^\/[/*]/.test(text)) return false;
+    // What comes first after the imports, or is all that there is.
+    const code = text.replace(/^import [^;]*;\n|\/\*\*[^]*?\*\/\n|^ *\/\/ .*\n/gm, "").trimStart();
+    const file = path.split("/").at(-1)!.replace(/_|\.ts/g, "");
+    const opens = named.exec(code)?.[1]?.toLowerCase() === file;
+    return !opens && code.match(new RegExp(named, "gm"))?.length !== 1;
   });
   assertEquals(violations, []);
 });

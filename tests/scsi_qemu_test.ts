@@ -267,7 +267,7 @@ eachQemuTest(
       const { device: { client }, kernel } = use;
       const qmp = qmpOf(kernel);
       await client.scan();
-      const events = client.events();
+      const events = client.changes();
       const node = { driver: "null-co", size: MIB, "read-zeroes": true, "node-name": "more" };
       qmp.execute("blockdev-add", node);
       const more = { driver: "scsi-hd", id: "more", drive: "more", bus: "scsi.0" };
@@ -293,7 +293,7 @@ qemuTest(
     await using use = await openScsi([file]);
     const { device: { client }, kernel } = use;
     const disk = await client.disk(file.address);
-    const events = client.events();
+    const events = client.changes();
     qmpOf(kernel).execute("block_resize", { "node-name": "disk-node", size: 2 * MIB });
     const changed = await nextEvent(events, "changed");
     assertEquals([changed.address, changed.asc, changed.ascq], [file.address, 0x2a, 0x09]);
@@ -319,7 +319,7 @@ qemuTest("scsi: a CD-ROM is read, and another medium is seen #scsi:medium", asyn
   assertEquals(differsAt(await disk.read(512, 4096), one.slice(512, 4608)), -1);
   await assertRejects(() => disk.write(0, new Uint8Array(2048)), TypeError, "read-only");
 
-  const events = client.events();
+  const events = client.changes();
   qmp.execute("blockdev-open-tray", { id: "cd" });
   qmp.execute("blockdev-remove-medium", { id: "cd" });
   await assertRejects(() => disk.read(0, 2048), ScsiError, "medium not present");

@@ -192,7 +192,7 @@ Deno.test("scsi: all events arrive, each as what it is #scsi:EVENT_TRANSPORT_RES
     await client.scan();
     const disk = await client.disk(UNIT);
     const cd = await client.disk({ target: 1, lun: 0 });
-    const events = client.events();
+    const events = client.changes();
 
     model.add({ target: 2, lun: 1, capacity: MIB });
     assertEquals((await nextEvent(events, "added")).address, { target: 2, lun: 1 });
@@ -229,7 +229,7 @@ Deno.test("scsi: events that were lost are found out by a scan #scsi:EVENTS_MISS
   const { client, model } = use;
   await client.scan();
   const disk = await client.disk(UNIT);
-  const events = client.events();
+  const events = client.changes();
   // More at once than there are buffers: the driver has none left for the last.
   for (let i = 0; i < 20; i++) model.event(3, 0x400000, 0x2a);
   model.units.get(0x400000)!.resize(3 * MIB);
@@ -396,7 +396,7 @@ Deno.test("scsi: a flood of events costs a scan, and no request waits for it (D-
   const { client, model } = use;
   await client.scan();
   const disk = await client.disk(UNIT);
-  const events = client.events();
+  const events = client.changes();
   let sent = 0;
   const flood = setInterval(() => {
     for (let i = 0; i < 100; i++, sent++) model.event(1, 0x400000 | sent & 0xff, sent % 4);
@@ -415,7 +415,7 @@ Deno.test("scsi: a flood of events costs a scan, and no request waits for it (D-
 
 Deno.test("scsi: events about units that cannot be are taken as a sign that others were lost (D-96) #scsi:D-96", async () => {
   await using use = await open();
-  const events = use.client.events();
+  const events = use.client.changes();
   // By then the buffers are there.
   await use.client.ready(UNIT);
   for (const address of [-1, 0x800000, 0xff0000]) {
@@ -471,7 +471,7 @@ Deno.test("scsi: notifications are asked for again after a restart #scsi:REPLAY"
   await using use = await open({ units: [cdrom] }, { isolation: "process" });
   const { client, device, model } = use;
   await client.subscribe(UNIT, 16);
-  const events = client.events();
+  const events = client.changes();
   Deno.kill(device.pid!, "SIGKILL");
   await nextEvent(events, "missed");
   await client.ready(UNIT);
@@ -507,7 +507,7 @@ Deno.test("scsi: whichever request hears of an exchange first, the application i
   const { client, model } = use;
   const [unit] = model.units.values();
   const disk = await client.disk(UNIT);
-  const events = client.events();
+  const events = client.changes();
   unit!.load(true, { capacity: 3 * MIB });
   // The user's own command takes the unit attention away.
   const { sense } = await client.execute(UNIT, READ, { inBytes: 512 });
@@ -546,7 +546,7 @@ Deno.test("scsi: an adapter that never answers is given up, with one end for eac
   const left = await leftovers(async () => {
     const silent = { hold: () => true, manage: () => -1 };
     await using use = await open(silent, { requestDeadline: 300, restarts: 0 });
-    const events = use.client.events();
+    const events = use.client.changes();
     const reads = Array.from({ length: 5 }, () => use.client.execute(UNIT, READ, { inBytes: 512 }));
     assertEquals((await Promise.all(reads)).map(({ ended }) => ended), Array(5).fill(Status.gone));
     assertMatch(await use.device.gone ?? "", /did not finish a request/);

@@ -38,27 +38,27 @@ eachQemuTest(
   async () => {
     await using net = await rig();
     const { client, kernel } = net;
-    await client.setPromiscuous(true);
+    await client.filter.setPromiscuous(true);
     assertEquals(rxFilter(kernel).promiscuous, true);
-    await client.setPromiscuous(false);
+    await client.filter.setPromiscuous(false);
     assertEquals(rxFilter(kernel).promiscuous, false);
-    await client.setAllMulticast(true);
+    await client.filter.setAllMulticast(true);
     assertEquals(rxFilter(kernel).multicast, "all");
-    await client.setAllMulticast(false);
+    await client.filter.setAllMulticast(false);
     assertEquals(rxFilter(kernel).multicast, "normal");
-    await client.setReceiveMode({ allUnicast: true });
+    await client.filter.setReceiveMode({ allUnicast: true });
     assertEquals(rxFilter(kernel).unicast, "all");
-    await client.setReceiveMode({ noMulticast: true, noUnicast: true, noBroadcast: true });
+    await client.filter.setReceiveMode({ noMulticast: true, noUnicast: true, noBroadcast: true });
     const none = rxFilter(kernel);
     assertEquals([none.multicast, none.unicast], ["none", "none"]);
-    await client.setReceiveMode({ allUnicast: false, noMulticast: false, noUnicast: false });
+    await client.filter.setReceiveMode({ allUnicast: false, noMulticast: false, noUnicast: false });
     const usual = rxFilter(kernel);
     assertEquals([usual.multicast, usual.unicast], ["normal", "normal"]);
     // What QEMU 7.2 says of broadcast is the opposite of what it does.
     using frames = client.frames();
     const broadcast = new Uint8Array(6).fill(0xff);
     for (const noBroadcast of [true, false]) {
-      await client.setReceiveMode({ noBroadcast });
+      await client.filter.setReceiveMode({ noBroadcast });
       await net.peer.send(frameOf(broadcast, PEER, 100));
       await net.peer.send(frameOf(client.mac, PEER, 101));
       const lengths = noBroadcast ? [101] : [100, 101];
@@ -75,8 +75,8 @@ eachQemuTest(
   async () => {
     await using net = await rig();
     const { client, kernel, peer } = net;
-    await client.setPromiscuous(false);
-    await client.setMacTable([mac("02:00:00:00:00:05"), mac("01:00:5e:00:00:fb")]);
+    await client.filter.setPromiscuous(false);
+    await client.filter.setMacTable([mac("02:00:00:00:00:05"), mac("01:00:5e:00:00:fb")]);
     assertEquals(rxFilter(kernel)["unicast-table"], ["02:00:00:00:00:05"]);
     assertEquals(rxFilter(kernel)["multicast-table"], ["01:00:5e:00:00:fb"]);
     using frames = client.frames();
@@ -92,10 +92,10 @@ eachQemuTest(
     // QEMU keeps 64; this driver 128.
     const many = (count: number, first: number) =>
       Array.from({ length: count }, (_, i) => Uint8Array.of(first, 0, 0, 0, 1, i));
-    await client.setMacTable([...many(129, 2), ...many(129, 1)]);
+    await client.filter.setMacTable([...many(129, 2), ...many(129, 1)]);
     const open = rxFilter(kernel);
     assertEquals([open.promiscuous, open.multicast], [true, "all"]);
-    await client.setMacTable(many(3, 2));
+    await client.filter.setMacTable(many(3, 2));
     const closed = rxFilter(kernel);
     assertEquals([closed.promiscuous, closed.multicast], [false, "normal"]);
     assertEquals(closed["unicast-table"].length, 3);
@@ -113,11 +113,11 @@ eachQemuTest(
     await using net = await rig();
     const { client, kernel, peer } = net;
     // In promiscuous mode, in which QEMU begins, it does not look at VLANs either.
-    await client.setPromiscuous(false);
-    await client.addVlan(5);
-    await client.addVlan(4094);
+    await client.filter.setPromiscuous(false);
+    await client.filter.addVlan(5);
+    await client.filter.addVlan(4094);
     assertEquals(rxFilter(kernel)["vlan-table"].toSorted(), [4094, 5]);
-    await client.removeVlan(4094);
+    await client.filter.removeVlan(4094);
     assertEquals(rxFilter(kernel)["vlan-table"], [5]);
     using frames = client.frames();
     await peer.send(tagged(frameOf(client.mac, PEER, 100, 1), 6));
@@ -126,7 +126,7 @@ eachQemuTest(
     assertEquals((await within("a frame", frames.next())).value?.bytes, wanted);
     await client.send(wanted);
     assertEquals(await peer.next(), wanted);
-    await assertRejects(() => client.addVlan(4096), RangeError, "0 to 4095");
+    await assertRejects(() => client.filter.addVlan(4096), RangeError, "0 to 4095");
   },
 );
 
@@ -160,7 +160,7 @@ qemuTest(
       // Ours asks for the address of its own station; QEMU's own says it, and from QEMU.
       const rarp = await peer.next((frame) => frame[12] === 0x80 && frame[13] === 0x35);
       assertEquals([rarp.subarray(6, 12), rarp.subarray(22, 28)], [client.mac, client.mac]);
-      await client.setPromiscuous(true);
+      await client.filter.setPromiscuous(true);
       const { statistics } = await device.describe();
       assertEquals(statistics["control.failed"], 0);
       assertEquals(statistics["control.commands"], 2 * round);
@@ -203,17 +203,17 @@ qemuTest("vtnet sets again what was set, after a reset of the machine #vtnet:rep
     const { client, kernel, peer } = net;
     using changes = client.changes();
     using frames = client.frames();
-    await client.setPromiscuous(false);
-    await client.setReceiveMode({ noBroadcast: true });
-    await client.setMacTable([mac("02:00:00:00:00:05")]);
-    await client.addVlan(7);
-    await client.addVlan(8);
-    await client.removeVlan(7);
+    await client.filter.setPromiscuous(false);
+    await client.filter.setReceiveMode({ noBroadcast: true });
+    await client.filter.setMacTable([mac("02:00:00:00:00:05")]);
+    await client.filter.addVlan(7);
+    await client.filter.addVlan(8);
+    await client.filter.removeVlan(7);
     await client.setMac(mac("02:aa:bb:cc:dd:ee"));
     const before = rxFilter(kernel);
     qmpOf(kernel).execute("system_reset");
     // This one is on its way while the device comes back.
-    const vlan = client.addVlan(9);
+    const vlan = client.filter.addVlan(9);
     const { value } = await within("a change", changes.next());
     assertEquals(value, { type: "restarted", lost: [] });
     await vlan;
@@ -233,8 +233,8 @@ qemuTest("vtnet sets again what was set, when its driver was killed #vtnet:repla
   await using net = await rig();
   const { client, kernel, peer, device } = net;
   using changes = client.changes();
-  await client.setPromiscuous(false);
-  await client.addVlan(7);
+  await client.filter.setPromiscuous(false);
+  await client.filter.addVlan(7);
   const before = rxFilter(kernel);
   const sending = Array.from({ length: 50 }, () => client.send(frameOf(PEER, client.mac, 90)));
   Deno.kill(device.pid!, "SIGKILL");
@@ -251,7 +251,7 @@ qemuTest(
   async () => {
     await using net = await rig(",ctrl_vq=off");
     const { client } = net;
-    const error = await assertRejects(() => client.setPromiscuous(true), RequestError);
+    const error = await assertRejects(() => client.filter.setPromiscuous(true), RequestError);
     assertEquals(error.status, Status.unsupported);
     const frame = frameOf(PEER, client.mac, 100);
     await client.send(frame);
@@ -275,9 +275,9 @@ qemuTest(
 
 qemuTest("vtnet has no more pairs than QEMU's network gives it #vtnet:config.mac", async () => {
   await using net = await rig(",mq=on");
-  assertEquals(net.client.queuePairs, 1);
+  assertEquals(net.client.steering.queuePairs, 1);
   assertEquals(formatMac(net.client.mac), CARD);
-  await assertRejects(() => net.client.setQueuePairs(2), RangeError, "1 to 1");
+  await assertRejects(() => net.client.steering.setQueuePairs(2), RangeError, "1 to 1");
   const { features } = await net.device.describe();
   assert(
     features.list.some(({ name, accepted }) => name === "VIRTIO_NET_F_CSUM" && accepted) === false,

@@ -252,22 +252,22 @@ Deno.test(
   async () => {
     await using net = await rig({ pairs: 2 });
     const { client, model } = net;
-    await client.setQueuePairs(2);
-    await client.setCoalescing({
+    await client.steering.setQueuePairs(2);
+    await client.coalescing.set({
       receive: { frames: 15, microseconds: 10 },
       transmit: { frames: 8, microseconds: 9 },
     });
-    await client.setQueueCoalescing(1, "receive", { frames: 3, microseconds: 4 });
+    await client.coalescing.setQueue(1, "receive", { frames: 3, microseconds: 4 });
     assertEquals([...model.coalescing].toSorted(([a], [b]) => a - b), [
       [0, [15, 10]],
       [1, [8, 9]],
       [2, [3, 4]],
       [3, [8, 9]],
     ]);
-    assertEquals(await client.queueCoalescing(1, "receive"), { frames: 3, microseconds: 4 });
-    assertEquals(await client.queueCoalescing(1, "transmit"), { frames: 8, microseconds: 9 });
-    await client.setQueuePairs(1);
-    await assertRejects(() => client.queueCoalescing(1, "receive"), RequestError, "an error");
+    assertEquals(await client.coalescing.queue(1, "receive"), { frames: 3, microseconds: 4 });
+    assertEquals(await client.coalescing.queue(1, "transmit"), { frames: 8, microseconds: 9 });
+    await client.steering.setQueuePairs(1);
+    await assertRejects(() => client.coalescing.queue(1, "receive"), RequestError, "an error");
   },
 );
 
@@ -298,7 +298,7 @@ Deno.test(
     using frames = client.frames();
     const key = crypto.getRandomValues(new Uint8Array(40));
     const table = [3, 1, 0, 2, 2, 0, 1, 3];
-    await client.setRss({ types: 0x3f, key, table, unclassified: 2 });
+    await client.steering.setRss({ types: 0x3f, key, table, unclassified: 2 });
     assertEquals(model.pairs, 4);
     for (let i = 0; i < 40; i++) {
       const frame = segment(i % 2 === 0, i % 3 === 0, 50);
@@ -313,19 +313,35 @@ Deno.test(
     model.receive(frameOf(client.mac, PEER, 60));
     const plain = (await within("a frame", frames.next())).value;
     assertEquals([plain?.pair, plain?.hash], [2, undefined]);
-    await client.setQueuePairs(1);
-    await client.setHash(1, key);
+    await client.steering.setQueuePairs(1);
+    await client.steering.setHash(1, key);
     const frame = segment(false, true, 50);
     frame.set(client.mac);
     model.receive(frame);
     assertEquals((await within("a frame", frames.next())).value?.hash?.type, 1);
-    await client.setHashTunnels(0x10);
+    await client.steering.setHashTunnels(0x10);
     assertEquals(model.tunnels, 0x10);
-    await assertRejects(() => client.setHashTunnels(0x8000), RequestError);
-    await assertRejects(() => client.setRss({ types: 0x40, table: [0] }), RangeError, "0x40");
-    await assertRejects(() => client.setRss({ types: 1, table: [0, 0, 0] }), RangeError, "power");
-    await assertRejects(() => client.setRss({ types: 1, table: [4] }), RangeError, "0 to 3");
-    await assertRejects(() => client.setHash(1, new Uint8Array(41)), RangeError, "0 to 40");
+    await assertRejects(() => client.steering.setHashTunnels(0x8000), RequestError);
+    await assertRejects(
+      () => client.steering.setRss({ types: 0x40, table: [0] }),
+      RangeError,
+      "0x40",
+    );
+    await assertRejects(
+      () => client.steering.setRss({ types: 1, table: [0, 0, 0] }),
+      RangeError,
+      "power",
+    );
+    await assertRejects(
+      () => client.steering.setRss({ types: 1, table: [4] }),
+      RangeError,
+      "0 to 3",
+    );
+    await assertRejects(
+      () => client.steering.setHash(1, new Uint8Array(41)),
+      RangeError,
+      "0 to 40",
+    );
   },
 );
 
@@ -339,13 +355,17 @@ Deno.test("vtnet sends by the pairs that are used, a flow by one #vtnet:MQ #vtne
       return client.send(frame);
     }));
   for (const pairs of [4, 2, 3, 1]) {
-    await Promise.all([burst(), client.setQueuePairs(pairs), burst()]);
+    await Promise.all([burst(), client.steering.setQueuePairs(pairs), burst()]);
     assertEquals(net.model.pairs, pairs);
   }
   assertEquals(net.sent.length, 800);
   const found = await counts(net);
   for (const pair of [0, 1, 2, 3]) assert(found[`txq${pair}.opackets`]! > 0);
-  await assertRejects(() => client.setQueuePairs(5), RangeError, "wanted a whole number, 1 to 4");
+  await assertRejects(
+    () => client.steering.setQueuePairs(5),
+    RangeError,
+    "wanted a whole number, 1 to 4",
+  );
 });
 
 for (
@@ -360,7 +380,7 @@ for (
     const own = net.client.mac;
     assertEquals([own[0]! & 3, own.length], [2, 6]);
     // The device is told.
-    await net.client.setAllMulticast(false);
+    await net.client.filter.setAllMulticast(false);
     assertEquals(net.model.config.slice(0, 6), own);
     await isWell(net, 256);
   });
@@ -380,7 +400,7 @@ for (
 ) {
   Deno.test(`vtnet: a card with ${what} #vtnet:config.mtu #vtnet:config.max_virtqueue_pairs`, async () => {
     await using net = await rig(options);
-    assertEquals([net.client.mtu, net.client.queuePairs], [mtu, pairs]);
+    assertEquals([net.client.mtu, net.client.steering.queuePairs], [mtu, pairs]);
     if (mtu >= 714) await isWell(net, 256);
   });
 }
@@ -409,8 +429,8 @@ Deno.test("vtnet: features without what they need, and those that are switched o
   assertEquals(await used(all, { csum_disable: true }) & (HOST | wire.F_CSUM), 0n);
   assertEquals(await used(all, { mq_disable: true }) & (wire.F_MQ | wire.F_RSS), 0n);
   await using one = await rig({ pairs: 2 }, { tunables: { "vtnet.mq_max_pairs": 1 } });
-  assertEquals(one.client.queuePairs, 1);
-  await one.client.setPromiscuous(true);
+  assertEquals(one.client.steering.queuePairs, 1);
+  await one.client.filter.setPromiscuous(true);
 });
 
 Deno.test("vtnet tells speed and duplex when they change, and what cannot be as unknown #vtnet:config.speed", async () => {
@@ -429,18 +449,18 @@ for (const isolation of ["process", "inline"] as const) {
     const { client, model } = net;
     using changes = client.changes();
     using frames = client.frames();
-    await client.setPromiscuous(true);
-    await client.setPromiscuous(false);
-    await client.setAllMulticast(true);
-    await client.setReceiveMode({ noBroadcast: true });
-    await client.setMacTable([Uint8Array.of(2, 0, 0, 0, 0, 5)]);
-    for (const id of [1, 2, 3]) await client.addVlan(id);
-    await client.removeVlan(2);
-    await client.setRss({ types: 1, table: [0, 1] });
-    await client.setQueuePairs(2);
+    await client.filter.setPromiscuous(true);
+    await client.filter.setPromiscuous(false);
+    await client.filter.setAllMulticast(true);
+    await client.filter.setReceiveMode({ noBroadcast: true });
+    await client.filter.setMacTable([Uint8Array.of(2, 0, 0, 0, 0, 5)]);
+    for (const id of [1, 2, 3]) await client.filter.addVlan(id);
+    await client.filter.removeVlan(2);
+    await client.steering.setRss({ types: 1, table: [0, 1] });
+    await client.steering.setQueuePairs(2);
     await client.setOffloads({ checksum: true });
-    await client.setCoalescing({ transmit: { frames: 4, microseconds: 5 } });
-    await client.setHashTunnels(1);
+    await client.coalescing.set({ transmit: { frames: 4, microseconds: 5 } });
+    await client.steering.setHashTunnels(1);
     await client.setMac(Uint8Array.of(2, 0, 0, 0, 0, 8));
     const state = () => ({
       modes: [...model.filter.modes],
@@ -473,7 +493,7 @@ Deno.test("vtnet says what could not be set again #vtnet:replay", async () => {
   };
   await using net = await rig({ lies });
   using changes = net.client.changes();
-  await net.client.addVlan(7);
+  await net.client.filter.addVlan(7);
   refuse = true;
   net.model.needReset("for a test");
   const { value } = await within("a change", changes.next());
@@ -577,11 +597,11 @@ Deno.test("a command that is answered with nonsense, or not at all #vtnet:D-84",
     },
   };
   await using net = await rig({ lies });
-  const wrong = await assertRejects(() => net.client.addVlan(3), RequestError, "invalid");
+  const wrong = await assertRejects(() => net.client.filter.addVlan(3), RequestError, "invalid");
   assertEquals(wrong.status, Status.invalid);
   answer = undefined;
   using changes = net.client.changes();
-  const adding = net.client.addVlan(4);
+  const adding = net.client.filter.addVlan(4);
   assert(await soon(() => asked === 2));
   // After five seconds the device counts as hung: it is started anew, and asked again.
   setTimeout(() => answer = wire.OK, 1000);
@@ -601,7 +621,7 @@ Deno.test("a link that flaps and announcements without end cost little #vtnet:D-
   }
   model.setLink(true);
   assert(await soon(() => client.linkUp));
-  await client.setPromiscuous(true);
+  await client.filter.setPromiscuous(true);
   assertEquals(client.linkUp, true);
   changes[Symbol.dispose]();
   model.announceAlways = true;
@@ -694,7 +714,7 @@ Deno.test("readers and senders end when the device is gone", async () => {
   assertEquals((await within("an end", waiting)).done, true);
   assertEquals((await within("an end", changes.next())).done, true);
   await assertRejects(() => net.client.send(frameOf(PEER, PEER, 60)), RequestError, "gone");
-  await assertRejects(() => net.client.setPromiscuous(true), RequestError, "gone");
+  await assertRejects(() => net.client.filter.setPromiscuous(true), RequestError, "gone");
   assertEquals((await net.client.frames().next()).done, true);
 });
 

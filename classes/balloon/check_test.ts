@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { News } from "../../core/class/mod.ts";
 import type { BalloonState } from "./client.ts";
 import { type Balloon, checkBalloon } from "./check.ts";
 
@@ -13,11 +14,12 @@ function balloon(states: readonly BalloonState[], floor = 25): Balloon {
     get state() {
       return state;
     },
-    async *changes() {
-      for (const next of states) {
-        await Promise.resolve();
-        yield state = next;
-      }
+    changes() {
+      const news = new News<BalloonState>({ capacity: states.length, keep: "oldest" });
+      const feed = news.feed();
+      for (const next of states) news.tell(state = next);
+      news.end();
+      return feed;
     },
   };
 }

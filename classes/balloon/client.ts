@@ -2,6 +2,9 @@ import {
   argument,
   ask,
   type ClientLane,
+  type Feed,
+  listen,
+  News,
   type OpenClient,
   RequestError,
   Status,
@@ -73,7 +76,8 @@ export class BalloonClient {
   #orderTimer: ReturnType<typeof setTimeout> | undefined;
   #statisticsTimer: ReturnType<typeof setTimeout> | undefined;
   #state: "working" | "closing" | "gone" = "working";
-  #changed = Promise.withResolvers<void>();
+  readonly #news = new News<BalloonState>({ capacity: 1, keep: "newest" });
+  #told: BalloonState | undefined;
 
   /**
    * Makes the client of a balloon; for the class.
@@ -99,8 +103,14 @@ export class BalloonClient {
     this.#requested = properties.requested;
     this.#floor = Math.ceil(properties.pages * FLOOR);
     this.#source = source;
-    for (let slot = lanes.events.take(); slot >= 0; slot = lanes.events.take()) this.#listen(slot);
-    lanes.events.publish();
+    listen(lanes.events, {
+      hear: (slot) => {
+        const { events } = lanes;
+        this.#hear(events.word(slot, BalloonWord.pages), events.word(slot, BalloonWord.actual));
+        this.#adopt();
+      },
+      end: () => this.#lose(),
+    });
     if (properties.statistics) this.#offerStatistics();
     this.#adopt();
   }
@@ -187,24 +197,9 @@ export class BalloonClient {
    * Tells how large the balloon is and is to be: at once, and then after each change. Changes that come faster than
    * they are taken are told as one. Ends with the device, or when `signal` is aborted.
    */
-  changes(signal?: AbortSignal): AsyncGenerator<BalloonState, void> {
-    return this.#follow(argument.abortSignal(signal, "BalloonClient.changes", "signal"));
-  }
-
-  async *#follow(signal: AbortSignal | undefined): AsyncGenerator<BalloonState, void> {
-    const end = () => this.#change();
-    signal?.addEventListener("abort", end);
-    let told: BalloonState | undefined;
-    try {
-      while (this.#state !== "gone" && !signal?.aborted) {
-        const changed = this.#changed.promise;
-        const state = this.state;
-        if (!told || !same(state, told)) yield told = state;
-        await changed;
-      }
-    } finally {
-      signal?.removeEventListener("abort", end);
-    }
+  changes(signal?: AbortSignal): Feed<BalloonState> {
+    argument.abortSignal(signal, "BalloonClient.changes", "signal");
+    return this.#news.feed({ signal, first: this.state });
   }
 
   /**
@@ -214,7 +209,7 @@ export class BalloonClient {
    */
   async settled(signal?: AbortSignal): Promise<BalloonState> {
     argument.abortSignal(signal, "BalloonClient.settled", "signal");
-    for await (const state of this.#follow(signal)) {
+    for await (const state of this.changes(signal)) {
       if (state.actual === state.target) return state;
     }
     signal?.throwIfAborted();
@@ -258,7 +253,7 @@ export class BalloonClient {
       this.#orderTimer = setTimeout(() => this.#adopt(), wait);
       return;
     }
-    // Who is gone is noticed by its events.
+    // A driver that is gone is noticed by its events.
     this.#order(this.#target(), "Cannot resize the balloon").catch(() => {});
   }
 
@@ -277,24 +272,12 @@ export class BalloonClient {
 
   /** Has the driver make the balloon so large. Returns how that ended. */
   async #resize(pages: number): Promise<number> {
-    const { status, words } = await ask(this.#lanes.control, {
+    const { status, words } = await ask(this.#lanes.control, "Cannot resize the balloon", {
       operation: BalloonOperation.resize,
       words: { [BalloonWord.pages]: pages },
     });
     this.#hear(this.#requested, status === Status.ok ? words[BalloonWord.actual]! : this.#actual);
     return status;
-  }
-
-  /** Lets the driver tell something by a slot. */
-  #listen(slot: number): void {
-    const { events } = this.#lanes;
-    events.submit(slot, (_, status) => {
-      if (status !== Status.ok) return this.#lose(slot);
-      this.#hear(events.word(slot, BalloonWord.pages), events.word(slot, BalloonWord.actual));
-      this.#adopt();
-      this.#listen(slot);
-      events.publish();
-    });
   }
 
   /** Takes over what the driver says, which could be anything. */
@@ -306,18 +289,18 @@ export class BalloonClient {
     this.#change();
   }
 
-  #lose(slot: number): void {
-    this.#lanes.events.release(slot);
+  #lose(): void {
     this.#state = "gone";
     clearTimeout(this.#orderTimer);
     clearTimeout(this.#statisticsTimer);
-    this.#change();
+    this.#news.end();
   }
 
   #change(): void {
-    const { resolve } = this.#changed;
-    this.#changed = Promise.withResolvers();
-    resolve();
+    const { state } = this;
+    if (this.#told && same(state, this.#told)) return;
+    this.#told = state;
+    this.#news.tell(state);
   }
 
   /** Gives the host its first statistics; which figures there are stays so. */
@@ -353,7 +336,7 @@ export class BalloonClient {
         Number.isSafeInteger(value) && (value as number) >= 0;
       return Object.fromEntries(Object.entries(figures).filter(good));
     } catch {
-      return {}; // nobody needs them to live
+      return {}; // the balloon works without them
     }
   }
 }

@@ -1,10 +1,11 @@
 import {
   argument,
-  callBack,
   type ClientLane,
-  demand,
+  type Feed,
+  News,
   type OpenClient,
   RequestError,
+  Settings,
   Status,
 } from "../../core/class/mod.ts";
 import {
@@ -28,6 +29,15 @@ export interface BlockLanes {
   /** What can be switched. */
   readonly control?: ClientLane;
 }
+
+/** Something about a disk that an application may want to hear of. */
+export type BlockChange =
+  /** It holds another number of bytes. */
+  | { readonly type: "resized"; readonly capacity: number }
+  /** Something else about it is not as it was, for example whether it may be written. */
+  | { readonly type: "changed" }
+  /** It was started anew, and all that was set is set again but for what is lost. */
+  | { readonly type: "restarted"; readonly lost: readonly string[] };
 
 /** How a disk is best used; lengths are bytes, and 0 where the device says nothing. */
 export interface Topology {
@@ -63,6 +73,8 @@ export interface Lifetime {
   readonly typeB: number;
 }
 
+/** Changes that wait for a reader; with more, it has missed the oldest. */
+const CHANGES = 64;
 /** Operations after which a flush has something to do. */
 const WRITES: readonly number[] = [
   BlockOperation.write,
@@ -84,14 +96,15 @@ export class BlockClient implements BlockDevice {
   /** Requests as slots, without a copy. */
   readonly slots: BlockSlots;
   readonly #lane: ClientLane;
-  readonly #control: ClientLane | undefined;
+  readonly #settings: Settings | undefined;
   readonly #jobs: BlockJobs;
   readonly #unflushed = new Unflushed();
   readonly #zones: BlockZones;
   readonly #properties: BlockProperties;
-  /** How the cache was switched, so that it is again after a reset of the device. */
-  #wantedCache: boolean | undefined;
-  #onChange: (() => void) | undefined;
+  readonly #news = new News<BlockChange>({ capacity: CHANGES, keep: "newest" });
+  /** What the driver and, of that, the client told last. */
+  #told: string;
+  #capacity: number;
 
   /**
    * Makes the client of a disk; for the class.
@@ -100,7 +113,7 @@ export class BlockClient implements BlockDevice {
    */
   static open(lanes: BlockLanes, properties: BlockProperties): OpenClient<BlockClient> {
     const client = new BlockClient(lanes, properties);
-    return { client, update: () => client.#update() };
+    return { client, update: () => client.#update(), restarted: () => client.#restarted() };
   }
 
   private constructor({ requests: lane, control }: BlockLanes, properties: BlockProperties) {
@@ -111,8 +124,10 @@ export class BlockClient implements BlockDevice {
       );
     }
     this.#lane = lane;
-    this.#control = control;
+    if (control) this.#settings = new Settings(control, (lost) => this.#restored(lost));
     this.#properties = properties;
+    this.#told = JSON.stringify(properties);
+    this.#capacity = this.capacity;
     this.slots = new BlockSlots(lane);
     this.#jobs = new BlockJobs(lane, this.slots, (operation, status) => {
       // What failed may have been written in part.
@@ -163,7 +178,7 @@ export class BlockClient implements BlockDevice {
 
   /** Whether {@linkcode setWriteCache} can be used. */
   get canSwitchCache(): boolean {
-    return this.#control !== undefined && this.#properties.cacheSwitch;
+    return this.#settings !== undefined && this.#properties.cacheSwitch;
   }
 
   /** Whether it knows {@linkcode discard}. */
@@ -219,25 +234,35 @@ export class BlockClient implements BlockDevice {
     return this.#properties.zoneSectors > 0 ? this.#zones : undefined;
   }
 
-  /** Called when the device has changed: its capacity, its cache or another of its properties. */
-  get onChange(): (() => void) | undefined {
-    return this.#onChange;
+  /**
+   * What changes from now on: its capacity, its cache or another of its properties. It ends with the device.
+   *
+   * @param signal Ends it before.
+   */
+  changes(signal?: AbortSignal): Feed<BlockChange> {
+    return this.#news.feed({
+      signal: argument.abortSignal(signal, "BlockClient.changes", "signal"),
+    });
   }
 
-  set onChange(handler: (() => void) | undefined) {
-    if (handler !== undefined) argument.callback(handler, "BlockClient.onChange", "handler");
-    this.#onChange = handler;
-  }
-
-  /** There are new properties, those of a device that was started anew included. */
   #update(): void {
-    const { writeCache } = this.#properties;
-    // A reset takes the cache back to what the device likes (5.2.5).
-    const wanted = this.#wantedCache;
-    if (wanted !== undefined && wanted !== writeCache && this.canSwitchCache) {
-      this.#switchCache(wanted).catch(() => this.#wantedCache = undefined);
-    }
-    callBack(this.#onChange);
+    const now = JSON.stringify(this.#properties);
+    if (now === this.#told) return;
+    this.#told = now;
+    const { capacity } = this;
+    const resized = capacity !== this.#capacity;
+    this.#capacity = capacity;
+    this.#news.tell(resized ? { type: "resized", capacity } : { type: "changed" });
+  }
+
+  /** A reset takes the cache back to what the device likes (5.2.5). */
+  #restarted(): void {
+    if (this.#settings) this.#settings.restarted();
+    else this.#restored([]);
+  }
+
+  #restored(lost: readonly string[]): void {
+    this.#news.tell({ type: "restarted", lost });
   }
 
   /**
@@ -333,7 +358,7 @@ export class BlockClient implements BlockDevice {
   }
 
   /**
-   * Says that nobody needs what stands there any more. What is read there afterwards, nobody knows.
+   * Says that what stands there is not needed any more. What is read there afterwards is undefined.
    *
    * @throws RangeError If that is not inside the device.
    * @throws RequestError If the device fails, or does not know this.
@@ -428,25 +453,15 @@ export class BlockClient implements BlockDevice {
    */
   async setWriteCache(on: boolean): Promise<void> {
     argument.flag(on, "BlockClient.setWriteCache", "on");
-    const before = this.#wantedCache;
-    // New properties may come before the answer does.
-    this.#wantedCache = on;
-    try {
-      await this.#switchCache(on);
-    } catch (error) {
-      this.#wantedCache = before;
-      throw error;
-    }
-    if (!on) await this.flush();
-  }
-
-  async #switchCache(on: boolean): Promise<void> {
-    const action = `Cannot switch the write cache ${on ? "on" : "off"}`;
-    if (!this.#control) throw new RequestError(action, Status.unsupported);
-    await demand(this.#control, action, {
+    const what = `switch the write cache ${on ? "on" : "off"}`;
+    if (!this.#settings) throw new RequestError(`Cannot ${what}`, Status.unsupported);
+    await this.#settings.apply({
+      what,
       operation: BlockOperation.setWriteCache,
       words: { [BlockWord.sectors]: Number(on) },
+      key: "write cache",
     });
+    if (!on) await this.flush();
   }
 
   /** Checks and does what is about a stretch and moves no data. */

@@ -59,6 +59,13 @@ class Disk {
     this.#open.update(told);
   }
 
+  /** Device and driver are started anew, and it tells this. */
+  restart(told: Told): void {
+    this.#open.update(told);
+    for (const pair of [this.pair, this.control]) pair.restart();
+    this.#open.restarted();
+  }
+
   /** Answers requests until there are none; `pick` chooses the next. */
   work(pick: (count: number) => number = () => 0): void {
     for (;;) {
@@ -452,13 +459,16 @@ Deno.test("topology and geometry are what the device says", () => {
   assertEquals(client.geometry, { cylinders: 9, heads: 8, sectors: 7 });
 });
 
-Deno.test("a change is told, once the new properties hold", () => {
+Deno.test("a change is told, once the new properties hold", async () => {
   const disk = new Disk();
   const { client } = disk;
-  const seen: number[] = [];
-  client.onChange = () => seen.push(client.capacity);
-  disk.tell({ sectors: 8, blockSize: 512, readOnly: false, writeCache: true });
-  assertEquals(seen, [4096]);
+  using changes = client.changes();
+  const told = { sectors: 8, blockSize: 512, readOnly: false, writeCache: true };
+  disk.tell(told);
+  assertEquals(client.capacity, 4096);
+  assertEquals((await changes.next()).value, { type: "resized", capacity: 4096 });
+  disk.tell({ ...told, readOnly: true });
+  assertEquals((await changes.next()).value, { type: "changed" });
 });
 
 Deno.test("a flush after a restart fails once if writes had ended that no flush covers (R4, R7)", async () => {
@@ -529,10 +539,29 @@ Deno.test("the cache is switched on the lane for that, and again after a restart
   await new Promise((resolve) => setTimeout(resolve));
   await disk.during(off);
   assertEquals(disk.served.map(([operation]) => operation), [BlockOperation.flush]);
-  disk.tell(properties(true)); // as after a reset
+  using changes = client.changes();
+  disk.restart(properties(true));
   assertEquals(asked(), [0]);
-  disk.tell(properties(false));
+  for (let i = 0; i < 2; i++) disk.tell(properties(false));
   assertEquals(asked(), []);
+  // One that is under way when the device is started anew comes after what was set before.
+  const on = client.setWriteCache(true);
+  await new Promise((resolve) => setTimeout(resolve));
+  assertEquals(control.take().length, 1);
+  disk.restart(properties(true));
+  const again: number[] = [];
+  while (again.length < 2) {
+    await new Promise((resolve) => setTimeout(resolve));
+    again.push(...asked());
+  }
+  await on;
+  assertEquals(again, [0, 1]);
+  const told = [];
+  for (let i = 0; i < 5; i++) told.push((await changes.next()).value);
+  const restarted = { type: "restarted", lost: [] } as const;
+  const changed = { type: "changed" } as const;
+  // What the driver told twice was news once.
+  assertEquals(told, [changed, changed, restarted, changed, restarted]);
   const plain = block.open(new Map([["requests", disk.pair.client]]), properties(true), "blk");
   await assertRejects(() => plain.client.setWriteCache(true), RequestError, "does not support");
 });

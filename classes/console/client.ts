@@ -2,7 +2,9 @@ import {
   argument,
   type ClientLane,
   demand,
-  Feed,
+  type Feed,
+  listen,
+  News,
   type OpenClient,
   RequestError,
   Status,
@@ -67,9 +69,9 @@ export class ConsoleClient {
   #announcedIn = 0;
   /** Control requests in flight for each port. */
   readonly #using: Int32Array;
-  /** Who waits for anything that the device says. */
+  /** Waits for anything that the device says. */
   readonly #curious = new Set<() => void>();
-  readonly #feeds = new Set<Feed<PortChange>>();
+  readonly #news = new News<PortChange>({ capacity: CHANGES, keep: "newest" });
   #missing: ReturnType<typeof setTimeout> | undefined;
   /** Whether the device has said all that it has to say at first. */
   #settled = false;
@@ -103,13 +105,12 @@ export class ConsoleClient {
     this.#heldBytes = new Uint32Array(this.#receive.slots);
     this.#share = new Int32Array(ports).fill(Math.floor(this.#transmit.slots / ports));
     this.#using = new Int32Array(ports);
-    for (let slot = this.#events.take(); slot >= 0; slot = this.#events.take()) this.#listen(slot);
+    listen(lanes.events, { hear: this.#hear, end: () => this.#lose() });
     for (let i = 0; i < Math.floor(this.#receive.slots / ports) * ports; i++) {
       const slot = this.#receive.take();
       this.#lentTo[slot] = i % ports;
       this.#lend(slot);
     }
-    this.#events.publish();
     this.#receive.publish();
   }
 
@@ -146,13 +147,7 @@ export class ConsoleClient {
   async find(which: number | string, timeout = 1000): Promise<ConsolePort | undefined> {
     const where = "ConsoleClient.find";
     argument.milliseconds(timeout, where, "timeout");
-    const deadline = performance.now() + timeout;
-    for (;;) {
-      const found = this.#port(which, where);
-      const left = deadline - performance.now();
-      if (found || left <= 0 || this.#gone) return found;
-      await this.#news(left);
-    }
+    return await this.#soon(timeout, () => this.#port(which, where), (port) => port !== undefined);
   }
 
   /**
@@ -162,22 +157,18 @@ export class ConsoleClient {
    */
   async announced(timeout = 1000): Promise<readonly ConsolePort[]> {
     argument.milliseconds(timeout, "ConsoleClient.announced", "timeout");
-    const deadline = performance.now() + timeout;
-    for (;;) {
-      const { ports } = this;
-      const left = deadline - performance.now();
-      if (this.#settled && ports.length > 0 || left <= 0 || this.#gone) return ports;
-      await this.#news(left);
-    }
+    return await this.#soon(timeout, () => this.ports, ({ length }) => this.#settled && length > 0);
   }
 
-  /** What happens to ports from now on. Each call has its own feed; it ends when the device is gone. */
-  changes(): Feed<PortChange> {
-    const options = { capacity: CHANGES, keep: "newest" } as const;
-    const feed = new Feed<PortChange>(options, (closed) => this.#feeds.delete(closed));
-    if (this.#gone) feed.end();
-    else this.#feeds.add(feed);
-    return feed;
+  /**
+   * What happens to ports from now on. It ends with the device.
+   *
+   * @param signal Ends it before.
+   */
+  changes(signal?: AbortSignal): Feed<PortChange> {
+    return this.#news.feed({
+      signal: argument.abortSignal(signal, "ConsoleClient.changes", "signal"),
+    });
   }
 
   /** Whether the device knows {@linkcode emergencyWrite}. */
@@ -205,32 +196,31 @@ export class ConsoleClient {
     });
   }
 
-  /** Waits until the device says something, or for so long. */
-  async #news(timeout: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#curious.add(resolve);
-    const timer = setTimeout(resolve, timeout);
-    await promise;
-    clearTimeout(timer);
-    this.#curious.delete(resolve);
+  /** Looks after each thing that the device says, until it is enough or the time is over. */
+  async #soon<T>(timeout: number, look: () => T, enough: (seen: T) => boolean): Promise<T> {
+    const deadline = performance.now() + timeout;
+    for (;;) {
+      const seen = look();
+      const left = deadline - performance.now();
+      if (enough(seen) || left <= 0 || this.#gone) return seen;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#curious.add(resolve);
+      const timer = setTimeout(resolve, left);
+      await promise;
+      clearTimeout(timer);
+      this.#curious.delete(resolve);
+    }
   }
 
   // Events.
 
-  #listen(slot: number): void {
-    this.#events.submit(slot, this.#told);
-  }
-
-  readonly #told = (slot: number, status: number, length: number): void => {
-    if (status !== Status.ok) return this.#lose();
+  readonly #hear = (slot: number, length: number): void => {
     const lane = this.#events;
     const id = lane.word(slot, ConsoleWord.port);
     const state = lane.word(slot, ConsoleWord.value);
     const size = lane.word(slot, ConsoleWord.size);
     const generation = lane.word(slot, ConsoleWord.generation);
     const name = cleanName(lane.data(slot).slice(0, length));
-    this.#listen(slot);
-    lane.publish();
     // What came before is told before.
     this.#receive.drain();
     this.#transmit.drain();
@@ -262,8 +252,8 @@ export class ConsoleClient {
     this.#entries[id] = { port, generation, announced: true };
     if (this.#entries.every((each) => !each || each.announced)) clearTimeout(this.#missing);
     const changed = port.update(state, name, sizeOf(size));
-    if (!known) this.#tell({ type: "added", port });
-    else if (changed) this.#tell({ type: "changed", port });
+    if (!known) this.#news.tell({ type: "added", port });
+    else if (changed) this.#news.tell({ type: "changed", port });
     // A console is opened without being asked; if we did not want that, it is closed again.
     if (state & PortState.open && !port.wanted && this.#using[id] === 0) {
       this.#use(id, false).catch(() => {});
@@ -279,11 +269,7 @@ export class ConsoleClient {
     }
     entry.port.end(status);
     this.#returnHeld(id);
-    this.#tell({ type: "removed", port: entry.port });
-  }
-
-  #tell(change: PortChange): void {
-    for (const feed of this.#feeds) feed.put(change);
+    this.#news.tell({ type: "removed", port: entry.port });
   }
 
   /** The driver begins, perhaps not for the first time: all ports will be announced, and are opened again. */
@@ -314,7 +300,7 @@ export class ConsoleClient {
     this.#gone = true;
     clearTimeout(this.#missing);
     for (const id of this.#entries.keys()) this.#remove(id, Status.gone);
-    for (const feed of this.#feeds) feed.end();
+    this.#news.end();
     for (const wake of this.#curious) wake();
   }
 

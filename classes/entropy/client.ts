@@ -47,7 +47,7 @@ interface Stock {
   end: number;
 }
 
-/** So many bad answers in a row, and those who wait are told. */
+/** So many bad answers in a row, and all readers are told. */
 const PATIENCE = 8;
 /** How long to wait after the first bad answer, in milliseconds; twice as long after each further one. */
 const PAUSE_MS = 5;
@@ -122,7 +122,7 @@ export class EntropyClient implements EntropySource {
     });
   }
 
-  /** Random bytes without end, read as fast as somebody takes them. */
+  /** Random bytes without end, read as fast as they are taken. */
   stream(): ReadableStream<Uint8Array<ArrayBuffer>> {
     return new ReadableStream({
       pull: async (controller) => controller.enqueue(await this.read(STREAM_BYTES)),
@@ -141,7 +141,7 @@ export class EntropyClient implements EntropySource {
     };
   }
 
-  /** Wipes what nobody read, and tells those who wait. */
+  /** Wipes what was not read, and tells all readers. */
   #close(): Promise<void> {
     this.#closed = true;
     this.#feed();
@@ -176,7 +176,7 @@ export class EntropyClient implements EntropySource {
       const length = Math.min(reader.length - reader.done, stock.end - stock.at);
       const piece = stock.bytes.subarray(stock.at, stock.at + length);
       reader.bytes.set(piece, reader.done);
-      // These bytes are somebody's secret now; nobody else shall find them here.
+      // These bytes are a reader's secret now; no other shall find them here.
       piece.fill(0);
       reader.done += length;
       stock.at += length;
@@ -246,7 +246,7 @@ export class EntropyClient implements EntropySource {
     }
   }
 
-  /** Tells all who wait that there is nothing for them. */
+  /** Tells all readers that there is nothing for them. */
   #refuse(error: RequestError): void {
     clearTimeout(this.#pause);
     this.#pause = undefined;

@@ -7,21 +7,26 @@ import {
 } from "../../core/class/mod.ts";
 import { round } from "../figures.ts";
 import type { NetClient } from "./client.ts";
+import type { NetFilter } from "./filter.ts";
+import type { NetSteering } from "./steering.ts";
 import { formatMac, isStation } from "./protocol.ts";
 
 /** What a check uses of a network card. */
-export type Card = Pick<
-  NetClient,
-  | "mac"
-  | "linkUp"
-  | "mtu"
-  | "speed"
-  | "duplex"
-  | "queuePairs"
-  | "offloads"
-  | "send"
-  | "setPromiscuous"
->;
+export type Card =
+  & Pick<
+    NetClient,
+    | "mac"
+    | "linkUp"
+    | "mtu"
+    | "speed"
+    | "duplex"
+    | "offloads"
+    | "send"
+  >
+  & {
+    readonly filter: Pick<NetFilter, "setPromiscuous">;
+    readonly steering: Pick<NetSteering, "queuePairs">;
+  };
 
 /** Frames that are sent if that is allowed, many of them at once. */
 const FRAMES = 256;
@@ -39,7 +44,7 @@ export async function checkNetwork(
   { write, step }: CheckOptions,
 ): Promise<CheckResult> {
   step?.("switching promiscuous mode on and off");
-  const { mac, mtu, linkUp, speed, duplex, queuePairs } = card;
+  const { mac, mtu, linkUp, speed, duplex } = card;
   const findings: Finding[] = [
     { name: "address", passed: isStation(mac), detail: formatMac(mac) },
     { name: "mtu", passed: mtu >= 68 && mtu <= 65535, detail: `${mtu} bytes` },
@@ -56,7 +61,7 @@ export async function checkNetwork(
       linkUp,
       speedMegabitsPerSecond: speed ?? 0,
       duplex: duplex ?? "unknown",
-      queuePairs,
+      queuePairs: card.steering.queuePairs,
       framesSent: sent ? FRAMES : 0,
       ...(sent && { framesPerSecond: sent.rate }),
     },
@@ -69,8 +74,8 @@ export async function checkNetwork(
 async function control(card: Card): Promise<Finding> {
   const name = "control";
   try {
-    await card.setPromiscuous(true);
-    await card.setPromiscuous(false);
+    await card.filter.setPromiscuous(true);
+    await card.filter.setPromiscuous(false);
     return { name, passed: true, detail: "promiscuous mode on and off" };
   } catch (error) {
     const none = error instanceof RequestError && error.status === Status.unsupported;

@@ -12,10 +12,10 @@ function card(changes: Partial<Card> = {}): Card & { readonly sent: Uint8Array[]
     mtu: 1500,
     speed: 1000,
     duplex: "full",
-    queuePairs: 1,
     offloads: { transmit: {}, receive: {} } as Card["offloads"],
     send: (frame) => Promise.resolve(void sent.push(frame)),
-    setPromiscuous: () => Promise.resolve(),
+    filter: { setPromiscuous: () => Promise.resolve() },
+    steering: { queuePairs: 1 },
     ...changes,
   };
 }
@@ -42,7 +42,7 @@ Deno.test("checkNetwork finds what is wrong with a card, and bears one without a
   const rejects = (status: number) => () => Promise.reject(new RequestError("Cannot", status));
   assertEquals(await failures({}), []);
   assertEquals(await failures({ mac: new Uint8Array(6), mtu: 5 }), ["address", "mtu"]);
-  assertEquals(await failures({ setPromiscuous: rejects(Status.unsupported) }), []);
-  assertEquals(await failures({ setPromiscuous: rejects(Status.failed) }), ["control"]);
+  assertEquals(await failures({ filter: { setPromiscuous: rejects(Status.unsupported) } }), []);
+  assertEquals(await failures({ filter: { setPromiscuous: rejects(Status.failed) } }), ["control"]);
   assertEquals(await failures({ send: rejects(Status.gone) }), ["send"]);
 });

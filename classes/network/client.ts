@@ -1,9 +1,12 @@
 import {
   argument,
   type ClientLane,
-  Feed,
+  type Feed,
+  listen,
+  News,
   type OpenClient,
   RequestError,
+  Settings,
   Status,
 } from "../../core/class/mod.ts";
 import { type Frame, segmentationOf } from "./frame.ts";
@@ -26,8 +29,11 @@ import {
   TRANSMIT_OFFLOADS,
   type TransmitOffloadName,
 } from "./protocol.ts";
-import { type Command, NetControl, type Remembered } from "./control.ts";
+import { answeredNumbers, numbers } from "./numbers.ts";
+import { NetCoalescing } from "./coalescing.ts";
+import { NetFilter } from "./filter.ts";
 import { NetReceiver } from "./receiver.ts";
+import { NetSteering } from "./steering.ts";
 import { NetSlots, type TransmitOffload, transmitOffload } from "./slots.ts";
 
 /** The lanes of a network device. */
@@ -62,76 +68,28 @@ export interface NetOffloads {
   readonly receive: Readonly<Record<ReceiveOffload, boolean>>;
 }
 
-/** What can be hashed (virtio 1.4, 5.1.9.4.3). */
-export interface HashSupport {
-  /** The hashes that the device can make, a bit each. */
-  readonly types: number;
-  /** Bytes of the longest key. */
-  readonly keyBytes: number;
-  /** Entries of the largest table of queue pairs; 0 if the device does not choose pairs by a hash. */
-  readonly entries: number;
-  /** Whether hashes come with the frames. */
-  readonly reports: boolean;
-}
-
-/** Which frames come besides one's own; what is left out stays as it is. */
-export interface ReceiveMode {
-  /** All of one station. */
-  readonly allUnicast?: boolean;
-  /** None of several stations. */
-  readonly noMulticast?: boolean;
-  /** None of one station. */
-  readonly noUnicast?: boolean;
-  /** None for all stations. */
-  readonly noBroadcast?: boolean;
-}
-
-/** How a device chooses a queue pair by a hash (virtio 1.4, 5.1.9.5.7). */
-export interface RssOptions {
-  /** Hashes to make, a bit each, out of {@linkcode HashSupport.types}. */
-  readonly types: number;
-  /** Queue pairs, of which the low bits of a hash choose one: as many as a power of two. */
-  readonly table: readonly number[];
-  /** Key of the hash; 40 random bytes if left out. */
-  readonly key?: Uint8Array;
-  /** Pair for frames without a hash; 0 if left out. */
-  readonly unclassified?: number;
-  /** Pairs to send on; those in the table if left out. */
-  readonly transmitPairs?: number;
-}
-
-/** When a device interrupts: after so many frames, or so long after the first of them. Zeroes: always. */
-export interface Coalescing {
-  /** Frames. */
-  readonly frames: number;
-  /** Microseconds. */
-  readonly microseconds: number;
-}
-
 /** Frames wait for a reader, at most this many; those that come then are dropped and counted. */
 const FRAMES = 1024;
 const CHANGES = 64;
-/** More addresses than this are not filtered but all let in, as FreeBSD does it. */
-const MOST_ADDRESSES = 128;
 /** A device that asks for announcements all the time gets one in so many milliseconds. */
 const ANNOUNCE_MS = 100;
 const VLAN_TAG = 4;
-/** The greatest number in a word of a record. */
-const MOST = 2 ** 32 - 1;
-const RECEIVE_MODES = ["allUnicast", "noMulticast", "noUnicast", "noBroadcast"] as const;
-const KINDS = ["receive", "transmit"] as const;
-/** Bytes of the usual Toeplitz key. */
-const KEY_BYTES = 40;
 
 /** An application's view of a network card. Frames begin with their addresses; there is neither padding nor FCS. */
 export class NetClient {
   /** Frames as slots, without a copy. */
   readonly slots: NetSlots;
+  /** Which frames it lets in. */
+  readonly filter: NetFilter;
+  /** How it spreads frames over its pairs of queues. */
+  readonly steering: NetSteering;
+  /** When it interrupts. */
+  readonly coalescing: NetCoalescing;
   readonly #lanes: NetLanes;
   readonly #receiver: NetReceiver;
-  readonly #control: NetControl;
-  readonly #frames = new Set<Feed<Frame>>();
-  readonly #changes = new Set<Feed<NetChange>>();
+  readonly #settings: Settings;
+  readonly #frames = new News<Frame>({ capacity: FRAMES, keep: "oldest" });
+  readonly #news = new News<NetChange>({ capacity: CHANGES, keep: "newest" });
   readonly #properties: NetProperties;
   #offloads: NetOffloads;
   #mac: Uint8Array<ArrayBuffer>;
@@ -142,9 +100,6 @@ export class NetClient {
   /** The frame that is being copied. */
   readonly #parts: Uint8Array<ArrayBuffer>[] = [];
   #about: About | undefined;
-  /** What is let in because somebody wants it, and because there are too many addresses to filter. */
-  readonly #wanted = { promiscuous: false, allMulticast: false };
-  readonly #overflow = { promiscuous: false, allMulticast: false };
   #announced = -Infinity;
   #announcing: ReturnType<typeof setTimeout> | undefined;
   #gone = false;
@@ -162,14 +117,17 @@ export class NetClient {
     this.#link = properties.link;
     this.#speed = properties.speed;
     this.#duplex = properties.duplex;
-    this.#control = new NetControl(
+    this.#settings = new Settings(
       lanes.control,
-      (lost) => this.#tell({ type: "restarted", lost }),
+      (lost) => this.#news.tell({ type: "restarted", lost }),
     );
+    this.filter = new NetFilter(this.#settings);
+    this.steering = new NetSteering(this.#settings, properties);
+    this.coalescing = new NetCoalescing(this.#settings, properties);
     this.#receiver = new NetReceiver(lanes.receive, () => this.#deliver(), () => this.#end());
     this.slots = new NetSlots(lanes.transmit, lanes.receive, this.#receiver);
     this.#mac = parseMac(properties.mac) ?? this.#ownMac();
-    this.#awaitEvent();
+    listen(lanes.events, { hear: (slot) => this.#event(slot), end: () => {} });
   }
 
   /** Its address: six bytes. */
@@ -187,17 +145,6 @@ export class NetClient {
     return this.#offloads;
   }
 
-  /** Pairs of queues, of which one is used until {@linkcode setQueuePairs} or {@linkcode setRss} say otherwise. */
-  get queuePairs(): number {
-    return this.#properties.pairs;
-  }
-
-  /** What can be hashed. */
-  get hashes(): HashSupport {
-    const { hashTypes, hashKeyBytes, rssEntries, hashReports } = this.#properties;
-    return { types: hashTypes, keyBytes: hashKeyBytes, entries: rssEntries, reports: hashReports };
-  }
-
   /** Whether its link is up. */
   get linkUp(): boolean {
     return this.#link;
@@ -213,7 +160,7 @@ export class NetClient {
     return this.#duplex === 1 ? "full" : this.#duplex === 0 ? "half" : undefined;
   }
 
-  /** Frames that came and that nobody wanted. */
+  /** Frames that came and were not read. */
   get unheard(): number {
     return this.#unheard;
   }
@@ -222,16 +169,24 @@ export class NetClient {
    * The frames that come from now on; each of several readers gets all of them. A frame whose checksum was left to us is
    * completed.
    *
-   * @param capacity The most frames that wait for this reader; those that come then are dropped and counted.
+   * @param capacity The most frames that wait for this reader, 1024 if left out; those that come then are dropped and counted.
+   * @param signal Ends it; what waits can still be read.
    */
-  frames(capacity = FRAMES): Feed<Frame> {
-    argument.integer(capacity, "NetClient.frames", "capacity", 1);
-    return this.#feed(this.#frames, { capacity, keep: "oldest" });
+  frames(capacity?: number, signal?: AbortSignal): Feed<Frame> {
+    if (capacity !== undefined) argument.integer(capacity, "NetClient.frames", "capacity", 1);
+    argument.abortSignal(signal, "NetClient.frames", "signal");
+    return this.#frames.feed({ capacity, signal });
   }
 
-  /** What changes from now on: the link, the place in the network, a device that was started anew. */
-  changes(): Feed<NetChange> {
-    return this.#feed(this.#changes, { capacity: CHANGES, keep: "newest" });
+  /**
+   * What changes from now on: the link, the place in the network, a device that was started anew. It ends with the device.
+   *
+   * @param signal Ends it before.
+   */
+  changes(signal?: AbortSignal): Feed<NetChange> {
+    return this.#news.feed({
+      signal: argument.abortSignal(signal, "NetClient.changes", "signal"),
+    });
   }
 
   /**
@@ -260,7 +215,7 @@ export class NetClient {
   }
 
   /**
-   * Sends a frame, if there is room at once. Nobody hears whether it was sent.
+   * Sends a frame, if there is room at once. The caller does not hear whether it was sent.
    *
    * @returns Whether there was room.
    * @throws RangeError As {@linkcode send}.
@@ -275,51 +230,6 @@ export class NetClient {
     return true;
   }
 
-  /** Receives everything that passes, or not. */
-  async setPromiscuous(on: boolean): Promise<void> {
-    argument.flag(on, "NetClient.setPromiscuous", "on");
-    this.#wanted.promiscuous = on;
-    await this.#letIn("promiscuous", "receive everything");
-  }
-
-  /** Receives all multicast, or not. */
-  async setAllMulticast(on: boolean): Promise<void> {
-    argument.flag(on, "NetClient.setAllMulticast", "on");
-    this.#wanted.allMulticast = on;
-    await this.#letIn("allMulticast", "receive all multicast");
-  }
-
-  /** Receives more or less than usual. */
-  async setReceiveMode(mode: ReceiveMode): Promise<void> {
-    const where = "NetClient.setReceiveMode";
-    const { ...wanted } = argument.record(mode, where, "mode");
-    const names = RECEIVE_MODES.filter((name) => wanted[name] !== undefined);
-    for (const name of names) argument.flag(wanted[name], where, `mode.${name}`);
-    for (const name of names) await this.#switch(name, wanted[name]!, `set ${name}`);
-  }
-
-  /**
-   * Receives these addresses besides its own and broadcast, and no others that were set before. Where there are too many
-   * for the device, it receives everything of their kind.
-   */
-  async setMacTable(addresses: readonly Uint8Array[]): Promise<void> {
-    const where = "NetClient.setMacTable";
-    const all = argument.list(addresses, where, "addresses").map((address, i) =>
-      argument.copied(address, where, `addresses[${i}]`, MAC_BYTES, MAC_BYTES)
-    );
-    const isMulticast = (address: Uint8Array) => (address[0]! & 1) === 1;
-    const unicast = all.filter((address) => !isMulticast(address));
-    const multicast = all.filter(isMulticast);
-    const what = `receive ${all.length} addresses`;
-    await this.#overflows("promiscuous", unicast.length > MOST_ADDRESSES, what);
-    await this.#overflows("allMulticast", multicast.length > MOST_ADDRESSES, what);
-    const data = Uint8Array.from(
-      [unicast, multicast].filter(({ length }) => length <= MOST_ADDRESSES).flat()
-        .flatMap((address) => [...address]),
-    );
-    await this.#run({ what, operation: NetOperation.macTable, data }, { key: "macTable" });
-  }
-
   /**
    * Takes another address.
    *
@@ -331,86 +241,8 @@ export class NetClient {
       throw new RangeError(`Cannot take the address ${formatMac(data)}: no card may have it`);
     }
     const what = "set the MAC address";
-    await this.#run({ what, operation: NetOperation.macAddress, data }, { key: "mac" });
+    await this.#settings.apply({ what, operation: NetOperation.macAddress, data, key: "mac" });
     this.#mac = data;
-  }
-
-  /** Receives frames of a VLAN. */
-  async addVlan(id: number): Promise<void> {
-    argument.integer(id, "NetClient.addVlan", "id", 0, 4095);
-    const what = `receive VLAN ${id}`;
-    await this.#run({ what, operation: NetOperation.addVlan, numbers: [id] }, {
-      key: `vlan ${id}`,
-    });
-  }
-
-  /** Receives frames of a VLAN no more. */
-  async removeVlan(id: number): Promise<void> {
-    argument.integer(id, "NetClient.removeVlan", "id", 0, 4095);
-    await this.#run(
-      { what: `leave VLAN ${id}`, operation: NetOperation.removeVlan, numbers: [id] },
-      { key: `vlan ${id}`, forget: true },
-    );
-  }
-
-  /** Uses so many pairs of queues; the device chooses by itself by which of them a frame comes. */
-  async setQueuePairs(pairs: number): Promise<void> {
-    argument.integer(pairs, "NetClient.setQueuePairs", "pairs", 1, this.queuePairs);
-    const what = `use ${pairs} queue pairs`;
-    await this.#run({ what, operation: NetOperation.queuePairs, numbers: [pairs] }, STEERING);
-  }
-
-  /** Has the device choose queue pairs by a hash of each frame. */
-  async setRss(options: RssOptions): Promise<void> {
-    const where = "NetClient.setRss";
-    const last = this.queuePairs - 1;
-    const { types, unclassified = 0, ...given } = argument.record(options, where, "options");
-    const table = argument.list(given.table, where, "options.table").map((pair, i) =>
-      argument.integer(pair, where, `options.table[${i}]`, 0, last)
-    );
-    const { transmitPairs = Math.max(...table, 0) + 1 } = given;
-    const entries = "options.table.length";
-    argument.integer(table.length, where, entries, 1, Math.max(this.hashes.entries, 1));
-    if ((table.length & table.length - 1) !== 0) {
-      throw new RangeError(
-        `Cannot use ${table.length} entries of a table: a power of two is wanted`,
-      );
-    }
-    argument.integer(unclassified, where, "options.unclassified", 0, last);
-    argument.integer(transmitPairs, where, "options.transmitPairs", 1, this.queuePairs);
-    this.#checkTypes(types, where, "options.types");
-    const key = this.#key(given.key, where, "options.key");
-    const start = key.length + key.length % 2;
-    const data = new Uint8Array(start + 2 * table.length);
-    data.set(key);
-    table.forEach((pair, i) => data.set([pair & 0xff, pair >> 8], start + 2 * i));
-    await this.#run({
-      what: "choose queue pairs by a hash",
-      operation: NetOperation.rss,
-      numbers: [types, unclassified, transmitPairs, key.length],
-      data,
-    }, STEERING);
-  }
-
-  /** Has the device report a hash of each frame; see {@linkcode Frame.hash}. */
-  async setHash(types: number, key?: Uint8Array): Promise<void> {
-    this.#checkTypes(types, "NetClient.setHash", "types");
-    const data = this.#key(key, "NetClient.setHash", "key");
-    await this.#run({
-      what: "have hashes reported",
-      operation: NetOperation.hash,
-      numbers: [types, data.length],
-      data,
-    }, { key: "hash" });
-  }
-
-  /** Has hashes look into tunnels: a bit each (virtio 1.4, 5.1.9.4.3.6). */
-  async setHashTunnels(types: number): Promise<void> {
-    argument.integer(types, "NetClient.setHashTunnels", "types", 0, MOST);
-    await this.#run(
-      { what: "hash within tunnels", operation: NetOperation.hashTunnels, numbers: [types] },
-      { key: "hashTunnels" },
-    );
   }
 
   /** Switches what the device may leave undone about frames that it delivers; what is left out is switched off. */
@@ -427,68 +259,19 @@ export class NetClient {
     if (missing) {
       throw new TypeError(`Cannot switch ${missing} on: device and driver did not agree on it`);
     }
-    await this.#run(
-      { what: "switch offloads", operation: NetOperation.offloads, numbers: [bits] },
-      { key: "offloads" },
-    );
-  }
-
-  /** Sets when the device interrupts, for all queues of a kind. */
-  async setCoalescing(
-    wanted: { readonly receive?: Coalescing; readonly transmit?: Coalescing },
-  ): Promise<void> {
-    const where = "NetClient.setCoalescing";
-    const { ...both } = argument.record(wanted, where, "wanted");
-    const orders = KINDS.flatMap((kind) =>
-      both[kind] === undefined
-        ? []
-        : [{ kind, numbers: coalescingNumbers(both[kind], where, `wanted.${kind}`) }]
-    );
-    for (const { kind, numbers } of orders) {
-      await this.#run({
-        what: `set when frames that were ${kind === "receive" ? "received" : "sent"} interrupt`,
-        operation: NetOperation[`${kind}Coalescing`],
-        numbers,
-      }, { key: `${kind}Coalescing` });
-    }
-  }
-
-  /** Sets when one queue interrupts. */
-  async setQueueCoalescing(
-    pair: number,
-    kind: "receive" | "transmit",
-    coalescing: Coalescing,
-  ): Promise<void> {
-    const where = "NetClient.setQueueCoalescing";
-    argument.integer(pair, where, "pair", 0, this.queuePairs - 1);
-    argument.word(kind, where, "kind", KINDS);
-    const numbers = coalescingNumbers(coalescing, where, "coalescing");
-    await this.#run({
-      what: `set when the ${kind} queue ${pair} interrupts`,
-      operation: NetOperation.queueCoalescing,
-      numbers: [...numbers, pair, Number(kind === "transmit")],
-    }, { key: `coalescing ${kind} ${pair}` });
-  }
-
-  /** When one queue interrupts, as the device says. */
-  async queueCoalescing(pair: number, kind: "receive" | "transmit"): Promise<Coalescing> {
-    argument.integer(pair, "NetClient.queueCoalescing", "pair", 0, this.queuePairs - 1);
-    argument.word(kind, "NetClient.queueCoalescing", "kind", KINDS);
-    const what = `ask when the ${kind} queue ${pair} interrupts`;
-    const answer = await this.#run({
-      what,
-      operation: NetOperation.getQueueCoalescing,
-      numbers: [pair, Number(kind === "transmit")],
+    await this.#settings.apply({
+      what: "switch offloads",
+      operation: NetOperation.offloads,
+      words: numbers(bits),
+      key: "offloads",
     });
-    const [frames, microseconds] = wordsOf(answer);
-    if (frames !== undefined && microseconds !== undefined) return { frames, microseconds };
-    throw new RequestError(`Cannot ${what}`, Status.invalid);
   }
 
   /** What the device has counted, summed up over its queues, under the names of the specification. */
   async deviceStatistics(): Promise<Readonly<Record<string, number>>> {
     const what = "ask for the device's statistics";
-    const words = wordsOf(await this.#run({ what, operation: NetOperation.statistics }));
+    const { data } = await this.#settings.apply({ what, operation: NetOperation.statistics });
+    const words = answeredNumbers(data);
     if (words.length % 4 !== 0) throw new RequestError(`Cannot ${what}`, Status.invalid);
     const counts: Record<string, number> = {};
     for (let at = 0; at + 4 <= words.length; at += 4) {
@@ -499,72 +282,12 @@ export class NetClient {
     return counts;
   }
 
-  #feed<T>(
-    feeds: Set<Feed<T>>,
-    options: { readonly capacity: number; readonly keep: "oldest" | "newest" },
-  ): Feed<T> {
-    const feed = new Feed<T>(options, (closed) => feeds.delete(closed));
-    if (this.#gone) feed.end();
-    else feeds.add(feed);
-    return feed;
-  }
-
-  #run(command: Command, remember?: Remembered): Promise<Uint8Array<ArrayBuffer>> {
-    const { data } = command;
-    if (data && data.length > this.#control.room) {
-      throw new RangeError(
-        `Cannot ${command.what}: ${data.length} bytes are more than ${this.#control.room}`,
-      );
-    }
-    return this.#control.run(command, remember);
-  }
-
-  async #overflows(mode: "promiscuous" | "allMulticast", on: boolean, what: string): Promise<void> {
-    if (this.#overflow[mode] === on) return;
-    this.#overflow[mode] = on;
-    await this.#letIn(mode, what);
-  }
-
-  #letIn(mode: "promiscuous" | "allMulticast", what: string): Promise<void> {
-    return this.#switch(mode, this.#wanted[mode] || this.#overflow[mode], what);
-  }
-
-  async #switch(
-    name: "promiscuous" | "allMulticast" | Extract<keyof ReceiveMode, string>,
-    on: boolean,
-    what: string,
-  ): Promise<void> {
-    await this.#run(
-      { what, operation: NetOperation[name], numbers: [Number(on)] },
-      { key: name },
-    );
-  }
-
-  /** A device without an address gets one that is nobody's (5.1.4.2); a device that can be told is. */
+  /** A device without an address gets one of no maker's (5.1.4.2); a device that can be told is. */
   #ownMac(): Uint8Array<ArrayBuffer> {
     const mac = crypto.getRandomValues(new Uint8Array(MAC_BYTES));
     mac[0] = mac[0]! & 0xfc | 0x02;
     this.setMac(mac).catch(ignore);
     return mac;
-  }
-
-  /** The key for a hash: a copy, or a random one. */
-  #key(given: unknown, where: string, name: string): Uint8Array<ArrayBuffer> {
-    const { keyBytes } = this.hashes;
-    if (given !== undefined) return argument.copied(given, where, name, 0, keyBytes);
-    return crypto.getRandomValues(new Uint8Array(Math.min(KEY_BYTES, keyBytes)));
-  }
-
-  #checkTypes(types: number, where: string, name: string): void {
-    argument.integer(types, where, name, 0, MOST);
-    const unknown = (types & ~this.hashes.types) >>> 0;
-    if (unknown !== 0) {
-      throw new RangeError(
-        `Cannot use hashes 0x${types.toString(16)}: the device does not make 0x${
-          unknown.toString(16)
-        }`,
-      );
-    }
   }
 
   /** Checks what is to be sent. Returns a copy of what the device is to do about it. */
@@ -612,9 +335,9 @@ export class NetClient {
     this.slots.publish();
   }
 
-  /** Copies frames that are complete to those who read them. */
+  /** Copies frames that are complete to their readers. */
   #deliver(): void {
-    if (this.#frames.size > 0) this.#receiver.drain(this.#copy);
+    if (this.#frames.readers > 0) this.#receiver.drain(this.#copy);
     else this.#unheard += this.#receiver.drain(this.#pass);
   }
 
@@ -628,11 +351,7 @@ export class NetClient {
     const bytes = joined(this.#parts.splice(0));
     const checksum = this.#completed(bytes);
     const frame = { ...this.#about!.more, bytes, checksum };
-    let first = true;
-    for (const feed of this.#frames) {
-      feed.put(first ? frame : { ...frame, bytes: frame.bytes.slice() });
-      first = false;
-    }
+    this.#frames.tell(frame, ({ bytes, ...more }) => ({ ...more, bytes: bytes.slice() }));
   };
 
   /** Fills in a checksum that was left to us; of a frame that was put together it stays what its parts need. */
@@ -664,20 +383,6 @@ export class NetClient {
     };
   }
 
-  /** Waits for the link to change. */
-  #awaitEvent(): void {
-    const { events } = this.#lanes;
-    const slot = events.take();
-    if (slot < 0) return;
-    events.submit(slot, (_, status) => {
-      events.release(slot);
-      if (status !== Status.ok) return;
-      this.#event(slot);
-      this.#awaitEvent();
-    });
-    events.publish();
-  }
-
   #event(slot: number): void {
     const word = (which: number) => this.#lanes.events.word(slot, which);
     this.#setLink({
@@ -693,7 +398,7 @@ export class NetClient {
     this.#duplex = duplex;
     if (link === this.#link) return;
     this.#link = link;
-    this.#tell({ type: "link", up: link });
+    this.#news.tell({ type: "link", up: link });
   }
 
   #update(): void {
@@ -703,7 +408,7 @@ export class NetClient {
 
   #restarted(): void {
     this.#receiver.restarted();
-    this.#control.restarted();
+    this.#settings.restarted();
   }
 
   #announceSoon(): void {
@@ -717,20 +422,17 @@ export class NetClient {
     this.#announcing = undefined;
     this.#announced = performance.now();
     this.trySend(rarp(this.#mac));
-    this.#tell({ type: "announce" });
-    this.#run({ what: "say that it was announced", operation: NetOperation.announced })
-      .catch(ignore);
-  }
-
-  #tell(change: NetChange): void {
-    for (const feed of this.#changes) feed.put(change);
+    this.#news.tell({ type: "announce" });
+    const what = "say that it was announced";
+    this.#settings.apply({ what, operation: NetOperation.announced }).catch(ignore);
   }
 
   /** Nothing will come any more. */
   #end(): void {
     this.#gone = true;
     clearTimeout(this.#announcing);
-    for (const feed of [...this.#frames, ...this.#changes]) feed.end();
+    this.#frames.end();
+    this.#news.end();
   }
 }
 
@@ -741,19 +443,16 @@ interface About {
   readonly more: Omit<Frame, "bytes" | "checksum">;
 }
 
-/** What sets how frames are spread over queue pairs: the last of them counts (5.1.9.5.5). */
-const STEERING: Remembered = { key: "steering" };
-
 const BROADCAST = new Uint8Array(MAC_BYTES).fill(0xff);
 const RARP_TYPE = 0x8035;
 const RARP_BYTES = 60;
 
-/** A frame that only says where somebody is: a request of the reverse address resolution (RFC 903). */
+/** A frame that only says where a station is: a request of the reverse address resolution (RFC 903). */
 function rarp(mac: Uint8Array): Uint8Array {
   const frame = new Uint8Array(RARP_BYTES);
   frame.set(BROADCAST);
   frame.set(mac, 6);
-  // Type; Ethernet and IPv4 addresses of 6 and 4 bytes; operation 3; who asks and about whom: oneself.
+  // Type; Ethernet and IPv4 addresses of 6 and 4 bytes; operation 3; sender and target: this station.
   frame.set([RARP_TYPE >> 8, RARP_TYPE & 0xff, 0, 1, 8, 0, 6, 4, 0, 3], 12);
   frame.set(mac, 22);
   frame.set(mac, 32);
@@ -772,18 +471,6 @@ function named<N extends string>(names: readonly N[], bits: number): Readonly<Re
     N,
     boolean
   >;
-}
-
-function coalescingNumbers(given: Coalescing, where: string, name: string): number[] {
-  const { frames, microseconds } = argument.record(given, where, name);
-  return [
-    argument.integer(frames, where, `${name}.frames`, 0, MOST),
-    argument.integer(microseconds, where, `${name}.microseconds`, 0, MOST),
-  ];
-}
-
-function wordsOf(bytes: Uint8Array<ArrayBuffer>): Uint32Array {
-  return new Uint32Array(bytes.buffer, 0, bytes.length >> 2);
 }
 
 function joined(parts: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {

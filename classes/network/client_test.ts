@@ -198,12 +198,12 @@ Deno.test("control operations come one at a time, and what was set is set again 
   const { client } = bench;
   using changes = client.changes();
   const all = Promise.all([
-    client.setPromiscuous(true),
-    client.addVlan(7),
-    client.addVlan(8),
-    client.removeVlan(7),
-    client.setPromiscuous(false),
-    client.setQueuePairs(2),
+    client.filter.setPromiscuous(true),
+    client.filter.addVlan(7),
+    client.filter.addVlan(8),
+    client.filter.removeVlan(7),
+    client.filter.setPromiscuous(false),
+    client.steering.setQueuePairs(2),
   ]);
   const { promiscuous, addVlan, removeVlan, queuePairs } = NetOperation;
   assertEquals(await bench.answer(), [
@@ -216,7 +216,7 @@ Deno.test("control operations come one at a time, and what was set is set again 
   ]);
   await all;
   // One operation is with the device when that is started anew: it comes last again.
-  const late = client.addVlan(9);
+  const late = client.filter.addVlan(9);
   assertEquals(bench.control.take().length, 1);
   bench.restart();
   const status = (operation: number) => operation === queuePairs ? Status.failed : Status.ok;
@@ -233,7 +233,7 @@ Deno.test("control operations come one at a time, and what was set is set again 
 Deno.test("a restart while all is set again begins that again", async () => {
   const bench = new Bench();
   const { client } = bench;
-  const setting = Promise.all([client.addVlan(1), client.addVlan(2)]);
+  const setting = Promise.all([client.filter.addVlan(1), client.filter.addVlan(2)]);
   await bench.answer();
   await setting;
   bench.restart();
@@ -279,7 +279,11 @@ Deno.test("a driver that comes back with other properties is believed, and nothi
   using changes = client.changes();
   await assertRejects(() => client.send(new Uint8Array(1600)), RangeError, "the MTU is 1500");
   bench.restart({ mtu: 1800, link: false, speed: 10, duplex: 0, pairs: 4, hashTypes: 5 });
-  assertEquals([client.mtu, client.queuePairs, client.hashes.types], [1800, 4, 5]);
+  assertEquals([client.mtu, client.steering.queuePairs, client.steering.hashes.types], [
+    1800,
+    4,
+    5,
+  ]);
   assertEquals([client.linkUp, client.speed, client.duplex], [false, 10, "half"]);
   assertEquals(client.offloads.transmit.tcp4, false);
   assertEquals((await changes.next()).value, { type: "link", up: false });
@@ -313,7 +317,7 @@ Deno.test("an answer of the device that is shorter than it must be is invalid #c
   const bench = new Bench();
   for (
     const ask of [
-      () => bench.client.queueCoalescing(0, "receive"),
+      () => bench.client.coalescing.queue(0, "receive"),
       () => bench.client.deviceStatistics(),
     ]
   ) {

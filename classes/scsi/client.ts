@@ -1,19 +1,21 @@
 import {
   argument,
   type ClientLane,
+  type Feed,
+  listen,
+  News,
   type OpenClient,
   RequestError,
   Status,
 } from "../../core/class/mod.ts";
-import { ScsiControl, ScsiEventWord, type ScsiProperties, ScsiResponse } from "./protocol.ts";
+import { ScsiControl, type ScsiProperties, ScsiResponse } from "./protocol.ts";
 import { addressWord, checkAddress, formatScsiAddress, type ScsiAddress } from "./address.ts";
 import type { ScsiAnswer } from "./answer.ts";
 import { inquiry, modeSense6, testUnitReady } from "./cdb.ts";
 import { type CommandOptions, ScsiCommands } from "./commands.ts";
 import { ScsiDisk } from "./disk.ts";
 import { ScsiError } from "./error.ts";
-import { EventCode, parseEvent, type RawEvent, ResetReason, type ScsiEvent } from "./event.ts";
-import { EventStream } from "./event_stream.ts";
+import { EventCode, parseEvent, type RawEvent, ResetReason, type ScsiChange } from "./event.ts";
 import { INQUIRY_BYTES, parseInquiry, type ScsiInquiry } from "./inquiry.ts";
 import { isWithoutMedium } from "./media.ts";
 import { MODE_BYTES, modePage } from "./mode.ts";
@@ -47,6 +49,9 @@ const TASK_FUNCTIONS = [
   "queryTaskSet",
 ] as const satisfies readonly TaskFunction[];
 
+/** Changes that one reader may leave unread; with more, it is told that it missed some. */
+const CHANGES = 256;
+const MISSED: ScsiChange = { type: "missed" };
 /** The least time between two scans that events ask for, in milliseconds: a flood of them costs no more. */
 const RESCAN_PAUSE = 100;
 
@@ -54,11 +59,8 @@ const RESCAN_PAUSE = 100;
 export class ScsiClient {
   readonly #commands: ScsiCommands;
   readonly #manager: TaskManagement;
-  readonly #events: ClientLane;
-  readonly #streams = new Set<EventStream>();
+  readonly #news = new News<ScsiChange>({ capacity: CHANGES, keep: "newest", missed: MISSED });
   readonly #disks = new Map<string, Promise<ScsiDisk>>();
-  /** Notifications that units were asked for, to be asked for again after a restart. */
-  readonly #subscriptions = new Map<number, number>();
   /** The units that are known, by target and LUN; none before the first scan. */
   #units: Map<string, ScsiUnit> | undefined;
   /** Targets to look at again. */
@@ -84,9 +86,10 @@ export class ScsiClient {
       properties,
       (address, sense) => this.#attention(address, sense),
     );
-    this.#events = events;
-    for (let slot = events.take(); slot >= 0; slot = events.take()) this.#listen(slot);
-    events.publish();
+    listen(events, {
+      hear: (slot) => this.#hear(parseEvent(events, slot)),
+      end: () => this.#end(),
+    });
   }
 
   /** The greatest target. */
@@ -121,9 +124,7 @@ export class ScsiClient {
 
   #restarted(): void {
     this.#commands.restarted();
-    for (const [address, wanted] of this.#subscriptions) {
-      void this.#manager.request(ScsiControl.subscribeNotifications, address, wanted);
-    }
+    this.#manager.restarted();
     // Events that the device had to tell are lost.
     this.#miss();
   }
@@ -251,7 +252,7 @@ export class ScsiClient {
 
   /**
    * Puts a command to a unit, whatever it is, and tells what came of it. It is done once, unless `repeatable`: where
-   * the device must be started anew meanwhile, the answer says that nobody knows whether it was done.
+   * the device must be started anew meanwhile, the answer says that it is unknown whether it was done.
    *
    * @throws RangeError If it is larger than what fits.
    * @throws TypeError If an argument is of the wrong kind, or a buffer is transferred or resized meanwhile.
@@ -288,20 +289,12 @@ export class ScsiClient {
   }
 
   /**
-   * Asks a unit for notifications; they come as events.
+   * Asks a unit for notifications, and again when the device was started anew; they come as changes.
    *
    * @returns Those that it has.
    */
   async subscribe(address: ScsiAddress, wanted: number): Promise<number> {
-    const unit = checkAddress(address, "ScsiClient.subscribe");
-    const there = await this.#notify(
-      "subscribeNotifications",
-      "ScsiClient.subscribe",
-      unit,
-      wanted,
-    );
-    this.#subscriptions.set(addressWord(unit), wanted);
-    return there;
+    return await this.#notify("subscribeNotifications", "ScsiClient.subscribe", address, wanted);
   }
 
   async #notify(
@@ -310,49 +303,33 @@ export class ScsiClient {
     address: ScsiAddress,
     wanted: number,
   ): Promise<number> {
-    const word = addressWord(checkAddress(address, where));
+    const unit = checkAddress(address, where);
+    const word = addressWord(unit);
     argument.integer(wanted, where, "wanted", 0, 2 ** 32 - 1);
-    const answer = await this.#manager.request(ScsiControl[what], word, wanted);
+    const answer = what === "subscribeNotifications"
+      ? await this.#manager.subscribe(word, wanted, `unit ${formatScsiAddress(unit)}`)
+      : await this.#manager.request(ScsiControl[what], word, wanted);
     if (answer.ended === Status.ok && answer.response === ScsiResponse.ok) {
       return (answer.notifications & wanted) >>> 0;
     }
-    throw managementError(`Cannot carry out ${what}`, address, answer);
+    throw managementError(`Cannot carry out ${what}`, unit, answer);
   }
 
-  /** What happens from now on. Each call has its own stream; it ends when the device is gone. */
-  events(): AsyncIterableIterator<ScsiEvent> {
-    const stream = new EventStream((over) => this.#streams.delete(over));
-    if (this.#gone) stream.end();
-    else this.#streams.add(stream);
-    return stream;
-  }
-
-  #tell(event: ScsiEvent): void {
-    for (const stream of this.#streams) stream.push(event);
-  }
-
-  /** Waits for the next event in a slot of the lane `events`. */
-  #listen(slot: number): void {
-    const lane = this.#events;
-    lane.submit(slot, (_, status) => {
-      if (status === Status.gone) return this.#end();
-      const event = parseEvent(
-        lane.word(slot, ScsiEventWord.event),
-        lane.word(slot, ScsiEventWord.address),
-        lane.word(slot, ScsiEventWord.reason),
-      );
-      this.#listen(slot);
-      lane.publish();
-      this.#hear(event);
+  /**
+   * What happens from now on. It ends with the device.
+   *
+   * @param signal Ends it before.
+   */
+  changes(signal?: AbortSignal): Feed<ScsiChange> {
+    return this.#news.feed({
+      signal: argument.abortSignal(signal, "ScsiClient.changes", "signal"),
     });
   }
 
   #end(): void {
-    if (this.#gone) return;
     this.#gone = true;
     this.#hasten?.();
-    for (const stream of this.#streams) stream.end();
-    this.#streams.clear();
+    this.#news.end();
   }
 
   #hear({ missed, event, address, reason }: RawEvent): void {
@@ -361,11 +338,11 @@ export class ScsiClient {
       case EventCode.transportReset:
         return this.#hearReset(address, reason);
       case EventCode.asyncNotify:
-        this.#tell({ kind: "notified", address, notifications: reason });
+        this.#news.tell({ type: "notified", address, notifications: reason });
         return this.#refresh(address);
       case EventCode.paramChange: {
         const [asc, ascq] = [reason & 0xff, reason >>> 8 & 0xff];
-        this.#tell({ kind: "changed", address, asc, ascq });
+        this.#news.tell({ type: "changed", address, asc, ascq });
         return this.#refresh(address);
       }
     }
@@ -373,11 +350,11 @@ export class ScsiClient {
 
   #hearReset(address: ScsiAddress, reason: number): void {
     if (reason === ResetReason.hard) {
-      this.#tell({ kind: "reset", address });
+      this.#news.tell({ type: "reset", address });
       return this.#refresh(address);
     }
     if (reason === ResetReason.removed) this.#remove(address);
-    else if (!this.#units) this.#tell({ kind: "added", address });
+    else if (!this.#units) this.#news.tell({ type: "added", address });
     // For LUN 0 it may be about the whole target (virtio 1.4, 5.6.6.3).
     if (reason === ResetReason.rescan || address.lun === 0) this.#rescan([address.target]);
   }
@@ -386,14 +363,14 @@ export class ScsiClient {
     const key = formatScsiAddress(address);
     this.#units?.delete(key);
     this.#disks.delete(key);
-    this.#subscriptions.delete(addressWord(address));
+    this.#manager.unsubscribe(addressWord(address));
     this.#commands.lose(address);
-    this.#tell({ kind: "removed", address });
+    this.#news.tell({ type: "removed", address });
   }
 
   /** Anything may have happened. */
   #miss(): void {
-    this.#tell({ kind: "missed" });
+    this.#news.tell(MISSED);
     const targets = Array.from({ length: this.maxTarget + 1 }, (_, target) => target);
     this.#rescan(targets);
     for (const opening of this.#disks.values()) {
@@ -405,20 +382,20 @@ export class ScsiClient {
   #attention(address: ScsiAddress, sense: ScsiSense): void {
     const { asc, ascq } = sense;
     if (asc === 0x28 || isWithoutMedium(sense)) {
-      this.#tell({ kind: "medium", address });
+      this.#news.tell({ type: "medium", address });
       this.#refresh(address);
     } else if (asc === 0x2a) {
-      this.#tell({ kind: "changed", address, asc, ascq });
+      this.#news.tell({ type: "changed", address, asc, ascq });
       this.#refresh(address);
     } else if (asc === 0x3f && ascq === 0x0e) this.#rescan([address.target]);
     // A unit that was reset does not tell any more that its medium was exchanged before.
     else if (asc === 0x29) this.#refresh(address, ({ inquiry }) => inquiry.removable);
   }
 
-  /** Looks again at a disk, if it is one that somebody uses, and one of those that are meant. */
+  /** Looks again at a disk, if the application uses it, and one of those that are meant. */
   #refresh(address: ScsiAddress, meant: (disk: ScsiDisk) => boolean = () => true): void {
     const opening = this.#disks.get(formatScsiAddress(address));
-    // What fails is found by whoever uses it next.
+    // What fails is found by the next use of it.
     opening?.then((disk) => meant(disk) ? disk.learn() : undefined).catch(() => {});
   }
 
@@ -437,7 +414,7 @@ export class ScsiClient {
       const known = this.#units;
       if (!known) continue;
       const found = await Promise.all(targets.map((target) => this.#look(target, known)));
-      // If the device is gone, nobody knows what is there.
+      // If the device is gone, it is unknown what is there.
       if (this.#gone) return;
       const now = new Map(
         [...known].filter(([, { address }]) => !targets.includes(address.target)),
@@ -476,7 +453,7 @@ export class ScsiClient {
   ): void {
     for (const [key, { address }] of before) if (!now.has(key)) this.#remove(address);
     for (const [key, { address }] of now) {
-      if (!before.has(key)) this.#tell({ kind: "added", address });
+      if (!before.has(key)) this.#news.tell({ type: "added", address });
     }
   }
 }

@@ -1,26 +1,28 @@
+import type { ClientLane } from "../../core/class/mod.ts";
 import { addressOfWord, type ScsiAddress } from "./address.ts";
+import { ScsiEventWord } from "./protocol.ts";
 
 /** Something that happened on the bus of a SCSI adapter. */
-export type ScsiEvent =
+export type ScsiChange =
   /** A unit is there that was not. */
-  | { readonly kind: "added"; readonly address: ScsiAddress }
+  | { readonly type: "added"; readonly address: ScsiAddress }
   /** A unit is gone. */
-  | { readonly kind: "removed"; readonly address: ScsiAddress }
+  | { readonly type: "removed"; readonly address: ScsiAddress }
   /** A unit was reset. */
-  | { readonly kind: "reset"; readonly address: ScsiAddress }
+  | { readonly type: "reset"; readonly address: ScsiAddress }
   /** A unit's parameters are other ones; which, the additional sense code says. */
   | {
-    readonly kind: "changed";
+    readonly type: "changed";
     readonly address: ScsiAddress;
     readonly asc: number;
     readonly ascq: number;
   }
   /** Another medium may be in it. */
-  | { readonly kind: "medium"; readonly address: ScsiAddress }
+  | { readonly type: "medium"; readonly address: ScsiAddress }
   /** A notification that was subscribed to; bits as in virtio 1.4, 5.6.6.2. */
-  | { readonly kind: "notified"; readonly address: ScsiAddress; readonly notifications: number }
+  | { readonly type: "notified"; readonly address: ScsiAddress; readonly notifications: number }
   /** Others were lost: anything may have happened. */
-  | { readonly kind: "missed" };
+  | { readonly type: "missed" };
 
 /** What a driver tells of one event, and whether others before it were lost. */
 export interface RawEvent {
@@ -58,12 +60,13 @@ export const ResetReason = {
 
 const MISSED = 0x80000000;
 
-/** Takes the words of an event apart. */
-export function parseEvent(event: number, address: number, reason: number): RawEvent {
+/** Takes the record of an event apart, whose request has ended. */
+export function parseEvent(lane: ClientLane, slot: number): RawEvent {
+  const event = lane.word(slot, ScsiEventWord.event);
   return {
     missed: (event & MISSED) !== 0,
     event: (event & ~MISSED) >>> 0,
-    address: addressOfWord(address),
-    reason,
+    address: addressOfWord(lane.word(slot, ScsiEventWord.address)),
+    reason: lane.word(slot, ScsiEventWord.reason),
   };
 }

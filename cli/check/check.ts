@@ -1,7 +1,7 @@
 import type { AnyDevice } from "../../classes.ts";
 import type { CheckOptions, CheckResult, Finding } from "../../core/class/mod.ts";
 
-/** Puts a device to work and looks at what comes of it: as its class does, else as far as anybody can. */
+/** Puts a device to work and looks at what comes of it: as its class does, else as far as the core can. */
 export async function checkDevice(
   device: AnyDevice,
   options: CheckOptions,

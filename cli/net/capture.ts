@@ -90,12 +90,13 @@ export async function capture(
 ): Promise<CaptureFigures> {
   const now = () => performance.timeOrigin + performance.now();
   const start = now();
-  using frames = card.frames();
+  const end = new AbortController();
+  using frames = card.frames(undefined, end.signal);
   let gone = true;
   const stop = () => {
     gone = false;
     // What waits is captured, still.
-    frames.end();
+    end.abort();
   };
   const timer = time === undefined ? undefined : setTimeout(stop, time);
   signal.addEventListener("abort", stop, { once: true });

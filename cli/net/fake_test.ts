@@ -1,5 +1,5 @@
 // No tests, but what the tests here share: a card in memory, and a network behind it.
-import { Feed } from "../../core/class/feed.ts";
+import { type Feed, News } from "../../core/class/mod.ts";
 import type { Frame } from "../../classes/network/frame.ts";
 import type { Card } from "./card.ts";
 import { arpMessage, ArpOperation, readArp } from "./arp.ts";
@@ -45,7 +45,7 @@ export class FakeCard implements Card {
   /** What was asked for. */
   promiscuous: boolean | undefined;
   readonly #peer: Peer;
-  readonly #readers = new Set<Feed<Frame>>();
+  readonly #frames = new News<Frame>({ capacity: 1024, keep: "oldest" });
 
   constructor(peer: Peer = () => [], mtu = 1500) {
     this.#peer = peer;
@@ -54,23 +54,17 @@ export class FakeCard implements Card {
 
   /** A frame comes in. */
   put(bytes: Uint8Array): void {
-    for (const feed of this.#readers) {
-      feed.put({ bytes: bytes.slice(), checksum: "unknown", pair: 0 });
-    }
+    const frame: Frame = { bytes: bytes.slice(), checksum: "unknown", pair: 0 };
+    this.#frames.tell(frame, ({ bytes, ...more }) => ({ ...more, bytes: bytes.slice() }));
   }
 
   /** The device is gone. */
   end(): void {
-    for (const feed of this.#readers) feed.end();
+    this.#frames.end();
   }
 
-  frames(capacity = 1024): Feed<Frame> {
-    const feed = new Feed<Frame>(
-      { capacity, keep: "oldest" },
-      (closed) => this.#readers.delete(closed),
-    );
-    this.#readers.add(feed);
-    return feed;
+  frames(capacity?: number, signal?: AbortSignal): Feed<Frame> {
+    return this.#frames.feed({ capacity, signal });
   }
 
   // deno-lint-ignore require-await -- so that errors are rejections
@@ -94,10 +88,12 @@ export class FakeCard implements Card {
     return Promise.reject(new TypeError("There are none"));
   }
 
-  setPromiscuous(on: boolean): Promise<void> {
-    this.promiscuous = on;
-    return Promise.resolve();
-  }
+  readonly filter: Card["filter"] = {
+    setPromiscuous: (on) => {
+      this.promiscuous = on;
+      return Promise.resolve();
+    },
+  };
 }
 
 /** A station on the network behind a {@linkcode FakeCard}: 10.0.2.2 and fe80::2, with DHCP and a prefix. */

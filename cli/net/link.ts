@@ -1,5 +1,5 @@
 import { deadline, delay } from "@std/async";
-import type { Feed } from "../../core/class/feed.ts";
+import type { Feed } from "../../core/class/mod.ts";
 import type { Frame } from "../../classes/network/frame.ts";
 import type { Card } from "./card.ts";
 import { type Ethernet, ethernetFrame, readEthernet } from "./ethernet.ts";

@@ -90,6 +90,18 @@ export interface BindingOptions {
   readonly tunables: Tunables;
   /** The driver. */
   readonly driver: DriverPort;
+  /** How long the device is waited for. */
+  readonly patience: DevicePatience;
+}
+
+/** How long a device is waited for, in milliseconds. */
+export interface DevicePatience {
+  /** Until it has reset itself. */
+  readonly reset: number;
+  /** Until it has reset one queue. */
+  readonly queueReset: number;
+  /** Until its driver has taken back what such a queue held. */
+  readonly emptied: number;
 }
 
 /** The driver of a device, as its binding sees it. */
@@ -133,6 +145,8 @@ export interface GrantedRegisters {
   readonly window: Registers;
   /** The pages that begin with it, for a process that maps them; if left out, it asks the core for each access. */
   readonly pages?: DevicePages;
+  /** Whether they are doorbells: only the last value of each counts, and the driver does not wait until it is written. */
+  readonly doorbells?: boolean;
 }
 
 /** A plan that can be, and where all of it is. */

@@ -1,3 +1,5 @@
+// Lays out what a driver is granted: places in control memory and in the arena.
+
 import { CONTROL_BYTES, LANES } from "../bus/control.ts";
 import type { Grant, QueueGrant, WirePlan } from "../bus/message.ts";
 import { type LaneLayout, lanePlaces } from "../bus/lane.ts";

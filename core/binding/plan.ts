@@ -1,3 +1,5 @@
+// What a driver's plan must be, whatever the kind of its device.
+
 import type { WirePlan } from "../bus/message.ts";
 import { MOST_SLOTS } from "../bus/lane.ts";
 import { MOST_SEGMENTS, type QueueKind, wrongSize } from "../virtqueue/layout.ts";
@@ -59,6 +61,12 @@ export function checkPlan(plan: WirePlan, offered: Offered): WirePlan {
       const most = offered.queues[index] ?? 0;
       if (most === 0) {
         fail(`queue ${name} has the index ${index}, and the device has no such queue`);
+      }
+      if (buffers > most) {
+        fail(
+          `a request of queue ${name} may have ${buffers} buffers, and the device's queue has ${most} entries: no ` +
+            "chain of descriptors may be longer (virtio 1.4, 2.7.5.3.1)",
+        );
       }
       const unusable = wrongSize(most, offered.kind);
       if (unusable) fail(`the device's queue ${index} has the size ${most}: ${unusable} [D-33]`);

@@ -14,6 +14,8 @@ export const Cause = {
   answered: 16,
   /** The driver's process asks for an access to a register. */
   register: 32,
+  /** The driver's process has written doorbells. */
+  doorbell: 64,
 } as const;
 
 /** 32-bit words that a bell occupies in shared memory. */

@@ -1,3 +1,5 @@
+// The client's end of a lane: slots, their owners, and the order of what was submitted.
+
 import { BusFault } from "./mailbox.ts";
 import { applicationError } from "./application_error.ts";
 import * as argument from "./arguments.ts";
@@ -155,7 +157,7 @@ export class ClientLane {
    */
   release(slot: number): void {
     this.mustBeTaken(slot, "release");
-    // It passes from hand to hand: who asks later cannot take it away.
+    // It passes from hand to hand: a later request cannot take it away.
     if (this.#hungry.length > 0) return this.#hungry.shift()!(slot);
     this.#owners[slot] = Owner.free;
     this.#free[this.#freeCount++] = slot;

@@ -1,3 +1,5 @@
+// The map of control memory, which the core and one driver host share.
+
 import { PAGE } from "../dma/address_table.ts";
 import { mailboxBytes } from "./mailbox.ts";
 
@@ -25,6 +27,8 @@ export const ControlWord = {
   registerAsked: 96,
   /** How many of them the core has made; behind it stands what was read. */
   registerAnswered: 112,
+  /** Which of the {@linkcode DOORBELLS} were written: a bit for each. */
+  doorbellsWritten: 128,
 } as const;
 
 /** The first sign of life, which a driver's process gives unasked. */
@@ -36,8 +40,10 @@ export const MAILBOX_CAPACITY = 128 * 1024;
 export const TO_DRIVER = 4096;
 /** Mailbox from the driver host to the core. */
 export const TO_CORE = TO_DRIVER + Math.ceil(mailboxBytes(MAILBOX_CAPACITY) / 4096) * 4096;
+/** The latest value of each doorbell that the core writes for the driver's process: a page of 32-bit words. */
+export const DOORBELLS = TO_CORE + Math.ceil(mailboxBytes(MAILBOX_CAPACITY) / 4096) * 4096;
 /** First byte that lanes may use. */
-export const LANES = TO_CORE + Math.ceil(mailboxBytes(MAILBOX_CAPACITY) / 4096) * 4096;
+export const LANES = DOORBELLS + PAGE;
 /**
  * Where the page frames of the arena stand, if the driver wants to know them: 32 bits for each page, which would be too
  * much for a message.

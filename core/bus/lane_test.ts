@@ -509,7 +509,7 @@ Deno.test("a driver's words reach the client", () => {
   assertEquals(words, [0xffff_ffff]);
 });
 
-Deno.test("a slot that is given back is that of the longest wait, whoever else asks for one meanwhile #core:slots", async () => {
+Deno.test("a slot that is given back is that of the longest wait, also if another request comes meanwhile #core:slots", async () => {
   const pair = new Pair({ slots: 1 });
   const { client } = pair;
   const slot = client.take();
@@ -529,7 +529,7 @@ Deno.test("a slot that is given back is that of the longest wait, whoever else a
   assertEquals([got, client.take()], [[slot, slot], -1]);
 });
 
-Deno.test("whoever waits for a slot is told that the driver is gone, and so is who comes then", async () => {
+Deno.test("requests that wait for a slot are told that the driver is gone, and so are those that come then", async () => {
   const pair = new Pair({ slots: 1 });
   const { client } = pair;
   const slot = client.take();

@@ -110,7 +110,8 @@ export interface WirePlan {
   readonly queues: readonly { name: string; index: number; size: number; buffers: number }[];
   readonly lanes: readonly { name: string; slots: number; slotBytes: number; deadline?: number }[];
   readonly buffers: readonly { name: string; bytes: number }[];
-  readonly properties: WireProperties;
+  /** Left out where the driver learns them while it starts. */
+  readonly properties?: WireProperties;
   readonly physical: boolean;
 }
 
@@ -218,7 +219,7 @@ function plan(value: unknown): WirePlan {
       const { name, bytes } = record(item, at);
       return { name: text(name, `${at}.name`), bytes: whole(bytes, `${at}.bytes`) };
     }),
-    properties: properties(facts, "plan.properties"),
+    ...(facts !== undefined && { properties: properties(facts, "plan.properties") }),
     physical: typeof physical === "boolean"
       ? physical
       : wrong("plan.physical", physical, "true or false"),

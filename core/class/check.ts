@@ -52,7 +52,7 @@ export interface Finding {
 }
 
 /**
- * Makes sure that a check gave a result: its class may be somebody's JavaScript.
+ * Makes sure that a check gave a result: its class may be a third party's JavaScript.
  *
  * @throws TypeError If it did not.
  */

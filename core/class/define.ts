@@ -1,3 +1,5 @@
+// What a class of devices is made of, by its author.
+
 import type { ClientLane } from "../bus/client_lane.ts";
 import { checkedResult, type CheckOptions, type CheckRequest, type CheckResult } from "./check.ts";
 import { type PropertyTypes, readProperties } from "./properties.ts";

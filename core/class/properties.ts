@@ -1,3 +1,5 @@
+// Properties that a driver tells of its device, checked by their class.
+
 import { shown } from "../bus/arguments.ts";
 import type { Told } from "./define.ts";
 

@@ -1,3 +1,5 @@
+// Questions to a driver by the slots of a lane.
+
 import type { ClientLane } from "../bus/client_lane.ts";
 import { RECORD_WORDS, Status, Word } from "../bus/lane.ts";
 import { RequestError } from "../bus/request_error.ts";
@@ -34,14 +36,18 @@ const NOTHING = new Uint8Array(0);
  *
  * This is for what is asked now and then; a hot path takes slots.
  *
+ * @param action For the error: `"Cannot set the MAC address"`.
  * @throws RangeError If the slots of the lane do not hold the data.
  */
-export async function ask(lane: ClientLane, question: Question): Promise<Answer> {
+export async function ask(
+  lane: ClientLane,
+  action: string,
+  question: Question,
+): Promise<Answer> {
   const { operation, words = {}, data = NOTHING, length = data.length, once = false } = question;
   if (Math.max(data.length, length) > lane.slotBytes) {
     throw new RangeError(
-      `Cannot ask for operation ${operation}: ${Math.max(data.length, length)} bytes are more ` +
-        `than the ${lane.slotBytes} of a slot`,
+      `${action}: ${Math.max(data.length, length)} bytes are more than ${lane.slotBytes}`,
     );
   }
   let slot = lane.take();
@@ -77,7 +83,7 @@ export async function demand(
   action: string,
   question: Question,
 ): Promise<Answer> {
-  const answer = await ask(lane, question);
+  const answer = await ask(lane, action, question);
   if (answer.status === Status.ok) return answer;
   throw new RequestError(action, answer.status);
 }

@@ -7,7 +7,7 @@ Deno.test("what is asked is in the record, what is answered comes as a copy, and
   const { client, driver } = pair;
   for (const more of [{ [Word.first]: 7, [Word.first + 4]: 9 }, {}]) {
     const data = Uint8Array.of(1, 2, 3);
-    const asked = ask(client, { operation: 5, words: more, data });
+    const asked = ask(client, "Cannot ask", { operation: 5, words: more, data });
     const [slot] = pair.take();
     const record = Array.from({ length: RECORD_WORDS }, (_, word) => driver.word(slot!, word));
     const given = Object.values(more);
@@ -26,7 +26,9 @@ Deno.test("what is asked is in the record, what is answered comes as a copy, and
 
 Deno.test("more questions than slots wait in the order of calls, and a longer answer than a slot is none", async () => {
   const pair = new Pair({ slots: 2, slotBytes: 4 });
-  const answers = [1, 2, 3, 4].map((operation) => ask(pair.client, { operation, length: 4 }));
+  const answers = [1, 2, 3, 4].map((operation) =>
+    ask(pair.client, "Cannot ask", { operation, length: 4 })
+  );
   const seen: number[] = [];
   while (seen.length < 4) {
     for (const slot of pair.take()) {
@@ -43,8 +45,8 @@ Deno.test("more questions than slots wait in the order of calls, and a longer an
 Deno.test("what must succeed and does not is an error with the action; what is too long costs no slot", async () => {
   const pair = new Pair({ slots: 1, slotBytes: 4 });
   for (const question of [{ data: new Uint8Array(5) }, { length: 5 }]) {
-    const asked = () => ask(pair.client, { operation: 1, ...question });
-    await assertRejects(asked, RangeError, "5 bytes are more than the 4");
+    const asked = () => ask(pair.client, "Cannot ask", { operation: 1, ...question });
+    await assertRejects(asked, RangeError, "Cannot ask: 5 bytes are more than 4");
   }
   const refused = demand(pair.client, "Cannot do it", { operation: 1 });
   pair.complete(pair.take(), Status.unsupported);
@@ -56,11 +58,14 @@ Deno.test("what must succeed and does not is an error with the action; what is t
 
 Deno.test("what must not be done twice is not, and with the driver gone all that waits ends", async () => {
   const pair = new Pair({ slots: 1 });
-  const once = ask(pair.client, { operation: 1, once: true });
+  const once = ask(pair.client, "Cannot ask", { operation: 1, once: true });
   pair.take();
   pair.restart();
   assertEquals((await once).status, Status.unknown);
-  const both = [ask(pair.client, { operation: 2 }), ask(pair.client, { operation: 3 })];
+  const both = [
+    ask(pair.client, "Cannot ask", { operation: 2 }),
+    ask(pair.client, "Cannot ask", { operation: 3 }),
+  ];
   pair.take();
   pair.restart();
   assertEquals(pair.take().length, 1);

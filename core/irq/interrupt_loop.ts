@@ -1,3 +1,5 @@
+// The loop in which the core and each driver host wait for descriptors and bells.
+
 import type { Bell } from "../bus/bell.ts";
 import { clearer, close, eventfd, signaller } from "../linux/fd.ts";
 import { type Poll, pollAsync, poller, POLLIN } from "../linux/poll.ts";

@@ -1,10 +1,13 @@
+// One device and its driver, from the first start to the end: the supervision.
+
 import { openBinding } from "../binding/mod.ts";
 import type { Arena, Binding } from "../binding/binding.ts";
 import type { InterruptKind } from "../binding/interrupt_kind.ts";
 import { ClientLane } from "../bus/client_lane.ts";
 import { BusFault } from "../bus/mailbox.ts";
 import { answerRegisters } from "../bus/register_call.ts";
-import type { DriverReport, FromDriver, Grant, WirePlan } from "../bus/message.ts";
+import { passDoorbells } from "../bus/written_doorbells.ts";
+import type { DriverReport, FromDriver, Grant, WirePlan, WireProperties } from "../bus/message.ts";
 import type { CheckOptions, CheckResult } from "../class/check.ts";
 import type { DeviceClass, OpenDevice } from "../class/define.ts";
 import { clearer } from "../linux/fd.ts";
@@ -23,6 +26,7 @@ import type { DriverHost, DriverHostOptions, Isolation } from "./driver_host.ts"
 import type { AnyPlugin } from "../plugin/pci_plugin.ts";
 import { inlineHost } from "./inline_host.ts";
 import { Link } from "./link.ts";
+import type { Patience } from "./patience.ts";
 import { processHost } from "./process_host.ts";
 import { Restarts } from "./restarts.ts";
 
@@ -70,24 +74,14 @@ export interface AttachOptions {
   readonly watch: number;
   /** How often in a minute device and driver are started anew after a failure. */
   readonly restarts: number;
+  /** How long device and driver are waited for. */
+  readonly patience: Patience;
   /** Takes lines that people should see in any case. */
   readonly notice: (line: string) => void;
   /** Takes lines for people. */
   readonly log: (line: string) => void;
 }
 
-/**
- * For drivers that live, by what their watchdog sees, and do not answer all the same. Those that hang are found before,
- * and fairly; so these may be generous to a driver on a slow or busy machine.
- */
-const HELLO_MS = 120_000;
-const ANSWER_MS = 30_000;
-/** What may fail without harm is not waited for that long. */
-const REPORT_MS = 5_000;
-const STOP_MS = 1_000;
-/** What a client does before its device is given back may take so long: a balloon is emptied. */
-const CLOSE_MS = 10_000;
-const PROGRESS_MS = 250;
 /** A device may spoil its first start so often, by breaking a rule that its binding forgives. */
 const STARTS = 3;
 
@@ -114,6 +108,7 @@ export class Attachment implements AttachedDevice {
   readonly gone: Promise<string | undefined>;
   unsafeDma: string | undefined;
   readonly #options: AttachOptions;
+  readonly #patience: Patience;
   #state: State = "starting";
   /** What stays for good, in the order in which it was set up; it comes down in the opposite one. */
   readonly #stack = new AsyncDisposableStack();
@@ -124,6 +119,8 @@ export class Attachment implements AttachedDevice {
   #arena!: Arena;
   /** The windows of registers that the driver's process may ask for. */
   #registers: readonly Registers[] = [];
+  /** Those of them that are doorbells. */
+  #doorbells: Registers | undefined;
   #conversation = new Conversation();
   /** When all that was to come down has; whether the device was safe to be used again. */
   #down: Promise<boolean> = Promise.resolve(true);
@@ -146,6 +143,8 @@ export class Attachment implements AttachedDevice {
   /** The last attempt to come back, under way or over. */
   #recovering: Promise<void> | undefined;
   readonly #settleGone: (reason: string | undefined) => void;
+  /** Reports that are no longer waited for, and may come all the same. */
+  #lateReports = 0;
   /** A report that was asked for; the next to ask meanwhile gets the same. */
   #report: Promise<DriverReport> | undefined;
 
@@ -155,6 +154,7 @@ export class Attachment implements AttachedDevice {
     this.class = options.class && options.source.manifest.class;
     this.isolation = options.isolation;
     this.#options = options;
+    this.#patience = options.patience;
     this.#restarts = new Restarts(options.restarts);
     const { promise, resolve } = Promise.withResolvers<string | undefined>();
     this.gone = promise;
@@ -222,6 +222,7 @@ export class Attachment implements AttachedDevice {
         fault: (error) => this.#fail(error),
         takeAnswers: () => device.takeAnswers(),
         registers: () => answerRegisters(this.#link.words, this.#registers),
+        doorbells: () => passDoorbells(this.#link.words, this.#doorbells),
         answered: () => binding.answered?.() ?? false,
       }, source.manifest.limits.memoryMiB * 2 ** 20),
     );
@@ -273,12 +274,16 @@ export class Attachment implements AttachedDevice {
       return host.end();
     });
     this.#incarnation.defer(() => binding.quiet());
-    this.#greeted(await this.#conversation.expect(HELLO_MS, "hello"));
+    this.#greeted(await this.#conversation.expect(this.#patience.hello, "hello"));
     const { grant, plan } = await binding.accept(await this.#plan(), this.#arena);
+    const again = this.#grant !== undefined;
     this.#furnish(grant, plan);
+    if (plan.properties) this.#introduce(plan.properties, again);
     host.send({ type: "grant", grant });
-    await this.#conversation.expect(ANSWER_MS, "ready");
+    await this.#conversation.expect(this.#patience.answer, "ready");
     this.#ended.signal.throwIfAborted();
+    // One that learns while it starts what its device is like has told it by now.
+    if (!plan.properties) this.#introduce(undefined, again);
     binding.live();
     this.#state = "running";
     host.send({ type: "go" });
@@ -288,7 +293,9 @@ export class Attachment implements AttachedDevice {
   #startHost(): DriverHost {
     const { source, loop, isolation, watch } = this.#options;
     const part = this.#binding.host();
-    this.#registers = Object.values(part.registers ?? {}).map(({ window }) => window);
+    const windows = Object.values(part.registers ?? {});
+    this.#registers = windows.map(({ window }) => window);
+    this.#doorbells = windows.find(({ doorbells }) => doorbells)?.window;
     const options: DriverHostOptions = {
       loop,
       link: this.#link,
@@ -298,6 +305,7 @@ export class Attachment implements AttachedDevice {
       arena: this.#arena,
       ...part,
       watch,
+      patience: this.#patience,
       print: (line) => this.#log(line),
       gone: (reason) => this.#fail(new DriverGone(reason)),
     };
@@ -318,7 +326,7 @@ export class Attachment implements AttachedDevice {
   async #plan(): Promise<WirePlan> {
     const { tunables } = this.#options;
     this.#host!.send({ type: "offer", tunables, device: this.#binding.offer() });
-    const answer = await this.#conversation.expect(ANSWER_MS, "plan", "decline");
+    const answer = await this.#conversation.expect(this.#patience.answer, "plan", "decline");
     if (answer.type === "plan") return answer.plan;
     throw new DriverGone(`The driver declines: ${answer.reason}`);
   }
@@ -331,14 +339,26 @@ export class Attachment implements AttachedDevice {
     }
     const arena = new Uint8Array(memory);
     for (const { offset, bytes } of grant.buffers) arena.fill(0, offset, offset + bytes);
-    if (this.#grant) this.#resume(grant, plan);
-    else this.#connect(grant, plan);
+    if (this.#grant) this.#resume(grant);
+    else this.#makeLanes(grant, plan);
     this.#grant = grant;
     this.#granted = true;
   }
 
-  /** Makes the client at the first start. */
-  #connect(grant: Grant, plan: WirePlan): void {
+  /** Tells the client what the device is like, and whether it was started anew. */
+  #introduce(properties: WireProperties | undefined, again: boolean): void {
+    if (properties || !this.#opened) this.#tell(properties ?? {});
+    if (again) this.#opened?.restarted();
+  }
+
+  /** Tells the client what the device is like; the first time, that makes the client. */
+  #tell(properties: WireProperties): void {
+    if (this.#opened) return this.#opened.update(properties);
+    const byName = new Map(this.#grant!.lanes.map(({ name }, i) => [name, this.#lanes[i]!]));
+    this.#opened = this.#options.class?.open(byName, properties, this.driver);
+  }
+
+  #makeLanes(grant: Grant, plan: WirePlan): void {
     const { loop } = this.#options;
     this.#lanes = grant.lanes.map((layout) =>
       new ClientLane(layout, {
@@ -360,20 +380,19 @@ export class Attachment implements AttachedDevice {
       })
     );
     this.#deadlines = this.#lanes.map((lane, i) =>
-      new Deadline(lane, plan.lanes[i]!.deadline ?? this.#options.requestDeadline)
+      new Deadline(
+        lane,
+        Math.min(plan.lanes[i]!.deadline ?? this.#options.requestDeadline, this.#patience.request),
+      )
     );
-    const byName = new Map(grant.lanes.map(({ name }, i) => [name, this.#lanes[i]!]));
-    this.#opened = this.#options.class?.open(byName, plan.properties, this.driver);
   }
 
   /** Puts the client's requests to the driver that was started anew. */
-  #resume(grant: Grant, plan: WirePlan): void {
+  #resume(grant: Grant): void {
     if (JSON.stringify(grant.lanes) !== JSON.stringify(this.#grant!.lanes)) {
       throw new DriverGone("the driver came back with other lanes than before");
     }
-    this.#opened?.update(plan.properties);
     this.#lanes.forEach((lane) => lane.restart());
-    this.#opened?.restarted();
     this.#deadlines.forEach((deadline) => deadline.restart());
   }
 
@@ -400,7 +419,7 @@ export class Attachment implements AttachedDevice {
           `The device did not finish a request within ${late.milliseconds} ms`,
         ),
       );
-    }, PROGRESS_MS);
+    }, this.#patience.progress);
     this.#stack.defer(() => clearInterval(timer));
   }
 
@@ -420,9 +439,10 @@ export class Attachment implements AttachedDevice {
       }
       case "properties":
         if (!this.#granted) break;
-        return this.#opened?.update(message.properties);
+        return this.#tell(message.properties);
     }
     if (this.#binding.hear(message) || this.#conversation.hear(message)) return;
+    if (message.type === "report" && this.#lateReports-- > 0) return;
     this.#fail(new BusFault(`the driver sent "${message.type}" unasked`));
   }
 
@@ -476,6 +496,7 @@ export class Attachment implements AttachedDevice {
     const incarnation = this.#incarnation;
     this.#incarnation = new AsyncDisposableStack();
     this.#granted = false;
+    this.#lateReports = 0;
     try {
       await incarnation.disposeAsync();
       this.#drain();
@@ -510,9 +531,10 @@ export class Attachment implements AttachedDevice {
   async #inspect(): Promise<DriverReport> {
     try {
       this.#host!.send({ type: "inspect" });
-      return await this.#conversation.expect(REPORT_MS, "report");
+      return await this.#conversation.expect(this.#patience.report, "report");
     } catch {
-      return NOTHING_TO_REPORT; // it is on its way out, or anew
+      this.#lateReports++;
+      return NOTHING_TO_REPORT; // it is on its way out, anew, or slow
     } finally {
       this.#report = undefined;
     }
@@ -524,7 +546,7 @@ export class Attachment implements AttachedDevice {
     if (this.#state === "running") {
       try {
         this.#host!.send({ type: "stop" });
-        await this.#conversation.expect(STOP_MS, "stopped");
+        await this.#conversation.expect(this.#patience.stop, "stopped");
       } catch (error) {
         // It comes down anyway; the reason is for people.
         this.#log((error as Error).message);
@@ -538,7 +560,7 @@ export class Attachment implements AttachedDevice {
   async #closeClient(): Promise<void> {
     const over = new AbortController();
     try {
-      await Promise.race([this.#opened?.close(), pause(CLOSE_MS, over.signal)]);
+      await Promise.race([this.#opened?.close(), pause(this.#patience.close, over.signal)]);
     } catch (error) {
       this.#log((error as Error).message);
     } finally {

@@ -1,3 +1,5 @@
+// What the core tells a driver's process on its command line.
+
 import type { DevicePages, Doorbell, MappedDoorbell, WrittenDoorbell } from "../pci/function.ts";
 
 /** Descriptors of a driver's process, by number. Vectors follow the last, and then come those of the device's registers. */
@@ -54,6 +56,8 @@ export interface WireWindow {
   readonly bytes: number;
   /** The pages that begin with it; if left out, the driver asks the core for each access. */
   readonly pages?: DevicePages;
+  /** Whether they are doorbells, which the driver leaves to the core without waiting. */
+  readonly doorbells: boolean;
 }
 
 /** A doorbell that has gone through JSON. */

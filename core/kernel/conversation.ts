@@ -1,8 +1,10 @@
+// Answers that the core waits for, with deadlines.
+
 import type { FromDriver } from "../bus/message.ts";
 
 /** The driver is no more: nothing that it was asked will be answered. */
 export class DriverGone extends Error {
-  /** The class, for code that has another copy of it. */
+  /** The class, for `catch` blocks that cannot import it. */
   override readonly name = "DriverGone";
 }
 

@@ -1,3 +1,5 @@
+// What an application sees of an attached device.
+
 import type { BindingDescription } from "../binding/binding.ts";
 import type { CheckOptions, CheckResult } from "../class/check.ts";
 import type { ClientOf, DeviceClass } from "../class/define.ts";

@@ -1,3 +1,5 @@
+// The doorbells that a driver host rings, on credit where each is answered.
+
 import { ControlWord } from "../bus/control.ts";
 import { type DeviceMemory, mapDevice } from "../linux/device_memory.ts";
 import { varyingWriter, writer } from "../linux/fd.ts";

@@ -1,9 +1,12 @@
+// What the core wants of a driver host, in a process or inline.
+
 import type { ToDriver } from "../bus/message.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
 import type { GrantedRegisters } from "../binding/binding.ts";
 import type { DmaMemory, Doorbell } from "../pci/function.ts";
 import type { Manifest } from "../plugin/manifest.ts";
 import type { Link } from "./link.ts";
+import type { Patience } from "./patience.ts";
 
 /** Where a driver runs. */
 export type Isolation = "process" | "inline";
@@ -30,6 +33,8 @@ export interface DriverHostOptions {
   readonly registers?: Readonly<Record<string, GrantedRegisters>>;
   /** Milliseconds after which a device that should interrupt is looked at all the same. */
   readonly watch: number;
+  /** How long it is waited for. */
+  readonly patience: Patience;
   /** A line that the driver printed. */
   readonly print: (line: string) => void;
   /** The driver is no more, or hangs; called at most once. A sentence says why. */

@@ -1,3 +1,5 @@
+// The driver's side of the bus, the same in every driver host.
+
 import { type Bell, Cause } from "../bus/bell.ts";
 import { FRAMES } from "../bus/control.ts";
 import type { Mailbox } from "../bus/mailbox.ts";
@@ -384,7 +386,8 @@ function isDecline(answer: AnyPlan | Decline): answer is Decline {
   return "decline" in answer;
 }
 
-function wirePlan(plan: AnyPlan): WirePlan {
+/** A plan as it crosses the bus. */
+export function wirePlan(plan: AnyPlan): WirePlan {
   return {
     features: featureText("features" in plan && plan.features || 0n),
     queues: Object.entries("queues" in plan ? plan.queues : {}).map((
@@ -397,9 +400,15 @@ function wirePlan(plan: AnyPlan): WirePlan {
     })),
     lanes: Object.entries(plan.lanes).map(([name, lane]) => ({ name, ...lane })),
     buffers: Object.entries(plan.buffers ?? {}).map(([name, bytes]) => ({ name, bytes })),
-    properties: plan.properties ?? {},
+    ...properties(plan),
     physical: "physical" in plan && plan.physical === true,
   };
+}
+
+/** A driver of a PCI device may know them only when it has started; that of a VirtIO device reads them in the offer. */
+function properties(plan: AnyPlan): Pick<WirePlan, "properties"> {
+  if (plan.properties) return { properties: plan.properties };
+  return "queues" in plan ? { properties: {} } : {};
 }
 
 /** Finds the page frame of a place in the arena; the table is a copy of its own, which does not change any more. */

@@ -1,3 +1,5 @@
+// The kernel: devices by address and class, attached and detached.
+
 import * as argument from "../bus/arguments.ts";
 import type { InterruptLoop, Loop } from "../irq/interrupt_loop.ts";
 import { type PciIdentity, readIdentity } from "../pci/identity.ts";
@@ -13,6 +15,7 @@ import type { AnyDeviceOf, AttachedDevice, Classes, DeviceOf } from "./device.ts
 import { checkDriveOptions } from "./drive_options.ts";
 import type { InterruptKind } from "../binding/interrupt_kind.ts";
 import type { Isolation } from "./driver_host.ts";
+import { PATIENCE, type Patience } from "./patience.ts";
 
 /** What a kernel is made of. */
 export interface KernelParts<C extends Classes<C> = Classes> {
@@ -24,6 +27,8 @@ export interface KernelParts<C extends Classes<C> = Classes> {
   readonly drivers: readonly PluginSource[];
   /** The classes of devices that it makes clients of. */
   readonly classes: C;
+  /** How long it waits for devices and drivers; as ever if left out. */
+  readonly patience?: Patience;
   /** Closes what the kernel stands on, after all devices have come down. */
   readonly close?: () => Promise<void>;
 }
@@ -178,7 +183,7 @@ export class Kernel<C extends Classes<C> = Classes> implements AnyKernel {
   async attach(address: string): Promise<AnyDeviceOf<C>> {
     argument.text(address, "Kernel.attach", "address");
     if (this.#closed) throw new TypeError(`Cannot drive ${address}: the kernel was disposed`);
-    const { loop, drivers } = this.#parts;
+    const { loop, drivers, patience = PATIENCE } = this.#parts;
     const node = this.nodes.find((candidate) => candidate.function.address === address);
     const refuse = (why: string) => new TypeError(`Cannot drive ${address}: ${why}`);
     if (!node) {
@@ -211,6 +216,7 @@ export class Kernel<C extends Classes<C> = Classes> implements AnyKernel {
       requestDeadline,
       watch,
       restarts,
+      patience,
       notice: this.#options.notice ?? this.#options.log ?? (() => {}),
       log: this.#options.log ?? (() => {}),
     });

@@ -1,3 +1,5 @@
+// The core's end of what it shares with a driver host.
+
 import { Bell, Cause } from "../bus/bell.ts";
 import {
   controlBytes,
@@ -17,7 +19,8 @@ import type { InterruptLoop } from "../irq/interrupt_loop.ts";
 import { Budget } from "../bus/budget.ts";
 
 /** Why a driver may ring. */
-const CAUSES = Cause.lane | Cause.mail | Cause.credits | Cause.register | Cause.answered;
+const CAUSES = Cause.lane | Cause.mail | Cause.credits | Cause.register | Cause.answered |
+  Cause.doorbell;
 /** How often in a row it may do so for nothing: what it rang for may have been found already when another thing was. */
 const IN_VAIN = 64;
 /** Messages that are read in one turn of the loop. */
@@ -29,6 +32,8 @@ const MESSAGE_BYTES = 512;
 
 /** Accesses to registers that the core makes for a driver in a second. */
 const ACCESSES = 5000;
+/** Doorbells that it writes for a driver in a second. */
+const DOORBELLS = 100_000;
 /** Milliseconds after which the next is made where those are used up. */
 const LATER_MS = 10;
 
@@ -44,6 +49,8 @@ export interface LinkEvents {
   readonly takeAnswers: () => void;
   /** The driver's process may ask for an access to a register: makes it. Returns whether it did. */
   readonly registers: () => boolean;
+  /** The driver's process has written doorbells: writes them to the device. Returns how many. */
+  readonly doorbells: () => number;
   /** The driver says that it has answered an interrupt. Returns whether there was one. */
   readonly answered: () => boolean;
 }
@@ -76,6 +83,7 @@ export class Link implements Disposable {
   #inbox: Mailbox;
   #budget = new Budget(MAIL_BYTES);
   readonly #accesses = new Budget(ACCESSES);
+  readonly #doorbells = new Budget(DOORBELLS);
   #later: ReturnType<typeof setTimeout> | undefined;
   #inVain = 0;
   #closed = false;
@@ -163,6 +171,8 @@ export class Link implements Disposable {
     try {
       if (causes & ~CAUSES) throw new BusFault("the driver rang for a reason that there is not");
       let found = 0;
+      // First, so that the device works meanwhile, and before an interrupt counts as answered.
+      if (causes & Cause.doorbell) found += this.#passDoorbells();
       if (causes & Cause.credits) found += this.#creditsUsed();
       if (causes & Cause.lane) found += this.#events.completions();
       if (causes & Cause.register) found += this.#access();
@@ -180,15 +190,25 @@ export class Link implements Disposable {
 
   /** Makes an access to a register. A driver that asks too often waits: it waits in place anyway. */
   #access(): number {
-    if (this.#accesses.spent) {
-      this.#later ??= setTimeout(() => {
-        this.#later = undefined;
-        this.core.ring(Cause.register);
-      }, LATER_MS);
-      return 1;
-    }
+    if (this.#accesses.spent) return this.#postpone();
     this.#accesses.spend(1);
     return Number(this.#events.registers());
+  }
+
+  /** Writes doorbells. Those that are too many wait, and only the latest value of each is written then. */
+  #passDoorbells(): number {
+    if (this.#doorbells.spent) return this.#postpone();
+    const passed = this.#events.doorbells();
+    this.#doorbells.spend(passed);
+    return passed;
+  }
+
+  #postpone(): number {
+    this.#later ??= setTimeout(() => {
+      this.#later = undefined;
+      this.core.ring(Cause.register | Cause.doorbell);
+    }, LATER_MS);
+    return 1;
   }
 
   /** Takes doorbell answers. Returns how many there may have been. */

@@ -36,7 +36,7 @@ export function processHost(options: DriverHostOptions): DriverHost {
   const windows = Object.entries(options.registers ?? {});
   const mapped = windows.flatMap(([, { pages }]) => pages ? [pages.fd] : []);
   const deviceFds = [...new Set([...written, ...stored, ...mapped])];
-  const numberOf = (fd: number) => Descriptor.vectors + vectors.length + deviceFds.indexOf(fd);
+  const descriptorOf = (fd: number) => Descriptor.vectors + vectors.length + deviceFds.indexOf(fd);
   const boot: Boot = {
     folder: options.folder,
     core: processId(),
@@ -45,11 +45,12 @@ export function processHost(options: DriverHostOptions): DriverHost {
     arenaSize: arena.size,
     arenaAlignment: arena.alignment ?? PAGE,
     vectors: vectors.length,
-    doorbells: doorbells.map((each) => wireDoorbell(each, numberOf(each.fd))),
-    registers: windows.map(([name, { window, pages }]) => ({
+    doorbells: doorbells.map((each) => wireDoorbell(each, descriptorOf(each.fd))),
+    registers: windows.map(([name, { window, pages, doorbells = false }]) => ({
       name,
       bytes: window.size,
-      ...pages && { pages: { ...pages, fd: numberOf(pages.fd) } },
+      doorbells,
+      ...pages && { pages: { ...pages, fd: descriptorOf(pages.fd) } },
     })),
     watch: options.watch,
     memory: (heapMiB + RUNTIME_MIB) * 2 ** 20,
@@ -93,7 +94,8 @@ export function processHost(options: DriverHostOptions): DriverHost {
     const [, errors] = outputs;
     gone(`its process ended ${how(exit)}${errors!.telling && `: ${errors!.telling}`}`);
   });
-  const watchdog = new Watchdog({ pid, words: link.words, bell: link.driver }, gone);
+  const watched = { pid, words: link.words, bell: link.driver, patience: options.patience };
+  const watchdog = new Watchdog(watched, gone);
 
   return {
     isolation: "process",

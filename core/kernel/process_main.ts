@@ -10,6 +10,7 @@ import { Bell, Cause } from "../bus/bell.ts";
 import { ControlWord, FIRST_BEAT, MAILBOX_CAPACITY, TO_CORE, TO_DRIVER } from "../bus/control.ts";
 import { Mailbox } from "../bus/mailbox.ts";
 import { askedRegisters } from "../bus/register_call.ts";
+import { doorbellWriter } from "../bus/written_doorbells.ts";
 import { confine, enclose } from "../linux/confine.ts";
 import { mapDevice } from "../linux/device_memory.ts";
 import { clearer, close, signaller } from "../linux/fd.ts";
@@ -19,6 +20,7 @@ import { mapShared } from "../linux/memory.ts";
 import { poller, yielder } from "../linux/poll.ts";
 import { InterruptLoop } from "../irq/interrupt_loop.ts";
 import { mappedRegisters } from "../pci/mapped_registers.ts";
+import type { Registers } from "../pci/registers.ts";
 import { HOST } from "../plugin/plugin.ts";
 import { beforePlugin } from "./before_plugin.ts";
 import { type Boot, Descriptor, fromWire } from "./boot.ts";
@@ -78,9 +80,19 @@ const { rings } = new Doorbells(boot.doorbells.map(fromWire), {
   low: () => coreBell.ring(Cause.credits),
   wait: waitForCredits,
 }, pass);
-const mappedWindows = boot.registers.flatMap(({ name, bytes, pages }) =>
-  pages ? [[name, mappedRegisters(mapDevice(pages.fd, pages.page, pages.bytes).buffer, bytes)]] : []
-);
+const registers: Record<string, Registers> = askedRegisters(boot.registers, {
+  words,
+  ring: () => coreBell.ring(Cause.register),
+  wait: waitFor,
+});
+for (const { name, bytes, pages, doorbells } of boot.registers) {
+  if (pages) {
+    registers[name] = mappedRegisters(mapDevice(pages.fd, pages.page, pages.bytes).buffer, bytes);
+  } else if (doorbells) {
+    const write32 = doorbellWriter(words, bytes, () => coreBell.ring(Cause.doorbell));
+    registers[name] = { ...registers[name]!, write32 };
+  }
+}
 // What is mapped needs no descriptor, and code that had it could do more than ring.
 const mapped = [
   ...boot.doorbells.filter((each) => !("message" in each)),
@@ -103,6 +115,7 @@ Object.defineProperty(globalThis, HOST, { value: host });
 let shut = false;
 (Error as unknown as { prepareStackTrace: unknown }).prepareStackTrace = told;
 beforePlugin(() => {
+  modules.forEach(learnPlaces);
   enclose({ granted: [Descriptor.driverBell, end], pass });
   // The plugin may import any module of the core, this process's own instances of them; nothing in there may be of
   // use to it. What is needed from now on is held by the functions made above, and by nothing else.
@@ -115,8 +128,9 @@ beforePlugin(() => {
 // Deno is up: what comes now is the driver's doing.
 Atomics.store(words, ControlWord.beatAnswered, FIRST_BEAT);
 const last = import.meta.resolve("./give_up.ts");
+const modules: string[] = [];
 try {
-  if (boot.folder.startsWith("file:")) refuseLinks(new URL(boot.folder));
+  if (boot.folder.startsWith("file:")) modules.push(...filesOf(new URL(boot.folder)));
   await import(
     `data:text/javascript,${
       encodeURIComponent(`import ${JSON.stringify(last)};import ${JSON.stringify(entry)};`)
@@ -156,15 +170,30 @@ function told(error: Error, sites: readonly CallSite[]): string {
 }
 
 /**
- * Refuses a folder with a link in it that leads out: Deno follows one in some imports without a look at where it leads.
+ * Has Deno read now where in the plugin's text each of its lines is: it would do so at the first error, from files that
+ * this process cannot read any more, and panic for some. It learns that of the module that an error's frame is in.
  */
-function refuseLinks(folder: URL): void {
+function learnPlaces(path: string): void {
+  const internal = Deno as unknown as Record<symbol, { core?: { evalContext?: unknown } }>;
+  const run = internal[(Deno as unknown as { internal: symbol }).internal]?.core?.evalContext;
+  // Not there in each Deno: then errors may be told without their place.
+  if (typeof run !== "function") return;
+  const name = path.split("/").map(encodeURIComponent).join("/");
+  run("void new Error().stack", new URL(name, boot.folder).href);
+}
+
+/**
+ * The TypeScript in a plugin's folder, by paths in it. Refuses one with a link in it that leads out: Deno follows one in some imports
+ * without a look at where it leads.
+ */
+function* filesOf(folder: URL): Generator<string> {
   const home = Deno.realPathSync(folder);
   const stack = [home];
   for (let path = stack.pop(); path !== undefined; path = stack.pop()) {
     for (const { name, isDirectory, isSymlink } of Deno.readDirSync(path)) {
       const each = `${path}/${name}`;
       if (isDirectory) stack.push(each);
+      if (/\.[cm]?tsx?$/.test(name)) yield each.slice(home.length + 1);
       if (isSymlink && !leadsInto(home, each)) {
         throw new Error(`${each} is a link that leads out of its folder`);
       }
@@ -196,31 +225,25 @@ function serve(plugin: AnyPlugin): never {
     inbox: new Mailbox(control, TO_DRIVER, MAILBOX_CAPACITY),
     outbox: new Mailbox(control, TO_CORE, MAILBOX_CAPACITY),
     core: coreBell,
-    registers: {
-      ...askedRegisters(boot.registers, {
-        words,
-        ring: () => coreBell.ring(Cause.register),
-        wait: waitFor,
-      }),
-      ...Object.fromEntries(mappedWindows),
-    },
+    registers,
     doorbell: (index) => rings[index]!,
     watch: boot.watch,
   });
-  // Where a look costs the core an access to a register, one is enough.
-  const most = mappedWindows.length === boot.registers.length ? SPINS : 1;
-  let spins = most;
+  let spins = SPINS;
   for (let round = 1; !own.ended; round++) {
     let worked = false;
+    const asked = words[ControlWord.registerAsked];
     // However long a turn takes, the core waits for one of them, not for all.
     for (let i = 0; i < spins && !driverBell.hasRung(URGENT); i++) {
       worked = own.run() || worked;
+      // Where a look costs the core an access to a register, one is enough.
+      if (words[ControlWord.registerAsked] !== asked) break;
     }
     const idle = own.idle();
     if (!idle && round % ROUNDS !== 0 && !driverBell.hasRung(URGENT)) continue;
     const happened = loop.runOnce(!idle ? 0 : own.busy ? own.period : -1);
     // Requests that wait for the world do not keep a processor busy: where nothing happens, one look is enough.
-    spins = !idle || worked || happened ? most : 1;
+    spins = !idle || worked || happened ? SPINS : 1;
     if (!happened && idle && !own.polled) own.kick();
   }
   Deno.exit(0);

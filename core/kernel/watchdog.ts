@@ -1,15 +1,10 @@
+// Finds a driver's process that hangs, by its own time.
+
 import { type Bell, Cause } from "../bus/bell.ts";
 import { ControlWord, FIRST_BEAT } from "../bus/control.ts";
 import { OwnTime, type Spent } from "../linux/own_time.ts";
+import type { Patience } from "./patience.ts";
 
-/** How often is looked. */
-const LOOK_MS = 250;
-/** How often a driver has to give a sign of life. */
-const BEAT_MS = 1000;
-/** How much of its own time it has for it; together five seconds. */
-const PATIENCE_MS = 4000;
-/** How much Deno has to start, before there is anything of the driver in the process. */
-const START_MS = 30_000;
 /** Where Deno took long to start, everything does: a driver has so many times as long. */
 const SLOWNESS = 2;
 
@@ -21,6 +16,8 @@ export interface Watched {
   readonly words: Int32Array<SharedArrayBuffer>;
   /** Its bell. */
   readonly bell: Bell;
+  /** How patient its watchdog is. */
+  readonly patience: Patience;
 }
 
 /**
@@ -40,15 +37,18 @@ export class Watchdog implements Disposable {
   #askedAt = performance.now();
   #waiting = true;
   #started = false;
-  #patience = START_MS;
+  /** How much of its own time it has for the sign of life that is waited for. */
+  #patience: number;
   #spent: Spent = { own: 0, worked: 0 };
 
   /** @param bites Called with a reason when the driver does not live, once. */
   constructor(watched: Watched, bites: (reason: string) => void) {
     this.#watched = watched;
     this.#bites = bites;
-    this.#time = new OwnTime(watched.pid, 2 * LOOK_MS);
-    this.#timer = setInterval(() => this.#look(), LOOK_MS);
+    const { look, start } = watched.patience;
+    this.#patience = start;
+    this.#time = new OwnTime(watched.pid, 2 * look);
+    this.#timer = setInterval(() => this.#look(), look);
   }
 
   #ask(): void {
@@ -68,14 +68,14 @@ export class Watchdog implements Disposable {
       return this.#bite("it gave a sign of life that it was not asked for");
     }
     if (this.#waiting) this.#hear();
-    if (performance.now() - this.#askedAt >= BEAT_MS) this.#ask();
+    if (performance.now() - this.#askedAt >= this.#watched.patience.beat) this.#ask();
   }
 
   #wait(): void {
     this.#time.addTo(this.#spent);
     const { own, worked } = this.#spent;
     if (own < this.#patience) return;
-    const seconds = Math.round((this.#patience + BEAT_MS) / 1000);
+    const seconds = Math.round((this.#patience + this.#watched.patience.beat) / 100) / 10;
     const how = worked > own / 2 ? "works without end" : "sleeps";
     this.#bite(`it gave no sign of life for ${seconds} s: it hangs, it ${how}`);
   }
@@ -85,7 +85,7 @@ export class Watchdog implements Disposable {
     if (this.#started) return;
     this.#started = true;
     this.#time.addTo(this.#spent);
-    this.#patience = Math.max(PATIENCE_MS, SLOWNESS * this.#spent.worked);
+    this.#patience = Math.max(this.#watched.patience.life, SLOWNESS * this.#spent.worked);
   }
 
   #bite(reason: string): void {

@@ -1,3 +1,5 @@
+// Limits and shuts in the process that calls it: prctl, user, Landlock, seccomp.
+
 import { check, errno, OsError } from "./os_error.ts";
 import { cString, libc } from "./libc.ts";
 import { close, writeAll } from "./fd.ts";

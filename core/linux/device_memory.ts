@@ -1,3 +1,5 @@
+// Parts of files mapped as registers, for as long as they are needed.
+
 import { check, errno, OsError } from "./os_error.ts";
 import { libc } from "./libc.ts";
 

@@ -1,3 +1,5 @@
+// Descriptors: eventfds, pipes, and functions that are bound to one of them.
+
 import { callNumber, type Machine, type Pass } from "./filter.ts";
 import { libc } from "./libc.ts";
 import { nameOf } from "./name_of.ts";

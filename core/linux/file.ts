@@ -1,3 +1,5 @@
+// Files, read and written by calls that say what failed.
+
 import { check, errno, OsError } from "./os_error.ts";
 import { cString, libc } from "./libc.ts";
 import { close, EINTR, failure, read, writeAll } from "./fd.ts";

@@ -1,3 +1,5 @@
+// What this process may do: memory that it may lock, the rights of root.
+
 import { check } from "./os_error.ts";
 import { libc } from "./libc.ts";
 

@@ -1,3 +1,5 @@
+// Files in memory, and their pages in place of those of a WebAssembly memory.
+
 import { check, errno, OsError } from "./os_error.ts";
 import { cString, libc } from "./libc.ts";
 
@@ -72,17 +74,22 @@ export function discard(fd: number, offset: number, size: number): void {
   );
 }
 
+/** The most bytes that one shared memory can have: the pages that a 32-bit WebAssembly address reaches. */
+export const MOST_SHARED: number = 2 ** 32;
+
 /**
  * Maps `size` bytes of a file, from `offset`, as memory that typed arrays and `Atomics` work on and that other
  * processes and devices see.
  *
  * Safety: the pages of a shared WebAssembly memory of our own are replaced, in place, by pages of the file; V8
  * keeps the range reserved, so nothing else can be there. The mapping lives until the last handle of the buffer
- * is collected; it is never unmapped by hand, because V8 would unmap whatever came to stand there.
+ * is collected; it is never unmapped by hand, because V8 would unmap whatever came to stand there. Where the file ends
+ * inside the range, a touch behind its end is a bus error: the caller knows its size, and that it does not shrink.
  *
  * @param fd The file; not closed here.
  * @param offset First byte, a multiple of 4096.
- * @param size Length in bytes, a multiple of {@linkcode GRANULE}.
+ * @param size Length in bytes, a multiple of 4096. The buffer is as long, up to a multiple of {@linkcode GRANULE}: what
+ * is behind `size` is memory of this process.
  * @param alignment What its address must be a multiple of: {@linkcode HUGE_PAGE} for a file of huge pages.
  */
 export function mapShared(
@@ -91,19 +98,38 @@ export function mapShared(
   size: number,
   alignment = 4096,
 ): SharedArrayBuffer {
-  if (size <= 0 || size % GRANULE !== 0 || offset % 4096 !== 0) {
+  // Written so that no NaN passes.
+  if (!(size > 0 && size % 4096 === 0 && offset % 4096 === 0)) {
     throw new RangeError(`Cannot map ${size} bytes at ${offset}: not whole pages`);
   }
-  const buffer = allocate(size, alignment);
-  place(buffer, size, MAP_SHARED, fd, offset);
+  const buffer = reserveShared(size, alignment);
+  place(buffer, 0, size, MAP_SHARED, fd, offset);
   return buffer;
+}
+
+/**
+ * Puts bytes of a file where they are in the file, too: at the same offset of the buffer.
+ *
+ * Safety: as for {@linkcode mapShared}. The range must be whole pages of the buffer, which it is checked for, and of
+ * the file, which the caller knows.
+ */
+export function placeFile(
+  buffer: SharedArrayBuffer,
+  offset: number,
+  size: number,
+  fd: number,
+): void {
+  place(buffer, offset, size, MAP_SHARED, fd, offset);
 }
 
 /** Each try lands next to the one before it; so often something is put between. */
 const TRIES = 64;
 
-/** Reserves memory. There is no way to ask V8 for an alignment: what stands in the way is filled until it fits. */
-function allocate(size: number, alignment: number): SharedArrayBuffer {
+/**
+ * Shared memory of this process, zero, of `size` bytes up to a multiple of {@linkcode GRANULE}; its pages are there once
+ * they are touched. There is no way to ask V8 for an alignment: what stands in the way is filled until it fits.
+ */
+export function reserveShared(size: number, alignment = 4096): SharedArrayBuffer {
   const fillers: SharedArrayBuffer[] = [];
   for (let tries = 0; tries < TRIES; tries++) {
     const buffer = reserve(size);
@@ -129,19 +155,30 @@ function reserve(size: number): SharedArrayBuffer {
  * device and from other processes.
  *
  * Safety: as for {@linkcode mapShared}; the buffer stays usable, it only is shared no more.
+ *
+ * @param offset First byte, a multiple of 4096.
+ * @param size Length in bytes, likewise; all of the buffer, if both are left out.
  */
-export function disconnect(buffer: SharedArrayBuffer): void {
-  place(buffer, buffer.byteLength, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+export function disconnect(
+  buffer: SharedArrayBuffer,
+  offset = 0,
+  size: number = buffer.byteLength,
+): void {
+  place(buffer, offset, size, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
 function place(
   buffer: SharedArrayBuffer,
+  at: number,
   size: number,
   flags: number,
   fd: number,
   offset: number,
 ): void {
-  const address = addressOf(buffer);
+  if (!(at >= 0 && at % 4096 === 0 && size > 0 && at + size <= buffer.byteLength)) {
+    throw new RangeError(`Cannot map ${size} bytes at ${at} of a memory: it has none there`);
+  }
+  const address = addressOf(buffer) + BigInt(at);
   const mapped = libc().mmap(
     address,
     BigInt(size),

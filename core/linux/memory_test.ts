@@ -55,6 +55,16 @@ Deno.test("two mappings of a file are the same memory", () => {
   assertEquals([whole[4096], whole[4096 + GRANULE - 1]], [1, 2]);
 });
 
+Deno.test("a mapping that is no multiple of 64 KiB ends in zeroes of our own", () => {
+  const fd = memoryFile("test", 3 * 4096);
+  using file = outside(fd);
+  const memory = new Uint8Array(mapShared(fd, 0, 2 * 4096));
+  assertEquals(memory.length, GRANULE);
+  memory.fill(7);
+  assertEquals([at(file, 2 * 4096 - 1, 1), at(file, 2 * 4096, 1)], [[7], [0]]);
+  close(fd);
+});
+
 Deno.test("disconnected memory is shared no more", () => {
   const fd = memoryFile("test", GRANULE);
   using file = outside(fd);
@@ -92,7 +102,7 @@ Deno.test("discarded pages read as zero, and their neighbours stay", () => {
 
 Deno.test("what is not whole pages is refused", () => {
   const fd = memoryFile("test", 2 * GRANULE);
-  for (const [offset, size] of [[0, 0], [0, -GRANULE], [0, 4096], [1, GRANULE], [0, NaN]]) {
+  for (const [offset, size] of [[0, 0], [0, -GRANULE], [0, 4095], [1, GRANULE], [0, NaN]]) {
     assertThrows(() => mapShared(fd, offset!, size!), RangeError, "not whole pages");
   }
   close(fd);

@@ -1,3 +1,5 @@
+// The time that a process spent of its own.
+
 import { isWorking, processorTime } from "./process.ts";
 
 /** A part of the time that counts in any case, so that a process that dodges is patiently waited for, not for ever. */

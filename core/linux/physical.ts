@@ -1,3 +1,5 @@
+// The physical addresses of memory that is locked.
+
 import { withPages } from "./device_memory.ts";
 import { close } from "./fd.ts";
 import { open, readAt } from "./file.ts";

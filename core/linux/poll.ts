@@ -1,3 +1,5 @@
+// poll(2), in place and on another thread.
+
 import { EINTR } from "./fd.ts";
 import { errno, OsError } from "./os_error.ts";
 import { libc } from "./libc.ts";

@@ -1,3 +1,5 @@
+// Processes: spawned, watched by a descriptor, ended.
+
 import { check, errno, OsError } from "./os_error.ts";
 import { close, duplicate } from "./fd.ts";
 import { readFolder, readText } from "./file.ts";

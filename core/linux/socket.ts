@@ -1,3 +1,5 @@
+// Unix sockets, with descriptors that travel along.
+
 import { close, EAGAIN, EINTR } from "./fd.ts";
 import { unlink } from "./file.ts";
 import { identityOf } from "./file_kind.ts";
@@ -22,8 +24,6 @@ const LOCK_NB = 4;
 /** To listen takes a moment: so often, and after so many milliseconds each, the folder is asked for. */
 const LOCK_TRIES = 200;
 const LOCK_PAUSE = 10;
-const SOL_SOCKET = 1;
-const SCM_RIGHTS = 1;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 
@@ -58,7 +58,7 @@ export class PathTaken extends Error {
  * @throws {PathTaken} If the path is not free.
  */
 export function listenUnix(path: string): UnixListener {
-  const address = unixAddress(path);
+  const address = unixAddress(path, `Cannot listen at ${path}`);
   const fd = check(libc().socket(AF_UNIX, KIND, 0), "Cannot create a socket");
   try {
     // Two programs must not find the same socket left behind, and the second take that of the first away.
@@ -85,13 +85,29 @@ export function listenUnix(path: string): UnixListener {
   }
 }
 
+/**
+ * Connects to a socket at a path. What comes back does not block and is closed on exec.
+ *
+ * @throws {OsError} If there is none, or no program listens there; EAGAIN if as many wait there already as may.
+ */
+export function connectUnix(path: string): number {
+  const action = `Cannot connect to ${path}`;
+  const address = unixAddress(path, action);
+  const fd = check(libc().socket(AF_UNIX, KIND, 0), "Cannot create a socket");
+  for (;;) {
+    if (libc().connect(fd, address, address.length) >= 0) return fd;
+    const error = errno();
+    if (error === EINTR) continue;
+    close(fd);
+    throw new OsError(action, error);
+  }
+}
+
 /** struct sockaddr_un: family 2, path. */
-function unixAddress(path: string): Uint8Array<ArrayBuffer> {
+function unixAddress(path: string, action: string): Uint8Array<ArrayBuffer> {
   const name = cString(path);
   if (name.length > PATH_BYTES) {
-    throw new RangeError(
-      `Cannot listen at ${path}: a socket's path has at most ${PATH_BYTES - 1} bytes`,
-    );
+    throw new RangeError(`${action}: a socket's path has at most ${PATH_BYTES - 1} bytes`);
   }
   const address = new Uint8Array(2 + name.length);
   new DataView(address.buffer).setUint16(0, AF_UNIX, true);
@@ -188,36 +204,4 @@ export function receive(fd: number, into: Uint8Array<ArrayBuffer>, wait: boolean
     if (error === 104 /* ECONNRESET */) return 0;
     if (error !== EINTR) check(got, "Cannot receive");
   }
-}
-
-/**
- * Sends `bytes` together with copies of descriptors.
- *
- * Safety: the kernel reads the addresses in the message header only during the call, and all the buffers are held
- * by this function until it returns.
- */
-export function sendDescriptors(
-  fd: number,
-  bytes: Uint8Array<ArrayBuffer>,
-  descriptors: readonly number[],
-): void {
-  // struct msghdr 56 bytes, struct iovec 16, then struct cmsghdr 16 with the descriptors, padded to 8.
-  const HEADER = 0, VECTOR = 56, CONTROL = 72;
-  const controlLength = 16 + 4 * descriptors.length;
-  const message = new Uint8Array(CONTROL + Math.ceil(controlLength / 8) * 8);
-  const view = new DataView(message.buffer);
-  const base = BigInt(Deno.UnsafePointer.value(Deno.UnsafePointer.of(message)));
-  view.setBigUint64(HEADER + 16, base + BigInt(VECTOR), true);
-  view.setBigUint64(HEADER + 24, 1n, true);
-  if (descriptors.length > 0) {
-    view.setBigUint64(HEADER + 32, base + BigInt(CONTROL), true);
-    view.setBigUint64(HEADER + 40, BigInt(message.length - CONTROL), true);
-    view.setBigUint64(CONTROL, BigInt(controlLength), true);
-    view.setInt32(CONTROL + 8, SOL_SOCKET, true);
-    view.setInt32(CONTROL + 12, SCM_RIGHTS, true);
-    descriptors.forEach((descriptor, i) => view.setInt32(CONTROL + 16 + 4 * i, descriptor, true));
-  }
-  view.setBigUint64(VECTOR, BigInt(Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes))), true);
-  view.setBigUint64(VECTOR + 8, BigInt(bytes.length), true);
-  check(libc().sendmsg(fd, message, MSG_NOSIGNAL), "Cannot send descriptors");
 }

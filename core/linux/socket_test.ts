@@ -1,49 +1,22 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { clear, close, eventfd, pipe, read, signal, writeAll } from "./fd.ts";
+import { close, eventfd } from "./fd.ts";
 import { libc } from "./libc.ts";
 import { OsError } from "./os_error.ts";
+import { descriptors } from "../../tests/support/leaks.ts";
 import { exists } from "./file.ts";
 import {
   accept,
+  connectUnix,
   listenUnix,
   PathTaken,
   receive,
   send,
-  sendDescriptors,
   sendNow,
   socketPair,
 } from "./socket.ts";
 
-// Opened once for the whole process, so not by a test. The other side of descriptor passing is only here.
+// Opened once for the whole process, so not by a test.
 libc();
-const { recvmsg } = Deno.dlopen("libc.so.6", {
-  recvmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" },
-}).symbols;
-
-/** Receives bytes and the descriptors that came with them. */
-function receiveDescriptors(fd: number): { bytes: Uint8Array; descriptors: number[] } {
-  const message = new Uint8Array(56);
-  const vector = new BigUint64Array(2);
-  const bytes = new Uint8Array(256);
-  const control = new Uint8Array(256);
-  const address = (of: Uint8Array<ArrayBuffer> | BigUint64Array<ArrayBuffer>) =>
-    BigInt(Deno.UnsafePointer.value(Deno.UnsafePointer.of(of)));
-  vector.set([address(bytes), 256n]);
-  const view = new DataView(message.buffer);
-  view.setBigUint64(16, address(vector), true);
-  view.setBigUint64(24, 1n, true);
-  view.setBigUint64(32, address(control), true);
-  view.setBigUint64(40, 256n, true);
-  const length = recvmsg(fd, message, 0);
-  assert(length >= 0);
-  const used = Number(view.getBigUint64(40, true));
-  if (used === 0) return { bytes: bytes.slice(0, length), descriptors: [] };
-  const header = new DataView(control.buffer);
-  assertEquals([header.getInt32(8, true), header.getInt32(12, true)], [1, 1]);
-  const count = (Number(header.getBigUint64(0, true)) - 16) / 4;
-  const descriptors = Array.from({ length: count }, (_, i) => header.getInt32(16 + 4 * i, true));
-  return { bytes: bytes.slice(0, length), descriptors };
-}
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
@@ -104,39 +77,9 @@ Deno.test("what is no socket is an error", () => {
       () => send(fd, bytes("x")),
       () => sendNow(fd, bytes("x")),
       () => receive(fd, new Uint8Array(1), false),
-      () => sendDescriptors(fd, bytes("x"), []),
     ]
   ) assertEquals(assertThrows(act, OsError).code, "ENOTSOCK");
   close(fd);
-});
-
-for (const count of [0, 1, 2, 3, 8]) {
-  Deno.test(`${count} descriptors are passed with bytes`, () => {
-    const [a, b] = socketPair();
-    const fds = Array.from({ length: count }, () => eventfd());
-    sendDescriptors(a, bytes("take these"), fds);
-    const got = receiveDescriptors(b);
-    assertEquals(new TextDecoder().decode(got.bytes), "take these");
-    assertEquals(got.descriptors.length, count);
-    for (const [i, fd] of got.descriptors.entries()) {
-      assert(!fds.includes(fd));
-      signal(fd);
-      assert(clear(fds[i]!), "they came in another order");
-    }
-    [...fds, ...got.descriptors, a, b].forEach(close);
-  });
-}
-
-Deno.test("a descriptor that was passed lives on when its sender has closed it", () => {
-  const [a, b] = socketPair();
-  const [from, into] = pipe();
-  sendDescriptors(a, bytes("x"), [into]);
-  close(into);
-  const [passed] = receiveDescriptors(b).descriptors;
-  writeAll(passed!, bytes("still"));
-  const text = new Uint8Array(5);
-  assertEquals([read(from, text), new TextDecoder().decode(text)], [5, "still"]);
-  [passed!, from, a, b].forEach(close);
 });
 
 Deno.test("a socket listens at a path, and takes clients that connect", async () => {
@@ -206,4 +149,49 @@ Deno.test("a path that cannot be listened at is an error that names it", () => {
   const path = Deno.makeTempFileSync();
   assertThrows(() => listenUnix(path), PathTaken, path);
   Deno.removeSync(path);
+});
+
+Deno.test("a program connects to a path where another one listens, and does not wait for it", () => {
+  const folder = Deno.makeTempDirSync({ prefix: "virtio-socket-" });
+  const path = `${folder}/socket`;
+  const listener = listenUnix(path);
+  const client = connectUnix(path);
+  const server = accept(listener.fd);
+  send(client, bytes("hello"));
+  const into = new Uint8Array(16);
+  assertEquals([receive(server, into, false), receive(client, into, false)], [5, -1]);
+  assertEquals([client, server].map((fd) => cloexec(fd)), [true, true]);
+  close(server);
+  assertEquals(receive(client, into, false), 0);
+  close(client);
+  listener.close();
+  Deno.removeSync(folder);
+});
+
+/** Whether a descriptor is closed where another program is started. */
+function cloexec(fd: number): boolean {
+  const flags = /flags:\s+(\d+)/.exec(Deno.readTextFileSync(`/proc/self/fdinfo/${fd}`))![1]!;
+  return (parseInt(flags, 8) & 0o2000000) !== 0;
+}
+
+Deno.test("where no program listens, nothing is left of the attempt to connect", () => {
+  const folder = Deno.makeTempDirSync({ prefix: "virtio-socket-" });
+  const path = `${folder}/socket`;
+  const before = descriptors().length;
+  assertThrows(() => connectUnix(path), OsError, `Cannot connect to ${path}: ENOENT`);
+  Deno.writeTextFileSync(path, "");
+  assertThrows(() => connectUnix(path), OsError, `Cannot connect to ${path}: ECONNREFUSED`);
+  assertThrows(() => connectUnix(`/tmp/${"x".repeat(200)}`), RangeError, "at most 107 bytes");
+  Deno.removeSync(path);
+  // A queue that is full.
+  const listener = listenUnix(path);
+  const clients: number[] = [];
+  const error = assertThrows(() => {
+    for (;;) clients.push(connectUnix(path));
+  }, OsError);
+  assertEquals(error.code, "EAGAIN");
+  clients.forEach(close);
+  listener.close();
+  assertEquals(descriptors().length, before);
+  Deno.removeSync(folder);
 });

@@ -1,3 +1,5 @@
+// Tap interfaces of Linux.
+
 import { close, EAGAIN, EINTR, setNonBlocking } from "./fd.ts";
 import { open } from "./file.ts";
 import { libc } from "./libc.ts";

@@ -1,3 +1,5 @@
+// Addresses for BARs and windows of bridges, where no firmware gave any.
+
 import { type Bar, readBar, sizeBars, writeBar } from "./bars.ts";
 import {
   COMMAND,

@@ -1,3 +1,5 @@
+// Base address registers: their kinds, sizes and values.
+
 import {
   BAR0,
   BAR_IO,

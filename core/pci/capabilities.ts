@@ -1,3 +1,5 @@
+// The list of capabilities of a function.
+
 import { hex, PciFault } from "./fault.ts";
 import type { Registers } from "./registers.ts";
 

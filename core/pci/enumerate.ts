@@ -1,3 +1,5 @@
+// The walk over the buses, through the bridges.
+
 import { compareAddresses, type PciAddress } from "./address.ts";
 import {
   HEADER_TYPE,

@@ -1,3 +1,5 @@
+// What a platform lends of one PCI function.
+
 import type { DmaRun } from "../dma/address_table.ts";
 import type { Registers } from "./registers.ts";
 

@@ -1,3 +1,5 @@
+// What a PCI function says it is.
+
 import type { Registers } from "./registers.ts";
 import { type VirtioIdentity, virtioIdentity } from "./virtio_identity.ts";
 

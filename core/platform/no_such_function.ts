@@ -1,5 +1,5 @@
 /** An address at which a machine has no function. */
 export class NoSuchFunction extends RangeError {
-  /** The class, for code that has another copy of it. */
+  /** The class, for `catch` blocks that cannot import it. */
   override readonly name = "NoSuchFunction";
 }

@@ -1,3 +1,5 @@
+// The choice of the driver for a device, with reasons.
+
 import type { PciIdentity } from "../pci/identity.ts";
 import { type Match, matches, type Mismatch, specificity } from "../pci/match.ts";
 import type { Manifest } from "./manifest.ts";

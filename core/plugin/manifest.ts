@@ -56,6 +56,11 @@ export interface RegisterNeed {
   readonly offset: number;
   /** Its length, a multiple of 4. */
   readonly bytes: number;
+  /**
+   * Whether it holds doorbells, of 4 bytes each: registers of which only the value written last counts. Then writing one
+   * costs no call to the core. One window of at most 4096 bytes may.
+   */
+  readonly doorbells?: boolean;
 }
 
 /** One field of device-specific configuration. Of `"mac": "u8[6]"`, `mac[0]` to `mac[5]` are one each. */
@@ -288,10 +293,12 @@ function windows(value: unknown, wrong: Wrong): readonly RegisterNeed[] {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     return wrong("registers", value, wanted);
   }
+  let taken = 0;
   return Object.entries(value).map(([name, given]) => {
     const field = `registers.${name}`;
     if (!TUNABLE.test(name)) wrong(field, given, "a name of lower-case letters, digits and _");
-    const { bar, offset = 0, bytes } = object(given, field, ["bar", "offset", "bytes"], wrong);
+    const window = object(given, field, ["bar", "offset", "bytes", "doorbells"], wrong);
+    const { bar, offset = 0, bytes, doorbells = false } = window;
     if (!whole(bar, 0, 5)) wrong(`${field}.bar`, bar, "a whole number from 0 to 5");
     if (!whole(offset, 0, 2 ** 40) || offset as number % PAGE !== 0) {
       wrong(`${field}.offset`, offset, `a multiple of ${PAGE}`);
@@ -299,7 +306,11 @@ function windows(value: unknown, wrong: Wrong): readonly RegisterNeed[] {
     if (!whole(bytes, 4, MOST_REGISTERS) || bytes as number % 4 !== 0) {
       wrong(`${field}.bytes`, bytes, `a multiple of 4 up to ${MOST_REGISTERS}`);
     }
-    return { name, bar, offset, bytes } as RegisterNeed;
+    if (typeof doorbells !== "boolean") wrong(`${field}.doorbells`, doorbells, "true or false");
+    if (doorbells && (bytes as number > PAGE || taken++ > 0)) {
+      wrong(`${field}.doorbells`, doorbells, `one window of doorbells, of at most ${PAGE} bytes`);
+    }
+    return { name, bar, offset, bytes, ...(doorbells && { doorbells }) } as RegisterNeed;
   });
 }
 

@@ -66,12 +66,15 @@ Deno.test("parseManifest reads everything", () => {
 });
 
 Deno.test("parseManifest takes what a driver of a PCI device needs", () => {
-  const registers = { control: { bar: 0, bytes: 4096 }, bells: { bar: 2, offset: 8192, bytes: 8 } };
+  const registers = {
+    control: { bar: 0, bytes: 4096 },
+    bells: { bar: 2, offset: 8192, bytes: 8, doorbells: true },
+  };
   const text = JSON.stringify({ ...GOOD, bus: "pci", registers, vectors: 4 });
   assertEquals(parseManifest(text, "p").pci, {
     registers: [
       { name: "control", bar: 0, offset: 0, bytes: 4096 },
-      { name: "bells", bar: 2, offset: 8192, bytes: 8 },
+      { name: "bells", bar: 2, offset: 8192, bytes: 8, doorbells: true },
     ],
     vectors: 4,
     addressBits: 64,
@@ -83,6 +86,24 @@ Deno.test("parseManifest takes what a driver of a PCI device needs", () => {
 
 /** A changed field, and what the error says about it. */
 const BAD: readonly [Record<string, unknown>, string][] = [
+  [
+    { bus: "pci", registers: { a: { bar: 0, bytes: 8192, doorbells: true } } },
+    "field registers.a.doorbells: found true, wanted one window of doorbells, of at most 4096 bytes",
+  ],
+  [
+    {
+      bus: "pci",
+      registers: {
+        a: { bar: 0, bytes: 4, doorbells: true },
+        b: { bar: 1, bytes: 4, doorbells: true },
+      },
+    },
+    "field registers.b.doorbells: found true, wanted one window of doorbells",
+  ],
+  [
+    { bus: "pci", registers: { a: { bar: 0, bytes: 4, doorbells: 1 } } },
+    "field registers.a.doorbells: found 1, wanted true or false",
+  ],
   [{ config: ["u64"] }, "field config: found"],
   [{ config: { capacity: "u65" } }, 'field config.capacity: found "u65", wanted u8, u16, u32, u64'],
   [

@@ -1,3 +1,5 @@
+// What the author of a driver for another PCI device writes, and is given.
+
 import type { DriverLane } from "../bus/driver_lane.ts";
 import type { PciIdentity } from "../pci/identity.ts";
 import {
@@ -27,7 +29,10 @@ export interface PciPlan<L extends string, B extends string> {
   readonly lanes: { readonly [Name in L]: LanePlan };
   /** Memory of its own that the device reaches: bytes, by names of its own, each on pages of its own. */
   readonly buffers?: { readonly [Name in B]: number };
-  /** What the class tells its clients about the device. */
+  /**
+   * What the class tells its clients about the device. A driver that must ask the device first leaves it out, and tells it
+   * while it starts, by {@linkcode PciDevice.setProperties}: clients see nothing before.
+   */
   readonly properties?: Properties;
 }
 
@@ -52,7 +57,10 @@ export interface RegisterWindow {
   write32(offset: number, value: number): void;
 }
 
-/** What a driver holds of its PCI device, once the core has granted its plan. The device may master the bus only later. */
+/**
+ * What a driver holds of its PCI device, once the core has granted its plan. From here on the device may master the bus: what
+ * a driver before this one has left at work in it must be stopped first.
+ */
 export interface PciDevice<L extends string, B extends string> {
   /** The windows of registers that `plugin.json` names. */
   readonly registers: Readonly<Record<string, RegisterWindow>>;

@@ -1,3 +1,5 @@
+// What the author of a driver writes, and is given.
+
 import type { DriverLane } from "../bus/driver_lane.ts";
 import type { Virtqueue } from "../virtqueue/virtqueue.ts";
 import type { Tunables } from "./tunables.ts";
@@ -115,7 +117,7 @@ export interface Device<Q extends string, L extends string, B extends string> {
   writeConfig(field: string, value: number): void;
   /**
    * Has the configuration read anew, after what was written before: {@linkcode Driver.configured} gets it. For devices that
-   * show in it what was selected there (virtio 1.4, 5.8.4). Who asks again before the answer may get one for both.
+   * show in it what was selected there (virtio 1.4, 5.8.4). A driver that asks again before the answer may get one for both.
    */
   readConfig(): void;
   /** Tells the clients new properties of the device. */

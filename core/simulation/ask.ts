@@ -1,3 +1,5 @@
+// One request to a device model, as a driver would put it.
+
 import type { DeviceModel } from "./model.ts";
 import { type Piece, PieceRequest } from "./piece_request.ts";
 

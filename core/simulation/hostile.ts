@@ -1,3 +1,5 @@
+// Lies that simulated devices tell.
+
 import type { Lie } from "./lie.ts";
 import { DISCOVERY } from "./lies/discovery.ts";
 import type { LieId, Lies } from "./lies/lies.ts";

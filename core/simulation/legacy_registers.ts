@@ -1,3 +1,5 @@
+// The registers of a legacy device (virtio 1.4, 4.1.4.10), from its side.
+
 import type { Registers } from "../pci/registers.ts";
 import { DESCRIPTOR_BYTES } from "../virtqueue/layout.ts";
 import type { CommonField } from "./common_config.ts";

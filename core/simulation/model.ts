@@ -1,3 +1,5 @@
+// What an author of a VirtIO device model writes, and is given.
+
 import { bit, Feature } from "../virtio/features.ts";
 import type { Lie } from "./lie.ts";
 

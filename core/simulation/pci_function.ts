@@ -1,3 +1,5 @@
+// A simulated PCI function around a model: configuration space, BARs, interrupts.
+
 import {
   BAR0,
   BAR_IO,
@@ -175,6 +177,11 @@ export class SimulatedFunction implements FunctionHandle {
     this.#drivePin();
   }
 
+  /** Masks an MSI-X vector, or does so no more, as an owner of the interrupts does that keeps the table from the driver. */
+  mask(vector: number, masked: boolean): void {
+    this.#writeTable(ENTRY_BYTES * vector + ENTRY_CONTROL, 4, masked ? ENTRY_MASKED : 0);
+  }
+
   /** Reset of the function as a whole: what the driver did is forgotten. */
   reset(): void {
     this.#guard(() => this.model.reset?.());
@@ -214,7 +221,7 @@ export class SimulatedFunction implements FunctionHandle {
     this.#slot.failed(error);
   }
 
-  /** What driver and model do wrong is no error of whoever touched the device. */
+  /** What driver and model do wrong is no error of the code that touched the device. */
   #guard<T>(act: () => T): T | undefined {
     try {
       return act();

@@ -60,7 +60,7 @@ class Bench {
   }
 }
 
-Deno.test("a simulated function says who it is, and its BARs can be sized #core:function_model", () => {
+Deno.test("a simulated function says what it is, and its BARs can be sized #core:function_model", () => {
   const { config } = new Bench({
     subsystemVendor: 0x1111,
     subsystem: 0x2222,

@@ -1,3 +1,5 @@
+// A request whose buffers lie in pieces, for device models.
+
 import type { Request } from "./model.ts";
 
 /** A buffer, or a part of one. */
@@ -9,6 +11,7 @@ export class PieceRequest implements Request {
   readonly #into: Cursor;
   readonly #room: number;
   readonly #finish: (written: number) => void;
+  readonly #isThere: () => boolean;
   #answered = false;
 
   /**
@@ -16,16 +19,19 @@ export class PieceRequest implements Request {
    *
    * @param pieces The first `readable` of them are to read, the others to write.
    * @param finish Called once, with the answer.
+   * @param isThere Asked before each access, whether the buffers may be used: if not, they seem to have ended.
    */
   constructor(
     pieces: readonly Piece[],
     readable: number,
     finish: (written: number) => void,
+    isThere: () => boolean = () => true,
   ) {
     this.#from = new Cursor(pieces, 0, readable);
     this.#into = new Cursor(pieces, readable, pieces.length);
     this.#room = this.#into.left;
     this.#finish = finish;
+    this.#isThere = isThere;
   }
 
   get readable(): number {
@@ -44,6 +50,7 @@ export class PieceRequest implements Request {
     let done = 0;
     while (done < into.length && this.readable > 0) {
       const piece = this.nextReadable(into.length - done);
+      if (piece.length === 0) break;
       into.set(piece, done);
       done += piece.length;
     }
@@ -54,6 +61,7 @@ export class PieceRequest implements Request {
     let done = 0;
     while (done < bytes.length && this.writable > 0) {
       const piece = this.nextWritable(bytes.length - done);
+      if (piece.length === 0) break;
       piece.set(piece.length === bytes.length ? bytes : bytes.subarray(done, done + piece.length));
       done += piece.length;
     }
@@ -61,11 +69,11 @@ export class PieceRequest implements Request {
   }
 
   nextReadable(most = Infinity): Piece {
-    return this.#from.next(most);
+    return this.#isThere() ? this.#from.next(most) : NOTHING;
   }
 
   nextWritable(most = Infinity): Piece {
-    return this.#into.next(most);
+    return this.#isThere() ? this.#into.next(most) : NOTHING;
   }
 
   complete(written: number): void {

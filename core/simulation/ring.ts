@@ -22,6 +22,7 @@ export interface Areas {
 /**
  * Finds the ring that a driver has set up.
  *
+ * @param rings Where the addresses of its areas are looked up; those in descriptors are always in `memory`.
  * @throws {DriverFault} If it cannot be there.
  */
 export function findRing(
@@ -29,14 +30,15 @@ export function findRing(
   size: number,
   areas: Areas,
   features: bigint,
+  rings: BusMemory = memory,
 ): Ring {
   const packed = (features & RING_PACKED) !== 0n;
   // Lengths and alignments: 2.7 and 2.8.10.1.
-  const table = memory.find(aligned(areas.descriptors, 16), DESCRIPTOR_BYTES * size);
+  const table = rings.find(aligned(areas.descriptors, 16), DESCRIPTOR_BYTES * size, packed);
   const driver = packed
-    ? memory.find(aligned(areas.driver, 4), 4)
-    : memory.find(aligned(areas.driver, 2), 6 + 2 * size);
-  const device = memory.find(aligned(areas.device, 4), packed ? 4 : 6 + 8 * size);
+    ? rings.find(aligned(areas.driver, 4), 4)
+    : rings.find(aligned(areas.driver, 2), 6 + 2 * size);
+  const device = rings.find(aligned(areas.device, 4), packed ? 4 : 6 + 8 * size, true);
   if (driver.memory !== table.memory || device.memory !== table.memory) {
     throw new DriverFault("The areas of a queue are in different memories");
   }

@@ -1,7 +1,16 @@
+// A VirtIO device around a model: status, features, queues.
+
 import type { Registers } from "../pci/registers.ts";
-import { DriverFault } from "../virtqueue/device_queue.ts";
+import {
+  type Chain,
+  type DeviceQueue,
+  DriverFault,
+  type HonestQueue,
+  type RingPlace,
+} from "../virtqueue/device_queue.ts";
 import { wrongSize } from "../virtqueue/layout.ts";
 import { makeDeviceQueue } from "../virtqueue/make_device_queue.ts";
+import { SplitDevice } from "../virtqueue/split_device.ts";
 import { DeviceStatus } from "../virtio/status.ts";
 import { COMMON_BYTES, type CommonField, commonField, NO_VECTOR } from "./common_config.ts";
 import type { BusMemory } from "./device_memory.ts";
@@ -19,7 +28,7 @@ import {
   VERSION_1,
 } from "./model.ts";
 import { type Piece, PieceRequest } from "./piece_request.ts";
-import { canBe, findRing } from "./ring.ts";
+import { type Areas, canBe, findRing, type Ring } from "./ring.ts";
 import { VirtioQueue } from "./virtio_queue.ts";
 import { type Width, window } from "./window.ts";
 
@@ -29,6 +38,8 @@ const { DRIVER_OK, FEATURES_OK, DEVICE_NEEDS_RESET } = DeviceStatus;
 export interface Surroundings {
   /** The memory that it can reach. */
   readonly memory: BusMemory;
+  /** Where it finds its rings, if their addresses are others; the same memory if absent. */
+  readonly rings?: BusMemory;
   /** Number of MSI-X vectors. */
   readonly vectors: number;
   /** Whether it may read and write memory now. */
@@ -41,6 +52,30 @@ export interface Surroundings {
 
 /** Requests of a queue answered in one go, so that a driver that never stops asking does not hold up others. */
 const MOST_AT_ONCE = 1024;
+
+/** How a queue is taken up that was in use already. */
+export interface Resumed {
+  /** Number of entries. */
+  readonly size: number;
+  /** Where its areas are. */
+  readonly areas: Areas;
+  /** How far it has come: {@linkcode RingPlace.available}, and of a packed ring `used` in the upper 16 bits. */
+  readonly base: number;
+  /**
+   * Says what was noted of a split ring by a device that is no more, if there are notes, and how to note more.
+   *
+   * @param used The used index of the ring.
+   */
+  readonly notes?: (ring: Ring, used: number) => Notes;
+}
+
+/** Notes about the requests of a ring that a device has taken. */
+export interface Notes {
+  /** The heads of those that it had when it ended, in the order in which it took them. */
+  readonly heads: readonly number[];
+  /** Keeps notes about what is taken and put from now on. */
+  keep(honest: HonestQueue): DeviceQueue;
+}
 
 /** Why a model said that its device needs a reset. */
 export class NeedsReset extends Error {
@@ -112,7 +147,9 @@ export class VirtioDevice implements DeviceHandle {
       act();
     } finally {
       this.#together = undefined;
-      for (const queue of queues) if (queue.device && queue !== this.#serving) this.#publish(queue);
+      for (const queue of queues) {
+        if (queue.device && queue !== this.#serving && this.#hasRing(queue)) this.#publish(queue);
+      }
     }
   }
 
@@ -215,10 +252,10 @@ export class VirtioDevice implements DeviceHandle {
     const device = queue.device!;
     this.#serving = queue;
     // A model may reset or fail its device while it answers.
-    const mayGoOn = () => queue === this.#queues[index] && this.#live();
+    const mayGoOn = () => queue === this.#queues[index] && this.#live() && this.#hasRing(queue);
     let budget = MOST_AT_ONCE;
     do {
-      while (budget > 0 && mayGoOn() && device.take(queue.chain)) {
+      while (budget > 0 && mayGoOn() && this.#take(queue)) {
         budget--;
         queue.consumed += queue.chain.count;
         const request = this.#request(queue, mayGoOn);
@@ -230,22 +267,80 @@ export class VirtioDevice implements DeviceHandle {
     return budget === 0;
   }
 
+  #take({ chain, device, again }: VirtioQueue): boolean {
+    const first = again.shift();
+    if (!first) return device!.take(chain);
+    first(chain);
+    return true;
+  }
+
   #request(queue: VirtioQueue, mayGoOn: () => boolean): PieceRequest {
-    const { head, count, readable, address, length } = queue.chain;
+    const { head, readable } = queue.chain;
+    const { memory } = this.#around;
     const pieces: Piece[] = [];
-    for (let i = 0; i < count; i++) {
-      pieces.push(this.#around.memory.view(address[i]!, length[i]!));
+    const toRead = this.#pieces(queue.chain, 0, readable, pieces);
+    this.#pieces(queue.chain, readable, queue.chain.count, pieces);
+    // A model may hold it for long, and the chain is of the next request by then.
+    const number = queue.begin(queue.chain);
+    const own = queue.outAs(number)!;
+    let version = memory.version;
+    const isThere = () => {
+      if (!mayGoOn()) return false;
+      if (version === memory.version) return true;
+      const now: Piece[] = [];
+      this.#guard(() => this.#pieces(own, 0, own.count, now));
+      if (!mayGoOn()) return false;
+      if (!now.every((piece, i) => samePlace(piece, pieces[i]))) {
+        this.#fail(new DriverFault("The buffers of a request were put elsewhere"));
+        return false;
+      }
+      version = memory.version;
+      return true;
+    };
+    return new PieceRequest(
+      pieces,
+      toRead,
+      (written) => {
+        if (!mayGoOn()) return;
+        queue.end(number);
+        queue.device!.put(head, written);
+        if (this.#together) this.#together.add(queue);
+        else if (this.#serving !== queue) this.#publish(queue);
+      },
+      isThere,
+    );
+  }
+
+  /** Adds the buffers of a chain, from one up to another, to `pieces`. Returns how many there are then. */
+  #pieces(
+    { address, length, readable }: Pick<Chain, "address" | "length" | "readable">,
+    from: number,
+    to: number,
+    pieces: Piece[],
+  ): number {
+    for (let i = from; i < to; i++) {
+      this.#around.memory.pieces(address[i]!, length[i]!, i >= readable, pieces);
     }
-    return new PieceRequest(pieces, readable, (written) => {
-      if (!mayGoOn()) return;
-      queue.device!.put(head, written);
-      if (this.#together) this.#together.add(queue);
-      else if (this.#serving !== queue) this.#publish(queue);
-    });
+    return pieces.length;
   }
 
   #publish(queue: VirtioQueue): void {
     if (queue.device!.publish()) this.#around.interrupt("queue", queue.vector);
+  }
+
+  /** Whether the ring of a queue is where it was: what the device could reach may have been taken away. */
+  #hasRing(queue: VirtioQueue): boolean {
+    const { memory } = this.#around;
+    if (!queue.ring) return false;
+    if (queue.version === memory.version) return true;
+    this.#guard(() => {
+      const ring = this.#findRing(queue);
+      if (!sameRing(ring, queue.ring!)) {
+        throw new DriverFault("The ring of a queue was put elsewhere");
+      }
+      queue.version = memory.version;
+    });
+    return this.#live();
   }
 
   /** What driver and model do wrong is the device's end, not that of the core that touched it. */
@@ -397,16 +492,87 @@ export class VirtioDevice implements DeviceHandle {
       if (!(this.#status & FEATURES_OK) && !this.#isLegacy) {
         throw new DriverFault("A queue was enabled before the features were agreed");
       }
-      const { memory } = this.#around;
-      const ring = findRing(memory, queue.size, queue.addresses, this.features);
-      queue.enable(
-        ring,
-        this.#lies.reduce(
-          (honest, lie) => lie.queue?.(honest, ring) ?? honest,
-          makeDeviceQueue(ring.kind, ring),
-        ),
-      );
+      const ring = this.#findRing(queue);
+      const honest = makeDeviceQueue(ring.kind, ring);
+      queue.enable(ring, honest, this.#behindLies(honest, ring));
+      queue.version = this.#around.memory.version;
     });
+  }
+
+  #findRing({ size, addresses }: VirtioQueue): Ring {
+    const { memory, rings = memory } = this.#around;
+    return findRing(memory, size, addresses, this.features, rings);
+  }
+
+  #behindLies(honest: DeviceQueue, ring: Ring): DeviceQueue {
+    return this.#lies.reduce((queue, lie) => lie.queue?.(queue, ring) ?? queue, honest);
+  }
+
+  /**
+   * Enables a queue whose ring may be in use already, where another device or this one has left it: what migration,
+   * and a machine that is stopped for a while, ask of a device.
+   *
+   * @throws {DriverFault} If the ring cannot be there.
+   */
+  resume(index: number, { size, areas, base, notes }: Resumed): void {
+    if (!(this.#status & FEATURES_OK) && !this.#isLegacy) {
+      throw new DriverFault("A ring was started before the features were agreed");
+    }
+    const { left } = this.#queues[index]!;
+    const queue = this.#queues[index] = this.#powerOn(index);
+    const wrong = wrongSize(size, this.features & RING_PACKED ? "packed" : "split");
+    if (wrong) throw new DriverFault(`Ring ${index} cannot have ${size} entries: ${wrong}`);
+    queue.size = size;
+    queue.addresses = areas;
+    queue.vector = this.#vector(index + 1);
+    const ring = this.#findRing(queue);
+    queue.version = this.#around.memory.version;
+    const packed = ring.kind === "packed";
+    const used = packed
+      ? base >>> 16
+      : Atomics.load(new Uint16Array(ring.memory), ring.device / 2 + 1);
+    const goesOn = left && (base & 0xffff) === left.place.available &&
+      used === left.place.used && sameRing(ring, left.ring);
+    if (goesOn) {
+      queue.enable(left.ring, left.honest, left.device);
+      queue.again = left.requests.map((request) => (chain) => copyChain(request, chain));
+      return;
+    }
+    const noted = ring.kind === "split" && !ring.inOrder ? notes?.(ring, used) : undefined;
+    const available = noted ? used + noted.heads.length : base;
+    const honest = makeDeviceQueue(ring.kind, {
+      ...ring,
+      from: { available: available & 0xffff, used },
+    });
+    queue.enable(ring, honest, this.#behindLies(noted?.keep(honest) ?? honest, ring));
+    if (noted && honest instanceof SplitDevice) {
+      queue.again = noted.heads.map((head) => (chain) => honest.takeAgain(chain, head));
+    }
+  }
+
+  /**
+   * Leaves a queue: nothing is taken from its ring or shown there any more.
+   *
+   * @returns How far it has come, as {@linkcode resume} wants it. Requests that are out are as if they had not been
+   * taken, unless others have overtaken them; those are given to the model anew when the ring is taken up there.
+   * Undefined if it was not enabled.
+   */
+  pause(index: number): RingPlace | undefined {
+    const queue = this.#queues[index];
+    if (!queue?.ring) return undefined;
+    this.#guard(() => {
+      if (this.#hasRing(queue)) this.#publish(queue);
+    });
+    const { ring, honest, device } = queue;
+    const { used, available } = honest!.place;
+    const overtaken = queue.overtaken && !ring.inOrder;
+    const place = { available: overtaken ? available : used, used };
+    const fresh = this.#queues[index] = this.#powerOn(index);
+    if (overtaken) {
+      fresh.left = { ring, honest: honest!, device: device!, place, requests: queue.out };
+    }
+    if (queue.out.length > 0) this.#guard(() => this.#model.queueReset?.(index));
+    return place;
   }
 
   #resetQueue(): void {
@@ -432,6 +598,26 @@ const AREAS = [
 
 function area(field: (typeof AREAS)[number]): number {
   return AREAS.indexOf(field);
+}
+
+/** Fills a chain with another one, which has no more buffers than it has room for. */
+function copyChain(from: Chain, into: Chain): void {
+  into.head = from.head;
+  into.count = from.count;
+  into.readable = from.readable;
+  into.address.set(from.address);
+  into.length.set(from.length);
+}
+
+function samePlace(one: Piece, other: Piece | undefined): boolean {
+  return one.buffer === other?.buffer && one.byteOffset === other.byteOffset &&
+    one.length === other.length;
+}
+
+function sameRing(one: Ring, other: Ring): boolean {
+  return one.kind === other.kind && one.size === other.size && one.memory === other.memory &&
+    one.descriptors === other.descriptors &&
+    one.driver === other.driver && one.device === other.device;
 }
 
 function words(parts: Uint32Array): bigint {

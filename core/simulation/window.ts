@@ -1,3 +1,5 @@
+// Little-endian accesses of each width to bytes.
+
 import { checkAccess, type Registers } from "../pci/registers.ts";
 
 /** Width of an access in bytes. */

@@ -1,3 +1,5 @@
+// Finds the structures of a device by its capabilities (virtio 1.4, 4.1.4).
+
 import { isIoBar } from "../pci/bars.ts";
 import { capabilities, VENDOR_SPECIFIC } from "../pci/capabilities.ts";
 import type { Registers } from "../pci/registers.ts";

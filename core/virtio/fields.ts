@@ -1,3 +1,5 @@
+// Fields of the device configuration, as a manifest names them.
+
 import type { Registers } from "../pci/registers.ts";
 
 /**

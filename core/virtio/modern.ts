@@ -6,7 +6,7 @@ import { DeviceFault } from "../pci/device_fault.ts";
 import { Feature, has } from "./features.ts";
 import { readFields, writeField } from "./fields.ts";
 import { statusField } from "./status_field.ts";
-import type { Transport } from "./transport.ts";
+import { QUEUE_RESET_DEADLINE, type Transport } from "./transport.ts";
 import { until } from "./until.ts";
 
 // The common configuration structure (virtio 1.4, 4.1.4.3).
@@ -32,7 +32,6 @@ const FEATURE_WORDS = 4;
 /** No device type has a configuration that comes near this. */
 const MOST_CONFIG_BYTES = 1024;
 const GENERATION_TRIES = 10;
-const QUEUE_RESET_DEADLINE_MS = 1000;
 const MOST_QUEUES = 1024;
 
 /**
@@ -138,7 +137,7 @@ export function modernTransport(device: OpenFunction): Transport {
       }
     },
 
-    async resetQueue(index) {
+    async resetQueue(index, deadline = QUEUE_RESET_DEADLINE) {
       if (common.size < QUEUE_RESET + 2) {
         throw new DeviceFault("D-10", "The common configuration is too short to reset a queue");
       }
@@ -150,11 +149,11 @@ export function modernTransport(device: OpenFunction): Transport {
       };
       await until(
         done,
-        QUEUE_RESET_DEADLINE_MS,
+        deadline,
         () =>
           new DeviceFault(
             "D-24",
-            `Queue ${index} did not finish its reset within ${QUEUE_RESET_DEADLINE_MS} ms`,
+            `Queue ${index} did not finish its reset within ${deadline} ms`,
           ),
       );
       if (common.read16(QUEUE_ENABLE) !== 0) {

@@ -1,3 +1,5 @@
+// Agrees on features (virtio 1.4, 2.2).
+
 import { DeviceFault } from "../pci/device_fault.ts";
 import {
   bit,

@@ -1,3 +1,5 @@
+// Shared memory regions of a device (virtio 1.4, 4.1.4.7).
+
 import { isIoBar } from "../pci/bars.ts";
 import { capabilities, VENDOR_SPECIFIC } from "../pci/capabilities.ts";
 import type { Registers } from "../pci/registers.ts";

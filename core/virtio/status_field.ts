@@ -1,9 +1,7 @@
 import type { Registers } from "../pci/registers.ts";
 import { DeviceFault } from "../pci/device_fault.ts";
-import type { Transport } from "./transport.ts";
+import { RESET_DEADLINE, type Transport } from "./transport.ts";
 import { until } from "./until.ts";
-
-const RESET_DEADLINE_MS = 5000;
 
 /** The device status field (virtio 1.4, 2.1), a byte of registers that every transport has somewhere. */
 export function statusField(
@@ -20,15 +18,15 @@ export function statusField(
   return {
     status,
     addStatus: (bits) => registers.write8(offset, status() | bits),
-    async reset() {
+    async reset(deadline = RESET_DEADLINE) {
       registers.write8(offset, 0);
       await until(
         () => status() === 0,
-        RESET_DEADLINE_MS,
+        deadline,
         () =>
           new DeviceFault(
             "D-24",
-            `The device did not finish its reset within ${RESET_DEADLINE_MS} ms: its status is ` +
+            `The device did not finish its reset within ${deadline} ms: its status is ` +
               `${status()} (virtio 1.4, 2.4.2)`,
           ),
       );

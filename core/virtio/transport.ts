@@ -10,8 +10,12 @@ export interface Transport {
   status(): number;
   /** Adds bits to it. */
   addStatus(bits: number): void;
-  /** Sets it to 0 and waits until the device is done (2.4). Bounded. */
-  reset(): Promise<void>;
+  /**
+   * Sets it to 0 and waits until the device is done (2.4).
+   *
+   * @param deadline Milliseconds; {@linkcode RESET_DEADLINE} if left out.
+   */
+  reset(deadline?: number): Promise<void>;
   /** The features that the device offers: up to 128 bits. */
   offeredFeatures(): bigint;
   /** Tells the device which of them the driver takes. */
@@ -31,9 +35,11 @@ export interface Transport {
   /** Sets a queue up and enables it. Addresses are the device's. */
   enableQueue(index: number, queue: QueueAddresses): void;
   /**
-   * Resets one queue (2.6.1); it can be enabled anew afterwards. Bounded. Only where VIRTIO_F_RING_RESET was agreed.
+   * Resets one queue (2.6.1); it can be enabled anew afterwards. Only where VIRTIO_F_RING_RESET was agreed.
+   *
+   * @param deadline Milliseconds; {@linkcode QUEUE_RESET_DEADLINE} if left out.
    */
-  resetQueue(index: number): Promise<void>;
+  resetQueue(index: number, deadline?: number): Promise<void>;
   /**
    * The doorbell of a queue.
    *
@@ -62,6 +68,10 @@ export interface QueueAddresses {
   readonly device: number;
 }
 
+/** How long a device may take to reset, in milliseconds. */
+export const RESET_DEADLINE = 5000;
+/** How long it may take to reset one queue. */
+export const QUEUE_RESET_DEADLINE = 1000;
 /** No interrupt (virtio 1.4, 4.1.5.1.2). */
 export const NO_VECTOR = 0xffff;
 /** {@linkcode Transport.interruptStatus}: a queue has something. */

@@ -1,3 +1,5 @@
+// Vendor data capabilities (virtio 1.4, 4.1.4.8).
+
 import { capabilities, VENDOR_SPECIFIC } from "../pci/capabilities.ts";
 import type { Registers } from "../pci/registers.ts";
 

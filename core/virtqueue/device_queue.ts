@@ -1,3 +1,5 @@
+// What the device's sides of split and packed rings share.
+
 import { WRITE } from "./descriptor.ts";
 
 /** What the device side of a virtqueue stands on. */
@@ -24,6 +26,19 @@ export interface DeviceRingOptions {
   readonly eventIndex: boolean;
   /** Whether VIRTIO_F_IN_ORDER was agreed: requests then go back in the order in which they came. */
   readonly inOrder?: boolean;
+  /** Where to go on, in a ring that another device has left; at the begin if absent. */
+  readonly from?: RingPlace;
+}
+
+/**
+ * How far the device side of a ring has come, 16 bits each: of a split ring the indexes that it has seen and shown;
+ * of a packed ring offsets, with the wrap counters in bit 15.
+ */
+export interface RingPlace {
+  /** Of the next request to take. */
+  readonly available: number;
+  /** Of the next one to give back. */
+  readonly used: number;
 }
 
 /** A request as the device sees it. Made once and filled again for each request. */
@@ -107,8 +122,14 @@ export interface DeviceQueue {
   arm(): boolean;
 }
 
+/** The device side of a virtqueue that can be left, and taken up again by another. */
+export interface HonestQueue extends DeviceQueue {
+  /** How far it has come, once all that was put is published. */
+  readonly place: RingPlace;
+}
+
 /** The driver broke the rules of the ring; the device stops and sets DEVICE_NEEDS_RESET (2.1.1). */
 export class DriverFault extends Error {
-  /** The class, for code that has another copy of it. */
+  /** The class, for `catch` blocks that cannot import it. */
   override readonly name = "DriverFault";
 }

@@ -1,3 +1,5 @@
+// What the driver's sides of split and packed rings share.
+
 import type { AddressTable } from "../dma/address_table.ts";
 import { PAGE, PAGE_SHIFT } from "../dma/address_table.ts";
 import { NEXT, WRITE } from "./descriptor.ts";

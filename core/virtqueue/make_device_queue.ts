@@ -1,10 +1,10 @@
-import type { DeviceQueue, DeviceRingOptions } from "./device_queue.ts";
+import type { DeviceRingOptions, HonestQueue } from "./device_queue.ts";
 import type { QueueKind } from "./layout.ts";
 import { PackedDevice } from "./packed_device.ts";
 import { SplitDevice } from "./split_device.ts";
 
 /** Makes the device side of a virtqueue. */
-export function makeDeviceQueue(kind: QueueKind, options: DeviceRingOptions): DeviceQueue {
+export function makeDeviceQueue(kind: QueueKind, options: DeviceRingOptions): HonestQueue {
   switch (kind) {
     case "split":
       return new SplitDevice(options);

@@ -1,15 +1,17 @@
 import { AVAILABLE, INDIRECT, NEXT, USED, WORDS, WRITE } from "./descriptor.ts";
-import { append, type Chain, type DeviceQueue } from "./device_queue.ts";
+import { append, type Chain, type HonestQueue, type RingPlace } from "./device_queue.ts";
 import { type DeviceRingOptions, DriverFault, writableBytes } from "./device_queue.ts";
 import { EVENT_DESCRIPTOR, wanted } from "./event_index.ts";
 import { InOrder } from "./in_order.ts";
 import { DESCRIPTOR_BYTES } from "./layout.ts";
 
 const STATE = AVAILABLE | USED;
+/** Of a place in the ring: the wrap counter. */
+const WRAP = 1 << 15;
 const HALVES = 2 * WORDS, ID = 6, FLAGS = 7;
 
 /** The device side of a packed virtqueue (virtio 1.4, 2.8). */
-export class PackedDevice implements DeviceQueue {
+export class PackedDevice implements HonestQueue {
   readonly size: number;
   readonly #options: DeviceRingOptions;
   readonly #halves: Uint16Array<SharedArrayBuffer>;
@@ -35,6 +37,24 @@ export class PackedDevice implements DeviceQueue {
     this.#halves = new Uint16Array(options.memory);
     this.#words = new Int32Array(options.memory);
     if (options.inOrder) this.#inOrder = new InOrder(options.size);
+    const { available, used } = options.from ?? { available: WRAP, used: WRAP };
+    this.#next = this.#offset(available);
+    this.#available = available & WRAP ? AVAILABLE : USED;
+    this.#use = this.#offset(used);
+    this.#used = used & WRAP ? STATE : 0;
+  }
+
+  #offset(place: number): number {
+    const offset = place & ~WRAP;
+    if (offset < this.size) return offset;
+    throw new DriverFault(`A packed ring of ${this.size} cannot begin at ${offset}`);
+  }
+
+  get place(): RingPlace {
+    return {
+      available: this.#next | (this.#available === AVAILABLE ? WRAP : 0),
+      used: this.#use | (this.#used ? WRAP : 0),
+    };
   }
 
   /** Half-word at which a slot begins. */
@@ -151,8 +171,8 @@ export class PackedDevice implements DeviceQueue {
 
   arm(): boolean {
     const { device, eventIndex } = this.#options;
-    const place = this.#next | (this.#available === AVAILABLE ? 1 << 15 : 0);
-    Atomics.store(this.#words, device / 4, eventIndex ? EVENT_DESCRIPTOR << 16 | place : 0);
+    const event = eventIndex ? EVENT_DESCRIPTOR << 16 | this.place.available : 0;
+    Atomics.store(this.#words, device / 4, event);
     const flags = Atomics.load(this.#halves, this.#slot(this.#next) + FLAGS);
     return (flags & STATE) === this.#available;
   }

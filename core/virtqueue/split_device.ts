@@ -1,5 +1,7 @@
+// The device's side of a split ring (virtio 1.4, 2.7).
+
 import { INDIRECT, NEXT, QUIET, WORDS } from "./descriptor.ts";
-import { append, type Chain, type DeviceQueue } from "./device_queue.ts";
+import { append, type Chain, type HonestQueue, type RingPlace } from "./device_queue.ts";
 import { type DeviceRingOptions, DriverFault, writableBytes } from "./device_queue.ts";
 import { passed } from "./event_index.ts";
 import { InOrder } from "./in_order.ts";
@@ -9,7 +11,7 @@ import { DESCRIPTOR_BYTES } from "./layout.ts";
 export type SplitDeviceOptions = DeviceRingOptions;
 
 /** The device side of a split virtqueue (virtio 1.4, 2.7). */
-export class SplitDevice implements DeviceQueue {
+export class SplitDevice implements HonestQueue {
   readonly size: number;
   readonly #options: SplitDeviceOptions;
   readonly #halves: Uint16Array<SharedArrayBuffer>;
@@ -25,6 +27,13 @@ export class SplitDevice implements DeviceQueue {
     this.#halves = new Uint16Array(options.memory);
     this.#words = new Uint32Array(options.memory);
     if (options.inOrder) this.#inOrder = new InOrder(options.size);
+    const { available, used } = options.from ?? { available: 0, used: 0 };
+    this.#seen = available;
+    this.#used = this.#published = used;
+  }
+
+  get place(): RingPlace {
+    return { available: this.#seen, used: this.#published };
   }
 
   take(chain: Chain): boolean {
@@ -42,6 +51,18 @@ export class SplitDevice implements DeviceQueue {
     this.#seen = this.#seen + 1 & 0xffff;
     this.#inOrder?.take(chain.head, writableBytes(chain), 1);
     return true;
+  }
+
+  /**
+   * Takes a request again that was taken from this ring before: by a device that is no more.
+   *
+   * @throws DriverFault As {@linkcode take} does.
+   */
+  takeAgain(chain: Chain, head: number): void {
+    chain.head = head;
+    chain.count = 0;
+    chain.readable = 0;
+    this.#walk(chain, this.#options.descriptors / 4, this.size, head, this.#options.indirect);
   }
 
   #walk(chain: Chain, table: number, entries: number, first: number, indirect: boolean): void {

@@ -6,7 +6,7 @@
 
 import { assert } from "@std/assert";
 import type { ScsiAddress } from "../../classes/scsi/address.ts";
-import type { ScsiEvent } from "../../classes/scsi/event.ts";
+import type { ScsiChange } from "../../classes/scsi/event.ts";
 import { differsAt } from "./qemu.ts";
 
 /** A SCSI disk on a raw file of its own, which goes with the test. Its adapter is called `scsi`. */
@@ -66,18 +66,18 @@ export class ScsiFileDisk implements Disposable {
 }
 
 /** The next event of that kind; fails if there is none soon. */
-export async function nextEvent<K extends ScsiEvent["kind"]>(
-  events: AsyncIterator<ScsiEvent>,
-  kind: K,
-): Promise<Extract<ScsiEvent, { kind: K }>> {
+export async function nextEvent<K extends ScsiChange["type"]>(
+  events: AsyncIterator<ScsiChange>,
+  type: K,
+): Promise<Extract<ScsiChange, { type: K }>> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<void>((resolve) => timer = setTimeout(resolve, 5000));
   try {
     for (;;) {
       const next = await Promise.race([events.next(), late]);
-      assert(next, `there is no event ${kind}`);
-      assert(!next.done, `the events end before ${kind}`);
-      if (next.value.kind === kind) return next.value as Extract<ScsiEvent, { kind: K }>;
+      assert(next, `there is no event ${type}`);
+      assert(!next.done, `the events end before ${type}`);
+      if (next.value.type === type) return next.value as Extract<ScsiChange, { type: K }>;
     }
   } finally {
     clearTimeout(timer);

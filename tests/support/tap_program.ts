@@ -264,14 +264,14 @@ async function offloads(client: NetClient) {
 
 async function queues(device: Device<"network">, mac: Uint8Array) {
   const { client } = device;
-  await client.setQueuePairs(2);
+  await client.steering.setQueuePairs(2);
   const got = await transmitChecksum(client, mac);
   for (let i = 0; i < 20; i++) await transmitChecksum(client, mac);
   const { statistics } = await device.describe();
-  await client.setQueuePairs(1);
+  await client.steering.setQueuePairs(1);
   await transmitChecksum(client, mac);
   return {
-    pairs: client.queuePairs,
+    pairs: client.steering.queuePairs,
     got,
     sent: [statistics["txq0.opackets"]! > 0, statistics["txq1.opackets"]! > 0],
     one: (await transmitChecksum(client, mac)).length,
@@ -280,9 +280,13 @@ async function queues(device: Device<"network">, mac: Uint8Array) {
 
 async function hashes(client: NetClient) {
   const key = crypto.getRandomValues(new Uint8Array(40));
-  await client.setRss({ types: client.hashes.types & 0x3f, key, table: [1, 1, 1, 1] });
+  await client.steering.setRss({
+    types: client.steering.hashes.types & 0x3f,
+    key,
+    table: [1, 1, 1, 1],
+  });
   const frame = await receiveChecksum(client);
-  const wanted = hashFrame(frame.bytes, client.hashes.types & 0x3f, key);
+  const wanted = hashFrame(frame.bytes, client.steering.hashes.types & 0x3f, key);
   return { pair: frame.pair, hash: frame.hash ?? null, wanted: wanted.value };
 }
 

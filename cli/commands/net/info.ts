@@ -60,7 +60,8 @@ function facts(
   view: DeviceDescription,
   counted: Counts,
 ): [name: string, fact: string][] {
-  const { offloads, hashes, speed, duplex } = client;
+  const { offloads, speed, duplex } = client;
+  const { queuePairs, hashes } = client.steering;
   const on = <N extends string>(names: readonly N[], of: Readonly<Record<N, boolean>>) =>
     names.filter((name) => of[name]).join(", ") || "none";
   return [
@@ -69,7 +70,7 @@ function facts(
     ["link", client.linkUp ? "up" : "down"],
     ["speed", speed === undefined ? "unknown" : `${speed} Mbit/s, ${duplex ?? "unknown"} duplex`],
     ["mtu", `${client.mtu}`],
-    ["queue pairs", `${client.queuePairs}, of which one is used at first`],
+    ["queue pairs", `${queuePairs}, of which one is used at first`],
     ["sends", `offloads: ${on(TRANSMIT_OFFLOADS, offloads.transmit)}`],
     ["receives", `offloads: ${on(RECEIVE_OFFLOADS, offloads.receive)}`],
     [
@@ -91,7 +92,8 @@ function counters(title: string, counts: Counts): [name: string, fact: string][]
 }
 
 function json(client: NetClient, view: DeviceDescription, counted: Counts): object {
-  const { linkUp, mtu, speed, duplex, queuePairs, offloads, hashes } = client;
+  const { linkUp, mtu, speed, duplex, offloads } = client;
+  const { queuePairs, hashes } = client.steering;
   return {
     address: view.address,
     mac: formatMac(client.mac),

@@ -25,8 +25,8 @@ type Listening = readonly [how: BindingDescription["interrupts"], vectors: reado
 
 /**
  * A PCI device that is no VirtIO device. The core knows nothing of it but what all PCI functions have: it grants windows
- * of registers, memory and interrupts, and lets the device master the bus only while its driver is at work, but for the
- * moment in which its configuration space is restored.
+ * of registers, memory and interrupts, and lets the device master the bus only from the grant on until it is made quiet,
+ * but for the moment in which its configuration space is restored.
  */
 export class PciBinding implements Binding {
   readonly device: OpenFunction;
@@ -142,12 +142,13 @@ export class PciBinding implements Binding {
       resettable: false,
       unmask: this.#interrupts === "intx",
     };
+    // Many devices tell what they are only through memory, and a driver asks them while it starts.
+    this.#master(true);
     return Promise.resolve({ plan, grant });
   }
 
   live(): void {
     this.#live = true;
-    this.#master(true);
     // It may have asserted its pin before.
     this.#masked = false;
     if (this.#interrupts === "intx") this.device.unmaskIntx?.();

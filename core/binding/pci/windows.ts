@@ -21,7 +21,7 @@ export function registerWindows(
   needs: readonly RegisterNeed[],
 ): Readonly<Record<string, GrantedRegisters>> {
   const table = interruptTable(device);
-  return Object.fromEntries(needs.map(({ name, bar, offset, bytes }) => {
+  return Object.fromEntries(needs.map(({ name, bar, offset, bytes, doorbells }) => {
     const fail = (what: string): never => {
       throw new PlanError(
         `Cannot grant the registers ${name} of the driver's plugin.json: ${what}`,
@@ -38,7 +38,7 @@ export function registerWindows(
     }
     const window = wrapping(subRegisters(whole, offset, bytes));
     const pages = device.pages?.(bar, offset, bytes);
-    return [name, pages ? { window, pages } : { window }];
+    return [name, { window, ...pages && { pages }, ...doorbells && { doorbells } }];
   }));
 }
 

@@ -30,8 +30,6 @@ import { checkPlan, type Offered } from "../plan.ts";
 import { Interrupts } from "./interrupts.ts";
 import { throughWindow } from "./through_window.ts";
 
-/** How long a driver may take to give up the requests of a queue. */
-const EMPTY_MS = 30_000;
 /** Changes of configuration that a driver is told of in a second. */
 const NEWS = 100;
 /** A device that changes more often is looked at again after so long. */
@@ -271,14 +269,14 @@ export class VirtioBinding implements Binding {
   /** Resets the device; one that does not come to the end of it is reset from outside, where that can be. */
   async #reset(): Promise<void> {
     try {
-      await this.#transport.reset();
+      await this.#transport.reset(this.#options.patience.reset);
     } catch (error) {
       const { device } = this;
       if (!device.reset || !(error instanceof DeviceFault) || error.rule !== "D-24") throw error;
       this.#options.driver.log(`resetting the function: ${error.message}`);
       device.reset();
       device.restore?.();
-      await this.#transport.reset();
+      await this.#transport.reset(this.#options.patience.reset);
     }
   }
 
@@ -357,7 +355,7 @@ export class VirtioBinding implements Binding {
    */
   async #resetQueue(name: string, because?: QueueFault): Promise<void> {
     const transport = this.#transport;
-    const { driver } = this.#options;
+    const { driver, patience } = this.#options;
     const start = this.#starts;
     try {
       const at = this.#queues.findIndex((queue) => queue.name === name);
@@ -374,10 +372,10 @@ export class VirtioBinding implements Binding {
         this.#mended.add(name);
         driver.log(`resetting the queue: ${fault.message}`);
       }
-      await transport.resetQueue(queue.index);
+      await transport.resetQueue(queue.index, patience.queueReset);
       if (start !== this.#starts || !this.#live) return;
       driver.send({ type: "queueReset", queue: name });
-      await driver.expect(EMPTY_MS, "emptied");
+      await driver.expect(patience.emptied, "emptied");
       const vector = this.#vectors[at];
       if (vector !== undefined && !transport.setQueueVector(queue.index, vector)) {
         throw new DeviceFault("D-70", `Queue ${name} does not take its interrupt vector again`);

@@ -1,3 +1,5 @@
+// How a VirtIO device interrupts: vectors, one vector, the pin, or polling.
+
 import { clearer, close, eventfd, signaller } from "../../linux/fd.ts";
 import type { InterruptLoop } from "../../irq/interrupt_loop.ts";
 import type { OpenFunction } from "../../pci/function.ts";

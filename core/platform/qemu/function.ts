@@ -1,3 +1,5 @@
+// One PCI function of a QEMU, taken.
+
 import { formatAddress } from "../../pci/address.ts";
 import { type AssignedBar, noRoom, reassign } from "../../pci/assign.ts";
 import {

@@ -1,7 +1,8 @@
 import { clear, close, eventfd } from "../../linux/fd.ts";
 import { memoryFile } from "../../linux/memory.ts";
 import { poll, pollAsync, POLLIN } from "../../linux/poll.ts";
-import { sendDescriptors, socketPair } from "../../linux/socket.ts";
+import { sendDescriptors } from "../../linux/descriptors.ts";
+import { socketPair } from "../../linux/socket.ts";
 import type { Message } from "../../pci/msix.ts";
 import type { Qtest } from "./qtest.ts";
 

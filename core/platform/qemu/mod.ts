@@ -1,3 +1,5 @@
+// QEMU as a machine without a guest: its devices over qtest.
+
 import { close, writeAll } from "../../linux/fd.ts";
 import { findProgram } from "../../linux/file.ts";
 import { memoryFile } from "../../linux/memory.ts";

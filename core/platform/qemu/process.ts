@@ -1,3 +1,5 @@
+// QEMU as a child of this process: started, watched, ended.
+
 import { close, pipe, read, setNonBlocking } from "../../linux/fd.ts";
 import { environment, findProgram, open } from "../../linux/file.ts";
 import { poll, pollAsync, POLLIN, type PollSet } from "../../linux/poll.ts";

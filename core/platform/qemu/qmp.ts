@@ -1,3 +1,5 @@
+// QEMU's monitor protocol.
+
 import type { Lines } from "./lines.ts";
 
 /** Something that happened in QEMU. */

@@ -1,3 +1,5 @@
+// QEMU's qtest protocol: memory, ports, interrupts and doorbells.
+
 import type { Registers } from "../../pci/registers.ts";
 import { checkAccess } from "../../pci/registers.ts";
 import type { Lines } from "./lines.ts";

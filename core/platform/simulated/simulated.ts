@@ -1,3 +1,5 @@
+// A machine made of device models.
+
 import type { DmaRun } from "../../dma/address_table.ts";
 import { clear, close, eventfd, pipe, read, setNonBlocking, signal } from "../../linux/fd.ts";
 import { mapShared, memoryFile } from "../../linux/memory.ts";

@@ -1,3 +1,5 @@
+// Hands functions of this machine to programs, and back to the kernel.
+
 import { exists, readFolder, writeText } from "../../linux/file.ts";
 import { OsError } from "../../linux/os_error.ts";
 import { Refusal } from "../refusal.ts";

@@ -1,3 +1,5 @@
+// What this machine lacks for drivers in user space, and how to mend it.
+
 import { VIRTIO_VENDOR } from "../../pci/virtio_identity.ts";
 import { access, exists, findProgram, readFolder } from "../../linux/file.ts";
 import { isRoot, lockableBytes } from "../../linux/limits.ts";

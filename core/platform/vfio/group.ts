@@ -1,3 +1,5 @@
+// An IOMMU group that this process holds.
+
 import { withPages } from "../../linux/device_memory.ts";
 import { close } from "../../linux/fd.ts";
 import { open } from "../../linux/file.ts";

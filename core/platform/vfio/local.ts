@@ -1,3 +1,5 @@
+// The machine that this program runs on, with VFIO and UIO.
+
 import { access, exists } from "../../linux/file.ts";
 import type { Loop } from "../../irq/interrupt_loop.ts";
 import type { OpenFunction, PciFunction } from "../../pci/function.ts";
@@ -20,7 +22,7 @@ export interface LocalOptions {
   readonly unsafeDma?: boolean;
 }
 
-/** The machine that this program runs on: functions that somebody bound for programs can be taken. */
+/** The machine that this program runs on: functions that a user bound for programs can be taken. */
 export function openLocal(options: LocalOptions): Platform {
   return new LocalPlatform(options);
 }
@@ -84,7 +86,7 @@ class LocalPlatform implements Platform {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // Functions that were taken belong to those who took them.
+    // Functions that were taken belong to the kernel that took them.
   }
 }
 
@@ -95,7 +97,7 @@ function hostFunction(machine: Machine, found: SysfsFunction): PciFunction {
   const unsafeDma = noIommu
     ? "it has no IOMMU (VFIO without one)"
     : found.kernelDriver === UIO
-    ? `nobody sets up an IOMMU for it (${UIO})`
+    ? `no driver sets up an IOMMU for it (${UIO})`
     : undefined;
   const refusal = refuse(machine, found, unsafeDma);
   return {

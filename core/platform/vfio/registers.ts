@@ -1,3 +1,5 @@
+// Registers of a function, mapped where they can be.
+
 import { PAGE } from "../../dma/address_table.ts";
 import type { Positioned } from "../../linux/positioned.ts";
 import { mappedRegisters } from "../../pci/mapped_registers.ts";

@@ -1,3 +1,5 @@
+// PCI functions as sysfs shows them.
+
 import { exists, readFile, readFolder, readLink, readText } from "../../linux/file.ts";
 import { compareAddresses, formatAddress, parseAddress } from "../../pci/address.ts";
 import { byteRegisters } from "../../pci/byte_registers.ts";

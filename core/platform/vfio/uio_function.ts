@@ -1,3 +1,5 @@
+// One PCI function that is bound to uio_pci_generic, taken.
+
 import { type DeviceMemory, mapDevice } from "../../linux/device_memory.ts";
 import { close, eventfd, read, signal } from "../../linux/fd.ts";
 import { exists, open, openAlone, readFolder, readText } from "../../linux/file.ts";

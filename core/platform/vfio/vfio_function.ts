@@ -1,3 +1,5 @@
+// One PCI function that is bound to VFIO, taken.
+
 import { type DeviceMemory, mapDevice } from "../../linux/device_memory.ts";
 import { close, eventfd } from "../../linux/fd.ts";
 import { GRANULE, memoryFile } from "../../linux/memory.ts";

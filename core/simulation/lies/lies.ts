@@ -1,3 +1,5 @@
+// How a group of lies is written.
+
 import type { Lie } from "../lie.ts";
 
 /** Number of a lie in the catalogue, for example `"D-41"`. */

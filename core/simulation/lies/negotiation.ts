@@ -1,3 +1,5 @@
+// Lies during the status handshake.
+
 import { DeviceStatus } from "../../virtio/status.ts";
 import type { Lie, LieHandle } from "../lie.ts";
 import {

@@ -1,132 +1,79 @@
-import {
-  argument,
-  type CheckResult,
-  type ClientLane,
-  defineClass,
-  type DeviceClass,
-  Feed,
-  RequestError,
-  Status,
-  type Told,
-  Word,
-} from "@virtio/deno/class";
+import { argument, defineClass, demand, type DeviceClass, type Feed } from "@virtio/deno/class";
+import { News, RequestError, Status, text, usually } from "@virtio/deno/class";
 import { EVENT_BYTES, EventType } from "./protocol.ts";
 
-/** A key that went down or up; or a gap: the device was started anew, and keys may have been pressed meanwhile. */
+/** A key that went down (1), up (0) or repeats (2); or a gap: the device was started anew, and keys may be missing. */
 export type KeyEvent = { readonly code: number; readonly value: number } | "gap";
 
-/** What a keyboard is. */
-export interface About {
-  /** What it calls itself. */
-  readonly name: string;
-  /** The codes of its keys. */
-  readonly keys: readonly number[];
-}
-
 /** An application's view of a keyboard. */
-export class KeyboardClient {
-  /** What it is; the driver asks it after the start. */
-  readonly about: Promise<About>;
-  readonly #known = Promise.withResolvers<About>();
-  readonly #events: ClientLane;
-  readonly #leds: ClientLane;
-  readonly #feeds = new Set<Feed<KeyEvent>>();
-  readonly #lit = new Map<number, boolean>();
-
-  constructor(events: ClientLane, leds: ClientLane) {
-    this.#events = events;
-    this.#leds = leds;
-    this.about = this.#known.promise;
-    this.about.catch(() => {});
-    for (let slot = events.take(); slot >= 0; slot = events.take()) this.#lend(slot);
-    events.publish();
-  }
-
-  /** Keys from now on; of those that nobody takes, the newest 256 stay. */
-  events(): Feed<KeyEvent> {
-    const feed = new Feed<KeyEvent>(
-      { capacity: 256, keep: "newest" },
-      (it) => this.#feeds.delete(it),
-    );
-    this.#feeds.add(feed);
-    return feed;
-  }
-
-  /** Switches one of its lights on or off: 0 is that of Num Lock, 1 that of Caps Lock. */
-  async setLed(code: number, on: boolean): Promise<void> {
-    argument.integer(code, "KeyboardClient.setLed", "code", 0, 15);
-    this.#lit.set(code, argument.flag(on, "KeyboardClient.setLed", "on"));
-    const action = `Cannot switch light ${code}`;
-    const slot = await this.#leds.taken(action);
-    this.#leds.data(slot).set([EventType.led, 0, code, 0, Number(on), 0, 0, 0]);
-    const status = await new Promise<number>((resolve) => {
-      this.#leds.submit(slot, (_, status) => resolve(status));
-      this.#leds.publish();
-    });
-    this.#leds.release(slot);
-    if (status !== Status.ok) throw new RequestError(action, status);
-  }
-
-  #lend(slot: number): void {
-    this.#events.submit(slot, (slot, status) => this.#came(slot, status));
-  }
-
-  #came(slot: number, status: number): void {
-    if (status === Status.gone) {
-      this.#known.reject(new RequestError("Cannot tell what the keyboard is", status));
-      for (const feed of this.#feeds) feed.end();
-      return this.#events.release(slot);
-    }
-    const [type, , low = 0, high = 0, value = 0] = this.#events.data(slot);
-    const whole = this.#events.word(slot, Word.length) === EVENT_BYTES;
-    if (whole && type === EventType.key) this.#tell({ code: low | high << 8, value });
-    this.#lend(slot);
-    this.#events.publish();
-  }
-
-  #tell(event: KeyEvent): void {
-    for (const feed of this.#feeds) feed.put(event);
-  }
-
-  /** For the class: what the driver tells, which is nothing yet where it was started anew. */
-  hear({ name, keys }: Told): void {
-    if (typeof name === "string" && typeof keys === "string") {
-      this.#known.resolve({ name, keys: codes(keys) });
-      return;
-    }
-    this.#tell("gap");
-    for (const [code, on] of this.#lit) this.setLed(code, on).catch(() => {});
-  }
-}
-
-/** The codes of the bits that are set in bytes in hexadecimal. */
-function codes(hex: string): number[] {
-  return [...Uint8Array.fromHex(hex)].flatMap((byte, at) =>
-    [0, 1, 2, 3, 4, 5, 6, 7].filter((bit) => byte >> bit & 1).map((bit) => 8 * at + bit)
-  );
-}
-
-async function check(client: KeyboardClient): Promise<CheckResult> {
-  const { name, keys } = await client.about;
-  await client.setLed(1, true);
-  await client.setLed(1, false);
-  return {
-    findings: [
-      { name: "name", passed: name !== "", detail: name },
-      { name: "keys", passed: keys.length > 0, detail: `${keys.length} keys` },
-      { name: "lights", passed: true, detail: "Caps Lock on and off" },
-    ],
-    figures: { keyboard: name, keys: keys.length },
-    summary: `${JSON.stringify(name)}, ${keys.length} keys`,
-  };
+export interface Keyboard {
+  /** What it calls itself, and the codes of its keys: the driver asks it after each start. */
+  about(): Promise<{ readonly name: string; readonly keys: readonly number[] }>;
+  /** Keys from now on; of those that wait for their reader, the newest 256 stay. */
+  events(): Feed<KeyEvent>;
+  /** Switches a light on or off: 0 is that of Num Lock, 1 that of Caps Lock. */
+  setLed(led: number, on: boolean): Promise<void>;
 }
 
 /** A keyboard. */
-export const keyboard: DeviceClass<KeyboardClient> = defineClass({
+export const keyboard: DeviceClass<Keyboard> = defineClass({
   lanes: ["events", "leds"],
-  open({ events, leds }, told: Told) {
-    const client = new KeyboardClient(events, leds);
-    return { client, update: () => client.hear(told) };
+  properties: { name: usually(text(), ""), keys: usually(text(), "") },
+
+  open({ events, leds }, told) {
+    const known = Promise.withResolvers<void>();
+    known.promise.catch(() => {});
+    const keys = new News<KeyEvent>({ capacity: 256, keep: "newest" });
+    const lit = new Map<number, boolean>();
+
+    function came(slot: number, status: number, length: number): void {
+      if (status === Status.gone) {
+        known.reject(new RequestError("Cannot tell what the keyboard is", status));
+        return keys.end();
+      }
+      const [type, , low = 0, high = 0, value = 0] = events.data(slot);
+      if (length === EVENT_BYTES && type === EventType.key) {
+        keys.tell({ code: low | high << 8, value });
+      }
+      events.submit(slot, came);
+      events.publish();
+    }
+
+    async function setLed(led: number, on: boolean): Promise<void> {
+      lit.set(argument.integer(led, "Keyboard.setLed", "led", 0, 15), on);
+      const data = Uint8Array.of(EventType.led, 0, led, 0, Number(on), 0, 0, 0);
+      await demand(leds, `Cannot switch light ${led}`, { operation: 0, data });
+    }
+
+    for (let slot = events.take(); slot >= 0; slot = events.take()) events.submit(slot, came);
+    events.publish();
+    return {
+      client: {
+        setLed,
+        async about() {
+          await known.promise;
+          const bits = Uint8Array.fromHex(told.keys);
+          const codes = Array.from({ length: 8 * bits.length }, (_, code) => code);
+          return {
+            name: told.name,
+            keys: codes.filter((code) => bits[code >> 3]! >> code % 8 & 1),
+          };
+        },
+        events: () => keys.feed(),
+      },
+      update: () => told.keys !== "" && known.resolve(),
+      restarted() {
+        keys.tell("gap");
+        for (const [led, on] of lit) setLed(led, on).catch(() => {});
+      },
+    };
   },
-  check,
+
+  async check(client, { step }) {
+    step("asking what it is, and switching a light");
+    const { name, keys: { length } } = await client.about();
+    for (const on of [true, false]) await client.setLed(1, on);
+    const findings = [{ name: "keys", passed: length > 0, detail: `${length} keys` }];
+    return { findings, figures: { name, keys: length }, summary: `${name}, ${length} keys` };
+  },
 });

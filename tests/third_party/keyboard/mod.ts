@@ -1,24 +1,18 @@
-/**
- * The driver of a keyboard (virtio 1.4, 5.8): buffers for events go to the device and come back with a key each; what it is
- * called and which keys it has is selected in its configuration.
- *
- * @module
- */
+/** The driver of a keyboard (virtio 1.4, 5.8): room for events goes to the device and comes back with a key each; its name and
+ * its keys are selected in its configuration. @module */
 
 import { definePlugin, type Plugin, Status } from "@virtio/deno/plugin";
 import { EVENT_BYTES, EventType } from "./protocol.ts";
 
-/** Fields of the configuration (5.8.4). */
-const Field = { select: 0, size: 2, data: 8 } as const;
-/** What can be selected there. */
+/** What can be selected in the configuration, and where what was selected stands (5.8.4). */
 const Select = { name: 0x01, events: 0x11 } as const;
+const Field = { select: 0, size: 2, data: 8 } as const;
 
 const keyboard: Plugin = definePlugin({
   plan: () => ({
     queues: { events: { index: 0, size: 64 }, status: { index: 1, size: 8 } },
     lanes: {
-      // These wait for a key, for ever if need be.
-      events: { slots: 64, slotBytes: EVENT_BYTES, deadline: 0 },
+      events: { slots: 64, slotBytes: EVENT_BYTES, deadline: 0 }, // for a key, for ever
       leds: { slots: 8, slotBytes: EVENT_BYTES },
     },
   }),
@@ -49,12 +43,9 @@ const keyboard: Plugin = definePlugin({
       configured(config) {
         const size = Math.min(config.u8(Field.size), 128);
         const bytes = Uint8Array.from({ length: size }, (_, i) => config.u8(Field.data + i));
-        if (config.u8(Field.select) === Select.name) {
-          name = new TextDecoder().decode(bytes);
-          select(Select.events, EventType.key);
-          return undefined;
-        }
-        return { name, keys: bytes.toHex() };
+        if (config.u8(Field.select) === Select.events) return { name, keys: bytes.toHex() };
+        name = new TextDecoder().decode(bytes).replace(/\0.*/s, ""); // QEMU ends it as C does
+        select(Select.events, EventType.key);
       },
       rung() {
         events.drain((slot, written) => lanes.events.complete(slot, Status.ok, written));

@@ -1,3 +1,5 @@
+// Class devices of sysfs, and the PCI function below each.
+
 import { exists, readFolder, readLink } from "../../../linux/file.ts";
 import type { Mounts } from "../mounts.ts";
 import { attribute } from "../sysfs.ts";

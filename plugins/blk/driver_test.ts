@@ -1,0 +1,31 @@
+import { assertEquals } from "@std/assert";
+import { mustPass, testDriver } from "@virtio/deno/testing";
+import { block } from "../../classes/block/mod.ts";
+import blk from "./mod.ts";
+import { DiskModel } from "./model.ts";
+
+const BYTES = 100 * 1024;
+const PLACES = Array.from({ length: 20 }, (_, i) => i * BYTES);
+let round = 0;
+
+Deno.test("blk: the driver passes all that drivers are tested for", async () => {
+  const report = await testDriver(blk, () => new DiskModel({ capacity: 2 ** 22 }), {
+    folder: import.meta.dirname!,
+    class: block,
+    async use({ client }) {
+      const bytes = new Uint8Array(BYTES).fill(++round);
+      const write = async () => {
+        await Promise.all(PLACES.map((offset) => client.write(offset, bytes)));
+        await client.flush();
+      };
+      await write().catch((error) => {
+        // A reset may lose what was not flushed; what wrote it writes it again.
+        if (!error.message.includes("write it again")) throw error;
+        return write();
+      });
+      const read = await Promise.all(PLACES.map((offset) => client.read(offset, BYTES)));
+      for (const copy of read) assertEquals(copy.every((byte) => byte === bytes[0]), true);
+    },
+  });
+  mustPass(report);
+});
