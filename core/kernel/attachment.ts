@@ -295,9 +295,9 @@ export class Attachment implements AttachedDevice {
   #startHost(): DriverHost {
     const { source, loop, isolation, watch } = this.#options;
     const part = this.#binding.host();
-    const { registers = {}, doorbellWindow } = part;
-    this.#registers = Object.values(registers);
-    this.#doorbells = doorbellWindow && registers[doorbellWindow.name];
+    const windows = Object.values(part.registers ?? {});
+    this.#registers = windows.map(({ window }) => window);
+    this.#doorbells = windows.find(({ doorbells }) => doorbells)?.window;
     const options: DriverHostOptions = {
       loop,
       link: this.#link,
