@@ -14,10 +14,7 @@ const system: System = {
     const { findDrivers } = await import("./mod.ts");
     return findDrivers(folders);
   },
-  async importModule(path) {
-    const { fileUrl } = await import("./core/kernel/load_plugin.ts");
-    return await import(fileUrl(path));
-  },
+  importModule: (url) => import(url),
   async openKernel(options) {
     const { openKernel } = await import("./mod.ts");
     return await openKernel(options);

@@ -1,4 +1,4 @@
-import { readText } from "../linux/file.ts";
+import { fileUrl, readText } from "../linux/file.ts";
 import { parseManifest } from "../plugin/manifest.ts";
 import type { PluginSource } from "./attachment.ts";
 
@@ -16,10 +16,4 @@ export function loadPlugin(folder: string): PluginSource {
     manifest,
     entry: new URL(manifest.entry, `${fileUrl(folder).replace(/\/+$/, "")}/`).href,
   };
-}
-
-/** The URL of a file or folder, whose name may hold what means something else in a URL. */
-export function fileUrl(path: string): string {
-  const absolute = path.startsWith("/") ? path : `${Deno.cwd()}/${path}`;
-  return new URL(`file://${absolute.split("/").map(encodeURIComponent).join("/")}`).href;
 }
