@@ -113,15 +113,14 @@ function fakeSystem(world: World, calls: string[]): System {
       return Promise.resolve(drivers);
     },
     // deno-lint-ignore require-await -- so that errors are rejections
-    async importModule(url) {
-      const path = new URL(url).pathname;
-      const known = Object.entries(world.modules ?? {})
-        .find(([name]) => path.endsWith(`/${name.replace("./", "")}`));
-      if (known) return known[1];
+    async importModule(path) {
+      calls.push(`import ${path}`);
+      const exports = world.modules?.[path];
+      if (exports) return exports;
       throw new TypeError(
         path.startsWith("/secret/")
           ? `Requires read access to "${path}", run again with the --allow-read flag`
-          : `Module not found "${url}".\n    at main.ts`,
+          : `Module not found "file://${path}".\n    at main.ts`,
       );
     },
     openKernel(options) {

@@ -1,15 +1,11 @@
 import type { DeviceClass } from "../core/class/mod.ts";
-import { fileUrl } from "../core/linux/mod.ts";
-import type { OpenOptions } from "../mod.ts";
+import type { DeviceModel } from "../core/simulation/mod.ts";
 import type { Context } from "./command.ts";
 import { CliError, EXIT, messageOf, usageError } from "./exit.ts";
 import { firstLine } from "./printable.ts";
 
 /** What a module exports, by name. */
 export type Exports = Readonly<Record<string, unknown>>;
-
-/** A device of a simulated machine. */
-type DeviceModel = NonNullable<OpenOptions["devices"]>[number];
 
 /** What the commands need to import the modules that a user names. */
 type Importing = Pick<Context, "options" | "until"> & {
@@ -87,7 +83,7 @@ export async function importModels(context: Importing): Promise<readonly DeviceM
  */
 async function load(context: Importing, option: string, path: string): Promise<Exports> {
   try {
-    return await context.until(context.io.system.importModule(fileUrl(path)));
+    return await context.until(context.io.system.importModule(path));
   } catch (error) {
     const action = `Cannot use --${option} ${path}`;
     const said = firstLine(messageOf(error));

@@ -44,7 +44,7 @@ const WRONG: readonly (readonly [string, World, number, string])[] = [
     "--class ./none.ts",
     {},
     2,
-    'Cannot use --class ./none.ts: Module not found "file:///',
+    'Cannot use --class ./none.ts: Module not found "file://./none.ts".',
   ],
   [
     "--class /secret/class.ts",

@@ -13,13 +13,8 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { deadline } from "@std/async";
-import {
-  defineClass,
-  type DeviceClass,
-  type Kernel,
-  openKernel,
-  type OpenOptions,
-} from "../mod.ts";
+import { defineClass, type DeviceClass } from "../core/class/mod.ts";
+import { type Kernel, openKernel, type OpenOptions } from "../mod.ts";
 import "./support/libc.ts";
 import { soon } from "./support/leaks.ts";
 import { pattern, qemuProgram, qemuTest } from "./support/machine.ts";
@@ -94,7 +89,7 @@ async function press(
 ): Promise<void> {
   for (const code of codes) {
     for (const down of [true, false]) {
-      if (kernel.platform.kind === "simulated") {
+      if (kernel.machine.kind === "simulated") {
         assert(await soon(() => model.press(code, down)), "the driver lends no room for events");
       } else {
         const key = { type: "qcode", data: QCODES[code] };
