@@ -96,7 +96,12 @@ export class NetClient {
   /** Makes the client of a card; for the class. */
   static open(lanes: NetLanes, properties: NetProperties): OpenClient<NetClient> {
     const client = new NetClient(lanes, properties);
-    return { client, update: () => client.#update(), restarted: () => client.#restarted() };
+    return {
+      client,
+      update: () => client.#update(),
+      restarted: () => client.#restarted(),
+      gone: () => client.#end(),
+    };
   }
 
   private constructor(lanes: NetLanes, properties: NetProperties) {
@@ -113,10 +118,10 @@ export class NetClient {
     this.filter = new NetFilter(this.#settings);
     this.steering = new NetSteering(this.#settings, properties);
     this.coalescing = new NetCoalescing(this.#settings, properties);
-    this.#receiver = new NetReceiver(lanes.receive, () => this.#deliver(), () => this.#end());
+    this.#receiver = new NetReceiver(lanes.receive, () => this.#deliver());
     this.slots = new NetSlots(lanes.transmit, lanes.receive, this.#receiver);
     this.#mac = parseMac(properties.mac) ?? this.#ownMac();
-    listen(lanes.events, { hear: (slot) => this.#event(slot), end: () => {} });
+    listen(lanes.events, (slot) => this.#event(slot));
   }
 
   /** Its address: six bytes. */

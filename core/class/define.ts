@@ -18,6 +18,8 @@ export interface OpenClient<Client> {
    * those that do not have ended as `Status.unknown`. It comes after {@linkcode update}.
    */
   restarted?(): void;
+  /** Device or driver are gone for good, and all requests have ended: nothing will happen any more. */
+  gone?(): void;
   /** Does what must be done before the device is given back in order. Bounded in time. */
   close?(): Promise<void>;
 }
@@ -34,6 +36,8 @@ export interface OpenDevice<Client = unknown> {
   update(told: Told): void;
   /** Device and driver were started anew; it comes after {@linkcode update}, and after the lanes began anew. */
   restarted(): void;
+  /** Device or driver are gone for good; it comes once, after the lanes have failed. */
+  gone(): void;
   /** Does what must be done before the device is given back in order. */
   close(): Promise<void>;
   /** Puts the device to work and looks at what comes of it; a class need not bring that. */
@@ -153,6 +157,7 @@ export function defineClass<
           opened.update?.();
         },
         restarted: () => opened.restarted?.(),
+        gone: () => opened.gone?.(),
         close: async () => await opened.close?.(),
         ...(check && {
           check: async ({ write, step = () => {} }) =>

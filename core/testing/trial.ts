@@ -82,6 +82,7 @@ const NO_CLIENT: OpenDevice = {
   client: undefined,
   update() {},
   restarted() {},
+  gone() {},
   close: () => Promise.resolve(),
 };
 
