@@ -16,8 +16,7 @@ import type { EntropyClient } from "../classes/entropy/client.ts";
 import type { NetClient } from "../classes/network/client.ts";
 import type { PluginSource } from "../core/kernel/attachment.ts";
 import { parseManifest } from "../core/plugin/manifest.ts";
-import type { Binding, BindRequest } from "../core/platform/vfio/bind.ts";
-import type { Diagnosis } from "../core/platform/vfio/doctor.ts";
+import type { Binding, BindRequest, Diagnosis } from "../machine/mod.ts";
 import type { OpenOptions } from "../mod.ts";
 import { checkBlock, type Disk, readBehind } from "../classes/block/check.ts";
 import { checkEntropy } from "../classes/entropy/check.ts";
@@ -135,7 +134,7 @@ function fakeKernel(
     return { function: fn, identity, ...choose(manifests, identity) };
   });
   return {
-    platform,
+    machine: platform,
     nodes,
     loop: { add() {}, remove() {} },
     attach(address) {

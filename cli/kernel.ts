@@ -1,10 +1,8 @@
-import type { AnyDevice, ClassName, Device } from "../classes.ts";
 import { wholeAddress } from "./address.ts";
-import type { Node } from "../core/kernel/kernel.ts";
 import type { CommandOption, Context } from "./command.ts";
 import { CliError, EXIT } from "./exit.ts";
 import type { Machine } from "./options.ts";
-import type { QemuOptions } from "../mod.ts";
+import type { AnyDevice, ClassName, Device, Node, QemuOptions } from "../mod.ts";
 import type { Kernel } from "./system.ts";
 
 const MIB = 2 ** 20;
@@ -57,7 +55,7 @@ export async function openKernel(
       log: context.detail,
     }),
   );
-  context.detail(`It is ${kernel.platform.description}`);
+  context.detail(`It is ${kernel.machine.description}`);
   return kernel;
 }
 
@@ -147,8 +145,8 @@ function nodeOf(context: Context, kernel: Kernel, classes: readonly ClassName[])
   }
   throw new CliError(
     EXIT.notFound,
-    `Cannot find a device of class ${wanted} on the ${kernel.platform.kind} machine ` +
-      `(${kernel.platform.description}). Another machine: --machine local, qemu or simulated`,
+    `Cannot find a device of class ${wanted} on the ${kernel.machine.kind} machine ` +
+      `(${kernel.machine.description}). Another machine: --machine local, qemu or simulated`,
   );
 }
 
@@ -191,7 +189,7 @@ export function findNode(kernel: Kernel, word: string): Node {
   const known = kernel.nodes.map((candidate) => candidate.function.address);
   throw new CliError(
     EXIT.notFound,
-    `Cannot find ${address} on the ${kernel.platform.kind} machine (${kernel.platform.description}): ` +
+    `Cannot find ${address} on the ${kernel.machine.kind} machine (${kernel.machine.description}): ` +
       (known.length > 0 ? `it has ${known.join(", ")}` : "it has no PCI functions") +
       ". Another machine: --machine local, qemu or simulated",
   );

@@ -1,6 +1,6 @@
+import type { InterruptKind, Tunables, TunableValue } from "../mod.ts";
 import { parseArgs } from "@std/cli";
-import { type InterruptKind, INTERRUPTS } from "../core/binding/interrupt_kind.ts";
-import type { Tunables, TunableValue } from "../core/plugin/tunables.ts";
+import { INTERRUPTS } from "../machine/mod.ts";
 import type { CommandOption } from "./command.ts";
 import { usageError } from "./exit.ts";
 import { suggest } from "./suggest.ts";

@@ -3,10 +3,8 @@
  *
  * @module
  */
-import type { PluginSource } from "../core/kernel/attachment.ts";
-import type { Binding, BindRequest } from "../core/platform/vfio/bind.ts";
-import type { Diagnosis } from "../core/platform/vfio/doctor.ts";
-import type { Kernel as WholeKernel, OpenOptions } from "../mod.ts";
+import type { Binding, BindRequest, Diagnosis } from "../machine/mod.ts";
+import type { Kernel as WholeKernel, OpenOptions, PluginSource } from "../mod.ts";
 
 /** The core, as far as the commands know it. */
 export interface System {
@@ -29,5 +27,5 @@ export interface System {
 /** A kernel, as far as the commands know it. */
 export type Kernel = Pick<
   WholeKernel,
-  "nodes" | "platform" | "loop" | "attach" | typeof Symbol.asyncDispose
+  "nodes" | "machine" | "loop" | "attach" | typeof Symbol.asyncDispose
 >;

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { simulatedDevices } from "../drivers.ts";
-import { type Feed, openKernel } from "../mod.ts";
+import type { Feed } from "../core/class/mod.ts";
+import { openKernel } from "../mod.ts";
 import "./support/libc.ts";
 
 /** What is the same for all clients. */

@@ -1,4 +1,4 @@
-import type { AnyDevice } from "../../classes.ts";
+import type { AnyDevice } from "../../mod.ts";
 import type { CheckOptions, CheckResult, Finding } from "../../core/class/mod.ts";
 
 /** Puts a device to work and looks at what comes of it: as its class does, else as far as the core can. */

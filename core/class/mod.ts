@@ -20,6 +20,7 @@ export {
 } from "./properties.ts";
 export type { CheckOptions, CheckRequest, CheckResult, Finding, Step } from "./check.ts";
 export * as argument from "../bus/arguments.ts";
+export { count, megabytesPerSecond, round } from "./figures.ts";
 export { listen } from "./listen.ts";
 export { type Feed, type FeedOptions, News, type NewsOptions } from "./news.ts";
 export { RequestError } from "../bus/request_error.ts";
