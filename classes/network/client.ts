@@ -82,6 +82,8 @@ export class NetClient {
   readonly #properties: NetProperties;
   #offloads: NetOffloads;
   #mac: Uint8Array<ArrayBuffer>;
+  /** Whether that is the application's choice, or this client's, which no driver changes. */
+  #chosen = false;
   #link: boolean;
   #speed: number;
   #duplex: number;
@@ -229,6 +231,7 @@ export class NetClient {
     const what = "set the MAC address";
     await this.#settings.apply({ what, operation: NetOperation.macAddress, data, key: "mac" });
     this.#mac = data;
+    this.#chosen = true;
   }
 
   /** Switches what the device may leave undone about frames that it delivers; what is left out is switched off. */
@@ -388,6 +391,8 @@ export class NetClient {
   }
 
   #update(): void {
+    const { mac } = this.#properties;
+    if (!this.#chosen) this.#mac = parseMac(mac) ?? this.#mac;
     this.#offloads = offloadsOf(this.#properties);
     this.#setLink(this.#properties);
   }
