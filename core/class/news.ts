@@ -1,3 +1,5 @@
+// News for any number of readers, each with a bounded buffer.
+
 import * as argument from "../bus/arguments.ts";
 
 /** What happens, told to any number of readers: each has a {@linkcode Feed} of its own. */
