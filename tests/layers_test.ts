@@ -258,3 +258,79 @@ Deno.test("modules: each file of the core opens with its subject", () => {
   });
   assertEquals(violations, []);
 });
+
+/** Kinds of devices, as words of their own or as part of a name; the console that is printed to is none. */
+const DEVICES = /(?<![a-z])(block|network|console(?!\.)|entropy|balloon|scsi)s?(?![a-z])/i;
+
+Deno.test("modules: the core knows no device", () => {
+  const violations = [...sources("core/")]
+    // Linux has block devices and network interfaces.
+    .filter((path) => !within(path, "core/linux"))
+    .flatMap((path) => {
+      const text = Deno.readTextFileSync(new URL(path, ROOT));
+      const code = text.replace(/\/\*[^]*?\*\/|\/\/ .*$/gm, "")
+        .replace(/([a-z0-9])([A-Z])/g, "$1 $2");
+      const word = DEVICES.exec(code);
+      return word ? [`${path} has ${word[0]}`] : [];
+    });
+  assertEquals(violations, []);
+});
+
+/** The folder that a module is in; modules at the top, and those of `exports`, stand for themselves. */
+function folderOf(path: string): string {
+  const [, folder = path] =
+    /^((?:core\/platform|core|classes|plugins)\/[^/]+|cli|machine|nbd)\//.exec(path) ?? [];
+  return folder;
+}
+
+Deno.test("modules: the graph of folders has no circle", async () => {
+  const graph = new Map<string, Set<string>>();
+  for (const { path, imports } of await modules()) {
+    const from = folderOf(path);
+    const to = graph.get(from) ?? new Set();
+    for (const target of imports) if (folderOf(target) !== from) to.add(folderOf(target));
+    graph.set(from, to);
+  }
+  // What imports nothing of the rest, or is imported by nothing of it, is in no circle.
+  const left = new Set(graph.keys());
+  const leads = (from: string, to: string) => left.has(from) && graph.get(from)!.has(to);
+  for (let before = -1; left.size !== before;) {
+    before = left.size;
+    for (const folder of left) {
+      const others = [...left];
+      if (others.some((to) => leads(folder, to)) && others.some((from) => leads(from, folder))) {
+        continue;
+      }
+      left.delete(folder);
+    }
+  }
+  const inCircles = [...left].map((folder) =>
+    `${folder} imports ${[...graph.get(folder)!].filter((target) => left.has(target)).join(", ")}`
+  );
+  assertEquals(inCircles, []);
+});
+
+/** The names that a module exports. */
+async function exported(path: string): Promise<readonly string[]> {
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    signal: patience(),
+    args: ["doc", "--json", path],
+    cwd: ROOT,
+    env: { NO_COLOR: "1" },
+  }).output();
+  assert(success, new TextDecoder().decode(stderr));
+  const { nodes } = JSON.parse(new TextDecoder().decode(stdout)) as {
+    readonly nodes: Readonly<Record<string, { readonly symbols: readonly { name: string }[] }>>;
+  };
+  return [
+    ...new Set(Object.values(nodes).flatMap(({ symbols }) => symbols.map(({ name }) => name))),
+  ];
+}
+
+Deno.test("exports: few enough to be known", async () => {
+  for (const [path, most] of [["mod.ts", 80], ["core/plugin/mod.ts", 25]] as const) {
+    const names = await exported(path);
+    assert(names.length > 10, `${path} exports ${names}`);
+    assert(names.length <= most, `${path} exports ${names.length} names: ${names.join(", ")}`);
+  }
+});

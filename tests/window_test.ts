@@ -40,7 +40,10 @@ for (const isolation of ["inline", "process"] as const) {
     `a disk whose memory BAR cannot be reached works through the window (${isolation})`,
     async () => {
       await using loop = new InterruptLoop();
-      await using qemu = await openQemu({ arguments: [], disks: [16 * MIB] }, loop);
+      await using qemu = await openQemu({
+        arguments: [],
+        drives: [{ bytes: 16 * MIB, device: "virtio-blk-pci" }],
+      }, loop);
       await using kernel = new Kernel(
         { loop, platform: withoutBar4(qemu), drivers: DRIVERS, classes: CLASSES },
         { isolation },

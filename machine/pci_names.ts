@@ -1,6 +1,6 @@
-import { exists, readText } from "../linux/file.ts";
-import { parseNames, type PciNames, preferNames } from "../pci/names.ts";
-import { BUILT_IN_NAMES } from "../pci/names_built_in.ts";
+import { exists, readText } from "../core/linux/file.ts";
+import { parseNames, type PciNames, preferNames } from "./names.ts";
+import { BUILT_IN_NAMES } from "./names_built_in.ts";
 
 /** Where distributions keep the file: Debian and its children, then Fedora and its. */
 const PATHS = ["/usr/share/misc/pci.ids", "/usr/share/hwdata/pci.ids"] as const;
