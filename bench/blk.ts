@@ -32,6 +32,8 @@ const DEVICES: Readonly<Record<string, readonly string[]>> = {
   "split ring": ["-device", `${DEVICE},ioeventfd=off`],
   "packed ring": ["-device", `${DEVICE},ioeventfd=off,packed=on`],
   "split ring, iothread": ["-object", "iothread,id=io", "-device", `${DEVICE},iothread=io`],
+  "NVMe": ["-device", "nvme,drive=n0,serial=1"],
+  "NVMe, ioeventfd": ["-device", "nvme,drive=n0,serial=1,ioeventfd=on"],
 };
 
 /** Measures all modes, both kinds of host in turn, since the machine's mood changes. */

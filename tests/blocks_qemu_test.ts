@@ -24,7 +24,7 @@ const BLOCKS = {
   "512e": { logical: 512, physical: 4096 },
   "4096": { logical: 4096, physical: 4096 },
 } as const;
-const KINDS = ["blk", "scsi"] as const;
+const KINDS = ["blk", "scsi", "nvme"] as const;
 /** The end of each disk's file: three sectors, so that it is no whole block of 4096 bytes. */
 const TAIL = 1536;
 
@@ -49,10 +49,12 @@ class Image implements Disposable {
     const { logical, physical } = this.#blocks;
     const node = `driver=file,filename=${this.path},node-name=node,discard=unmap`;
     const sizes = `drive=node,logical_block_size=${logical},physical_block_size=${physical}`;
-    const device = this.#kind === "blk"
-      ? ["-device", `virtio-blk-pci,${sizes}`]
-      : ["-device", "virtio-scsi-pci,id=scsi", "-device", `scsi-hd,bus=scsi.0,${sizes}`];
-    return ["-blockdev", node, ...device];
+    const devices = {
+      blk: ["-device", `virtio-blk-pci,${sizes}`],
+      scsi: ["-device", "virtio-scsi-pci,id=scsi", "-device", `scsi-hd,bus=scsi.0,${sizes}`],
+      nvme: ["-device", `nvme,serial=1,${sizes}`],
+    };
+    return ["-blockdev", node, ...devices[this.#kind]];
   }
 
   read(offset: number, length: number): Uint8Array {
@@ -70,7 +72,7 @@ class Image implements Disposable {
 
 /** Opens the disk of a kind. */
 async function diskOf(kernel: Kernel, kind: typeof KINDS[number]): Promise<BlockDevice> {
-  if (kind === "blk") return (await kernel.attachFirst("block")).client;
+  if (kind !== "scsi") return (await kernel.attachFirst("block")).client;
   return await (await kernel.attachFirst("scsi")).client.disk({ target: 0, lun: 0 });
 }
 
@@ -90,7 +92,7 @@ for (const [name, blocks] of Object.entries(BLOCKS)) {
 
     qemuTest(
       `blocks: ${name} on ${kind}: aligned, odd and last ones, and 4 GiB of zeroes and discards ` +
-        "#blk:block_size #blk:zeroes_4g #scsi:block_size",
+        "#blk:block_size #blk:zeroes_4g #scsi:block_size #nvme:block_4096",
       async () => {
         const length = 8 * GIB + TAIL;
         const end = length - length % logical;

@@ -222,6 +222,110 @@ function netScript(frames: number) {
   `;
 }
 
+/** The NVMe driver between its lane and a controller that answers at once: reads of more pages than two. */
+function nvmeScript(commands: number) {
+  const nvme = (path: string) => JSON.stringify(import.meta.resolve(`../plugins/nvme/${path}`));
+  return `${MARKS}
+    import nvme from ${nvme("mod.ts")};
+    import * as wire from ${nvme("wire.ts")};
+    import { ClientLane } from ${core("bus/client_lane.ts")};
+    import { DriverLane } from ${core("bus/driver_lane.ts")};
+    import { lanePlaces } from ${core("bus/lane.ts")};
+    const arena = new SharedArrayBuffer(16 << 20), control = new SharedArrayBuffer(1 << 17);
+    const words = new Int32Array(arena), bytes = new Uint8Array(arena);
+    const tunables = { namespace: 0, num_io_queues: 1, shadow_doorbells: true, abort_after: 5000 };
+    const plan = nvme.plan({ tunables });
+    let end = 0, ends = 0;
+    const place = (length) => (end += Math.ceil(length / 4096) * 4096) - Math.ceil(length / 4096) * 4096;
+    const buffers = Object.fromEntries(Object.entries(plan.buffers).map(([name, length]) => {
+      const offset = place(length);
+      return [name, { offset, bytes: new Uint8Array(arena, offset, length) }];
+    }));
+    const layouts = Object.entries(plan.lanes).map(([name, { slots, slotBytes }]) => {
+      const layout = { name, slots, slotBytes, control: ends, data: place(slots * slotBytes) };
+      ends = Math.ceil(lanePlaces(ends, slots).end * 4 / 64) * 64;
+      return layout;
+    });
+    const lanes = Object.fromEntries(layouts.map((each) => [each.name, new DriverLane(control, each)]));
+    // A controller whose device addresses are places in the arena.
+    const registers = new Int32Array(64), queues = new Map();
+    registers[0] = 255 | 1 << 24;
+    registers[1] = wire.CAP_CSS_NVM;
+    function admin(at) {
+      const [opcode, prp1, cdw10] = [words[at] & 0xff, words[at + wire.PRP1], words[at + wire.CDW10]];
+      if (opcode === wire.CREATE_CQ) queues.set(1, { sq: 0, cq: prp1 / 4, head: 0, tail: 0, phase: 1 << 16 });
+      if (opcode === wire.CREATE_SQ) queues.get(1).sq = prp1 / 4;
+      if (opcode !== wire.IDENTIFY) return 0;
+      if (cdw10 === wire.CNS_ACTIVE_NAMESPACES) words[prp1 / 4] = 1;
+      if (cdw10 === wire.CNS_NAMESPACE) {
+        words[prp1 / 4] = 1 << 20;
+        bytes[prp1 + wire.NS_LBAF + 2] = 9;
+      }
+      return cdw10 === wire.CNS_NVM_CONTROLLER ? 2 : 0;
+    }
+    function serve(id, queue, tail) {
+      const size = id === 0 ? 64 : 256;
+      for (; queue.head !== tail; queue.head = (queue.head + 1) % size) {
+        const at = queue.sq + queue.head * 16;
+        const status = id === 0 ? admin(at) : 0;
+        const entry = queue.cq + queue.tail * 4;
+        words[entry] = 0;
+        words[entry + 2] = id << 16 | (queue.head + 1) % size;
+        words[entry + 3] = words[at] >>> 16 | queue.phase | status << 17;
+        queue.tail = (queue.tail + 1) % size;
+        if (queue.tail === 0) queue.phase ^= 1 << 16;
+      }
+    }
+    const window = (write32) => ({ size: 4096, read32: (offset) => registers[offset / 4], write32 });
+    const driver = nvme.start({
+      registers: {
+        controller: window((offset, value) => {
+          registers[offset / 4] = value;
+          if (offset === wire.CC) registers[wire.CSTS / 4] = value & 1;
+          if (offset !== wire.CC || !(value & 1)) return;
+          const [sq, cq] = [registers[wire.ASQ / 4] / 4, registers[wire.ACQ / 4] / 4];
+          queues.set(0, { sq, cq, head: 0, tail: 0, phase: 1 << 16 });
+        }),
+        doorbells: window((offset, value) => {
+          if ((offset & 4) === 0) serve(offset >> 3, queues.get(offset >> 3), value);
+        }),
+      },
+      lanes, buffers, tunables, vectors: 9,
+      address: (offset) => offset,
+      setProperties() {},
+    });
+    const polling = { [Symbol.dispose]() {} };
+    const client = new ClientLane(layouts[0], {
+      control, arena, spins: 10, ring() {}, pump() {}, turn() {}, busyPoll: () => polling,
+    });
+    let sector = 0;
+    const done = (slot, status, length) => {
+      if (length !== 16384 || status !== 0) throw new Error("another answer: " + status);
+      client.release(slot);
+    };
+    function run(count) {
+      for (let left = count; left > 0; left -= 64) {
+        for (let i = 0; i < 64; i++) {
+          const slot = client.take();
+          client.setWord(slot, 0, 0);
+          client.setWord(slot, 2, 16384);
+          client.setWord(slot, 3, sector = sector + 32 & 0xfffff);
+          client.setWord(slot, 4, 0);
+          client.submit(slot, done);
+        }
+        client.publish();
+        for (let before = client.ended; client.ended < before + 64; client.drain()) {
+          driver.rung();
+          lanes.requests.publish();
+        }
+      }
+    }
+    run(400_000);
+    measured(run, ${commands});
+    console.log("requests", client.ended);
+  `;
+}
+
 /** Lines that the garbage collector printed in the measured part, and the number of requests. */
 async function collections(
   script: string,
@@ -276,6 +380,13 @@ Deno.test("a million requests through a lane leave no garbage", async () => {
 Deno.test("a million frames each way through the network driver leave no garbage #vtnet:no-allocation", async () => {
   const config = new URL("../deno.json", import.meta.url).pathname;
   const { lines, requests } = await collections(netScript(1_000_000), `--config=${config}`);
+  assertEquals(lines, []);
+  assert(requests >= 1_400_000);
+});
+
+Deno.test("a million reads through the NVMe driver leave no garbage #nvme:no-allocation", async () => {
+  const config = new URL("../deno.json", import.meta.url).pathname;
+  const { lines, requests } = await collections(nvmeScript(1_000_000), `--config=${config}`);
   assertEquals(lines, []);
   assert(requests >= 1_400_000);
 });

@@ -59,6 +59,11 @@ export interface DeviceClass<Client = unknown> {
 /** What an application holds of a device of that class. */
 export type ClientOf<Class> = Class extends DeviceClass<infer Client> ? Client : never;
 
+/** Lanes by their names, those that a driver may leave out included. */
+export type Lanes<Name extends string, Optional extends string = never> =
+  & { readonly [Each in Name]: ClientLane }
+  & { readonly [Each in Optional]?: ClientLane };
+
 /** What a class is made of: lanes and properties are what driver and client have agreed on. */
 export interface ClassDefinition<Lane extends string, Optional extends string, Properties, Client> {
   /** Names of the lanes that each driver of the class plans. */
@@ -75,7 +80,7 @@ export interface ClassDefinition<Lane extends string, Optional extends string, P
    * @throws TypeError If they do not fit together; the driver is ended then.
    */
   open(
-    lanes: { readonly [Name in Lane]: ClientLane } & { readonly [Name in Optional]?: ClientLane },
+    lanes: Lanes<Lane, Optional>,
     properties: Readonly<Properties>,
   ): OpenClient<Client>;
   /**

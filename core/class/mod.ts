@@ -6,7 +6,7 @@
  */
 
 export { type ClassDefinition, type ClientOf, defineClass, type DeviceClass } from "./define.ts";
-export type { OpenClient, OpenDevice, Told } from "./define.ts";
+export type { Lanes, OpenClient, OpenDevice, Told } from "./define.ts";
 export {
   flag,
   type Property,

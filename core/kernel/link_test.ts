@@ -16,6 +16,9 @@ class Rig implements AsyncDisposable {
   settled = 0;
   /** Requests that end at each look into the lanes. */
   ends = 0;
+  /** Doorbells that are passed on at each look, and how often that was. */
+  doorbells = 0;
+  passes = 0;
   readonly link = new Link(this.loop, {
     message: () => {
       this.heard++;
@@ -28,7 +31,10 @@ class Rig implements AsyncDisposable {
       this.settled++;
     },
     registers: () => false,
-    doorbells: () => 0,
+    doorbells: () => {
+      this.passes++;
+      return this.doorbells;
+    },
     answered: () => false,
   }, 65536);
   readonly outbox = this.link.inbox();
@@ -140,6 +146,21 @@ Deno.test("a driver that rings for something now and then is not at fault", asyn
   }
   assertEquals([rig.faults, rig.settled], [[], 20]);
   assertEquals(rig.link.words[ControlWord.doorbellsAnswered], 20);
+});
+
+Deno.test("doorbells that are too many wait, and the driver is not at fault #core:written_doorbells", async () => {
+  await using rig = new Rig();
+  rig.doorbells = 1000;
+  for (let i = 0; i < 200; i++) rig.ring(Cause.doorbell);
+  assert(rig.passes >= 100 && rig.passes < 150, `${rig.passes} passes at once`);
+  // The rest is passed on when a part of the next second is over.
+  const before = rig.passes;
+  for (let waited = 0; rig.passes === before; waited++) {
+    assert(waited < 1000, "they wait for ever");
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    rig.loop.runOnce(0);
+  }
+  assertEquals(rig.faults, []);
 });
 
 for (const cause of [Cause.beat, 128, 1 << 31]) {

@@ -1,5 +1,5 @@
 /**
- * Takes devices away from the kernel's own virtio drivers, as on a virtual machine in use: all but what is in use.
+ * Takes devices away from the kernel's own drivers, as on a virtual machine in use: all but what is in use.
  *
  * @module
  */
@@ -12,6 +12,7 @@ const USED_DISK = "blk in use", USED_NET = "net in use";
 const ALL = [
   ...["rng", "blk", "rng packed", "blk packed", "rng intx", "blk intx", "hot blk"],
   ...["net", "console", "scsi", "balloon intx", "rng that bypasses", "transitional rng"],
+  "nvme",
   USED_DISK,
 ];
 

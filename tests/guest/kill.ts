@@ -14,7 +14,7 @@ const BLOCKS = 128;
 const KILLS = 2;
 
 await using kernel = await openKernel({ machine: "local" });
-for (const [name, disk] of [["blk", "blk"], ["blk intx", "intx"]] as const) {
+for (const [name, disk] of [["blk", "blk"], ["blk intx", "intx"], ["nvme", "nvme"]] as const) {
   await check(`${name}: all requests are served in spite of kill -9 of the driver`, async () => {
     await using device = await attachDisk(kernel, name);
     const { client } = device;

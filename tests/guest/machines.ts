@@ -49,9 +49,10 @@ export const MACHINES: readonly TestMachine[] = [
         device: "virtio-net-pci,netdev=used,iommu_platform=on",
         backend: ["-netdev", "user,id=used,restrict=on"],
       },
+      { name: "nvme", device: "nvme,drive=nvme,serial=NVME-0001" },
     ],
     integrated: [{ name: "transitional rng", device: "virtio-rng-pci" }],
-    disks: ["blk", "packed", "intx", "hot", "used", "scsi"],
+    disks: ["blk", "packed", "intx", "hot", "used", "scsi", "nvme"],
     jobs: ["bind", "drive", "bypass", "user", "kill", "isolation", "unplug", "load"],
   },
   {
