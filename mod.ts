@@ -25,7 +25,7 @@ import type { PluginSource } from "./core/kernel/attachment.ts";
 import { refuseDebugger } from "./core/kernel/refuse_debugger.ts";
 import { InterruptLoop } from "./core/irq/interrupt_loop.ts";
 import type { Machine, Platform } from "./core/platform/platform.ts";
-import { openQemu, type QemuOptions as QemuParts } from "./core/platform/qemu/mod.ts";
+import { openQemu, type QemuParts } from "./core/platform/qemu/mod.ts";
 import { openSimulated } from "./core/platform/simulated/simulated.ts";
 import type { FunctionModel } from "./core/simulation/function_model.ts";
 import { openLocal } from "./core/platform/vfio/local.ts";
@@ -36,7 +36,15 @@ import type { Classes } from "./core/kernel/device.ts";
 import { DRIVERS, simulatedDevices } from "./drivers.ts";
 
 /** A QEMU of our own: its board, memory and devices. */
-export interface QemuOptions extends Omit<QemuParts, "drives"> {
+export interface QemuOptions {
+  /** The board: PCI Express (`"q35"`, the default) or conventional PCI (`"pc"`). */
+  readonly machine?: "q35" | "pc";
+  /** RAM in MiB, 16 to 2047; 256 if not given. All DMA memory comes from it. */
+  readonly memory?: number;
+  /** Devices and what is behind them: arguments that QEMU gets as they are. */
+  readonly arguments: readonly string[];
+  /** The program; `qemu-system-x86_64` if not given. */
+  readonly program?: string;
   /** More disks, each of so many bytes, that live in memory: zero at first, and gone with the machine. */
   readonly disks?: readonly number[];
   /** Likewise, behind a SCSI adapter. */

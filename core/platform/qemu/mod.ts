@@ -33,7 +33,7 @@ export { QemuGone };
 export { type Qmp, QmpError, type QmpEvent } from "./qmp.ts";
 
 /** What machine QEMU is to be. */
-export interface QemuOptions {
+export interface QemuParts {
   /** The board: PCI Express (`"q35"`, the default) or conventional PCI (`"pc"`). */
   readonly machine?: "q35" | "pc";
   /** RAM in MiB, 16 to 2047; 256 if not given. All DMA memory comes from it. */
@@ -102,7 +102,7 @@ const QUIT = 2000;
  * @throws {QemuGone} If QEMU does not start; its own message is in the error.
  * @throws If the program is missing or too old, or an option is out of range.
  */
-export async function openQemu(options: QemuOptions, loop?: Loop): Promise<QemuPlatform> {
+export async function openQemu(options: QemuParts, loop?: Loop): Promise<QemuPlatform> {
   const { machine: board = "q35", memory: mebibytes = 256, program = "qemu-system-x86_64" } =
     options;
   if (!Number.isInteger(mebibytes) || mebibytes < 16 || mebibytes > 2047) {
