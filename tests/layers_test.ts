@@ -124,6 +124,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "mod.ts",
     "core/class/mod.ts",
     "core/linux/mod.ts",
+    "core/simulation/mod.ts",
     "machine/mod.ts",
     "nbd/mod.ts",
     ...modulesOfClasses("mod.ts"),
@@ -139,7 +140,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "mod.ts": ["classes", "classes.ts", "core", "drivers.ts"],
   "classes.ts": ["classes", "core"],
   "drivers.ts": ["core", "plugins"],
-  "main.ts": ["cli", "machine/mod.ts", "mod.ts"],
+  "main.ts": ["cli", "core/linux/mod.ts", "machine/mod.ts", "mod.ts"],
 };
 
 /** Text that may stand in some layers only. */
