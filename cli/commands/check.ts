@@ -1,3 +1,4 @@
+import { virtioTypeName } from "../../machine/mod.ts";
 import type { AnyDevice, Node } from "../../mod.ts";
 import { abortable } from "@std/async";
 import { type CheckResult, count, type Finding, Status } from "../../core/class/mod.ts";
@@ -272,7 +273,7 @@ function printOutcome(context: Context, node: Node, outcome: Outcome): void {
   const { address } = node.function;
   const { manifest, identity } = node;
   if (outcome.kind === "no driver") {
-    const what = identity.virtio ? `VirtIO ${identity.virtio.name}` : "not VirtIO";
+    const what = identity.virtio ? `VirtIO ${virtioTypeName(identity.virtio.type)}` : "not VirtIO";
     return io.out(style.faint(`${address} no driver (${what})`));
   }
   if (outcome.kind === "refused") {
