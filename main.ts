@@ -11,27 +11,27 @@ import type { System } from "./cli/system.ts";
 /** The core. Loaded at first use: help and wrong command lines do not need it. */
 const system: System = {
   async loadDrivers(folders) {
-    const [{ loadPlugin }, { DRIVERS }] = await Promise.all([
-      import("./core/kernel/load_plugin.ts"),
-      import("./drivers.ts"),
-    ]);
-    return [...folders.map(loadPlugin), ...DRIVERS];
+    const { findDrivers } = await import("./mod.ts");
+    return findDrivers(folders);
+  },
+  async importModule(path) {
+    const { fileUrl } = await import("./core/linux/mod.ts");
+    return await import(fileUrl(path));
   },
   async openKernel(options) {
     const { openKernel } = await import("./mod.ts");
     return await openKernel(options);
   },
   async rebind(request) {
-    const { rebind } = await import("./core/platform/vfio/bind.ts");
+    const { rebind } = await import("./machine/mod.ts");
     return rebind(request);
   },
   async diagnose() {
-    const { diagnose } = await import("./core/platform/vfio/doctor.ts");
-    const { walls } = await import("./core/kernel/walls.ts");
+    const { diagnose, walls } = await import("./machine/mod.ts");
     return [...diagnose(), ...walls()];
   },
   async walls() {
-    const { walls } = await import("./core/kernel/walls.ts");
+    const { walls } = await import("./machine/mod.ts");
     return walls();
   },
 };

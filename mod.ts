@@ -24,7 +24,7 @@ import { type DriveOptions, Kernel as KernelOf } from "./core/kernel/kernel.ts";
 import type { PluginSource } from "./core/kernel/attachment.ts";
 import { refuseDebugger } from "./core/kernel/refuse_debugger.ts";
 import { InterruptLoop } from "./core/irq/interrupt_loop.ts";
-import type { Platform } from "./core/platform/platform.ts";
+import type { Machine, Platform } from "./core/platform/platform.ts";
 import { openQemu, type QemuOptions } from "./core/platform/qemu/mod.ts";
 import { openSimulated } from "./core/platform/simulated/simulated.ts";
 import type { FunctionModel } from "./core/simulation/function_model.ts";
@@ -38,7 +38,7 @@ import { DRIVERS, simulatedDevices } from "./drivers.ts";
 /** Which machine to open, and what is in it. */
 export interface MachineOptions {
   /** The machine that this program runs on, a QEMU of its own, or one made of device models. */
-  readonly machine?: Platform["kind"];
+  readonly machine?: Machine["kind"];
   /** For `"qemu"`: its board, memory and devices. */
   readonly qemu?: QemuOptions;
   /** For `"simulated"`: its devices, of VirtIO or not; an entropy source and a disk if left out. */
@@ -128,6 +128,16 @@ function checkOptions(given: OpenOptions): OpenOptions {
 }
 
 /**
+ * The drivers that {@linkcode openKernel} finds, in order of preference; none of their code runs.
+ *
+ * @param plugins Folders of drivers, each with a `plugin.json`; those that come with the kernel follow.
+ * @throws ManifestError If a `plugin.json` is wrong.
+ */
+export function findDrivers(plugins: readonly string[] = []): readonly PluginSource[] {
+  return [...plugins.map(loadPlugin), ...DRIVERS];
+}
+
+/**
  * Opens a machine and a kernel for it. Disposing the kernel stops all drivers and closes the machine.
  *
  * @throws ManifestError If a driver's `plugin.json` is wrong.
@@ -140,7 +150,7 @@ export async function openKernel<More extends Classes<More> = NoClasses>(
   options: OpenOptions<More> = {},
 ): Promise<Kernel<More>> {
   const { plugins = [], drivers = [], classes, ...rest } = checkOptions(options);
-  const all = [...drivers, ...plugins.map(loadPlugin), ...DRIVERS];
+  const all = [...drivers, ...findDrivers(plugins)];
   await using stack = new AsyncDisposableStack();
   stack.use(refuseDebugger());
   const loop = stack.use(new InterruptLoop());
@@ -159,76 +169,19 @@ export async function openKernel<More extends Classes<More> = NoClasses>(
   return kernel;
 }
 
-export type { DriveOptions, KernelOf, Platform, PluginSource, QemuOptions };
+export type { DriveOptions, KernelOf, PluginSource, QemuOptions };
 export { checkManifest, ManifestError } from "./core/plugin/manifest.ts";
 export { TunableError } from "./core/plugin/tunables.ts";
-export { BlockOperation, SECTOR } from "./classes/block/protocol.ts";
 export { Status } from "./core/bus/lane.ts";
-export { ScsiControl, ScsiResponse } from "./classes/scsi/protocol.ts";
-export { formatScsiAddress, parseScsiAddress } from "./classes/scsi/address.ts";
-export { ScsiDisk } from "./classes/scsi/disk.ts";
-export { ScsiError } from "./classes/scsi/error.ts";
-export { senseText } from "./classes/scsi/sense.ts";
-export { ScsiStatus } from "./classes/scsi/status.ts";
-export { VpdPage } from "./classes/scsi/vpd.ts";
 export { RequestError } from "./core/bus/request_error.ts";
 export { DriverGone } from "./core/kernel/conversation.ts";
 export { PlanError } from "./core/binding/plan.ts";
 export { QemuGone } from "./core/platform/qemu/mod.ts";
-export { HANDING_DRIVERS, rebind } from "./core/platform/vfio/bind.ts";
 export { NoSuchFunction } from "./core/platform/no_such_function.ts";
 export { Refusal } from "./core/platform/refusal.ts";
 export { bit, Feature } from "./core/virtio/features.ts";
 export { DeviceFault } from "./core/pci/device_fault.ts";
-export type { BalloonClient, BalloonState } from "./classes/balloon/client.ts";
-export type {
-  BalloonProperties,
-  MemoryStatistic,
-  MemoryStatistics,
-} from "./classes/balloon/protocol.ts";
-export type {
-  BlockChange,
-  BlockClient,
-  Geometry,
-  Lifetime,
-  Topology,
-} from "./classes/block/client.ts";
-export type { BlockSlots } from "./classes/block/slots.ts";
-export type { BlockZones, Zone, ZonedDisk, ZoneState } from "./classes/block/zones.ts";
-export type { JobRequest, JobResult } from "./classes/block/jobs.ts";
-export type { Done } from "./core/bus/client_lane.ts";
-export { type ClientOf, defineClass, type DeviceClass } from "./core/class/define.ts";
-export type { OpenClient, Told } from "./core/class/define.ts";
-export type { CheckOptions, CheckResult, Finding, Step } from "./core/class/check.ts";
 export type { AnyDevice, ClassName, Clients, Device, StandardClasses } from "./classes.ts";
-export { mixEntropy, type MixOptions } from "./classes/entropy/mix_entropy.ts";
-export type { EntropyClient, EntropySource, EntropyState } from "./classes/entropy/client.ts";
-export type { EntropyTest } from "./classes/entropy/health.ts";
-export type { ConsoleClient, PortChange } from "./classes/console/client.ts";
-export type { ConsolePort, ConsoleSize } from "./classes/console/port.ts";
-export type { ScsiClient, TaskFunction } from "./classes/scsi/client.ts";
-export type { ScsiProperties } from "./classes/scsi/protocol.ts";
-export type { ScsiAddress } from "./classes/scsi/address.ts";
-export type { ScsiAnswer } from "./classes/scsi/answer.ts";
-export type { ScsiCapacity } from "./classes/scsi/capacity.ts";
-export type { CommandOptions } from "./classes/scsi/commands.ts";
-export type { ScsiChange } from "./classes/scsi/event.ts";
-export type { ScsiInquiry } from "./classes/scsi/inquiry.ts";
-export type { ScsiUnit } from "./classes/scsi/scan.ts";
-export type { ScsiSense } from "./classes/scsi/sense.ts";
-export type { Feed } from "./core/class/news.ts";
-export type { Frame, Segmentation, SegmentationType } from "./classes/network/frame.ts";
-export type {
-  NetProperties,
-  ReceiveOffload,
-  TransmitOffloadName,
-} from "./classes/network/protocol.ts";
-export type { NetChange, NetClient, NetOffloads } from "./classes/network/client.ts";
-export type { Coalescing, NetCoalescing } from "./classes/network/coalescing.ts";
-export type { NetFilter, ReceiveMode } from "./classes/network/filter.ts";
-export type { HashSupport, NetSteering, RssOptions } from "./classes/network/steering.ts";
-export type { NetReceiver, Received } from "./classes/network/receiver.ts";
-export type { NetSlots, TransmitOffload } from "./classes/network/slots.ts";
 export type {
   AnyDeviceOf,
   AttachedDevice,
@@ -240,7 +193,6 @@ export type {
 export type { Isolation } from "./core/kernel/driver_host.ts";
 export type { BindingDescription } from "./core/binding/binding.ts";
 export type { AnyPlugin } from "./core/plugin/pci_plugin.ts";
-export type { InterruptKind } from "./core/binding/interrupt_kind.ts";
 export type { AnyKernel, Node } from "./core/kernel/kernel.ts";
 export type {
   ConfigField,
@@ -250,26 +202,16 @@ export type {
   RegisterNeed,
 } from "./core/plugin/manifest.ts";
 export type { Tunable, Tunables, TunableValue } from "./core/plugin/tunables.ts";
-export type { BlockDevice, BlockProperties } from "./classes/block/protocol.ts";
-export type { Binding, BindRequest, HandingDriver } from "./core/platform/vfio/bind.ts";
-export type { Mounts } from "./core/platform/vfio/mounts.ts";
+export type { Machine } from "./core/platform/platform.ts";
 export type { Exit } from "./core/linux/process.ts";
 export type { PciIdentity } from "./core/pci/identity.ts";
 export type { Match, MatchField, Mismatch } from "./core/pci/match.ts";
 export type { VirtioIdentity } from "./core/pci/virtio_identity.ts";
 export type { Registers } from "./core/pci/registers.ts";
-export type { DmaRun } from "./core/dma/address_table.ts";
-export type {
-  DevicePage,
-  DmaMemory,
-  Doorbell,
-  MappedDoorbell,
-  OpenFunction,
-  PciFunction,
-  WrittenDoorbell,
-} from "./core/pci/function.ts";
+export type { FunctionFacts } from "./core/pci/function.ts";
 export type { Choice, Tried } from "./core/plugin/choose.ts";
 export type { FeatureRule } from "./core/virtio/features.ts";
 export type { FeatureReport } from "./core/virtio/negotiate.ts";
+export type { InterruptKind } from "./core/binding/interrupt_kind.ts";
 export type { QueueReport } from "./core/bus/message.ts";
 export type { QueueCounters, QueueFault } from "./core/virtqueue/virtqueue.ts";

@@ -1,4 +1,4 @@
-import { formatAddress, parseAddress } from "../core/pci/address.ts";
+import { formatAddress, parseAddress } from "../machine/mod.ts";
 import { usageError } from "./exit.ts";
 
 /**

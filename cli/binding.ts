@@ -1,4 +1,4 @@
-import type { Binding, HandingDriver } from "../core/platform/vfio/bind.ts";
+import type { Binding, HandingDriver } from "../machine/mod.ts";
 import { wholeAddress } from "./address.ts";
 import type { CommandOption, Context } from "./command.ts";
 import { EXIT, type ExitCode } from "./exit.ts";

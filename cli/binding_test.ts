@@ -1,5 +1,5 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import type { Binding, BindRequest } from "../core/platform/vfio/bind.ts";
+import type { Binding, BindRequest } from "../machine/mod.ts";
 import { Refusal } from "../core/platform/refusal.ts";
 import { runFake } from "./fake_test.ts";
 

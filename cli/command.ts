@@ -1,4 +1,4 @@
-import type { AnyDevice } from "../classes.ts";
+import type { AnyDevice } from "../mod.ts";
 import type { Io } from "./io.ts";
 import type { Given, Options } from "./options.ts";
 import type { Style } from "./style.ts";

@@ -1,6 +1,5 @@
-import type { BlockDevice } from "../classes/block/protocol.ts";
-import type { BlockClient } from "../classes/block/client.ts";
-import type { ScsiClient } from "../classes/scsi/client.ts";
+import type { BlockClient, BlockDevice } from "../classes/block/mod.ts";
+import type { ScsiClient } from "../classes/scsi/mod.ts";
 import { parseSize } from "./block/size.ts";
 import type { CommandOption, Context } from "./command.ts";
 import { CliError, EXIT, usageError } from "./exit.ts";
@@ -65,7 +64,7 @@ export async function useDrive(context: Context): Promise<DiskInUse> {
 export function checkMayWrite(context: Context, { kernel, device, disk }: DiskInUse): void {
   const action = `Cannot write to ${device.address}`;
   if (disk.readOnly) throw new CliError(EXIT.refused, `${action}: the disk is read-only`);
-  if (kernel.platform.kind !== "local" || context.given.write === true) return;
+  if (kernel.machine.kind !== "local" || context.given.write === true) return;
   throw new CliError(
     EXIT.refused,
     `${action}: it is a disk of this machine, and what is on it would be lost. ` +

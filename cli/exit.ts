@@ -1,5 +1,5 @@
-import { ScsiError } from "../classes/scsi/error.ts";
-import { Status } from "../core/bus/lane.ts";
+import { ScsiError } from "../classes/scsi/mod.ts";
+import { Status } from "../core/class/mod.ts";
 
 /** What the program's exit status means. Stable: scripts depend on it. */
 export const EXIT = {

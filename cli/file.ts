@@ -1,8 +1,20 @@
+import {
+  close,
+  type FileKind,
+  kindAt,
+  kindOf,
+  openFile,
+  pollAsync,
+  POLLIN,
+  POLLOUT,
+  read,
+  readAt,
+  sizeOf,
+  sync,
+  write,
+  writeAt,
+} from "../core/linux/mod.ts";
 import { delay } from "@std/async";
-import { close, read, write } from "../core/linux/fd.ts";
-import { openFile, readAt, sizeOf, sync, writeAt } from "../core/linux/file.ts";
-import { type FileKind, kindAt, kindOf } from "../core/linux/file_kind.ts";
-import { pollAsync, POLLIN, POLLOUT } from "../core/linux/poll.ts";
 import type { Context } from "./command.ts";
 import { CliError, EXIT, exitCode, messageOf } from "./exit.ts";
 

@@ -1,4 +1,4 @@
-import type { AnyDevice } from "../classes.ts";
+import type { AnyDevice } from "../mod.ts";
 import type { Context } from "./command.ts";
 import { CliError, EXIT } from "./exit.ts";
 

@@ -1,4 +1,4 @@
-import type { PciNames } from "../core/pci/names.ts";
+import type { PciNames } from "../machine/mod.ts";
 import type { System } from "./system.ts";
 
 /** Everything that the commands have of the world around them. */

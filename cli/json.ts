@@ -1,7 +1,5 @@
-import type { Node } from "../core/kernel/kernel.ts";
-import type { Platform } from "../core/platform/platform.ts";
-import type { PciNames } from "../core/pci/names.ts";
-import type { Manifest } from "../core/plugin/manifest.ts";
+import type { PciNames } from "../machine/mod.ts";
+import type { Machine, Manifest, Node } from "../mod.ts";
 import type { Context } from "./command.ts";
 import { hex } from "./lspci.ts";
 
@@ -14,7 +12,7 @@ export function printJson(context: Context, command: string, body: object): void
 }
 
 /** A machine, for JSON. */
-export function machineJson({ kind, description }: Platform): object {
+export function machineJson({ kind, description }: Machine): object {
   return { kind, description };
 }
 

@@ -1,10 +1,9 @@
-import type { AnyDevice, ClassName, Device } from "../classes.ts";
 import { wholeAddress } from "./address.ts";
-import type { Node } from "../core/kernel/kernel.ts";
 import type { CommandOption, Context } from "./command.ts";
 import { CliError, EXIT } from "./exit.ts";
 import type { Machine } from "./options.ts";
-import type { QemuOptions } from "../mod.ts";
+import type { AnyDevice, ClassName, Device, Node, QemuOptions } from "../mod.ts";
+import { importClasses, importModels } from "./modules.ts";
 import type { Kernel } from "./system.ts";
 
 const MIB = 2 ** 20;
@@ -40,6 +39,8 @@ export async function openKernel(
   const { machine = usual, board, qemu: program, qemuArguments, plugins, ...drive } = options;
   context.detail(`Opening machine ${machine}`);
   const devices = qemuArguments.length > 0 ? { arguments: qemuArguments } : usualDevices;
+  const classes = await importClasses(context);
+  const models = await importModels(context);
   const kernel = await disposeIfLate(
     context,
     system.openKernel({
@@ -48,6 +49,8 @@ export async function openKernel(
         ? { qemu: { machine: board, ...(program === undefined ? {} : { program }), ...devices } }
         : {}),
       plugins,
+      classes,
+      ...(models.length > 0 && { devices: models }),
       isolation: drive.isolation,
       interrupts: drive.interrupts,
       legacy: drive.legacy,
@@ -57,7 +60,7 @@ export async function openKernel(
       log: context.detail,
     }),
   );
-  context.detail(`It is ${kernel.platform.description}`);
+  context.detail(`It is ${kernel.machine.description}`);
   return kernel;
 }
 
@@ -147,8 +150,8 @@ function nodeOf(context: Context, kernel: Kernel, classes: readonly ClassName[])
   }
   throw new CliError(
     EXIT.notFound,
-    `Cannot find a device of class ${wanted} on the ${kernel.platform.kind} machine ` +
-      `(${kernel.platform.description}). Another machine: --machine local, qemu or simulated`,
+    `Cannot find a device of class ${wanted} on the ${kernel.machine.kind} machine ` +
+      `(${kernel.machine.description}). Another machine: --machine local, qemu or simulated`,
   );
 }
 
@@ -191,7 +194,7 @@ export function findNode(kernel: Kernel, word: string): Node {
   const known = kernel.nodes.map((candidate) => candidate.function.address);
   throw new CliError(
     EXIT.notFound,
-    `Cannot find ${address} on the ${kernel.platform.kind} machine (${kernel.platform.description}): ` +
+    `Cannot find ${address} on the ${kernel.machine.kind} machine (${kernel.machine.description}): ` +
       (known.length > 0 ? `it has ${known.join(", ")}` : "it has no PCI functions") +
       ". Another machine: --machine local, qemu or simulated",
   );

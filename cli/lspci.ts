@@ -1,6 +1,5 @@
-import { formatAddress, formatShortAddress, parseAddress } from "../core/pci/address.ts";
-import type { PciIdentity } from "../core/pci/identity.ts";
-import type { PciNames } from "../core/pci/names.ts";
+import { formatAddress, formatShortAddress, parseAddress, type PciNames } from "../machine/mod.ts";
+import type { PciIdentity } from "../mod.ts";
 
 /** A function as `lspci -nn` prints it; like there, the domain is only shown where there are several. */
 export function lspciLine(

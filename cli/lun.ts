@@ -1,4 +1,4 @@
-import { parseScsiAddress, type ScsiAddress } from "../classes/scsi/address.ts";
+import { parseScsiAddress, type ScsiAddress } from "../classes/scsi/mod.ts";
 import type { CommandOption, Context } from "./command.ts";
 import { messageOf, usageError } from "./exit.ts";
 

@@ -3,8 +3,8 @@
  *
  * @module
  */
+import type { AnyDevice } from "../mod.ts";
 import { abortable } from "@std/async";
-import type { AnyDevice } from "../classes.ts";
 import deno from "../deno.json" with { type: "json" };
 import type { Command, Context } from "./command.ts";
 import { COMMANDS, OWN_OPTIONS } from "./commands.ts";

@@ -1,6 +1,5 @@
-import { environment } from "../core/linux/file.ts";
-import { isIgnored, SIGHUP } from "../core/linux/process.ts";
-import { pciNames } from "../core/platform/pci_names.ts";
+import { environment, isIgnored, SIGHUP } from "../core/linux/mod.ts";
+import { pciNames } from "../machine/mod.ts";
 import { CliError, EXIT, type ExitCode, messageOf } from "./exit.ts";
 import type { Io } from "./io.ts";
 import type { System } from "./system.ts";

@@ -3,10 +3,9 @@
  *
  * @module
  */
-import type { PluginSource } from "../core/kernel/attachment.ts";
-import type { Binding, BindRequest } from "../core/platform/vfio/bind.ts";
-import type { Diagnosis } from "../core/platform/vfio/doctor.ts";
-import type { Kernel as WholeKernel, OpenOptions } from "../mod.ts";
+import type { Binding, BindRequest, Diagnosis } from "../machine/mod.ts";
+import type { Kernel as WholeKernel, OpenOptions, PluginSource } from "../mod.ts";
+import type { Exports } from "./modules.ts";
 
 /** The core, as far as the commands know it. */
 export interface System {
@@ -16,6 +15,12 @@ export interface System {
    * @throws {ManifestError} If a manifest is wrong.
    */
   loadDrivers(folders: readonly string[]): Promise<readonly PluginSource[]>;
+  /**
+   * Imports a module of the user's, which runs in this program and with its rights.
+   *
+   * @param path Its path.
+   */
+  importModule(path: string): Promise<Exports>;
   /** Opens a machine, and a kernel for it with the drivers of {@linkcode System.loadDrivers}. */
   openKernel(options: OpenOptions): Promise<Kernel>;
   /** Hands functions of this machine to a driver for programs, or back to the kernel. */
@@ -29,5 +34,5 @@ export interface System {
 /** A kernel, as far as the commands know it. */
 export type Kernel = Pick<
   WholeKernel,
-  "nodes" | "platform" | "loop" | "attach" | typeof Symbol.asyncDispose
+  "nodes" | "machine" | "loop" | "attach" | typeof Symbol.asyncDispose
 >;

@@ -6,8 +6,9 @@
  * @module
  */
 
+import { mixEntropy } from "../classes/entropy/mod.ts";
 import { EntropyModel } from "@virtio/random/model";
-import { mixEntropy, openKernel } from "../mod.ts";
+import { openKernel } from "../mod.ts";
 
 if (import.meta.main) {
   const devices = [new EntropyModel(), new EntropyModel({ repeats: true })];

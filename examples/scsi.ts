@@ -4,7 +4,8 @@
  * @module
  */
 
-import { formatScsiAddress, openKernel } from "@virtio/deno";
+import { formatScsiAddress } from "@virtio/deno/scsi";
+import { openKernel } from "@virtio/deno";
 import { ScsiModel } from "@virtio/scsi/model";
 
 const MIB = 2 ** 20;

@@ -4,10 +4,11 @@
  * @module
  */
 
+import { BlockOperation } from "../classes/block/mod.ts";
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { DiskModel } from "@virtio/blk/model";
 import { DRIVERS, simulatedDevices } from "../drivers.ts";
-import { BlockOperation, type Device, openKernel, type OpenOptions, Status } from "../mod.ts";
+import { type Device, openKernel, type OpenOptions, Status } from "../mod.ts";
 import { alive, soon } from "./support/leaks.ts";
 import "./support/libc.ts";
 

@@ -5,10 +5,12 @@
  * @module
  */
 
+import { BlockOperation } from "../classes/block/mod.ts";
+import { mixEntropy } from "../classes/entropy/mod.ts";
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { DiskModel } from "@virtio/blk/model";
 import fc from "fast-check";
-import { BlockOperation, mixEntropy, openKernel, Status } from "../mod.ts";
+import { openKernel, Status } from "../mod.ts";
 import type { AnyDevice, ClassName, Device, Kernel, OpenOptions } from "../mod.ts";
 import { DRIVERS, simulatedDevices } from "../drivers.ts";
 import "./support/libc.ts";

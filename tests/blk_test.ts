@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { BlockClient } from "../classes/block/mod.ts";
 import type { Device } from "../classes.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import fc from "fast-check";
@@ -11,7 +12,7 @@ import { DiskModel, type DiskOptions } from "@virtio/blk/model";
 import type { Isolation } from "../core/kernel/driver_host.ts";
 import { DriverFault, fitted, RING_PACKED } from "../core/simulation/mod.ts";
 import { DRIVERS } from "../drivers.ts";
-import { type BlockClient, openKernel, type OpenOptions, RequestError, Status } from "../mod.ts";
+import { openKernel, type OpenOptions, RequestError, Status } from "../mod.ts";
 import { soon } from "./support/leaks.ts";
 import "./support/libc.ts";
 import { pattern } from "./support/machine.ts";

@@ -4,8 +4,9 @@
  * @module
  */
 
+import { defineClass, type DeviceClass } from "../core/class/mod.ts";
 import { assertEquals } from "@std/assert";
-import { type AnyKernel, defineClass, type DeviceClass, type Kernel, openKernel } from "../mod.ts";
+import { type AnyKernel, type Kernel, openKernel } from "../mod.ts";
 import "./support/libc.ts";
 
 interface Counter {

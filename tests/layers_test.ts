@@ -13,11 +13,14 @@ const PLUGINS = [...Deno.readDirSync(new URL("plugins", ROOT))].map(({ name }) =
   `plugins/${name}`
 );
 
+/** A module of each class. */
+function modulesOfClasses(name: string): string[] {
+  return [...Deno.readDirSync(new URL("classes", ROOT))].filter(({ isDirectory }) => isDirectory)
+    .map((folder) => `classes/${folder.name}/${name}`);
+}
+
 /** What drivers of a class and its clients agree on. */
-const PROTOCOLS = [...Deno.readDirSync(new URL("classes", ROOT))].filter(({ isDirectory }) =>
-  isDirectory
-)
-  .map(({ name }) => `classes/${name}/protocol.ts`);
+const PROTOCOLS = modulesOfClasses("protocol.ts");
 
 /**
  * For each layer, a folder with all in it, what it may import besides itself. A module belongs to the layer with the
@@ -106,7 +109,27 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "core/virtqueue",
   ],
   "nbd": ["classes", "core/bus", "core/class", "core/linux", "core/irq"],
-  "cli": ["classes", "classes.ts", "core", "nbd", "mod.ts", "deno.json"],
+  // Tools around the machine.
+  "machine": [
+    "core/binding",
+    "core/linux",
+    "core/pci",
+    "core/platform",
+    "core/plugin",
+    "core/virtio",
+  ],
+  // A program as any other: what it can do, others can by the same exports.
+  "cli": [
+    "deno.json",
+    "mod.ts",
+    "core/class/mod.ts",
+    "core/linux/mod.ts",
+    "core/simulation/mod.ts",
+    "machine/mod.ts",
+    "nbd/mod.ts",
+    ...modulesOfClasses("mod.ts"),
+    ...modulesOfClasses("protocol.ts"),
+  ],
   // What third parties have, and no more.
   ...Object.fromEntries(PLUGINS.flatMap((plugin) => [
     [plugin, ["core/plugin/mod.ts", ...PROTOCOLS]],
@@ -117,14 +140,14 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "mod.ts": ["classes", "classes.ts", "core", "drivers.ts"],
   "classes.ts": ["classes", "core"],
   "drivers.ts": ["core", "plugins"],
-  "main.ts": ["core", "cli", "mod.ts", "drivers.ts"],
+  "main.ts": ["cli", "core/linux/mod.ts", "machine/mod.ts", "mod.ts"],
 };
 
 /** Text that may stand in some layers only. */
 const WORDS: readonly (readonly [word: RegExp, only: readonly string[]])[] = [
   [/\bDeno\.(dlopen|UnsafePointer|UnsafeCallback|UnsafeFnPointer)/, ["core/linux"]],
   [/\bDeno\./, ["core/linux", "core/kernel", "cli", "main.ts"]],
-  [/"\/(dev|proc|sys)\//, ["core/linux", "core/kernel", "core/platform", "classes.ts"]],
+  [/"\/(dev|proc|sys)\//, ["core/linux", "core/kernel", "core/platform", "machine", "classes.ts"]],
   [/\b(eval|Function)\(/, []],
   // Only what a command needs is loaded for it; and a plugin, with less rights than what loads it.
   [/\bimport\(/, ["main.ts", "core/kernel/process_main.ts"]],
@@ -164,7 +187,7 @@ function* sources(folder = ""): Generator<string> {
   for (const { name, isDirectory } of Deno.readDirSync(new URL(folder, ROOT))) {
     const path = `${folder}${name}`;
     if (isDirectory) {
-      if (folder !== "" || ["classes", "core", "cli", "nbd", "plugins"].includes(name)) {
+      if (folder !== "" || ["classes", "core", "cli", "machine", "nbd", "plugins"].includes(name)) {
         yield* sources(`${path}/`);
       }
     } else if (/(?<!_test|_bench|\.d)\.ts$/.test(name)) yield path;

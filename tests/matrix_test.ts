@@ -171,6 +171,6 @@ async function checkView(kernel: Kernel, device: Device, interrupts: InterruptKi
   assert(queue!.completed! > 0 && queue!.completed === queue!.published);
   assertEquals(queue!.vector !== undefined, interrupts === "msix");
 
-  if (kernel.platform.kind !== "qemu") return;
+  if (kernel.machine.kind !== "qemu") return;
   await agrees(kernel, device, { id: device.class === "block" ? "virtio-blk" : "virtio-rng" });
 }

@@ -4,10 +4,11 @@
  * @module
  */
 
+import type { BlockClient } from "../classes/block/mod.ts";
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { DiskModel } from "@virtio/blk/model";
 import { DRIVERS } from "../drivers.ts";
-import { type BlockClient, openKernel, type OpenOptions } from "../mod.ts";
+import { openKernel, type OpenOptions } from "../mod.ts";
 import { NbdServer, nbdUri } from "../nbd/mod.ts";
 import { soon } from "./support/leaks.ts";
 import "./support/libc.ts";

@@ -4,13 +4,14 @@
  * @module
  */
 
+import type { BlockClient } from "../classes/block/mod.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type Completion, NvmeModel, type NvmeOptions } from "@virtio/nvme/model";
 import * as wire from "../plugins/nvme/wire.ts";
 import type { Device } from "../classes.ts";
 import type { Isolation } from "../core/kernel/driver_host.ts";
 import { DRIVERS } from "../drivers.ts";
-import { type BlockClient, openKernel, type OpenOptions, RequestError } from "../mod.ts";
+import { openKernel, type OpenOptions, RequestError } from "../mod.ts";
 import { soon } from "./support/leaks.ts";
 import "./support/libc.ts";
 import { pattern } from "./support/machine.ts";

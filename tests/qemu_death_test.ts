@@ -16,7 +16,7 @@ import { qemuMachine, qemuTest } from "./support/machine.ts";
 import { patience } from "./support/patience.ts";
 
 function qemuPid(kernel: Kernel): number {
-  return (kernel.platform as QemuPlatform).pid;
+  return (kernel.machine as QemuPlatform).pid;
 }
 
 for (const isolation of ["process", "inline"] as const) {

@@ -4,10 +4,10 @@
  * @module
  */
 
+import { mixEntropy } from "../classes/entropy/mod.ts";
 import type { Device } from "../classes.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { RequestError } from "../core/bus/request_error.ts";
-import { mixEntropy } from "../mod.ts";
 import "./support/libc.ts";
 import { eachQemuTest, qemuTest } from "./support/machine.ts";
 import { agrees, openQemuKernel, useEntropy } from "./support/qemu.ts";

@@ -4,12 +4,13 @@
  * @module
  */
 
+import { mixEntropy } from "../classes/entropy/mod.ts";
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { EntropyModel, type EntropyOptions } from "@virtio/random/model";
 import { RequestError } from "../core/bus/request_error.ts";
 import { Status } from "../core/bus/lane.ts";
 import { DRIVERS } from "../drivers.ts";
-import { mixEntropy, openKernel } from "../mod.ts";
+import { openKernel } from "../mod.ts";
 import "./support/libc.ts";
 import { program, run, start } from "./support/program.ts";
 

@@ -4,10 +4,11 @@
  * @module
  */
 
+import { ScsiError, senseText, VpdPage } from "../classes/scsi/mod.ts";
 import type { Device } from "../classes.ts";
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import type { Isolation } from "../core/kernel/driver_host.ts";
-import { type Kernel, type OpenOptions, ScsiError, senseText, VpdPage } from "../mod.ts";
+import type { Kernel, OpenOptions } from "../mod.ts";
 import { Status } from "../core/bus/lane.ts";
 import { RequestError } from "../core/bus/request_error.ts";
 import { ScsiResponse } from "../classes/scsi/protocol.ts";

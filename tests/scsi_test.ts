@@ -4,6 +4,7 @@
  * @module
  */
 
+import { ScsiError, senseText } from "../classes/scsi/mod.ts";
 import type { Device } from "../classes.ts";
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { ScsiModel, type ScsiOptions, type UnitOptions } from "@virtio/scsi/model";
@@ -13,7 +14,7 @@ import { ScsiResponse } from "../classes/scsi/protocol.ts";
 import { REPORT_LUNS_UNIT } from "../classes/scsi/address.ts";
 import { fitted, RING_PACKED } from "../core/simulation/mod.ts";
 import { DRIVERS } from "../drivers.ts";
-import { type Kernel, openKernel, type OpenOptions, ScsiError, senseText } from "../mod.ts";
+import { type Kernel, openKernel, type OpenOptions } from "../mod.ts";
 import { leftovers, soon } from "./support/leaks.ts";
 import "./support/libc.ts";
 import { pattern } from "./support/machine.ts";

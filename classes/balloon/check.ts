@@ -1,5 +1,4 @@
-import type { CheckOptions, CheckResult, Finding } from "../../core/class/mod.ts";
-import { round } from "../figures.ts";
+import { type CheckOptions, type CheckResult, type Finding, round } from "../../core/class/mod.ts";
 import type { BalloonClient, BalloonState } from "./client.ts";
 
 /** What a check needs of a balloon. */

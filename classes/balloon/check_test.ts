@@ -15,7 +15,7 @@ function balloon(states: readonly BalloonState[], floor = 25): Balloon {
       return state;
     },
     changes() {
-      const news = new News<BalloonState>({ capacity: states.length, keep: "oldest" });
+      const news = new News<BalloonState>("Balloon.changes");
       const feed = news.feed();
       for (const next of states) news.tell(state = next);
       news.end();

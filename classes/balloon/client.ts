@@ -1,8 +1,8 @@
 import {
   argument,
   ask,
-  type ClientLane,
   type Feed,
+  type Lanes,
   listen,
   News,
   type OpenClient,
@@ -21,15 +21,7 @@ import {
   type MemoryStatistics,
 } from "./protocol.ts";
 
-/** The lanes of a balloon. */
-export interface BalloonLanes {
-  /** Orders to the driver. */
-  readonly control: ClientLane;
-  /** What the driver tells. */
-  readonly events: ClientLane;
-  /** What the host reads. */
-  readonly statistics: ClientLane;
-}
+type BalloonLanes = Lanes<"control" | "events" | "statistics">;
 
 /** How large a balloon is and is to be, in pages of 4096 bytes. */
 export interface BalloonState {
@@ -76,7 +68,7 @@ export class BalloonClient {
   #orderTimer: ReturnType<typeof setTimeout> | undefined;
   #statisticsTimer: ReturnType<typeof setTimeout> | undefined;
   #state: "working" | "closing" | "gone" = "working";
-  readonly #news = new News<BalloonState>({ capacity: 1, keep: "newest" });
+  readonly #news = new News<BalloonState>("BalloonClient.changes", { capacity: 1 });
   #told: BalloonState | undefined;
 
   /**
@@ -198,7 +190,6 @@ export class BalloonClient {
    * they are taken are told as one. Ends with the device, or when `signal` is aborted.
    */
   changes(signal?: AbortSignal): Feed<BalloonState> {
-    argument.abortSignal(signal, "BalloonClient.changes", "signal");
     return this.#news.feed({ signal, first: this.state });
   }
 

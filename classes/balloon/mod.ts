@@ -23,3 +23,6 @@ export function balloon(memory?: () => MemoryStatistics): DeviceClass<BalloonCli
     check: checkBalloon,
   });
 }
+
+export type { BalloonClient, BalloonState } from "./client.ts";
+export type { BalloonProperties, MemoryStatistic, MemoryStatistics } from "./protocol.ts";

@@ -2,10 +2,11 @@ import {
   type CheckOptions,
   type CheckResult,
   type Finding,
+  megabytesPerSecond,
   RequestError,
+  round,
   Status,
 } from "../../core/class/mod.ts";
-import { megabytesPerSecond, round } from "../figures.ts";
 import type { BlockClient } from "./client.ts";
 import { makePattern, newNonce, sha256 } from "./pattern.ts";
 import { BlockOperation, SECTOR } from "./protocol.ts";

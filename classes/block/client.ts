@@ -2,6 +2,7 @@ import {
   argument,
   type ClientLane,
   type Feed,
+  type Lanes,
   News,
   type OpenClient,
   RequestError,
@@ -22,13 +23,7 @@ import { BlockZones } from "./zones.ts";
 import { checkRange, readWhole } from "./blocks.ts";
 import { MAY_BE_LOST, Unflushed } from "./unflushed.ts";
 
-/** The lanes of a disk. */
-export interface BlockLanes {
-  /** Requests. */
-  readonly requests: ClientLane;
-  /** What can be switched. */
-  readonly control?: ClientLane;
-}
+type BlockLanes = Lanes<"requests", "control">;
 
 /** Something about a disk that an application may want to hear of. */
 export type BlockChange =
@@ -73,8 +68,6 @@ export interface Lifetime {
   readonly typeB: number;
 }
 
-/** Changes that wait for a reader; with more, it has missed the oldest. */
-const CHANGES = 64;
 /** Operations after which a flush has something to do. */
 const WRITES: readonly number[] = [
   BlockOperation.write,
@@ -101,7 +94,7 @@ export class BlockClient implements BlockDevice {
   readonly #unflushed = new Unflushed();
   readonly #zones: BlockZones;
   readonly #properties: BlockProperties;
-  readonly #news = new News<BlockChange>({ capacity: CHANGES, keep: "newest" });
+  readonly #news = new News<BlockChange>("BlockClient.changes");
   /** What the driver and, of that, the client told last. */
   #told: string;
   #capacity: number;
@@ -234,15 +227,9 @@ export class BlockClient implements BlockDevice {
     return this.#properties.zoneSectors > 0 ? this.#zones : undefined;
   }
 
-  /**
-   * What changes from now on: its capacity, its cache or another of its properties. It ends with the device.
-   *
-   * @param signal Ends it before.
-   */
+  /** What changes from now on: its capacity, its cache or another of its properties, until the device is gone or `signal` is aborted. */
   changes(signal?: AbortSignal): Feed<BlockChange> {
-    return this.#news.feed({
-      signal: argument.abortSignal(signal, "BlockClient.changes", "signal"),
-    });
+    return this.#news.feed({ signal });
   }
 
   #update(): void {

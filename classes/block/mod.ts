@@ -17,3 +17,16 @@ export const block: DeviceClass<BlockClient> = defineClass({
   open: BlockClient.open,
   check: (disk, request) => checkBlock(disk, request, () => readBehind(disk)),
 });
+
+export {
+  type BlockChange,
+  BlockClient,
+  type Geometry,
+  type Lifetime,
+  type Topology,
+} from "./client.ts";
+export type { JobRequest, JobResult } from "./jobs.ts";
+export type { BlockSlots } from "./slots.ts";
+export type { BlockZones, Zone, ZonedDisk, ZoneState } from "./zones.ts";
+export { readWhole } from "./blocks.ts";
+export { type BlockDevice, BlockOperation, type BlockProperties, SECTOR } from "./protocol.ts";

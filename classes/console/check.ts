@@ -1,5 +1,10 @@
-import type { CheckOptions, CheckResult, Finding } from "../../core/class/mod.ts";
-import { count, megabytesPerSecond } from "../figures.ts";
+import {
+  type CheckOptions,
+  type CheckResult,
+  count,
+  type Finding,
+  megabytesPerSecond,
+} from "../../core/class/mod.ts";
 import type { ConsolePort } from "./port.ts";
 
 /** What the check needs of a client. */

@@ -3,6 +3,7 @@ import {
   type ClientLane,
   demand,
   type Feed,
+  type Lanes,
   listen,
   News,
   type OpenClient,
@@ -10,22 +11,12 @@ import {
   Status,
 } from "../../core/class/mod.ts";
 import { ConsoleOperation, type ConsoleProperties, ConsoleWord, PortState } from "./protocol.ts";
-import { ConsolePort } from "./port.ts";
+import { ConsolePort, type OpenPort, type PortNews } from "./port.ts";
 
 /** A device that was started anew announces its ports at once; one that has not come back after so long is gone. */
 const COME_BACK_MS = 2000;
 
-/** The lanes of a console device. */
-export interface ConsoleLanes {
-  /** Bytes that come. */
-  readonly receive: ClientLane;
-  /** Bytes that go. */
-  readonly transmit: ClientLane;
-  /** Operations. */
-  readonly control: ClientLane;
-  /** Changes of ports. */
-  readonly events: ClientLane;
-}
+type ConsoleLanes = Lanes<"receive" | "transmit" | "control" | "events">;
 
 /** What happened to a port: it came, it went, or its name, its size or its other side changed. */
 export interface PortChange {
@@ -35,12 +26,8 @@ export interface PortChange {
   readonly port: ConsolePort;
 }
 
-/** Changes that wait for a reader; with more, it has missed the oldest. */
-const CHANGES = 256;
-
 /** What the client keeps of a port. */
-interface Entry {
-  readonly port: ConsolePort;
+interface Entry extends OpenPort {
   readonly generation: number;
   /** Whether the driver that is there now has announced it. */
   announced: boolean;
@@ -71,7 +58,7 @@ export class ConsoleClient {
   readonly #using: Int32Array;
   /** Waits for anything that the device says. */
   readonly #curious = new Set<() => void>();
-  readonly #news = new News<PortChange>({ capacity: CHANGES, keep: "newest" });
+  readonly #news = new News<PortChange>("ConsoleClient.changes");
   #missing: ReturnType<typeof setTimeout> | undefined;
   /** Whether the device has said all that it has to say at first. */
   #settled = false;
@@ -160,15 +147,9 @@ export class ConsoleClient {
     return await this.#soon(timeout, () => this.ports, ({ length }) => this.#settled && length > 0);
   }
 
-  /**
-   * What happens to ports from now on. It ends with the device.
-   *
-   * @param signal Ends it before.
-   */
+  /** What happens to ports from now on, until the device is gone or `signal` is aborted. */
   changes(signal?: AbortSignal): Feed<PortChange> {
-    return this.#news.feed({
-      signal: argument.abortSignal(signal, "ConsoleClient.changes", "signal"),
-    });
+    return this.#news.feed({ signal });
   }
 
   /** Whether the device knows {@linkcode emergencyWrite}. */
@@ -218,7 +199,7 @@ export class ConsoleClient {
     const lane = this.#events;
     const id = lane.word(slot, ConsoleWord.port);
     const state = lane.word(slot, ConsoleWord.value);
-    const size = lane.word(slot, ConsoleWord.size);
+    const size = sizeOf(lane.word(slot, ConsoleWord.size));
     const generation = lane.word(slot, ConsoleWord.generation);
     const name = cleanName(lane.data(slot).slice(0, length));
     // What came before is told before.
@@ -232,14 +213,10 @@ export class ConsoleClient {
 
   #update(
     id: number,
-    { state, size, generation, name }: {
-      readonly state: number;
-      readonly size: number;
-      readonly generation: number;
-      readonly name: string;
-    },
+    { generation, ...news }: PortNews & { readonly generation: number },
   ): void {
     let entry = this.#entries[id];
+    const { state } = news;
     const present = (state & PortState.present) !== 0;
     // A driver that begins anew counts anew, and its ports are those of before as they come.
     if (entry?.announced && (!present || generation !== entry.generation)) {
@@ -248,14 +225,15 @@ export class ConsoleClient {
     }
     if (!present) return;
     const known = entry !== undefined;
-    const port = entry?.port ?? this.#makePort(id);
-    this.#entries[id] = { port, generation, announced: true };
+    entry = { ...(entry ?? this.#makePort(id)), generation, announced: true };
+    this.#entries[id] = entry;
+    const { port } = entry;
     if (this.#entries.every((each) => !each || each.announced)) clearTimeout(this.#missing);
-    const changed = port.update(state, name, sizeOf(size));
+    const changed = entry.update(news);
     if (!known) this.#news.tell({ type: "added", port });
     else if (changed) this.#news.tell({ type: "changed", port });
     // A console is opened without being asked; if we did not want that, it is closed again.
-    if (state & PortState.open && !port.wanted && this.#using[id] === 0) {
+    if (state & PortState.open && !port.isOpen && this.#using[id] === 0) {
       this.#use(id, false).catch(() => {});
     }
   }
@@ -265,9 +243,9 @@ export class ConsoleClient {
     if (!entry) return;
     this.#entries[id] = undefined;
     for (const slot of this.#held[id]!) {
-      entry.port.take(this.#bytes(slot, this.#heldBytes[slot]!), true);
+      entry.take(this.#bytes(slot, this.#heldBytes[slot]!), true);
     }
-    entry.port.end(status);
+    entry.end(status);
     this.#returnHeld(id);
     this.#news.tell({ type: "removed", port: entry.port });
   }
@@ -280,8 +258,9 @@ export class ConsoleClient {
     if (missing.length === 0) return;
     for (const entry of missing) {
       entry.announced = false;
-      entry.port.suspend();
-      if (entry.port.wanted) this.#use(entry.port.id, true).catch(() => {});
+      entry.suspend();
+      const { id, isOpen } = entry.port;
+      if (isOpen) this.#use(id, true).catch(() => {});
     }
     clearTimeout(this.#missing);
     this.#missing = setTimeout(() => {
@@ -316,8 +295,8 @@ export class ConsoleClient {
     if (status !== Status.ok) return;
     const id = this.#lentTo[slot]!;
     const held = this.#held[id]!;
-    const port = this.#entries[id]?.port;
-    if (port?.isOpen && (held.length > 0 || !port.take(this.#bytes(slot, length)))) {
+    const entry = this.#entries[id];
+    if (entry?.port.isOpen && (held.length > 0 || !entry.take(this.#bytes(slot, length)))) {
       this.#heldBytes[slot] = length;
       held.push(slot);
       return;
@@ -333,10 +312,10 @@ export class ConsoleClient {
   /** A port has room again, or no use for what was held back. */
   #returnHeld(id: number): void {
     const held = this.#held[id]!;
-    const port = this.#entries[id]?.port;
+    const entry = this.#entries[id];
     while (held.length > 0) {
       const slot = held[0]!;
-      if (port?.isOpen && !port.take(this.#bytes(slot, this.#heldBytes[slot]!))) break;
+      if (entry?.port.isOpen && !entry.take(this.#bytes(slot, this.#heldBytes[slot]!))) break;
       held.shift();
       if (!this.#gone) this.#lend(slot);
     }
@@ -345,8 +324,8 @@ export class ConsoleClient {
 
   // Bytes to the device, and what it is to know.
 
-  #makePort(id: number): ConsolePort {
-    return new ConsolePort(id, {
+  #makePort(id: number): OpenPort {
+    return ConsolePort.open(id, {
       slotBytes: this.#transmit.slotBytes,
       transmit: (bytes, done) => this.#send(id, bytes, done),
       use: (open) => this.#use(id, open),

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { ConsoleOperation, consoleProperties, ConsoleWord, PortState } from "./protocol.ts";
-import { ConsoleClient, type ConsoleLanes } from "./client.ts";
+import { ConsoleClient } from "./client.ts";
 import { PORT_BYTES } from "./port.ts";
 import { Pair } from "../../core/bus/fake_test.ts";
 import { Status } from "../../core/bus/lane.ts";
@@ -24,7 +24,7 @@ class Bench {
 
   constructor(properties = { ports: PORTS, emergencyWrite: true }) {
     const { receive, transmit, control, events } = this;
-    const lanes: ConsoleLanes = {
+    const lanes = {
       receive: receive.client,
       transmit: transmit.client,
       control: control.client,

@@ -16,3 +16,6 @@ export const console: DeviceClass<ConsoleClient> = defineClass({
   open: ConsoleClient.open,
   check: checkConsole,
 });
+
+export type { ConsoleClient, PortChange } from "./client.ts";
+export type { ConsolePort, ConsoleSize } from "./port.ts";

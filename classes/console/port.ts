@@ -45,6 +45,30 @@ export interface PortWork {
   readonly room: () => void;
 }
 
+/** What a driver says of a port. */
+export interface PortNews {
+  /** Bits of `PortState`. */
+  readonly state: number;
+  /** Its name, cleaned. */
+  readonly name: string;
+  /** The console's size, if it is known. */
+  readonly size: ConsoleSize | undefined;
+}
+
+/** A port, and what its client does with it. */
+export interface OpenPort {
+  /** What the application holds. */
+  readonly port: ConsolePort;
+  /** Takes news over. Returns whether something differs from before. */
+  readonly update: (news: PortNews) => boolean;
+  /** The driver begins anew: what the other side does is not known for a while. */
+  readonly suspend: () => void;
+  /** Takes bytes from the device, which must not wait if they are the last ones. Returns whether there was room for them. */
+  readonly take: (bytes: Uint8Array, last?: boolean) => boolean;
+  /** The port is gone, with this `Status`: with its last bytes read, nothing goes any more. */
+  readonly end: (status: number) => void;
+}
+
 /**
  * A port of a console device: bytes in both directions.
  *
@@ -76,8 +100,19 @@ export class ConsolePort {
   /** Why nothing goes any more. */
   #over: number | undefined;
 
-  /** Made by its client. */
-  constructor(id: number, work: PortWork) {
+  /** Makes a port; for its client. */
+  static open(id: number, work: PortWork): OpenPort {
+    const port = new ConsolePort(id, work);
+    return {
+      port,
+      update: (state) => port.#update(state),
+      suspend: () => port.#suspend(),
+      take: (bytes, last) => port.#take(bytes, last),
+      end: (status) => port.#end(status),
+    };
+  }
+
+  private constructor(id: number, work: PortWork) {
     this.id = id;
     this.#work = work;
   }
@@ -288,15 +323,7 @@ export class ConsolePort {
     return new RequestError(action, status, reason);
   }
 
-  // For the client.
-
-  /** Whether the application opened it, and did not close it since. */
-  get wanted(): boolean {
-    return this.#wanted;
-  }
-
-  /** Takes a new state over. Returns whether it differs from the old one. */
-  update(state: number, name: string, size: ConsoleSize | undefined): boolean {
+  #update({ state, name, size }: PortNews): boolean {
     const before = this.#state;
     const same = state === before && name === this.#name &&
       size?.columns === this.#size?.columns && size?.rows === this.#size?.rows;
@@ -315,18 +342,11 @@ export class ConsolePort {
     return !same;
   }
 
-  /** The driver begins anew: what the other side does is not known for a while. */
-  suspend(): void {
+  #suspend(): void {
     this.#state &= ~PortState.connected;
   }
 
-  /**
-   * Takes bytes from the device.
-   *
-   * @param last Whether they are the last ones, which must not wait.
-   * @returns Whether there was room for them.
-   */
-  take(bytes: Uint8Array, last = false): boolean {
+  #take(bytes: Uint8Array, last = false): boolean {
     if (bytes.length === 0) return true;
     if (!last && this.#received.length + bytes.length > PORT_BYTES) return false;
     const taken = this.#received.push(bytes);
@@ -334,8 +354,7 @@ export class ConsolePort {
     return taken;
   }
 
-  /** The port is gone: with its last bytes read, nothing goes any more. */
-  end(status: number): void {
+  #end(status: number): void {
     if (this.#over !== undefined) return;
     this.#over = status;
     this.#refuse(status);

@@ -1,5 +1,9 @@
-import type { CheckOptions, CheckResult, Finding } from "../../core/class/mod.ts";
-import { megabytesPerSecond } from "../figures.ts";
+import {
+  type CheckOptions,
+  type CheckResult,
+  type Finding,
+  megabytesPerSecond,
+} from "../../core/class/mod.ts";
 import type { EntropyClient } from "./client.ts";
 
 const READ_BYTES = 4096;

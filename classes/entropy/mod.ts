@@ -14,3 +14,7 @@ export const entropy: DeviceClass<EntropyClient> = defineClass({
   open: EntropyClient.open,
   check: checkEntropy,
 });
+
+export type { EntropyClient, EntropySource, EntropyState } from "./client.ts";
+export type { EntropyTest } from "./health.ts";
+export { mixEntropy, type MixOptions } from "./mix_entropy.ts";

@@ -3,9 +3,9 @@ import {
   type CheckResult,
   type Finding,
   RequestError,
+  round,
   Status,
 } from "../../core/class/mod.ts";
-import { round } from "../figures.ts";
 import type { NetClient } from "./client.ts";
 import type { NetFilter } from "./filter.ts";
 import type { NetSteering } from "./steering.ts";

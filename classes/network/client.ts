@@ -1,7 +1,7 @@
 import {
   argument,
-  type ClientLane,
   type Feed,
+  type Lanes,
   listen,
   News,
   type OpenClient,
@@ -36,17 +36,7 @@ import { NetReceiver } from "./receiver.ts";
 import { NetSteering } from "./steering.ts";
 import { NetSlots, type TransmitOffload, transmitOffload } from "./slots.ts";
 
-/** The lanes of a network device. */
-export interface NetLanes {
-  /** Frames that come. */
-  readonly receive: ClientLane;
-  /** Frames that go. */
-  readonly transmit: ClientLane;
-  /** Operations. */
-  readonly control: ClientLane;
-  /** Changes. */
-  readonly events: ClientLane;
-}
+type NetLanes = Lanes<"receive" | "transmit" | "control" | "events">;
 
 /** Something about a network device that an application may want to hear of. */
 export type NetChange =
@@ -70,7 +60,6 @@ export interface NetOffloads {
 
 /** Frames wait for a reader, at most this many; those that come then are dropped and counted. */
 const FRAMES = 1024;
-const CHANGES = 64;
 /** A device that asks for announcements all the time gets one in so many milliseconds. */
 const ANNOUNCE_MS = 100;
 const VLAN_TAG = 4;
@@ -88,8 +77,8 @@ export class NetClient {
   readonly #lanes: NetLanes;
   readonly #receiver: NetReceiver;
   readonly #settings: Settings;
-  readonly #frames = new News<Frame>({ capacity: FRAMES, keep: "oldest" });
-  readonly #news = new News<NetChange>({ capacity: CHANGES, keep: "newest" });
+  readonly #frames = new News<Frame>("NetClient.frames", { capacity: FRAMES, keep: "oldest" });
+  readonly #news = new News<NetChange>("NetClient.changes");
   readonly #properties: NetProperties;
   #offloads: NetOffloads;
   #mac: Uint8Array<ArrayBuffer>;
@@ -173,20 +162,12 @@ export class NetClient {
    * @param signal Ends it; what waits can still be read.
    */
   frames(capacity?: number, signal?: AbortSignal): Feed<Frame> {
-    if (capacity !== undefined) argument.integer(capacity, "NetClient.frames", "capacity", 1);
-    argument.abortSignal(signal, "NetClient.frames", "signal");
     return this.#frames.feed({ capacity, signal });
   }
 
-  /**
-   * What changes from now on: the link, the place in the network, a device that was started anew. It ends with the device.
-   *
-   * @param signal Ends it before.
-   */
+  /** What changes from now on: the link, the place in the network, a device that was started anew, until the device is gone or `signal` is aborted. */
   changes(signal?: AbortSignal): Feed<NetChange> {
-    return this.#news.feed({
-      signal: argument.abortSignal(signal, "NetClient.changes", "signal"),
-    });
+    return this.#news.feed({ signal });
   }
 
   /**

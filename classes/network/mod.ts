@@ -16,3 +16,22 @@ export const network: DeviceClass<NetClient> = defineClass({
   open: NetClient.open,
   check: checkNetwork,
 });
+
+export type { NetChange, NetClient, NetOffloads } from "./client.ts";
+export type { Coalescing, NetCoalescing } from "./coalescing.ts";
+export type { NetFilter, ReceiveMode } from "./filter.ts";
+export type { HashSupport, NetSteering, RssOptions } from "./steering.ts";
+export type { Frame, Segmentation, SegmentationType } from "./frame.ts";
+export { internetChecksum } from "./internet_checksum.ts";
+export {
+  formatMac,
+  FRAME_HEADER,
+  type NetProperties,
+  parseMac,
+  RECEIVE_OFFLOADS,
+  type ReceiveOffload,
+  TRANSMIT_OFFLOADS,
+  type TransmitOffloadName,
+} from "./protocol.ts";
+export type { NetReceiver, Received } from "./receiver.ts";
+export type { NetSlots, TransmitOffload } from "./slots.ts";

@@ -1,6 +1,11 @@
-import { type CheckOptions, type CheckResult, type Finding, Status } from "../../core/class/mod.ts";
+import {
+  type CheckOptions,
+  type CheckResult,
+  count,
+  type Finding,
+  Status,
+} from "../../core/class/mod.ts";
 import { type Behind, checkBlock } from "../block/check.ts";
-import { count } from "../figures.ts";
 import { formatScsiAddress, type ScsiAddress } from "./address.ts";
 import { readOrWrite } from "./cdb.ts";
 import type { ScsiClient } from "./client.ts";

@@ -1,7 +1,7 @@
 import {
   argument,
-  type ClientLane,
   type Feed,
+  type Lanes,
   listen,
   News,
   type OpenClient,
@@ -24,15 +24,7 @@ import type { ScsiSense } from "./sense.ts";
 import { type ControlAnswer, TaskManagement } from "./task_management.ts";
 import { VPD_BYTES, vpdBody, VpdPage } from "./vpd.ts";
 
-/** The lanes of a SCSI host. */
-export interface ScsiLanes {
-  /** Commands. */
-  readonly requests: ClientLane;
-  /** Task management. */
-  readonly control: ClientLane;
-  /** Events. */
-  readonly events: ClientLane;
-}
+type ScsiLanes = Lanes<"requests" | "control" | "events">;
 
 /** Task management functions for a unit or a target. */
 export type TaskFunction = Exclude<
@@ -49,8 +41,6 @@ const TASK_FUNCTIONS = [
   "queryTaskSet",
 ] as const satisfies readonly TaskFunction[];
 
-/** Changes that one reader may leave unread; with more, it is told that it missed some. */
-const CHANGES = 256;
 const MISSED: ScsiChange = { type: "missed" };
 /** The least time between two scans that events ask for, in milliseconds: a flood of them costs no more. */
 const RESCAN_PAUSE = 100;
@@ -59,7 +49,7 @@ const RESCAN_PAUSE = 100;
 export class ScsiClient {
   readonly #commands: ScsiCommands;
   readonly #manager: TaskManagement;
-  readonly #news = new News<ScsiChange>({ capacity: CHANGES, keep: "newest", missed: MISSED });
+  readonly #news = new News<ScsiChange>("ScsiClient.changes", { missed: MISSED });
   readonly #disks = new Map<string, Promise<ScsiDisk>>();
   /** The units that are known, by target and LUN; none before the first scan. */
   #units: Map<string, ScsiUnit> | undefined;
@@ -315,15 +305,9 @@ export class ScsiClient {
     throw managementError(`Cannot carry out ${what}`, unit, answer);
   }
 
-  /**
-   * What happens from now on. It ends with the device.
-   *
-   * @param signal Ends it before.
-   */
+  /** What happens from now on, until the device is gone or `signal` is aborted. */
   changes(signal?: AbortSignal): Feed<ScsiChange> {
-    return this.#news.feed({
-      signal: argument.abortSignal(signal, "ScsiClient.changes", "signal"),
-    });
+    return this.#news.feed({ signal });
   }
 
   #end(): void {

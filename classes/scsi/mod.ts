@@ -16,3 +16,29 @@ export const scsi: DeviceClass<ScsiClient> = defineClass({
   open: ScsiClient.open,
   check: checkScsi,
 });
+
+export { formatScsiAddress, parseScsiAddress, type ScsiAddress } from "./address.ts";
+export type { ScsiAnswer } from "./answer.ts";
+export { asciiText } from "./big_endian.ts";
+export type { ScsiCapacity } from "./capacity.ts";
+export type { ScsiClient, TaskFunction } from "./client.ts";
+export type { CommandOptions } from "./commands.ts";
+export { ScsiDisk } from "./disk.ts";
+export { ScsiError } from "./error.ts";
+export type { ScsiChange } from "./event.ts";
+export type { ScsiInquiry } from "./inquiry.ts";
+export { ScsiControl, type ScsiProperties, ScsiResponse } from "./protocol.ts";
+export type { ScsiUnit } from "./scan.ts";
+export { type ScsiSense, senseText } from "./sense.ts";
+export { ScsiStatus, scsiStatusText } from "./status.ts";
+export {
+  type BlockLimits,
+  parseIdentifiers,
+  parseLimits,
+  parseProvisioning,
+  parseRotation,
+  type Provisioning,
+  type ScsiIdentifier,
+  VPD_NAMES,
+  VpdPage,
+} from "./vpd.ts";

@@ -1,6 +1,5 @@
+import { type BlockDevice, readWhole } from "../../classes/block/mod.ts";
 import { abortable } from "@std/async";
-import type { BlockDevice } from "../../classes/block/protocol.ts";
-import { readWhole } from "../../classes/block/blocks.ts";
 import type { Context } from "../command.ts";
 import { CliError, EXIT } from "../exit.ts";
 import type { Io } from "../io.ts";

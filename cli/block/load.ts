@@ -1,6 +1,5 @@
-import { type BlockDevice, BlockOperation, SECTOR } from "../../classes/block/protocol.ts";
-import { BlockClient } from "../../classes/block/client.ts";
-import { Status } from "../../core/bus/lane.ts";
+import { BlockClient, type BlockDevice, BlockOperation, SECTOR } from "../../classes/block/mod.ts";
+import { Status } from "../../core/class/mod.ts";
 import { Latencies } from "./latencies.ts";
 
 /** What a disk is to do. */

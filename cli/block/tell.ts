@@ -1,4 +1,4 @@
-import { megabytesPerSecond } from "../../classes/figures.ts";
+import { megabytesPerSecond } from "../../core/class/mod.ts";
 import type { Context } from "../command.ts";
 import { printJson } from "../json.ts";
 import { sizeInFull } from "./size.ts";

@@ -1,4 +1,4 @@
-import type { AnyDevice } from "../../classes.ts";
+import type { AnyDevice } from "../../mod.ts";
 import type { CheckOptions, CheckResult, Finding } from "../../core/class/mod.ts";
 
 /** Puts a device to work and looks at what comes of it: as its class does, else as far as the core can. */
@@ -16,7 +16,7 @@ export async function checkDevice(
     detail: `started anew ${restarts} times, ${broken.length} of ${queues.length} queues broken`,
   }];
   const why = device.class === undefined
-    ? `nothing here knows how to use its class, ${name}: --class <module> brings it`
+    ? `nothing here knows how to use its class, ${name}: --class <module> would bring it`
     : `its class, ${name}, brings no check`;
   return {
     findings,

@@ -1,4 +1,4 @@
-import { HANDING_DRIVERS, type HandingDriver } from "../../core/platform/vfio/bind.ts";
+import { HANDING_DRIVERS, type HandingDriver } from "../../machine/mod.ts";
 import { BINDING_OPTIONS, rebind } from "../binding.ts";
 import type { Command } from "../command.ts";
 import { usageError } from "../exit.ts";

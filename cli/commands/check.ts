@@ -1,9 +1,6 @@
+import type { AnyDevice, Node } from "../../mod.ts";
 import { abortable } from "@std/async";
-import type { AnyDevice } from "../../classes.ts";
-import { Status } from "../../core/bus/lane.ts";
-import { count } from "../../classes/figures.ts";
-import type { CheckResult, Finding } from "../../core/class/mod.ts";
-import type { Node } from "../../core/kernel/kernel.ts";
+import { type CheckResult, count, type Finding, Status } from "../../core/class/mod.ts";
 import { checkDevice } from "../check/check.ts";
 import { Steps } from "../check/steps.ts";
 import type { Command, Context } from "../command.ts";
@@ -91,7 +88,7 @@ export async function checkAnything(context: Context): Promise<ExitCode> {
     if (kernel.nodes.some(isDrivable)) return await checkKernel(context, kernel);
     const { length } = kernel.nodes.filter(({ manifest }) => manifest);
     const why = length === 0
-      ? `there is none that we have a driver for (${kernel.platform.description})`
+      ? `there is none that we have a driver for (${kernel.machine.description})`
       : `${length} would have a driver, ls and explain tell more`;
     context.talk(`No device here may be driven: ${why}. Starting the simulated machine instead`);
   }
@@ -101,17 +98,17 @@ export async function checkAnything(context: Context): Promise<ExitCode> {
 
 async function checkKernel(context: Context, kernel: Kernel): Promise<ExitCode> {
   const { words, options, given, io, signal } = context;
-  const { platform } = kernel;
+  const { machine } = kernel;
   const named = words.map((word) => findNode(kernel, word));
   const nodes = named.length > 0 ? [...new Set(named)] : kernel.nodes;
-  const write = platform.kind !== "local" || given.write === true;
+  const write = machine.kind !== "local" || given.write === true;
   const patience = 1000 * numberOption(context, "patience", {
     usual: PATIENCE,
     least: 0.01,
     greatest: 100_000,
     fraction: true,
   });
-  context.talk(`Checking ${count(nodes.length, "function")} of ${platform.description}`);
+  context.talk(`Checking ${count(nodes.length, "function")} of ${machine.description}`);
   const outcomes = new Map<Node, Outcome>();
   const ends: Promise<unknown>[] = [];
   const waiting = nodes.values();
@@ -130,7 +127,7 @@ async function checkKernel(context: Context, kernel: Kernel): Promise<ExitCode> 
   if (options.json) {
     const names = io.names();
     printJson(context, "check", {
-      machine: machineJson(platform),
+      machine: machineJson(machine),
       passed: status === EXIT.done,
       devices: done.map(([node, outcome]) => ({
         ...nodeJson(node, names),

@@ -1,4 +1,4 @@
-import type { Diagnosis } from "../../core/platform/vfio/doctor.ts";
+import type { Diagnosis } from "../../machine/mod.ts";
 import type { Command } from "../command.ts";
 import { EXIT } from "../exit.ts";
 import { printJson } from "../json.ts";

@@ -1,5 +1,4 @@
-import { formatMatch } from "../../core/pci/match.ts";
-import { wanted } from "../../core/plugin/tunables.ts";
+import { formatMatch, tunableValues } from "../../machine/mod.ts";
 import type { Command } from "../command.ts";
 import { EXIT } from "../exit.ts";
 import { manifestJson, printJson } from "../json.ts";
@@ -39,7 +38,7 @@ export const drivers: Command = {
       context.io.out(`  may use ${limits.memoryMiB} MiB for DMA, ${limits.heapMiB} MiB of heap`);
       for (const tunable of tunables) {
         context.io.out(
-          `  --tune ${name}.${tunable.name}=${tunable.usual}  (${wanted(tunable)})`,
+          `  --tune ${name}.${tunable.name}=${tunable.usual}  (${tunableValues(tunable)})`,
         );
       }
       context.io.out(`  from ${file}`);

@@ -1,5 +1,5 @@
-import { formatMatch } from "../../core/pci/match.ts";
-import type { Node } from "../../core/kernel/kernel.ts";
+import { formatMatch } from "../../machine/mod.ts";
+import type { Node } from "../../mod.ts";
 import type { Command } from "../command.ts";
 import { EXIT } from "../exit.ts";
 import { machineJson, nodeJson, printJson } from "../json.ts";
@@ -29,7 +29,7 @@ export const explain: Command = {
         fits: result === true,
         mismatch: result === true ? null : result,
       }));
-      const machine = machineJson(kernel.platform);
+      const machine = machineJson(kernel.machine);
       const device = nodeJson(node, names);
       printJson(context, "explain", { machine, device, rules, verdict: verdict(node) });
       return EXIT.done;

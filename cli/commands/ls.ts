@@ -23,14 +23,14 @@ export const ls: Command = {
   ],
   async run(context) {
     await using kernel = await openKernel(context);
-    const { nodes, platform } = kernel;
+    const { nodes, machine } = kernel;
     const names = context.io.names();
     if (context.options.json) {
       const devices = nodes.map((node) => nodeJson(node, names));
-      printJson(context, "ls", { machine: machineJson(platform), devices });
+      printJson(context, "ls", { machine: machineJson(machine), devices });
       return EXIT.done;
     }
-    if (nodes.length === 0) context.talk(`No PCI functions: ${platform.description}`);
+    if (nodes.length === 0) context.talk(`No PCI functions: ${machine.description}`);
     const withDomain = needsDomain(nodes.map((node) => node.function.address));
     const hasGroups = nodes.some((node) => node.function.iommuGroup !== undefined);
     const rows = nodes.map((node) => {

@@ -1,4 +1,4 @@
-import type { EntropyClient } from "../../classes/entropy/client.ts";
+import type { EntropyClient } from "../../classes/entropy/mod.ts";
 import type { Command, Context } from "../command.ts";
 import { endedByPerson, EXIT, type ExitCode, usageError } from "../exit.ts";
 import { printJson } from "../json.ts";

@@ -1,10 +1,14 @@
-import type { AnyDevice } from "../../classes.ts";
-import type { DeviceDescription } from "../../core/kernel/device.ts";
-import type { Node } from "../../core/kernel/kernel.ts";
-import { capabilities, type Capability } from "../../core/pci/capabilities.ts";
-import { findStructures, type Structure, type Structures } from "../../core/virtio/capabilities.ts";
-import { type SharedMemoryRegion, sharedMemoryRegions } from "../../core/virtio/shared_memory.ts";
-import { vendorCapabilities } from "../../core/virtio/vendor_capabilities.ts";
+import {
+  capabilities,
+  type Capability,
+  findStructures,
+  type SharedMemoryRegion,
+  sharedMemoryRegions,
+  type Structure,
+  type Structures,
+  vendorCapabilities,
+} from "../../machine/mod.ts";
+import type { AnyDevice, DeviceDescription, Node } from "../../mod.ts";
 import type { Command, Context } from "../command.ts";
 import { EXIT, type ExitCode, exitCode, messageOf } from "../exit.ts";
 import { machineJson, nodeJson, printJson } from "../json.ts";
@@ -66,7 +70,7 @@ async function describeIfHarmless(
   kernel: Kernel,
   node: Node,
 ): Promise<Found<DeviceDescription | undefined>> {
-  if (kernel.platform.kind === "local" || !isDrivable(node)) return { value: undefined };
+  if (kernel.machine.kind === "local" || !isDrivable(node)) return { value: undefined };
   try {
     await using device = await attach(context, kernel, node);
     return { value: await context.until(device.describe()) };
@@ -213,7 +217,7 @@ function showJson(
   const description = "value" in work ? work.value : undefined;
   const message = text(work);
   printJson(context, "show", {
-    machine: machineJson(kernel.platform),
+    machine: machineJson(kernel.machine),
     device: nodeJson(node, context.io.names()),
     capabilities: list.map(({ id, offset }) => ({ id: hex(id, 2), offset })),
     capabilitiesFault: text(listed) ?? text(structures) ?? null,

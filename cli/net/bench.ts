@@ -1,9 +1,10 @@
-import { Status } from "../../core/bus/lane.ts";
-import { FRAME_HEADER } from "../../classes/network/protocol.ts";
-import type { NetClient } from "../../classes/network/client.ts";
-import type { NetReceiver } from "../../classes/network/receiver.ts";
-import type { NetSlots } from "../../classes/network/slots.ts";
-import { RequestError } from "../../core/bus/request_error.ts";
+import {
+  FRAME_HEADER,
+  type NetClient,
+  type NetReceiver,
+  type NetSlots,
+} from "../../classes/network/mod.ts";
+import { RequestError, Status } from "../../core/class/mod.ts";
 import { ethernetFrame, EtherType } from "./ethernet.ts";
 
 /** What a benchmark needs of a card. */

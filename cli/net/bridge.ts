@@ -1,5 +1,5 @@
+import { FRAME_HEADER } from "../../classes/network/mod.ts";
 import { abortable } from "@std/async";
-import { FRAME_HEADER } from "../../classes/network/protocol.ts";
 import type { Card } from "./card.ts";
 
 /** One side of a bridge: frames without an end, one at a time. */

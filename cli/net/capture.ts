@@ -1,4 +1,4 @@
-import type { Frame } from "../../classes/network/frame.ts";
+import type { Frame } from "../../classes/network/mod.ts";
 import type { Card } from "./card.ts";
 import { describeFrame } from "./describe_frame.ts";
 import {

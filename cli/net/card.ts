@@ -1,5 +1,4 @@
-import type { NetClient } from "../../classes/network/client.ts";
-import type { NetFilter } from "../../classes/network/filter.ts";
+import type { NetClient, NetFilter } from "../../classes/network/mod.ts";
 
 /** What the commands need of a network card. */
 export type Card =

@@ -1,6 +1,6 @@
+import { formatMac } from "../../classes/network/mod.ts";
 import { ArpOperation, readArp } from "./arp.ts";
 import { read16 } from "./bytes.ts";
-import { formatMac } from "../../classes/network/protocol.ts";
 import { type Ethernet, EtherType, readEthernet } from "./ethernet.ts";
 import { echoOf, icmpError, IcmpType } from "./icmp.ts";
 import { icmp6Error, Icmp6Type } from "./icmp6.ts";

@@ -1,4 +1,4 @@
-import { FRAME_HEADER } from "../../classes/network/protocol.ts";
+import { FRAME_HEADER } from "../../classes/network/mod.ts";
 import { be16, concat, read16 } from "./bytes.ts";
 
 /** What an Ethernet frame carries. */

@@ -45,7 +45,7 @@ export class FakeCard implements Card {
   /** What was asked for. */
   promiscuous: boolean | undefined;
   readonly #peer: Peer;
-  readonly #frames = new News<Frame>({ capacity: 1024, keep: "oldest" });
+  readonly #frames = new News<Frame>("Card.frames", { capacity: 1024, keep: "oldest" });
 
   constructor(peer: Peer = () => [], mtu = 1500) {
     this.#peer = peer;

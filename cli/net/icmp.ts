@@ -1,5 +1,5 @@
+import { internetChecksum } from "../../classes/network/mod.ts";
 import { be16, concat, read16 } from "./bytes.ts";
-import { internetChecksum } from "../../classes/network/internet_checksum.ts";
 
 /** Bytes of an echo message before its data, for IPv4 and IPv6 alike. */
 export const ECHO_HEADER = 8;

@@ -1,5 +1,5 @@
+import { internetChecksum } from "../../classes/network/mod.ts";
 import { be16, be32, concat, read16 } from "./bytes.ts";
-import { internetChecksum } from "../../classes/network/internet_checksum.ts";
 
 /** Bytes of a packet's header. */
 export const IPV6_HEADER = 40;

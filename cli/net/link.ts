@@ -1,6 +1,6 @@
+import type { Frame } from "../../classes/network/mod.ts";
 import { deadline, delay } from "@std/async";
 import type { Feed } from "../../core/class/mod.ts";
-import type { Frame } from "../../classes/network/frame.ts";
 import type { Card } from "./card.ts";
 import { type Ethernet, ethernetFrame, readEthernet } from "./ethernet.ts";
 

@@ -1,7 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { CliError, EXIT } from "../exit.ts";
-import type { Ethernet } from "./ethernet.ts";
-import { EtherType, readEthernet } from "./ethernet.ts";
+import { type Ethernet, EtherType, readEthernet } from "./ethernet.ts";
 import { FakeCard, GATEWAY, gateway, type Peer } from "./fake_test.ts";
 import { maskOf, parseIpv4, Protocol, readIpv4 } from "./ipv4.ts";
 import type { Ipv4Setup } from "./ipv4_setup.ts";

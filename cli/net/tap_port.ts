@@ -1,7 +1,17 @@
-import { clear, close, eventfd, read, signal } from "../../core/linux/fd.ts";
-import { pollAsync, POLLIN, type PollSet } from "../../core/linux/poll.ts";
-import { bringUp, openTap, writeFrame } from "../../core/linux/tap.ts";
-import { FRAME_HEADER } from "../../classes/network/protocol.ts";
+import { FRAME_HEADER } from "../../classes/network/mod.ts";
+import {
+  bringUp,
+  clear,
+  close,
+  eventfd,
+  openTap,
+  pollAsync,
+  POLLIN,
+  type PollSet,
+  read,
+  signal,
+  writeFrame,
+} from "../../core/linux/mod.ts";
 import type { FramePort } from "./bridge.ts";
 
 /** Linux counts the header of a frame, too: 65535 is the longest frame of a tap. */

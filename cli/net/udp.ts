@@ -1,5 +1,5 @@
+import { internetChecksum } from "../../classes/network/mod.ts";
 import { be16, concat, read16 } from "./bytes.ts";
-import { internetChecksum } from "../../classes/network/internet_checksum.ts";
 import { type Ipv4, Protocol } from "./ipv4.ts";
 
 /** A datagram, taken apart. */

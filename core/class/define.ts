@@ -14,8 +14,9 @@ export interface OpenClient<Client> {
   /** The driver told properties anew, which are in force now: because they changed, or because it was started anew. */
   update?(): void;
   /**
-   * Device and driver were started anew, and what was set is set no more. Requests that bear it are with the new driver;
-   * those that do not have ended as `Status.unknown`. It comes after {@linkcode update}.
+   * Device and driver were started anew, and what was set is set no more. Requests that bear it are with the new
+   * driver; those that do not have ended as `Status.unknown`. It comes after {@linkcode update}, when the device is live:
+   * what it said before may be lost, and from now on nothing is.
    */
   restarted?(): void;
   /** Does what must be done before the device is given back in order. Bounded in time. */
@@ -32,7 +33,7 @@ export interface OpenDevice<Client = unknown> {
    * @throws TypeError If it is not what the class wants; the driver is ended then.
    */
   update(told: Told): void;
-  /** Device and driver were started anew; it comes after {@linkcode update}, and after the lanes began anew. */
+  /** Device and driver were started anew, and the device is live; it comes after {@linkcode update}. */
   restarted(): void;
   /** Does what must be done before the device is given back in order. */
   close(): Promise<void>;
@@ -59,6 +60,11 @@ export interface DeviceClass<Client = unknown> {
 /** What an application holds of a device of that class. */
 export type ClientOf<Class> = Class extends DeviceClass<infer Client> ? Client : never;
 
+/** Lanes by their names, those that a driver may leave out included. */
+export type Lanes<Name extends string, Optional extends string = never> =
+  & { readonly [Each in Name]: ClientLane }
+  & { readonly [Each in Optional]?: ClientLane };
+
 /** What a class is made of: lanes and properties are what driver and client have agreed on. */
 export interface ClassDefinition<Lane extends string, Optional extends string, Properties, Client> {
   /** Names of the lanes that each driver of the class plans. */
@@ -75,7 +81,7 @@ export interface ClassDefinition<Lane extends string, Optional extends string, P
    * @throws TypeError If they do not fit together; the driver is ended then.
    */
   open(
-    lanes: { readonly [Name in Lane]: ClientLane } & { readonly [Name in Optional]?: ClientLane },
+    lanes: Lanes<Lane, Optional>,
     properties: Readonly<Properties>,
   ): OpenClient<Client>;
   /**

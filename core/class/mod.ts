@@ -6,7 +6,7 @@
  */
 
 export { type ClassDefinition, type ClientOf, defineClass, type DeviceClass } from "./define.ts";
-export type { OpenClient, OpenDevice, Told } from "./define.ts";
+export type { Lanes, OpenClient, OpenDevice, Told } from "./define.ts";
 export {
   flag,
   type Property,
@@ -21,6 +21,7 @@ export {
 export type { CheckOptions, CheckRequest, CheckResult, Finding, Step } from "./check.ts";
 export { callBack } from "../bus/application_error.ts";
 export * as argument from "../bus/arguments.ts";
+export { count, megabytesPerSecond, round } from "./figures.ts";
 export { listen, type Listener } from "./events.ts";
 export { type Feed, type FeedOptions, News, type NewsOptions } from "./news.ts";
 export { RequestError } from "../bus/request_error.ts";

@@ -1,9 +1,13 @@
+// News for any number of readers, each with a bounded buffer.
+
+import * as argument from "../bus/arguments.ts";
+
 /** How news wait for a reader. */
 export interface NewsOptions<T> {
-  /** How much may wait; at least one. */
-  readonly capacity: number;
-  /** What stays if more comes: what has waited longest, or what came last. */
-  readonly keep: "oldest" | "newest";
+  /** How much may wait, at least one; 256 if left out. */
+  readonly capacity?: number;
+  /** What stays if more comes: what has waited longest, or what came last; the latter if left out. */
+  readonly keep?: "oldest" | "newest";
   /** What is told instead of all that waits, if more comes than may wait: for readers that must know that they missed some. */
   readonly missed?: T;
 }
@@ -33,14 +37,23 @@ export interface Feed<T> extends AsyncIterableIterator<T, undefined>, Disposable
   [Symbol.asyncIterator](): this;
 }
 
+/** What may wait for a reader, usually. */
+const CAPACITY = 256;
+
 /** What happens, told to any number of readers: each has a {@linkcode Feed} of its own. */
 export class News<T> {
+  readonly #where: string;
   readonly #options: NewsOptions<T>;
   readonly #feeds = new Set<Reading<T>>();
   #over = false;
 
-  /** Nothing has happened yet. */
-  constructor(options: NewsOptions<T>) {
+  /**
+   * Nothing has happened yet.
+   *
+   * @param where The method that hands out feeds, for errors: `"NetClient.changes"`.
+   */
+  constructor(where: string, options: NewsOptions<T> = {}) {
+    this.#where = where;
     this.#options = options;
   }
 
@@ -49,8 +62,15 @@ export class News<T> {
     return this.#feeds.size;
   }
 
-  /** What happens from now on, for one more reader. */
+  /**
+   * What happens from now on, for one more reader.
+   *
+   * @throws TypeError If what an application chose is of the wrong kind.
+   * @throws RangeError If no feed has such a capacity.
+   */
   feed({ signal, capacity, first }: FeedOptions<T> = {}): Feed<T> {
+    argument.abortSignal(signal, this.#where, "signal");
+    if (capacity !== undefined) argument.integer(capacity, this.#where, "capacity", 1);
     const options = capacity === undefined ? this.#options : { ...this.#options, capacity };
     const end = () => feed.end();
     const feed = new Reading<T>(options, () => {
@@ -108,7 +128,7 @@ class Reading<T> implements Feed<T> {
     if (this.#over) return;
     const reader = this.#readers.shift();
     if (reader) return reader({ value, done: false });
-    const { capacity, keep, missed } = this.#options;
+    const { capacity = CAPACITY, keep, missed } = this.#options;
     if (this.#waiting.length < capacity) return void this.#waiting.push(value);
     if (missed !== undefined) {
       this.#dropped += this.#waiting.length;

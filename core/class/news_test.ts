@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { type Feed, News, type NewsOptions } from "./mod.ts";
 
 async function all(from: Feed<number>): Promise<number[]> {
@@ -15,7 +15,7 @@ for (
   ] satisfies [Omit<NewsOptions<number>, "capacity">, number[], number][]
 ) {
   Deno.test(`of too much, ${JSON.stringify(options)} stays for a reader, and the rest is counted`, async () => {
-    const news = new News<number>({ capacity: 3, ...options });
+    const news = new News<number>("Paper.read", { capacity: 3, ...options });
     const feed = news.feed();
     for (let i = 0; i < 5; i++) news.tell(i);
     news.end();
@@ -27,7 +27,7 @@ for (
 }
 
 Deno.test("news reach readers that wait, in order, and each reader gets what it chose", async () => {
-  const news = new News<number>({ capacity: 1, keep: "oldest" });
+  const news = new News<number>("Paper.read", { capacity: 1, keep: "oldest" });
   const feed = news.feed();
   const readers = [feed.next(), feed.next()];
   news.tell(1);
@@ -47,7 +47,7 @@ Deno.test("news reach readers that wait, in order, and each reader gets what it 
 });
 
 Deno.test("a feed ends when it is disposed, its loop is left or its signal is aborted, and others go on", async () => {
-  const news = new News<number>({ capacity: 4, keep: "oldest" });
+  const news = new News<number>("Paper.read", { capacity: 4, keep: "oldest" });
   const other = news.feed();
   const left = news.feed();
   news.tell(1);
@@ -73,4 +73,14 @@ Deno.test("a feed ends when it is disposed, its loop is left or its signal is ab
   assertEquals(news.readers, 1);
   news.end();
   assertEquals(await all(other), [1, 2]);
+});
+
+Deno.test("what a reader chooses is checked, in the name of the method that hands out feeds", () => {
+  const news = new News<number>("Paper.read");
+  assertThrows(() => news.feed({ signal: 1 as never }), TypeError, "signal of Paper.read: it is 1");
+  assertThrows(() => news.feed({ capacity: 0 }), RangeError, "capacity of Paper.read: it is 0");
+  assertEquals(news.readers, 0);
+  using feed = news.feed();
+  for (let i = 0; i < 300; i++) news.tell(i);
+  assertEquals(feed.dropped, 44);
 });

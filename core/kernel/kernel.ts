@@ -4,8 +4,8 @@ import * as argument from "../bus/arguments.ts";
 import type { InterruptLoop, Loop } from "../irq/interrupt_loop.ts";
 import { type PciIdentity, readIdentity } from "../pci/identity.ts";
 import { NoSuchFunction } from "../platform/no_such_function.ts";
-import type { PciFunction } from "../pci/function.ts";
-import type { Platform } from "../platform/platform.ts";
+import type { FunctionFacts, PciFunction } from "../pci/function.ts";
+import type { Machine, Platform } from "../platform/platform.ts";
 import type { DeviceClass } from "../class/define.ts";
 import { type Choice, choose } from "../plugin/choose.ts";
 import { checkTunables, type Tunables, tunablesFor } from "../plugin/tunables.ts";
@@ -69,17 +69,22 @@ export interface DriveOptions {
 /** A PCI function, what it is, and which driver was chosen for it and why. */
 export interface Node extends Choice {
   /** The function. */
-  readonly function: PciFunction;
+  readonly function: FunctionFacts;
   /** What it says that it is. */
   readonly identity: PciIdentity;
+}
+
+/** A node as the kernel has it: only the kernel takes functions. */
+interface OwnNode extends Node {
+  readonly function: PciFunction;
 }
 
 /** A kernel whatever classes it knows, for functions that take any: the types of clients are not known here. */
 export interface AnyKernel extends AsyncDisposable {
   /** As {@linkcode Kernel.nodes}. */
   readonly nodes: readonly Node[];
-  /** As {@linkcode Kernel.platform}. */
-  readonly platform: Platform;
+  /** As {@linkcode Kernel.machine}. */
+  readonly machine: Machine;
   /** As {@linkcode Kernel.loop}. */
   readonly loop: Loop;
   /** As {@linkcode Kernel.devices}. */
@@ -97,7 +102,7 @@ export interface AnyKernel extends AsyncDisposable {
  * them.
  */
 export class Kernel<C extends Classes<C> = Classes> implements AnyKernel {
-  #nodes: readonly Node[] = [];
+  #nodes: readonly OwnNode[] = [];
   readonly #parts: KernelParts<C>;
   readonly #options: DriveOptions;
   readonly #classes: ReadonlyMap<string, DeviceClass>;
@@ -159,7 +164,7 @@ export class Kernel<C extends Classes<C> = Classes> implements AnyKernel {
   }
 
   /** The machine. */
-  get platform(): Platform {
+  get machine(): Machine {
     return this.#parts.platform;
   }
 
@@ -176,7 +181,7 @@ export class Kernel<C extends Classes<C> = Classes> implements AnyKernel {
   /**
    * Puts a device to work with the driver that was chosen for it.
    *
-   * @param address Its PCI address, as {@linkcode PciFunction} has it.
+   * @param address Its PCI address, as {@linkcode FunctionFacts} has it.
    * @throws NoSuchFunction If there is none of that address.
    * @throws TypeError If it is refused, has no driver, or is at work already, or the kernel was disposed.
    */
@@ -184,7 +189,7 @@ export class Kernel<C extends Classes<C> = Classes> implements AnyKernel {
     argument.text(address, "Kernel.attach", "address");
     if (this.#closed) throw new TypeError(`Cannot drive ${address}: the kernel was disposed`);
     const { loop, drivers, patience = PATIENCE } = this.#parts;
-    const node = this.nodes.find((candidate) => candidate.function.address === address);
+    const node = this.#nodes.find((candidate) => candidate.function.address === address);
     const refuse = (why: string) => new TypeError(`Cannot drive ${address}: ${why}`);
     if (!node) {
       throw new NoSuchFunction(`Cannot drive ${address}: this machine has no such function`);

@@ -2,6 +2,7 @@ import { libc } from "./libc.ts";
 
 /** A system call that failed. */
 export class OsError extends Error {
+  /** The class, for `catch` blocks that cannot import it. */
   override readonly name = "OsError";
   /** Symbolic name of the error, for example `"ENOENT"`. */
   readonly code: string;

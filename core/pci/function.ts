@@ -3,8 +3,8 @@
 import type { DmaRun } from "../dma/address_table.ts";
 import type { Registers } from "./registers.ts";
 
-/** One PCI function: what can be known of it without taking it. */
-export interface PciFunction {
+/** What can be known of a PCI function without taking it. */
+export interface FunctionFacts {
   /** As lspci prints it with `-D`: `0000:00:03.0`. */
   readonly address: string;
   /** Its configuration space: at least the first 64 bytes, else 256 or 4096. */
@@ -21,6 +21,10 @@ export interface PciFunction {
   readonly noRoom?: string;
   /** Why this platform will not hand it out, if so: a full sentence for people. */
   readonly refusal?: string;
+}
+
+/** One PCI function. */
+export interface PciFunction extends FunctionFacts {
   /**
    * Takes the function for exclusive use: memory space and bus mastering are on afterwards.
    *

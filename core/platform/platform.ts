@@ -1,11 +1,17 @@
+// Where devices come from.
+
 import type { PciFunction } from "../pci/function.ts";
 
-/** Where devices come from. */
-export interface Platform extends AsyncDisposable {
+/** What a machine is. */
+export interface Machine {
   /** Which machine this is: the one we run on, a QEMU of our own, or one made of device models. */
   readonly kind: "local" | "qemu" | "simulated";
   /** One line for people, for example `"QEMU 7.2.22 q35"`. */
   readonly description: string;
+}
+
+/** Where devices come from. */
+export interface Platform extends Machine, AsyncDisposable {
   /** The machine's PCI functions in the order of their addresses, as of its opening or the last refresh. */
   readonly functions: readonly PciFunction[];
   /** Looks again, where functions can come and go. */

@@ -1,6 +1,6 @@
 import type { FeatureRule } from "../virtio/features.ts";
 import { type Match, MATCH_FIELDS, type MatchField } from "../pci/match.ts";
-import { fits, type Tunable, wanted } from "./tunables.ts";
+import { fits, type Tunable, tunableValues } from "./tunables.ts";
 
 /** What a driver's `plugin.json` says: enough to choose the driver without running any of it. */
 export interface Manifest {
@@ -357,7 +357,7 @@ function tunables(value: unknown, wrong: Wrong): readonly Tunable[] {
     const tunable = { name, ...number } as Extract<Tunable, { least: number }>;
     return fits(tunable, tunable.usual)
       ? tunable
-      : wrong(`${field}.usual`, tunable.usual, wanted(tunable));
+      : wrong(`${field}.usual`, tunable.usual, tunableValues(tunable));
   });
 }
 

@@ -7,7 +7,7 @@
  * @module
  */
 
-export { API, definePlugin } from "./plugin.ts";
+export { definePlugin } from "./plugin.ts";
 export type {
   Buffer,
   Config,
@@ -31,9 +31,7 @@ export type {
   PciPlugin,
   RegisterWindow,
 } from "./pci_plugin.ts";
-export type { PciIdentity } from "../pci/identity.ts";
-export type { VirtioIdentity } from "../pci/virtio_identity.ts";
-export type { Tunables, TunableValue } from "./tunables.ts";
+export type { Tunables } from "./tunables.ts";
 export type { DriverLane } from "../bus/driver_lane.ts";
 export { Status, Word } from "../bus/lane.ts";
-export type { QueueCounters, QueueFault, Virtqueue } from "../virtqueue/virtqueue.ts";
+export type { Virtqueue } from "../virtqueue/virtqueue.ts";

@@ -48,7 +48,9 @@ export function checkTunables(given: Tunables, drivers: readonly Tuned[]): void 
     const tunables = tuned.flatMap(({ tunables }) => tunables);
     const fitting = tunables.filter((tunable) => tunable.name === name);
     if (fitting.length === 0) fail(`the driver has no such tunable; ${names("it has", tunables)}`);
-    if (!fitting.some((tunable) => fits(tunable, value))) fail(`wanted ${wanted(fitting[0]!)}`);
+    if (!fitting.some((tunable) => fits(tunable, value))) {
+      fail(`wanted ${tunableValues(fitting[0]!)}`);
+    }
   }
 }
 
@@ -68,7 +70,7 @@ export function fits(tunable: Tunable, value: unknown): boolean {
 }
 
 /** What values a tunable may have, for people. */
-export function wanted(tunable: Tunable): string {
+export function tunableValues(tunable: Tunable): string {
   if ("words" in tunable) return `one of ${tunable.words.join(", ")}`;
   if (!("least" in tunable)) return "true or false";
   return `a whole number from ${tunable.least} to ${tunable.greatest}`;

@@ -31,5 +31,5 @@ export {
 } from "./hostile.ts";
 export { type DeviceQueue, DriverFault } from "../virtqueue/device_queue.ts";
 export type { Chain } from "../virtqueue/device_queue.ts";
-export type { DeviceRingOptions } from "../virtqueue/device_queue.ts";
+export type { DeviceRingOptions, RingPlace } from "../virtqueue/device_queue.ts";
 export type { QueueKind } from "../virtqueue/layout.ts";

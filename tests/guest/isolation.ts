@@ -5,8 +5,9 @@
  * @module
  */
 
+import { rebind } from "../../machine/mod.ts";
 import { assert, assertEquals } from "@std/assert";
-import { type Device, type Kernel, openKernel, rebind } from "../../mod.ts";
+import { type Device, type Kernel, openKernel } from "../../mod.ts";
 import { fixture } from "../support/plugin.ts";
 import { address, check, provokeFaults } from "./support/job.ts";
 

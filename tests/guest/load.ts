@@ -5,8 +5,9 @@
  * @module
  */
 
+import { type BlockClient, BlockOperation } from "../../classes/block/mod.ts";
 import { assertEquals } from "@std/assert";
-import { type BlockClient, BlockOperation, type InterruptKind, openKernel } from "../../mod.ts";
+import { type InterruptKind, openKernel } from "../../mod.ts";
 import { attachDisk } from "./support/disk.ts";
 import { check } from "./support/job.ts";
 

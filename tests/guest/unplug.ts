@@ -5,9 +5,10 @@
  * @module
  */
 
+import { rebind } from "../../machine/mod.ts";
 import { assert, assertEquals, assertInstanceOf, assertMatch } from "@std/assert";
 import { checkDevice } from "../../cli/check/check.ts";
-import { openKernel, rebind, RequestError, Status } from "../../mod.ts";
+import { openKernel, RequestError, Status } from "../../mod.ts";
 import { attachDisk, BLOCK, block, has } from "./support/disk.ts";
 import { address, check, monitor, portOf, until } from "./support/job.ts";
 

@@ -21,7 +21,7 @@ if (import.meta.main) {
   const random = await kernel.attachFirst("entropy");
   const blk = await kernel.attachFirst("block");
   const bytes = await random.client.read(65536);
-  console.log(JSON.stringify([(kernel.platform as QemuPlatform).pid, random.pid, blk.pid]));
+  console.log(JSON.stringify([(kernel.machine as QemuPlatform).pid, random.pid, blk.pid]));
   for (;;) {
     await Promise.all(Array.from({ length: 64 }, (_, i) => blk.client.write(i * 65536, bytes)));
   }

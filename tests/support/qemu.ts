@@ -33,7 +33,7 @@ export function openQemuKernel(
 
 /** QEMU's control interface. */
 export function qmpOf(kernel: AnyKernel): Qmp {
-  return (kernel.platform as QemuPlatform).qmp;
+  return (kernel.machine as QemuPlatform).qmp;
 }
 
 /** A disk on a raw file of its own, which goes with the test. */

@@ -5,18 +5,13 @@
  * @module
  */
 
+import type { Frame, TransmitOffload } from "../../classes/network/mod.ts";
 import { createSocket, type Socket } from "node:dgram";
 import { internetChecksum } from "../../classes/network/internet_checksum.ts";
 import { parseMac } from "../../classes/network/protocol.ts";
 import type { NetClient } from "../../classes/network/client.ts";
 import { DRIVERS } from "../../drivers.ts";
-import {
-  type Device,
-  type Frame,
-  openKernel,
-  type OpenOptions,
-  type TransmitOffload,
-} from "../../mod.ts";
+import { type Device, openKernel, type OpenOptions } from "../../mod.ts";
 import { hashFrame } from "../../plugins/vtnet/toeplitz.ts";
 import { CARD, within } from "./net.ts";
 

@@ -1,6 +1,5 @@
-import type { Device } from "../../../classes.ts";
-import type { BalloonClient } from "../../../classes/balloon/client.ts";
-import type { DeviceDescription } from "../../../core/kernel/device.ts";
+import type { BalloonClient } from "../../../classes/balloon/mod.ts";
+import type { Device, DeviceDescription } from "../../../mod.ts";
 import type { Command } from "../../command.ts";
 import { EXIT } from "../../exit.ts";
 import { printJson } from "../../json.ts";

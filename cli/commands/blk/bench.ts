@@ -1,7 +1,6 @@
-import { SECTOR } from "../../../classes/block/protocol.ts";
-import { round } from "../../../classes/figures.ts";
-import type { LoadResult } from "../../block/load.ts";
-import { type Load, runLoad } from "../../block/load.ts";
+import { SECTOR } from "../../../classes/block/mod.ts";
+import { round } from "../../../core/class/mod.ts";
+import { type Load, type LoadResult, runLoad } from "../../block/load.ts";
 import { formatSize, parseSize } from "../../block/size.ts";
 import type { Command, Context } from "../../command.ts";
 import { checkBlocks, checkMayWrite, DISK_OPTIONS, useDisk, WRITE_OPTION } from "../../disk.ts";

@@ -1,4 +1,4 @@
-import { BlockClient } from "../../../classes/block/client.ts";
+import { BlockClient } from "../../../classes/block/mod.ts";
 import type { Command } from "../../command.ts";
 import {
   checkBlocks,

@@ -1,5 +1,4 @@
-import type { BlockDevice } from "../../../classes/block/protocol.ts";
-import { BlockClient } from "../../../classes/block/client.ts";
+import { BlockClient, type BlockDevice } from "../../../classes/block/mod.ts";
 import { sizeInFull } from "../../block/size.ts";
 import type { Command } from "../../command.ts";
 import { DISK_OPTIONS, useDrive } from "../../disk.ts";

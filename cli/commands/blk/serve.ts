@@ -1,7 +1,6 @@
-import type { BlockDevice } from "../../../classes/block/protocol.ts";
-import { absolutePath } from "../../../core/linux/file.ts";
-import { NbdServer, type ServeOptions } from "../../../nbd/server.ts";
-import { nbdUri } from "../../../nbd/uri.ts";
+import type { BlockDevice } from "../../../classes/block/mod.ts";
+import { absolutePath } from "../../../core/linux/mod.ts";
+import { NbdServer, nbdUri, type ServeOptions } from "../../../nbd/mod.ts";
 import type { Command } from "../../command.ts";
 import { DISK_OPTIONS, useDrive, WRITE_OPTION } from "../../disk.ts";
 import { CliError, endedByPerson, EXIT, messageOf, usageError } from "../../exit.ts";
@@ -39,7 +38,7 @@ export const blkServe: Command = {
     if (typeof nbd !== "string") throw usageError("Cannot serve without --nbd <socket>");
     await using use = await useDrive(context);
     const { kernel, device, disk } = use;
-    const held = kernel.platform.kind === "local" && given.write !== true;
+    const held = kernel.machine.kind === "local" && given.write !== true;
     const readOnly = given["read-only"] === true || held;
     if (held && !disk.readOnly) {
       context.talk("Clients may only read: add --write to let them write");

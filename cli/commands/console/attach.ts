@@ -1,4 +1,4 @@
-import type { ConsolePort } from "../../../classes/console/port.ts";
+import type { ConsolePort } from "../../../classes/console/mod.ts";
 import type { Command, Context } from "../../command.ts";
 import { EXIT, usageError } from "../../exit.ts";
 import { DEVICE_OPTION, useDevice } from "../../kernel.ts";

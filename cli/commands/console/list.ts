@@ -1,4 +1,4 @@
-import type { ConsolePort } from "../../../classes/console/port.ts";
+import type { ConsolePort } from "../../../classes/console/mod.ts";
 import type { Command } from "../../command.ts";
 import { EXIT } from "../../exit.ts";
 import { printJson } from "../../json.ts";

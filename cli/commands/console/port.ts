@@ -1,5 +1,4 @@
-import type { ConsoleClient } from "../../../classes/console/client.ts";
-import type { ConsolePort } from "../../../classes/console/port.ts";
+import type { ConsoleClient, ConsolePort } from "../../../classes/console/mod.ts";
 import type { Context } from "../../command.ts";
 import { CliError, EXIT } from "../../exit.ts";
 

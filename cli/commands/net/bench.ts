@@ -1,7 +1,7 @@
-import type { Device } from "../../../classes.ts";
+import { FRAME_HEADER } from "../../../classes/network/mod.ts";
+import { round } from "../../../core/class/mod.ts";
+import type { Device } from "../../../mod.ts";
 import { delay } from "@std/async";
-import { round } from "../../../classes/figures.ts";
-import { FRAME_HEADER } from "../../../classes/network/protocol.ts";
 import type { Command, Context } from "../../command.ts";
 import { EXIT, usageError } from "../../exit.ts";
 import { machineJson, printJson } from "../../json.ts";
@@ -101,7 +101,7 @@ export const bench: Command = {
     if (echo) say(echoLine(echo));
     if (json) {
       printJson(context, "net bench", {
-        machine: machineJson(kernel.platform),
+        machine: machineJson(kernel.machine),
         from: deviceJson(sender),
         to: receiver ? deviceJson(receiver) : null,
         figures: figures.map(figureJson),

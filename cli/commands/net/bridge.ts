@@ -1,4 +1,4 @@
-import { INTERFACE_NAME, isInterfaceName } from "../../../core/linux/tap.ts";
+import { INTERFACE_NAME, isInterfaceName } from "../../../core/linux/mod.ts";
 import type { Command, Context } from "../../command.ts";
 import { endedByPerson, EXIT, messageOf, usageError } from "../../exit.ts";
 import { printJson } from "../../json.ts";

@@ -1,6 +1,5 @@
+import { poll, POLLOUT, write } from "../../../core/linux/mod.ts";
 import deno from "../../../deno.json" with { type: "json" };
-import { write } from "../../../core/linux/fd.ts";
-import { poll, POLLOUT } from "../../../core/linux/poll.ts";
 import type { Command, Context } from "../../command.ts";
 import { CliError, endedByPerson, EXIT, usageError } from "../../exit.ts";
 import { UserFile } from "../../file.ts";

@@ -1,11 +1,11 @@
-import { RequestError } from "../../../core/bus/request_error.ts";
 import {
   formatMac,
+  type NetClient,
   RECEIVE_OFFLOADS,
   TRANSMIT_OFFLOADS,
-} from "../../../classes/network/protocol.ts";
-import type { NetClient } from "../../../classes/network/client.ts";
-import type { DeviceDescription } from "../../../core/kernel/device.ts";
+} from "../../../classes/network/mod.ts";
+import { RequestError } from "../../../core/class/mod.ts";
+import type { DeviceDescription } from "../../../mod.ts";
 import type { Command } from "../../command.ts";
 import { EXIT } from "../../exit.ts";
 import { printJson } from "../../json.ts";

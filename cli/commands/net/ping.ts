@@ -1,5 +1,5 @@
-import type { Device } from "../../../classes.ts";
-import { formatMac } from "../../../classes/network/protocol.ts";
+import { formatMac } from "../../../classes/network/mod.ts";
+import type { Device } from "../../../mod.ts";
 import type { Command, Context } from "../../command.ts";
 import { CliError, endedByPerson, EXIT, usageError } from "../../exit.ts";
 import { machineJson, printJson } from "../../json.ts";
@@ -97,7 +97,7 @@ export const ping: Command = {
     });
     if (json) {
       printJson(context, "net ping", {
-        machine: machineJson(kernel.platform),
+        machine: machineJson(kernel.machine),
         device: { address, mac: formatMac(card.mac) },
         source: path.source,
         target: path.target,

@@ -1,14 +1,15 @@
-import type { ScsiClient } from "../../../classes/scsi/client.ts";
-import { formatScsiAddress, type ScsiAddress } from "../../../classes/scsi/address.ts";
-import { asciiText } from "../../../classes/scsi/big_endian.ts";
 import {
+  asciiText,
+  formatScsiAddress,
   parseIdentifiers,
   parseLimits,
   parseProvisioning,
   parseRotation,
+  type ScsiAddress,
+  type ScsiClient,
   VPD_NAMES,
   VpdPage,
-} from "../../../classes/scsi/vpd.ts";
+} from "../../../classes/scsi/mod.ts";
 import type { Command, Context } from "../../command.ts";
 import { CliError, EXIT, usageError } from "../../exit.ts";
 import { hexDump } from "../../hex_dump.ts";

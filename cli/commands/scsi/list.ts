@@ -1,7 +1,9 @@
-import type { ScsiClient } from "../../../classes/scsi/client.ts";
-import { formatScsiAddress } from "../../../classes/scsi/address.ts";
-import { ScsiDisk } from "../../../classes/scsi/disk.ts";
-import type { ScsiUnit } from "../../../classes/scsi/scan.ts";
+import {
+  formatScsiAddress,
+  type ScsiClient,
+  ScsiDisk,
+  type ScsiUnit,
+} from "../../../classes/scsi/mod.ts";
 import type { Command } from "../../command.ts";
 import { EXIT, messageOf } from "../../exit.ts";
 import { printJson } from "../../json.ts";

@@ -1,10 +1,14 @@
-import { Status } from "../../../core/bus/lane.ts";
-import { ScsiResponse } from "../../../classes/scsi/protocol.ts";
-import type { ScsiClient } from "../../../classes/scsi/client.ts";
-import { formatScsiAddress, type ScsiAddress } from "../../../classes/scsi/address.ts";
-import type { ScsiAnswer } from "../../../classes/scsi/answer.ts";
-import { ScsiError } from "../../../classes/scsi/error.ts";
-import { ScsiStatus, scsiStatusText } from "../../../classes/scsi/status.ts";
+import {
+  formatScsiAddress,
+  type ScsiAddress,
+  type ScsiAnswer,
+  type ScsiClient,
+  ScsiError,
+  ScsiResponse,
+  ScsiStatus,
+  scsiStatusText,
+} from "../../../classes/scsi/mod.ts";
+import { Status } from "../../../core/class/mod.ts";
 import type { Command, Context } from "../../command.ts";
 import { CliError, EXIT, type ExitCode, exitCode, usageError } from "../../exit.ts";
 import { UserFile } from "../../file.ts";
@@ -56,7 +60,7 @@ export const raw: Command = {
     await using use = await useDevice(context, "scsi");
     const { kernel, device: { client } } = use;
     const harmless = HARMLESS.includes(cdb[0]!) && context.given.out === undefined;
-    if (kernel.platform.kind === "local" && !harmless && context.given.write !== true) {
+    if (kernel.machine.kind === "local" && !harmless && context.given.write !== true) {
       throw new CliError(
         EXIT.refused,
         `Cannot put command 0x${

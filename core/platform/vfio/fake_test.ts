@@ -1,6 +1,6 @@
 // No tests, but what the tests here share: a sysfs, with a /dev beside it, in a folder of their own.
 
-import type { Mounts } from "./mounts.ts";
+import type { Mounts } from "../../../machine/mounts.ts";
 
 /** A function of a made-up sysfs. */
 export interface FakeFunction {

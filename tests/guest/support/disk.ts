@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { BlockClient, Device, Kernel } from "../../../mod.ts";
+import type { BlockClient } from "../../../classes/block/mod.ts";
+import type { Device, Kernel } from "../../../mod.ts";
 import { address } from "./job.ts";
 
 /** Bytes of a block. */

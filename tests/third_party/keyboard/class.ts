@@ -1,5 +1,5 @@
-import { argument, defineClass, demand, type DeviceClass, type Feed } from "@virtio/deno/class";
-import { News, RequestError, Status, text, usually } from "@virtio/deno/class";
+import { argument, defineClass, type DeviceClass, type Feed, listen } from "@virtio/deno/class";
+import { News, RequestError, Settings, Status, text, usually } from "@virtio/deno/class";
 import { EVENT_BYTES, EventType } from "./protocol.ts";
 
 /** A key that went down (1), up (0) or repeats (2); or a gap: the device was started anew, and keys may be missing. */
@@ -23,33 +23,27 @@ export const keyboard: DeviceClass<Keyboard> = defineClass({
   open({ events, leds }, told) {
     const known = Promise.withResolvers<void>();
     known.promise.catch(() => {});
-    const keys = new News<KeyEvent>({ capacity: 256, keep: "newest" });
-    const lit = new Map<number, boolean>();
-
-    function came(slot: number, status: number, length: number): void {
-      if (status === Status.gone) {
-        known.reject(new RequestError("Cannot tell what the keyboard is", status));
-        return keys.end();
-      }
-      const [type, , low = 0, high = 0, value = 0] = events.data(slot);
-      if (length === EVENT_BYTES && type === EventType.key) {
+    const keys = new News<KeyEvent>("Keyboard.events", { missed: "gap" });
+    const lights = new Settings(leds);
+    listen(events, {
+      hear(slot, length) {
+        const [type, , low = 0, high = 0, value = 0] = events.data(slot);
+        if (length !== EVENT_BYTES || type !== EventType.key) return;
         keys.tell({ code: low | high << 8, value });
-      }
-      events.submit(slot, came);
-      events.publish();
-    }
-
-    async function setLed(led: number, on: boolean): Promise<void> {
-      lit.set(argument.integer(led, "Keyboard.setLed", "led", 0, 15), on);
-      const data = Uint8Array.of(EventType.led, 0, led, 0, Number(on), 0, 0, 0);
-      await demand(leds, `Cannot switch light ${led}`, { operation: 0, data });
-    }
-
-    for (let slot = events.take(); slot >= 0; slot = events.take()) events.submit(slot, came);
-    events.publish();
+      },
+      end() {
+        known.reject(new RequestError("Cannot tell what the keyboard is", Status.gone));
+        keys.end();
+      },
+    });
     return {
       client: {
-        setLed,
+        async setLed(led, on) {
+          argument.integer(led, "Keyboard.setLed", "led", 0, 15);
+          const data = Uint8Array.of(EventType.led, 0, led, 0, Number(on), 0, 0, 0);
+          const what = `switch light ${led}`;
+          await lights.apply({ what, operation: 0, data, key: what });
+        },
         async about() {
           await known.promise;
           const bits = Uint8Array.fromHex(told.keys);
@@ -64,7 +58,7 @@ export const keyboard: DeviceClass<Keyboard> = defineClass({
       update: () => told.keys !== "" && known.resolve(),
       restarted() {
         keys.tell("gap");
-        for (const [led, on] of lit) setLed(led, on).catch(() => {});
+        lights.restarted();
       },
     };
   },

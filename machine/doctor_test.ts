@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
-import { libc } from "../../linux/libc.ts";
+import { libc } from "../core/linux/libc.ts";
 import { diagnose } from "./doctor.ts";
-import { fakeMachine, link, mounts, put } from "./fake_test.ts";
+import { fakeMachine, link, mounts, put } from "../core/platform/vfio/fake_test.ts";
 
 libc(); // Open before the tests: it stays open, which would count as a leak of the first one.
 

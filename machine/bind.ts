@@ -1,12 +1,17 @@
 // Hands functions of this machine to programs, and back to the kernel.
 
-import { exists, readFolder, writeText } from "../../linux/file.ts";
-import { OsError } from "../../linux/os_error.ts";
-import { Refusal } from "../refusal.ts";
+import { exists, readFolder, writeText } from "../core/linux/file.ts";
+import { OsError } from "../core/linux/os_error.ts";
+import { Refusal } from "../core/platform/refusal.ts";
 import { InUse } from "./in_use/in_use.ts";
 import { MOUNTS, type Mounts } from "./mounts.ts";
-import { NoSuchFunction } from "../no_such_function.ts";
-import { attribute, functionFolder, iommuGroup, kernelDriver } from "./sysfs.ts";
+import { NoSuchFunction } from "../core/platform/no_such_function.ts";
+import {
+  attribute,
+  functionFolder,
+  iommuGroup,
+  kernelDriver,
+} from "../core/platform/vfio/sysfs.ts";
 
 /** The drivers that hand a function to programs. */
 export const HANDING_DRIVERS = ["vfio-pci", "uio_pci_generic"] as const;

@@ -1,8 +1,8 @@
-import { close } from "../../../linux/fd.ts";
-import { open, readLink } from "../../../linux/file.ts";
-import { OsError } from "../../../linux/os_error.ts";
+import { close } from "../../core/linux/fd.ts";
+import { open, readLink } from "../../core/linux/file.ts";
+import { OsError } from "../../core/linux/os_error.ts";
 import type { Mounts } from "../mounts.ts";
-import { attribute } from "../sysfs.ts";
+import { attribute } from "../../core/platform/vfio/sysfs.ts";
 import { namesIn } from "./devices.ts";
 
 /** Programs that are named; more are counted. */

@@ -1,6 +1,6 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { libc } from "../../linux/libc.ts";
-import { Refusal } from "../refusal.ts";
+import { libc } from "../core/linux/libc.ts";
+import { Refusal } from "../core/platform/refusal.ts";
 import { type BindRequest, rebind } from "./bind.ts";
 import {
   type FakeFunction,
@@ -9,7 +9,7 @@ import {
   link,
   mounts,
   put,
-} from "./fake_test.ts";
+} from "../core/platform/vfio/fake_test.ts";
 
 libc(); // Open before the tests: it stays open, which would count as a leak of the first one.
 

@@ -1,8 +1,8 @@
 // Class devices of sysfs, and the PCI function below each.
 
-import { exists, readFolder, readLink } from "../../../linux/file.ts";
+import { exists, readFolder, readLink } from "../../core/linux/file.ts";
 import type { Mounts } from "../mounts.ts";
-import { attribute } from "../sysfs.ts";
+import { attribute } from "../../core/platform/vfio/sysfs.ts";
 
 /** A device of this machine as its class shows it. */
 export interface ClassDevice {

@@ -1,7 +1,9 @@
-import { hasFilters, landlockVersion } from "../linux/confine.ts";
-import { readText } from "../linux/file.ts";
-import { isRoot } from "../linux/limits.ts";
-import type { Diagnosis } from "../platform/vfio/doctor.ts";
+// Which walls around a driver's process this machine has.
+
+import { hasFilters, landlockVersion } from "../core/linux/confine.ts";
+import { readText } from "../core/linux/file.ts";
+import { isRoot } from "../core/linux/limits.ts";
+import type { Diagnosis } from "./doctor.ts";
 
 /** User ids up to here are those of a whole machine; a container has the part that its `uid_map` says. */
 const NOBODY = 65534;

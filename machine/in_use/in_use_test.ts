@@ -1,6 +1,12 @@
 import { assertEquals } from "@std/assert";
-import "../../../../tests/support/libc.ts";
-import { type FakeMachine, fakeMachine, link, mounts, put } from "../fake_test.ts";
+import "../../tests/support/libc.ts";
+import {
+  type FakeMachine,
+  fakeMachine,
+  link,
+  mounts,
+  put,
+} from "../../core/platform/vfio/fake_test.ts";
 import { InUse } from "./in_use.ts";
 
 const A = "0000:00:02.0", B = "0000:00:03.0";

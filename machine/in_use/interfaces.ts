@@ -1,6 +1,6 @@
-import { readLink } from "../../../linux/file.ts";
+import { readLink } from "../../core/linux/file.ts";
 import type { Mounts } from "../mounts.ts";
-import { attribute } from "../sysfs.ts";
+import { attribute } from "../../core/platform/vfio/sysfs.ts";
 import { type Devices, lastName, linesOf, namesIn } from "./devices.ts";
 
 /** The interface is up (`IFF_UP`). */

@@ -1,12 +1,12 @@
 // What this machine lacks for drivers in user space, and how to mend it.
 
-import { VIRTIO_VENDOR } from "../../pci/virtio_identity.ts";
-import { access, exists, findProgram, readFolder } from "../../linux/file.ts";
-import { isRoot, lockableBytes } from "../../linux/limits.ts";
+import { VIRTIO_VENDOR } from "../core/pci/virtio_identity.ts";
+import { access, exists, findProgram, readFolder } from "../core/linux/file.ts";
+import { isRoot, lockableBytes } from "../core/linux/limits.ts";
 import { heldWith } from "./bind.ts";
 import { InUse } from "./in_use/in_use.ts";
 import { MOUNTS, type Mounts } from "./mounts.ts";
-import { attribute, listSysfs } from "./sysfs.ts";
+import { attribute, listSysfs } from "../core/platform/vfio/sysfs.ts";
 
 /** One thing that was looked at. */
 export interface Diagnosis {

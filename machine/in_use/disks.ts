@@ -1,6 +1,6 @@
-import { isClaimed, readLink } from "../../../linux/file.ts";
+import { isClaimed, readLink } from "../../core/linux/file.ts";
 import type { Mounts } from "../mounts.ts";
-import { attribute } from "../sysfs.ts";
+import { attribute } from "../../core/platform/vfio/sysfs.ts";
 import { type ClassDevice, type Devices, lastName, linesOf, namesIn } from "./devices.ts";
 
 /** A line of `/proc/self/mountinfo` (proc(5)). */

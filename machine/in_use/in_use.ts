@@ -2,9 +2,14 @@ import { Disks } from "./disks.ts";
 import { Interfaces } from "./interfaces.ts";
 import type { Mounts } from "../mounts.ts";
 import { Programs } from "./programs.ts";
-import { attribute, functionFolder, iommuGroup, kernelDriver } from "../sysfs.ts";
+import {
+  attribute,
+  functionFolder,
+  iommuGroup,
+  kernelDriver,
+} from "../../core/platform/vfio/sysfs.ts";
 import { Devices } from "./devices.ts";
-import { exists } from "../../../linux/file.ts";
+import { exists } from "../../core/linux/file.ts";
 
 /**
  * What a machine is doing with its functions, as it was when this was made. One rule for all commands: a device beneath the
