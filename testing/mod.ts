@@ -17,3 +17,4 @@ export {
   rowText,
 } from "./report.ts";
 export type { AnyModel, UsedDevice } from "./trial.ts";
+export { configView } from "../binding/virtio/config_view.ts";

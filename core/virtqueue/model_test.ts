@@ -1,132 +1,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { addressTable, type DmaRun, PAGE } from "../dma/address_table.ts";
-import { chain, type DeviceQueue, DriverFault } from "./device_queue.ts";
-import { makeDriverQueue } from "./driver_queue.ts";
-import { layoutPacked, layoutSplit, type QueueKind, type QueueLayout } from "./layout.ts";
-import { makeDeviceQueue } from "./make_device_queue.ts";
-import type { DriverQueue } from "./virtqueue.ts";
-
-/** What a queue for tests is like. */
-export interface SidesOptions {
-  readonly kind: QueueKind;
-  readonly size: number;
-  /** Descriptors in each indirect table; 0 for none. */
-  readonly segments: number;
-  readonly eventIndex: boolean;
-  readonly inOrder: boolean;
-  /** Pages in each run of the arena. */
-  readonly runPages: number;
-}
-
-export const DATA_PAGES = 8;
-
-/** Both sides of one virtqueue of any kind, and the arena that they share. For the tests beside. */
-export class Sides {
-  readonly options: SidesOptions;
-  readonly layout: QueueLayout;
-  readonly memory: SharedArrayBuffer;
-  readonly runs: readonly DmaRun[];
-  readonly driver: DriverQueue;
-  readonly device: DeviceQueue;
-  readonly chain = chain(512);
-  readonly halves: Uint16Array<SharedArrayBuffer>;
-  readonly words: Uint32Array<SharedArrayBuffer>;
-  /** First byte behind the ring. */
-  readonly data: number;
-  /** What each notification said. */
-  readonly notified: number[] = [];
-
-  constructor(options: SidesOptions) {
-    const { kind, size, segments, eventIndex, inOrder, runPages } = this.options = options;
-    this.layout = (kind === "split" ? layoutSplit : layoutPacked)(PAGE, size, segments);
-    this.data = this.layout.end;
-    const bytes = this.data + DATA_PAGES * PAGE;
-    this.memory = new SharedArrayBuffer(bytes);
-    this.halves = new Uint16Array(this.memory);
-    this.words = new Uint32Array(this.memory);
-    this.runs = scatter(bytes, runPages * PAGE);
-    this.driver = makeDriverQueue({
-      memory: this.memory,
-      layout: this.layout,
-      addresses: addressTable(this.runs),
-      eventIndex,
-      inOrder,
-      notify: (data) => this.notified.push(data),
-    });
-    this.device = this.newDevice();
-  }
-
-  newDevice(): DeviceQueue {
-    const { kind, size, segments, eventIndex, inOrder } = this.options;
-    const { descriptors, driver, device } = this.layout;
-    const translate = (address: number, length: number) => this.find(address, length);
-    const { memory } = this;
-    const areas = { memory, size, descriptors, driver, device };
-    return makeDeviceQueue(kind, {
-      ...areas,
-      translate,
-      indirect: segments > 0,
-      eventIndex,
-      inOrder,
-    });
-  }
-
-  /** Where in the arena a device finds `length` bytes at `address`. */
-  find(address: number, length: number): number {
-    let offset = 0;
-    for (const run of this.runs) {
-      const inside = address - run.address;
-      if (inside >= 0 && inside + length <= run.length) return offset + inside;
-      offset += run.length;
-    }
-    throw new DriverFault(`no ${length} bytes at ${address}`);
-  }
-
-  /** The pieces in which a device sees a stretch of the arena: address and length of each. */
-  pieces(offset: number, length: number): (readonly [number, number])[] {
-    let start = 0;
-    return this.runs.flatMap((run) => {
-      const from = Math.max(offset, start);
-      const to = Math.min(offset + length, start + run.length);
-      const address = run.address + from - start;
-      start += run.length;
-      return from < to ? [[address, to - from] as const] : [];
-    });
-  }
-
-  /** Begins and commits a request of some bytes for the device to write. */
-  submit(cookie: number, buffers = 1, bytes = 16): boolean {
-    this.driver.begin(cookie);
-    for (let i = 0; i < buffers; i++) this.driver.writable(this.data + i * bytes, bytes);
-    return this.driver.commit();
-  }
-
-  /** Takes all that the driver made available: what names each request. */
-  takeAll(): number[] {
-    const heads: number[] = [];
-    while (this.device.take(this.chain)) heads.push(this.chain.head);
-    return heads;
-  }
-
-  /** Drains: the cookie of each request and what was written. */
-  drain(): (readonly [number, number])[] {
-    const got: (readonly [number, number])[] = [];
-    const count = this.driver.drain((cookie, written) => got.push([cookie, written]));
-    assertEquals(count, got.length);
-    return got;
-  }
-}
-
-/** Runs of `most` bytes with holes between them, the last one at the lowest address, around 4 GiB. */
-function scatter(bytes: number, most: number): DmaRun[] {
-  const count = Math.ceil(bytes / most);
-  const lowest = 2 ** 32 - Math.floor(count / 2) * 2 * most;
-  return Array.from({ length: count }, (_, i) => ({
-    address: lowest + (count - 1 - i) * 2 * most,
-    length: Math.min(most, bytes - i * most),
-  }));
-}
+import { PAGE } from "../dma/address_table.ts";
+import type { QueueKind } from "./layout.ts";
+import { DATA_PAGES, type Rig, type RigOptions } from "./rig_test.ts";
 
 /** A stretch of the data area: first byte and length. */
 type Stretch = readonly [offset: number, bytes: number];
@@ -153,7 +29,7 @@ interface Request {
 
 /** What driver and device must do at each step: the meaning of a virtqueue without any ring. */
 export class Model {
-  readonly sides: Sides;
+  readonly rig: Rig;
   /** What the driver got back: for comparing one kind of ring with the other. */
   readonly results: (readonly [number, number])[] = [];
   #cookie = 0xffff_fff0;
@@ -168,13 +44,15 @@ export class Model {
   #published = { requests: 0, descriptors: 0 };
   #deviceSleeps = false;
   #driverSleeps = false;
+  #restarted = false;
 
-  constructor(sides: Sides) {
-    this.sides = sides;
+  constructor(rig: Rig) {
+    this.rig = rig;
+    this.#published = { requests: rig.advanced, descriptors: rig.advanced };
   }
 
   #all(): Request[] {
-    const { inOrder } = this.sides.options;
+    const { inOrder } = this.rig.options;
     const held = inOrder ? [] : this.#put;
     return [...this.#used, ...held, ...this.#taken, ...this.#available, ...this.#committed];
   }
@@ -185,19 +63,19 @@ export class Model {
     } else if (step.do === "take") { for (let i = 0; i <= step.pick % 4; i++) this.#take(); }
     else if (step.do === "put") this.#putOne(step.pick, step.part);
     else this[step.do]();
-    const { driver } = this.sides;
+    const { driver } = this.rig;
     assertEquals(driver.broken, undefined);
     assertEquals(driver.inFlight, this.#all().length);
   }
 
   #extent(request: { readonly pieces: readonly unknown[] }): number {
-    return this.sides.options.segments > 0 ? 1 : request.pieces.length;
+    return this.rig.options.segments > 0 ? 1 : request.pieces.length;
   }
 
   #submit(readable: readonly Stretch[], writable: readonly Stretch[], commit: boolean): void {
-    const { driver, options, data, layout } = this.sides;
+    const { driver, options, data, layout } = this.rig;
     const pieces = (stretches: readonly Stretch[]) =>
-      stretches.flatMap(([offset, bytes]) => this.sides.pieces(data + offset, bytes));
+      stretches.flatMap(([offset, bytes]) => this.rig.pieces(data + offset, bytes));
     const all = [...pieces(readable), ...pieces(writable)];
     const cookie = this.#cookie = this.#cookie + 1 >>> 0;
     driver.begin(cookie);
@@ -226,10 +104,10 @@ export class Model {
   }
 
   publish(): void {
-    const { sides } = this;
-    const before = sides.notified.length;
-    sides.driver.publish();
-    const notified = sides.notified.length - before;
+    const { rig } = this;
+    const before = rig.notified.length;
+    rig.driver.publish();
+    const notified = rig.notified.length - before;
     for (const request of this.#committed) {
       this.#published.requests++;
       this.#published.descriptors += this.#extent(request);
@@ -238,14 +116,14 @@ export class Model {
     else if (this.#deviceSleeps) assertEquals(notified, 1, "the device sleeps on");
     if (notified > 0) {
       this.#deviceSleeps = false;
-      this.#checkNotification(sides.notified.at(-1)!);
+      this.#checkNotification(rig.notified.at(-1)!);
     }
     this.#available.push(...this.#committed.splice(0));
   }
 
   /** Virtio 1.4, 2.9: where the next available entry goes, and in which round. */
   #checkNotification(data: number): void {
-    const { kind, size } = this.sides.options;
+    const { kind, size } = this.rig.options;
     const { requests, descriptors } = this.#published;
     const round = Math.floor(descriptors / size) % 2 === 0 ? 1 : 0;
     const packed = round * 2 ** 31 + descriptors % size * 2 ** 16;
@@ -253,7 +131,7 @@ export class Model {
   }
 
   #take(): void {
-    const { device, chain } = this.sides;
+    const { device, chain } = this.rig;
     const expected = this.#available.shift();
     assertEquals(device.take(chain), expected !== undefined);
     if (!expected) return;
@@ -277,17 +155,17 @@ export class Model {
     const claimed = part === 255 ? request.room + 100 : Math.floor(request.room * part / 254);
     request.written = Math.min(claimed, request.room);
     request.put = true;
-    this.sides.device.put(request.head, claimed);
-    if (this.sides.options.inOrder) return;
+    this.rig.device.put(request.head, claimed);
+    if (this.rig.options.inOrder) return;
     this.#taken.splice(this.#taken.indexOf(request), 1);
     this.#put.push(request);
   }
 
   devicePublish(): void {
-    if (this.sides.options.inOrder) {
+    if (this.rig.options.inOrder) {
       while (this.#taken[0]?.put) this.#put.push(this.#taken.shift()!);
     }
-    const interrupt = this.sides.device.publish();
+    const interrupt = this.rig.device.publish();
     if (this.#put.length === 0) assert(!interrupt, "interrupted without a reason");
     else if (this.#driverSleeps) assert(interrupt, "the driver sleeps on");
     if (interrupt) this.#driverSleeps = false;
@@ -296,7 +174,7 @@ export class Model {
   }
 
   drain(): void {
-    const got = this.sides.drain();
+    const got = this.rig.drain();
     const expected = this.#used.splice(0);
     assertEquals(got, expected.map(({ cookie, written }) => [cookie, written] as const));
     if (got.length > 0) this.#driverSleeps = false;
@@ -305,48 +183,51 @@ export class Model {
   }
 
   arm(): void {
-    const again = this.sides.driver.arm();
+    const again = this.rig.driver.arm();
     assertEquals(again, this.#used.length > 0);
     this.#driverSleeps = !again;
   }
 
   deviceArm(): void {
-    const again = this.sides.device.arm();
+    const again = this.rig.device.arm();
     assertEquals(again, this.#available.length > 0);
     this.#deviceSleeps = !again;
   }
 
   /** Takes back all that is in flight, in the order of the commits, and goes on with a queue like new. */
   restart(): void {
-    const { sides } = this;
+    const { rig } = this;
     const place = (cookie: number) => cookie - this.#cookie - 1 >>> 0;
     const cookies = this.#all().map(({ cookie }) => cookie).sort((a, b) => place(a) - place(b));
     const got: number[] = [];
-    sides.driver.takeUnfinished((cookie) => got.push(cookie));
+    rig.driver.takeUnfinished((cookie) => got.push(cookie));
     assertEquals(got, cookies);
-    assertEquals(sides.driver.inFlight, 0);
+    assertEquals(rig.driver.inFlight, 0);
     for (const list of [this.#committed, this.#available, this.#taken, this.#put, this.#used]) {
       list.length = 0;
     }
+    this.#restarted = true;
     this.#descriptors = 0;
     this.#published = { requests: 0, descriptors: 0 };
     this.#deviceSleeps = this.#driverSleeps = false;
-    Object.assign(sides, { device: sides.newDevice() });
+    rig.device = rig.newDevice();
   }
 
   /** Lets everything that is under way come back. Then the whole ring must be free again. */
   finish(): void {
-    const { driver, options, layout } = this.sides;
+    const { driver, options, layout } = this.rig;
     this.publish();
     while (this.#available.length > 0) this.#take();
     while (this.#taken.some(({ put }) => !put)) this.#putOne(0, 254);
     this.devicePublish();
     this.drain();
     assertEquals([driver.inFlight, this.#descriptors], [0, 0]);
-    assertEquals(driver.counters.completed, this.results.length);
+    const { completed, published } = driver.counters;
+    assertEquals(completed, this.results.length);
+    if (!this.#restarted) assertEquals(published, completed);
     const most = options.segments > 0 ? layout.segments : options.size;
-    assert(this.sides.submit(1, most, 1), "descriptors were lost");
-    assertEquals(this.sides.submit(2), options.segments > 0 && options.size > 1, "too many");
+    assert(this.rig.submit(1, most, 1), "descriptors were lost");
+    assertEquals(this.rig.submit(2), options.segments > 0 && options.size > 1, "too many");
   }
 }
 
@@ -405,7 +286,7 @@ export function queues(
   kind: QueueKind,
   size: fc.Arbitrary<number>,
   inOrder: boolean,
-): fc.Arbitrary<SidesOptions> {
+): fc.Arbitrary<RigOptions> {
   return fc.record({
     ...common,
     size,
