@@ -233,7 +233,10 @@ export class Attachment implements AttachedDevice {
     this.#listen(device.failed, () => {
       this.#fail(new DeviceFault("D-74", "The bus reports an error of the device"));
     });
-    this.#stack.defer(() => this.#lanes.forEach((lane) => lane.fail()));
+    this.#stack.defer(() => {
+      this.#lanes.forEach((lane) => lane.fail());
+      this.#opened?.gone();
+    });
     this.#watchProgress();
   }
 

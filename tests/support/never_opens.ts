@@ -17,6 +17,8 @@ if (import.meta.main) {
     diagnose: never,
     walls: never,
     importModule: never,
+    loadServing: never,
+    loadModel: never,
   };
   Deno.exit(await run(["ls", "--machine", "simulated", "--verbose"], processIo(system)));
 }
