@@ -14,10 +14,13 @@ export interface OpenClient<Client> {
   /** The driver told properties anew, which are in force now: because they changed, or because it was started anew. */
   update?(): void;
   /**
-   * Device and driver were started anew, and what was set is set no more. Requests that bear it are with the new driver;
-   * those that do not have ended as `Status.unknown`. It comes after {@linkcode update}.
+   * Device and driver were started anew, and what was set is set no more. Requests that bear it are with the new
+   * driver; those that do not have ended as `Status.unknown`. It comes after {@linkcode update}, when the device is live:
+   * what it said before may be lost, and from now on nothing is.
    */
   restarted?(): void;
+  /** Device or driver are gone for good, and all requests have ended: nothing will happen any more. */
+  gone?(): void;
   /** Does what must be done before the device is given back in order. Bounded in time. */
   close?(): Promise<void>;
 }
@@ -32,8 +35,10 @@ export interface OpenDevice<Client = unknown> {
    * @throws TypeError If it is not what the class wants; the driver is ended then.
    */
   update(told: Told): void;
-  /** Device and driver were started anew; it comes after {@linkcode update}, and after the lanes began anew. */
+  /** Device and driver were started anew, and the device is live; it comes after {@linkcode update}. */
   restarted(): void;
+  /** Device or driver are gone for good; it comes once, after the lanes have failed. */
+  gone(): void;
   /** Does what must be done before the device is given back in order. */
   close(): Promise<void>;
   /** Puts the device to work and looks at what comes of it; a class need not bring that. */
@@ -153,6 +158,7 @@ export function defineClass<
           opened.update?.();
         },
         restarted: () => opened.restarted?.(),
+        gone: () => opened.gone?.(),
         close: async () => await opened.close?.(),
         ...(check && {
           check: async ({ write, step = () => {} }) =>

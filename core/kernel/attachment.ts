@@ -233,7 +233,10 @@ export class Attachment implements AttachedDevice {
     this.#listen(device.failed, () => {
       this.#fail(new DeviceFault("D-74", "The bus reports an error of the device"));
     });
-    this.#stack.defer(() => this.#lanes.forEach((lane) => lane.fail()));
+    this.#stack.defer(() => {
+      this.#lanes.forEach((lane) => lane.fail());
+      this.#opened?.gone();
+    });
     this.#watchProgress();
   }
 
@@ -278,14 +281,16 @@ export class Attachment implements AttachedDevice {
     const { grant, plan } = await binding.accept(await this.#plan(), this.#arena);
     const again = this.#grant !== undefined;
     this.#furnish(grant, plan);
-    if (plan.properties) this.#introduce(plan.properties, again);
+    if (plan.properties) this.#tell(plan.properties);
     host.send({ type: "grant", grant });
     await this.#conversation.expect(this.#patience.answer, "ready");
     this.#ended.signal.throwIfAborted();
     // One that learns while it starts what its device is like has told it by now.
-    if (!plan.properties) this.#introduce(undefined, again);
+    if (!this.#opened) this.#tell({});
     binding.live();
     this.#state = "running";
+    // Not before: what a device said until now is lost, and from now on nothing is.
+    if (again) this.#opened?.restarted();
     host.send({ type: "go" });
     this.#check();
   }
@@ -293,9 +298,9 @@ export class Attachment implements AttachedDevice {
   #startHost(): DriverHost {
     const { source, loop, isolation, watch } = this.#options;
     const part = this.#binding.host();
-    const { registers = {}, doorbellWindow } = part;
-    this.#registers = Object.values(registers);
-    this.#doorbells = doorbellWindow && registers[doorbellWindow.name];
+    const windows = Object.values(part.registers ?? {});
+    this.#registers = windows.map(({ window }) => window);
+    this.#doorbells = windows.find(({ doorbells }) => doorbells)?.window;
     const options: DriverHostOptions = {
       loop,
       link: this.#link,
@@ -343,12 +348,6 @@ export class Attachment implements AttachedDevice {
     else this.#makeLanes(grant, plan);
     this.#grant = grant;
     this.#granted = true;
-  }
-
-  /** Tells the client what the device is like, and whether it was started anew. */
-  #introduce(properties: WireProperties | undefined, again: boolean): void {
-    if (properties || !this.#opened) this.#tell(properties ?? {});
-    if (again) this.#opened?.restarted();
   }
 
   /** Tells the client what the device is like; the first time, that makes the client. */
