@@ -17,4 +17,4 @@ export {
   rowText,
 } from "./report.ts";
 export type { AnyModel, UsedDevice } from "./trial.ts";
-export { configView } from "../binding/virtio/config_view.ts";
+export { configView } from "../core/binding/virtio/config_view.ts";
