@@ -14,9 +14,9 @@ const system: System = {
     const { findDrivers } = await import("./mod.ts");
     return findDrivers(folders);
   },
-  async importModule(path) {
+  async importModule(place) {
     const { fileUrl } = await import("./core/linux/mod.ts");
-    return await import(fileUrl(path));
+    return await import(URL.canParse(place) ? place : fileUrl(place));
   },
   async openKernel(options) {
     const { openKernel } = await import("./mod.ts");
@@ -25,6 +25,9 @@ const system: System = {
   async rebind(request) {
     const { rebind } = await import("./machine/mod.ts");
     return rebind(request);
+  },
+  async loadServing() {
+    return await import("./serving.ts");
   },
   async diagnose() {
     const { diagnose, walls } = await import("./machine/mod.ts");

@@ -26,6 +26,7 @@ import { inquiry as scsiInquiry } from "./commands/scsi/inquiry.ts";
 import { list as scsiList } from "./commands/scsi/list.ts";
 import { raw as scsiRaw } from "./commands/scsi/raw.ts";
 import { random } from "./commands/random.ts";
+import { serve } from "./commands/serve.ts";
 import { show } from "./commands/show.ts";
 import { unbind } from "./commands/unbind.ts";
 
@@ -60,6 +61,7 @@ export const COMMANDS: readonly Command[] = [
   blkServe,
   blkBench,
   random,
+  serve,
 ];
 
 /** All options that some of them have, each once. */

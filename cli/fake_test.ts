@@ -108,6 +108,7 @@ function fakeSystem(world: World, calls: string[]): System {
     },
     diagnose: () => Promise.resolve(world.diagnoses ?? []),
     walls: () => Promise.resolve(world.diagnoses ?? []),
+    loadServing: () => import("../serving.ts"),
     loadDrivers(folders) {
       calls.push(["load", ...folders].join(" "));
       return Promise.resolve(drivers);

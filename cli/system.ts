@@ -6,6 +6,10 @@
 import type { Binding, BindRequest, Diagnosis } from "../machine/mod.ts";
 import type { Kernel as WholeKernel, OpenOptions, PluginSource } from "../mod.ts";
 import type { Exports } from "./modules.ts";
+import type * as serving from "../serving.ts";
+
+/** The devices that can be served, and what serves them. */
+export type Serving = typeof serving;
 
 /** The core, as far as the commands know it. */
 export interface System {
@@ -18,15 +22,17 @@ export interface System {
   /**
    * Imports a module of the user's, which runs in this program and with its rights.
    *
-   * @param path Its path.
+   * @param place Its path or URL.
    */
-  importModule(path: string): Promise<Exports>;
+  importModule(place: string): Promise<Exports>;
   /** Opens a machine, and a kernel for it with the drivers of {@linkcode System.loadDrivers}. */
   openKernel(options: OpenOptions): Promise<Kernel>;
   /** Hands functions of this machine to a driver for programs, or back to the kernel. */
   rebind(request: BindRequest): Promise<readonly Binding[]>;
   /** Looks whether devices of this machine can be driven. */
   diagnose(): Promise<readonly Diagnosis[]>;
+  /** What the command `serve` works with. */
+  loadServing(): Promise<Serving>;
   /** Looks at what keeps a driver in its process here; part of the diagnosis. */
   walls(): Promise<readonly Diagnosis[]>;
 }

@@ -122,8 +122,10 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "cli": [
     "deno.json",
     "mod.ts",
+    "serving.ts",
     "core/class/mod.ts",
     "core/linux/mod.ts",
+    "core/serve/mod.ts",
     "core/simulation/mod.ts",
     "machine/mod.ts",
     "nbd/mod.ts",
@@ -140,7 +142,8 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "mod.ts": ["classes", "classes.ts", "core", "drivers.ts"],
   "classes.ts": ["classes", "core"],
   "drivers.ts": ["core", "plugins"],
-  "main.ts": ["cli", "core/linux/mod.ts", "machine/mod.ts", "mod.ts"],
+  "serving.ts": ["core", "plugins"],
+  "main.ts": ["cli", "core/linux/mod.ts", "machine/mod.ts", "mod.ts", "serving.ts"],
 };
 
 /** Text that may stand in some layers only. */

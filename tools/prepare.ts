@@ -43,6 +43,11 @@ const NEEDS: Need[] = [
     tests: "tests of the NBD server with QEMU's tools",
   },
   { command: "fio", package: "fio", tests: "tests of the NBD server with fio" },
+  {
+    command: "/usr/share/OVMF/OVMF_CODE_4M.fd",
+    package: "ovmf",
+    tests: "tests of UEFI firmware on served devices",
+  },
   { command: "mke2fs", package: "e2fsprogs", tests: "tests of file systems on served disks" },
 ];
 

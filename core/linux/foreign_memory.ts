@@ -46,7 +46,7 @@ export class UnfitMemory extends Error {
  * of our own, never unmapped by hand.
  *
  * @param fd The file; not closed here, and a descriptor of our own is kept until {@linkcode ForeignMemory.release}.
- * @throws {UnfitMemory} If it is no memory file, is not sealed, is empty or has more than 4 GiB.
+ * @throws {UnfitMemory} If it is no memory file, is not sealed, is empty or has more than 16 GiB.
  */
 export function openForeign(fd: number): ForeignMemory {
   const { kind, id, size, blockSize } = identityOfOpen(fd);

@@ -74,8 +74,10 @@ export function discard(fd: number, offset: number, size: number): void {
   );
 }
 
-/** The most bytes that one shared memory can have: the pages that a 32-bit WebAssembly address reaches. */
-export const MOST_SHARED: number = 2 ** 32;
+/** The most bytes that one shared memory can have: V8 allows no more. */
+export const MOST_SHARED: number = 2 ** 34;
+/** The pages that a WebAssembly address of 32 bits reaches. */
+const PAGES_OF_32_BITS = 65536;
 
 /**
  * Maps `size` bytes of a file, from `offset`, as memory that typed arrays and `Atomics` work on and that other
@@ -145,9 +147,18 @@ export function reserveShared(size: number, alignment = 4096): SharedArrayBuffer
 
 function reserve(size: number): SharedArrayBuffer {
   const pages = Math.ceil(size / GRANULE);
-  const { buffer } = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  const { buffer } = pages > PAGES_OF_32_BITS
+    ? memoryOf64Bits(pages)
+    : new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   if (!(buffer instanceof SharedArrayBuffer)) throw new TypeError("Cannot allocate shared memory");
   return buffer;
+}
+
+/** A memory whose addresses have 64 bits (WebAssembly 3.0), which TypeScript does not know yet. */
+function memoryOf64Bits(pages: number): WebAssembly.Memory {
+  const size = BigInt(pages);
+  const type = { address: "i64", initial: size, maximum: size, shared: true };
+  return new WebAssembly.Memory(type as unknown as WebAssembly.MemoryDescriptor);
 }
 
 /**

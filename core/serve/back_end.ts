@@ -136,6 +136,9 @@ export class BackEnd implements Disposable {
   #notes: { readonly foreign: ForeignMemory; readonly described: InFlightMemory } | undefined;
   /** Whether a ring was started since the device was reset. */
   #used = false;
+  /** Whether the device knows that its driver is there, since then. */
+  #goes = false;
+  #leaving = false;
   #closed = false;
 
   /** Makes the device. */
@@ -214,9 +217,9 @@ export class BackEnd implements Disposable {
         this.#setFeatures(message.body);
         return;
       case "GET_PROTOCOL_FEATURES":
-        return { bytes: encodeAnswer(FRONT_END.GET_PROTOCOL_FEATURES, OFFERED) };
+        return { bytes: encodeAnswer(FRONT_END.GET_PROTOCOL_FEATURES, this.#protocolOffer) };
       case "SET_PROTOCOL_FEATURES":
-        this.#protocol = known(message.body, OFFERED, "SET_PROTOCOL_FEATURES");
+        this.#protocol = known(message.body, this.#protocolOffer, "SET_PROTOCOL_FEATURES");
         return;
       case "SET_OWNER":
         return;
@@ -307,6 +310,11 @@ export class BackEnd implements Disposable {
     }
   }
 
+  /** A machine that has no use for a configuration may complain about one. */
+  get #protocolOffer(): bigint {
+    return this.#model.config ? OFFERED : OFFERED & ~protocolFeatures("CONFIG");
+  }
+
   /** The features that it shows. Those around the ring are the machine's, which plays the registers. */
   #offer(): bigint {
     let shown = 0n;
@@ -346,23 +354,19 @@ export class BackEnd implements Disposable {
     }
     device.writeField("config_msix_vector", 0);
     device.writeField("device_status", ACKNOWLEDGE | DRIVER | FEATURES_OK);
-    if (this.#status & DRIVER_OK) this.#go();
+    this.#goes = false;
   }
 
   #go(): void {
-    const status = this.#device.readField("device_status");
-    if (status & DRIVER_OK) return;
-    this.#device.writeField("device_status", status | DRIVER_OK);
+    if (this.#goes) return;
+    this.#goes = true;
+    this.#device.writeField("device_status", ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
   }
 
   #setStatus(value: bigint): void {
     this.#status = Number(known(value, 0xffn, "SET_STATUS"));
     // The model forgets what was when a driver begins anew: a machine that is only stopped says 0, too.
     if (this.#status === 0) this.#stopAll();
-    if (this.#status & DRIVER_OK) {
-      this.#go();
-      this.#look();
-    }
   }
 
   #readStatus(): number {
@@ -468,7 +472,8 @@ export class BackEnd implements Disposable {
       ...(this.#notes ? { notes: (at, used) => this.#notesOf(index, at.size, used) } : {}),
     });
     ring.running = true;
-    if (!this.has("STATUS")) this.#go();
+    // Some machines never say DRIVER_OK; none starts a ring before its driver does.
+    this.#go();
     if (ring.kick < 0) this.#looking ??= setInterval(() => this.#look(), LOOK_MS);
     this.#device.notify(index, index);
     this.#process();
@@ -526,6 +531,8 @@ export class BackEnd implements Disposable {
   }
 
   #failed(error: Error): void {
+    // A machine that has left takes its memory along.
+    if (this.#leaving) return;
     this.#around.log(`the device needs a reset: ${error.message}`);
     for (const { error: fd, running } of this.#rings) if (running && fd >= 0) signal(fd);
   }
@@ -612,6 +619,7 @@ export class BackEnd implements Disposable {
 
   /** The connection has ended: everything is as after power-on, and nothing of the front-end's is left. */
   disconnect(): void {
+    this.#leaving = true;
     this.#stopAll();
     for (const ring of this.#rings) {
       if (ring.call >= 0) close(ring.call);
@@ -622,11 +630,12 @@ export class BackEnd implements Disposable {
     this.#channel = -1;
     this.#features = this.#offered = this.#protocol = 0n;
     this.#status = 0;
-    this.#used = false;
+    this.#used = this.#goes = false;
     this.#device.reset();
     this.#memory[Symbol.dispose]();
     this.#notes?.foreign.release();
     this.#notes = undefined;
+    this.#leaving = false;
   }
 
   [Symbol.dispose](): void {

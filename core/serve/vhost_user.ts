@@ -19,6 +19,17 @@ export interface ServeOptions {
   readonly loop?: Loop;
 }
 
+/** What of a lie there is room for: where a machine plays the registers, none of PCI gets through. */
+const TELLABLE = [
+  "queue",
+  "interrupt",
+  "features",
+  "deviceConfig",
+  "attach",
+  "read",
+  "write",
+] as const;
+
 /** How long to rest when no connection can be taken, in milliseconds. */
 const AGAIN_MS = 1000;
 
@@ -52,6 +63,7 @@ export interface ServedDevice extends AsyncDisposable {
  * ```
  *
  * @param socket Path of the Unix socket. What a server that is no more has left there is taken over.
+ * @throws {RangeError} If the model lies about what the machine plays itself.
  * @throws {PathTaken} If another program listens there, or another file is there.
  * @throws {OsError} If that is not possible at this path.
  */
@@ -60,6 +72,12 @@ export function serveVhostUser(
   socket: string,
   options: ServeOptions = {},
 ): ServedDevice {
+  const untold = model.lies?.find((lie) => TELLABLE.every((hook) => lie[hook] === undefined));
+  if (untold) {
+    throw new RangeError(
+      `Cannot lie as ${untold.id} by vhost-user: it ${untold.does}, and the machine plays that part`,
+    );
+  }
   return new Server(model, socket, options);
 }
 

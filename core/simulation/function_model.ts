@@ -54,8 +54,6 @@ export interface FunctionModel {
   readonly pin?: boolean;
   /** Whether it can be reset alone (PCI Express, 6.6.2: Function Level Reset); false if absent. */
   readonly flr?: boolean;
-  /** Bits of an address that it can put on the bus; 64 if absent. */
-  readonly addressBits?: number;
   /** Whether the first interrupt on each vector never ends, for tests; false if absent. */
   readonly storms?: boolean;
 
@@ -71,7 +69,8 @@ export interface FunctionModel {
   /**
    * The driver writes a register. What takes long, or many steps, belongs into {@linkcode process}.
    *
-   * @throws {DriverFault} If the driver broke the rules. It is reported, as any other error, and the device goes on.
+   * @throws {DriverFault} If the driver broke the rules: an error of the bus, as any other error, and the device goes on.
+   *   A device that can tell its driver does that instead.
    */
   write(bar: number, offset: number, width: Width, value: number): void;
   /**

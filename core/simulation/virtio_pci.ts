@@ -98,11 +98,11 @@ export class VirtioFunction implements FunctionModel {
     const notifyBytes = Math.max(NOTIFY_MULTIPLIER * queues.length, NOTIFY_MULTIPLIER);
     const legacyBytes = powerOfTwo(LEGACY_BYTES + configBytes);
     const virtioBytes = powerOfTwo(NOTIFY + notifyBytes);
-    const wide = { kind: "memory64", prefetchable: true } as const;
-    this.bars = {
-      ...hasLegacy ? { [LEGACY_BAR]: { bytes: legacyBytes, kind: "ports" } } : {},
-      ...this.#hasModern ? { [VIRTIO_BAR]: { bytes: virtioBytes, ...wide } } : {},
-    };
+    const bars: Record<number, BarModel> = this.bars = {};
+    if (hasLegacy) bars[LEGACY_BAR] = { bytes: legacyBytes, kind: "ports" };
+    if (this.#hasModern) {
+      bars[VIRTIO_BAR] = { bytes: virtioBytes, kind: "memory64", prefetchable: true };
+    }
     const modern = this.#hasModern ? structures(configBytes, notifyBytes) : NOTHING;
     this.capabilities = modern.list;
     this.#at = {

@@ -86,6 +86,7 @@ const NO_CLIENT: OpenDevice = {
   client: undefined,
   update() {},
   restarted() {},
+  gone() {},
   close: () => Promise.resolve(),
 };
 

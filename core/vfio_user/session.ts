@@ -36,9 +36,10 @@ const END = 1n << 64n;
 /** Behind the last address that a simulated device can have. */
 const REACH = BigInt(Number.MAX_SAFE_INTEGER);
 
-/** How much of each end of the guest's memory is looked at, in bytes, if there is as much as a guest's memory has. */
-const SAMPLE = 65536;
+/** As much memory as a guest has at least, in bytes. */
 const MEMORY = 2 ** 20;
+/** How often it is looked into at most: at most once in each of those bytes. */
+const SAMPLES = 4096;
 /** What QEMU has to be told about the guest's memory. */
 const ADVICE =
   "-object memory-backend-memfd,id=ram,share=on,size=<as -m> -machine memory-backend=ram";
@@ -307,7 +308,9 @@ export class Session implements Disposable {
       this.#around.notice(
         `The device cannot reach the guest's memory: ${bytes} bytes came without a descriptor. Start QEMU with ${ADVICE}`,
       );
-    } else if (memory.bytes >= MEMORY && memory.isBlank(SAMPLE)) {
+    } else if (
+      memory.bytes >= MEMORY && memory.isBlank(Math.max(MEMORY, Math.ceil(memory.bytes / SAMPLES)))
+    ) {
       this.#around.notice(
         "The guest's memory is empty as the device sees it, so the guest uses another copy of it: " +
           `share=on is missing. Start QEMU with ${ADVICE}`,

@@ -15,10 +15,24 @@ import { type ZoneOptions, ZoneTable } from "./zone_table.ts";
 
 export type { ZoneOptions };
 
+/** Where the bytes of a disk are. What it throws is an I/O error of the disk. */
+export interface Store {
+  /** Fills `into` with what stands from `position` on. */
+  read(position: number, into: Uint8Array): void;
+  /** Puts bytes at a position. */
+  write(position: number, bytes: Uint8Array): void;
+  /** Makes bytes from a position on zero. */
+  clear(position: number, bytes: number): void;
+  /** Makes durable what was written. */
+  flush?(): void;
+}
+
 /** What a disk is like. */
 export interface DiskOptions {
   /** Length in bytes, a multiple of 512. */
   readonly capacity: number;
+  /** Where its bytes are; in memory if absent, all zero at first. */
+  readonly store?: Store;
   /** Its name: up to 20 ASCII characters; none if absent. */
   readonly serial?: string;
   /** Whether it refuses all writes. */
@@ -62,7 +76,8 @@ export class DiskModel implements DeviceModel {
   readonly config: Uint8Array<ArrayBuffer> = new Uint8Array(wire.CONFIG_BYTES);
 
   readonly #options: DiskOptions;
-  readonly #store = new SparseMemory();
+  readonly #memory = new SparseMemory();
+  readonly #store: Store;
   readonly #view = new DataView(this.config.buffer);
   readonly #name = new Uint8Array(wire.ID_BYTES);
   readonly #header = new Uint8Array(wire.HEADER_BYTES);
@@ -84,6 +99,7 @@ export class DiskModel implements DeviceModel {
    */
   constructor(options: DiskOptions) {
     this.#options = options;
+    this.#store = options.store ?? this.#memory;
     const { serial = "", blockSize = 512, requestQueues = 1, queueSize = 128 } = options;
     this.#zones = options.zones && new ZoneTable(options.capacity, options.zones);
     this.features = this.#offer();
@@ -127,7 +143,7 @@ export class DiskModel implements DeviceModel {
 
   /** How much memory its contents take now, in bytes. */
   get allocated(): number {
-    return this.#store.allocated;
+    return this.#memory.allocated;
   }
 
   /**
@@ -166,12 +182,21 @@ export class DiskModel implements DeviceModel {
     }
     const type = this.#headerView.getUint32(wire.HEADER_TYPE, true);
     const sector = sectorAt(this.#headerView, wire.HEADER_SECTOR);
-    const status = this.#options.fail?.(type, sector) ?? this.#serve(type, sector, request);
+    const status = this.#options.fail?.(type, sector) ?? this.#tryTo(type, sector, request);
     // The status is the last byte, and the bytes before it count as written.
     while (request.writable > wire.STATUS_BYTES) nextData(request).fill(0);
     this.#status[0] = status;
     request.write(this.#status);
     return this.#options.claim?.(type, request.written) ?? request.written;
+  }
+
+  #tryTo(type: number, sector: number, request: Request): number {
+    try {
+      return this.#serve(type, sector, request);
+    } catch (error) {
+      if (!this.#options.store || error instanceof DriverFault) throw error;
+      return wire.S_IOERR;
+    }
   }
 
   #serve(type: number, sector: number, request: Request): number {
@@ -182,6 +207,7 @@ export class DiskModel implements DeviceModel {
         return this.#write(sector, request);
       case wire.T_FLUSH:
         this.#before.length = 0;
+        this.#store.flush?.();
         return wire.S_OK;
       case wire.T_GET_ID:
         return putData(request, this.#name);

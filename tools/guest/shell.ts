@@ -27,6 +27,8 @@ export interface ShellOptions {
   readonly machine?: string;
   /** Bytes of memory, in MiB; 256 if left out. */
   readonly memory?: number;
+  /** What the memory, `ram`, is made of; a memfd that is shared if left out. */
+  readonly backend?: readonly string[];
   /** QEMU's arguments for the devices, and what else there is. */
   readonly devices?: readonly string[];
   /** More of the kernel's command line. */
@@ -146,8 +148,9 @@ export class Shell implements AsyncDisposable {
     await this.say(line);
     const end = await this.waitFor(/@@RC=\d+/, deadline, from);
     const text = this.#lines.slice(from - this.#forgotten, end - this.#forgotten);
-    const last = this.#lines[end - this.#forgotten]!;
-    return { status: Number(/@@RC=(\d+)/.exec(last)![1]), text: text.join("\n") };
+    // What does not end its line has the status behind it.
+    const [, rest, status] = /^(.*)@@RC=(\d+)/.exec(this.#lines[end - this.#forgotten]!)!;
+    return { status: Number(status), text: [...text, ...rest ? [rest] : []].join("\n") };
   }
 
   /** Types a line, whatever comes of it. */
@@ -279,6 +282,7 @@ export class Shell implements AsyncDisposable {
 async function command(options: ShellOptions): Promise<string[]> {
   const { qemu, machine = "q35", memory = 256, devices = [], kernel = "" } = options;
   const { modules = MODULES, instead } = options;
+  const memfd = ["-object", `memory-backend-memfd,id=ram,size=${memory}M,share=on`];
   const own = async () => {
     const image = await openSmallImage();
     const line = `console=ttyS0 loglevel=4 panic=-1 mitigations=off no_timer_check ${kernel} ` +
@@ -290,7 +294,7 @@ async function command(options: ShellOptions): Promise<string[]> {
     ...["setpriv", "--pdeathsig", "KILL", qemu],
     ...["-nodefaults", "-no-user-config", "-display", "none"],
     ...["-machine", `${machine},accel=tcg,memory-backend=ram`, "-cpu", "Nehalem,+rdrand"],
-    ...["-object", `memory-backend-memfd,id=ram,size=${memory}M,share=on`, "-m", `${memory}M`],
+    ...["-m", `${memory}M`, ...options.backend ?? memfd],
     ...["-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial"],
     ...instead ?? await own(),
     ...devices,

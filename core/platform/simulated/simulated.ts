@@ -19,7 +19,13 @@ import type { DeviceModel } from "../../simulation/model.ts";
 import { SimulatedFunction } from "../../simulation/pci_function.ts";
 import { VirtioFunction } from "../../simulation/virtio_pci.ts";
 import type { Width } from "../../simulation/window.ts";
-import type { DmaMemory, Doorbell, OpenFunction, PciFunction } from "../../pci/function.ts";
+import type {
+  DmaMemory,
+  DmaReach,
+  Doorbell,
+  OpenFunction,
+  PciFunction,
+} from "../../pci/function.ts";
 import type { Platform } from "../platform.ts";
 import { eventLine, type InterruptLine, stormLine } from "./interrupt_line.ts";
 
@@ -84,10 +90,7 @@ class Place implements PciFunction {
     this.#device = new SimulatedFunction("bars" in model ? model : new VirtioFunction(model), {
       interrupt: (vector) => this.#open?.interrupt(vector),
       pin: (asserted) => this.#open?.pin(asserted),
-      failed: (error) => {
-        if (options.failed) options.failed(this.address, error);
-        else if (!EXPECTED.includes(error.name)) console.error(`${this.address}:`, error);
-      },
+      failed: (error) => this.#fail(error),
     });
     this.config = this.#device.config;
   }
@@ -99,6 +102,17 @@ class Place implements PciFunction {
       this.#options,
       () => this.#open = undefined,
     );
+  }
+
+  #fail(error: Error): void {
+    const { failed } = this.#options;
+    const expected = EXPECTED.includes(error.name);
+    const isVirtio = this.#device.model instanceof VirtioFunction;
+    if (failed) failed(this.address, error);
+    else if (!expected) console.error(`${this.address}:`, error);
+    else if (!isVirtio) console.error(`${this.address}: ${error.message}`);
+    // A VirtIO device says itself that it needs a reset.
+    if (!isVirtio) this.#open?.fail();
   }
 
   close(): void {
@@ -119,6 +133,7 @@ class OpenSimulated implements OpenFunction {
   readonly config: Registers;
   /** Only of a device that can be reset alone. */
   readonly reset?: () => void;
+  readonly failed = eventfd();
   readonly #device: SimulatedFunction;
   readonly #options: SimulatedOptions;
   readonly #closed: () => void;
@@ -134,7 +149,7 @@ class OpenSimulated implements OpenFunction {
   #pin: InterruptLine | undefined;
   #pinMasked = false;
   #memories = 0;
-  #narrow = 0;
+  #nextNarrow = FIRST_NARROW;
   #isClosed = false;
 
   constructor(
@@ -149,7 +164,7 @@ class OpenSimulated implements OpenFunction {
     if (device.model.flr) this.reset = () => device.reset();
     [this.#notified, this.#doorbell] = pipe();
     setNonBlocking(this.#doorbell);
-    this.#descriptors = [this.#notified, this.#doorbell, this.#again];
+    this.#descriptors = [this.#notified, this.#doorbell, this.#again, this.failed];
     this.#setCommand();
     options.loop.add(this.#notified, () => this.#hear());
     options.loop.add(this.#again, () => {
@@ -194,29 +209,28 @@ class OpenSimulated implements OpenFunction {
     this.#pin.signal();
   }
 
+  /** The bus reports an error of the device, as where an IOMMU stops it. */
+  fail(): void {
+    signal(this.failed);
+  }
+
   bar(index: number): Registers | undefined {
     return this.#device.bar(index);
   }
 
-  dma(bytes: number): DmaMemory {
+  dma(bytes: number, { addressBits = 64 }: DmaReach = {}): DmaMemory {
     const fd = memoryFile("virtio-dma", bytes);
     this.#descriptors.push(fd);
-    const runs = cut(this.#room(bytes), bytes, this.#options.runBytes ?? bytes);
+    const runs = cut(this.#room(bytes, addressBits), bytes, this.#options.runBytes ?? bytes);
     this.#device.memory.add(mapShared(fd, 0, bytes), runs);
     return { fd, offset: 0, size: bytes, runs };
   }
 
   /** Where the next memory begins. */
-  #room(bytes: number): number {
-    const { addressBits = 64 } = this.#device.model;
+  #room(bytes: number, addressBits: number): number {
     if (addressBits >= WIDE_BITS) return FIRST_ADDRESS + NEXT_ADDRESS * this.#memories++;
-    const start = FIRST_NARROW + this.#narrow;
-    this.#narrow += 2 * bytes;
-    if (start + 2 * bytes > 2 ** addressBits) {
-      throw new RangeError(
-        `Cannot give the device ${bytes} bytes of memory: it reaches addresses of ${addressBits} bits only`,
-      );
-    }
+    const start = this.#nextNarrow;
+    this.#nextNarrow += 2 * bytes;
     return start;
   }
 

@@ -4,30 +4,16 @@ import type { ClientLane } from "../bus/client_lane.ts";
 import { Status } from "../bus/lane.ts";
 import { BusFault } from "../bus/mailbox.ts";
 
-/** What a client does about the events of its driver. */
-export interface Listener {
-  /**
-   * Called for each event, with its slot and how many bytes of data it has: what it needs of record and data it takes at
-   * once, since the slot goes back to the driver when it returns.
-   */
-  readonly hear: (slot: number, length: number) => void;
-  /** Called once, when the driver is gone for good. */
-  readonly end: () => void;
-}
-
 /**
  * Gives all slots of a lane to the driver, as requests that stand until something happens. They stand again at once, and
  * with a driver that was started anew.
+ *
+ * @param hear Called for each event, with its slot and how many bytes of data it has: what it needs of record and data it
+ *   takes at once, since the slot goes back to the driver when it returns.
  */
-export function listen(lane: ClientLane, { hear, end }: Listener): void {
-  let isOver = false;
+export function listen(lane: ClientLane, hear: (slot: number, length: number) => void): void {
   const ended = (slot: number, status: number, length: number): void => {
-    if (status === Status.gone) {
-      lane.release(slot);
-      if (!isOver) end();
-      isOver = true;
-      return;
-    }
+    if (status === Status.gone) return lane.release(slot);
     try {
       if (status !== Status.ok) {
         throw new BusFault(`The driver ended a request for events with status ${status}`);

@@ -4,32 +4,6 @@ import type { ClientLane } from "../bus/client_lane.ts";
 import { RECORD_WORDS, Status, Word } from "../bus/lane.ts";
 import { RequestError } from "../bus/request_error.ts";
 
-/** What a client asks of a driver by one slot of a lane. */
-export interface Question {
-  /** What to do, as the class says: the word `Word.operation`. */
-  readonly operation: number;
-  /** More words of the record, by their place; the others are 0. */
-  readonly words?: Readonly<Record<number, number>>;
-  /** The slot's data: at most as many bytes as it holds. */
-  readonly data?: Uint8Array;
-  /** Bytes to move, for the word `Word.length`; those of `data` if left out. */
-  readonly length?: number;
-  /** Whether doing it twice would do harm: it ends as `Status.unknown` if the device is started anew before it has ended. */
-  readonly once?: boolean;
-}
-
-/** What came of a {@linkcode Question}: a copy of what the driver left in the slot, not to be trusted. */
-export interface Answer {
-  /** How it ended: a `Status`. */
-  readonly status: number;
-  /** The record's words, as many as a record has. */
-  readonly words: Uint32Array<ArrayBuffer>;
-  /** The slot's data: as many bytes as the driver says, at most what the slot holds. */
-  readonly data: Uint8Array<ArrayBuffer>;
-}
-
-const NOTHING = new Uint8Array(0);
-
 /**
  * Asks something of a driver, whatever comes of it. It is submitted at once if there is a free slot, else when there is
  * one, in the order of calls.
@@ -70,6 +44,32 @@ export async function ask(
     lane.publish();
   });
 }
+
+/** What a client asks of a driver by one slot of a lane. */
+export interface Question {
+  /** What to do, as the class says: the word `Word.operation`. */
+  readonly operation: number;
+  /** More words of the record, by their place; the others are 0. */
+  readonly words?: Readonly<Record<number, number>>;
+  /** The slot's data: at most as many bytes as it holds. */
+  readonly data?: Uint8Array;
+  /** Bytes to move, for the word `Word.length`; those of `data` if left out. */
+  readonly length?: number;
+  /** Whether doing it twice would do harm: it ends as `Status.unknown` if the device is started anew before it has ended. */
+  readonly once?: boolean;
+}
+
+/** What came of a {@linkcode Question}: a copy of what the driver left in the slot, not to be trusted. */
+export interface Answer {
+  /** How it ended: a `Status`. */
+  readonly status: number;
+  /** The record's words, as many as a record has. */
+  readonly words: Uint32Array<ArrayBuffer>;
+  /** The slot's data: as many bytes as the driver says, at most what the slot holds. */
+  readonly data: Uint8Array<ArrayBuffer>;
+}
+
+const NOTHING = new Uint8Array(0);
 
 /**
  * Asks something of a driver that must succeed.

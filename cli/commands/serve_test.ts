@@ -1,0 +1,55 @@
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import "../../tests/support/libc.ts";
+import { runFake } from "../fake_test.ts";
+
+const CASES: readonly (readonly [line: string, exit: number, sentence: string])[] = [
+  ["serve blk", 2, "Cannot serve without --vhost-user"],
+  ["serve --vhost-user /tmp/x", 2, "Cannot run serve with 0 arguments: it takes <model>"],
+  ["serve disk --vhost-user /tmp/x", 2, 'Unknown model "disk". There are blk, scsi, net,'],
+  ["serve randon --vhost-user /tmp/x", 2, 'Did you mean "random"?'],
+  ["serve constructor --vhost-user /tmp/x", 2, "Unknown model"],
+  ["serve net --disk x --vhost-user /tmp/x", 2, "Cannot use --disk with net: it is for blk"],
+  ["serve net --queues 2 --vhost-user /tmp/x", 2, "Cannot use --queues with net: it is for blk"],
+  ["serve blk --queues 0 --vhost-user /tmp/x", 2, "wanted a whole number from 1 to 64"],
+  ["serve blk --lie D-999 --vhost-user /tmp/x", 2, "Cannot lie as D-999: the catalogue has D-01"],
+  ["serve blk --lie D-01 --vhost-user /tmp/x", 2, "Cannot lie as D-01 by vhost-user"],
+  ["serve blk --disk /does/not/exist --vhost-user /tmp/x", 1, "Cannot open /does/not/exist"],
+  ["serve blk --vhost-user /does/not/exist/x", 1, "Cannot listen at /does/not/exist/x: ENOENT"],
+  ["serve blk --vhost-user /etc/passwd", 1, "it is a file, which is left alone"],
+];
+
+for (const [line, exit, sentence] of CASES) {
+  Deno.test(`${line}: is refused by a sentence #cli:serve_options`, async () => {
+    const ran = await runFake(line);
+    assertEquals([ran.exit, ran.out], [exit, ""]);
+    assertStringIncludes(ran.err, sentence);
+    assertMatch(ran.err, /^error: [^\n]+\n?$/);
+  });
+}
+
+Deno.test("serve prints what QEMU needs, and ends when it is told to #cli:serve_options", async () => {
+  const folder = Deno.makeTempDirSync({ prefix: "virtio-serve-" });
+  for (const model of ["blk", "scsi", "net", "random", "console", "balloon"]) {
+    const end = new AbortController();
+    const line = `serve ${model} --vhost-user ${folder}/socket`;
+    const running = runFake(line, { signal: end.signal });
+    while (!existsSync(`${folder}/socket`)) await new Promise((resolve) => setTimeout(resolve, 5));
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    const { CliError, EXIT } = await import("../exit.ts");
+    end.abort(new CliError(EXIT.interrupted, "interrupted"));
+    const ran = await running;
+    assertStringIncludes(ran.out, `path=${folder}/socket`);
+    assertStringIncludes(ran.out, "memory-backend-memfd,id=memory,size=1G,share=on");
+    assertEquals([...Deno.readDirSync(folder)], []);
+  }
+  Deno.removeSync(folder);
+});
+
+function existsSync(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}

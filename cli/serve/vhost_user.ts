@@ -1,0 +1,62 @@
+import { absolutePath } from "../../core/linux/mod.ts";
+import type { Transport } from "../commands/serve.ts";
+import { CliError, endedByPerson, EXIT } from "../exit.ts";
+import { printJson } from "../json.ts";
+import { chooseModel } from "./model_options.ts";
+
+/** QEMU's arguments for memory that we may use, too. */
+const MEMORY = [
+  ...["-m", "1G", "-object", "memory-backend-memfd,id=memory,size=1G,share=on"],
+  ...["-machine", "memory-backend=memory"],
+];
+
+/** A device at a Unix socket: the machine plays its registers, and we its rings. */
+export const VHOST_USER: Transport = {
+  option: {
+    name: "vhost-user",
+    value: "<socket>",
+    summary: "serve one device by vhost-user, at this path of a Unix socket",
+  },
+  examples: [
+    ["serve blk --vhost-user /tmp/blk.sock --disk disk.img", "a disk for a QEMU"],
+    ["serve blk --vhost-user /tmp/blk.sock --lie D-41 --once", "a disk that lies to one guest"],
+  ],
+  notes: [
+    "By --vhost-user one machine at a time may use the device; it prints the arguments that QEMU needs. The",
+    "guest's memory must be shared and sealed: memory-backend-memfd with share=on. A machine that breaks the",
+    "rules is disconnected, and another one may come.",
+  ],
+  most: 1,
+  async serve(context, where, [name]) {
+    const { io, given, signal, options } = context;
+    const serving = await io.system.loadServing();
+    using chosen = chooseModel(context, serving, name!);
+    const servable = serving.MODELS[name!]!;
+    await using served = serving.serveVhostUser(chosen.model, where, {
+      once: given.once === true,
+      unit: servable.unit ?? 1,
+      log: context.talk,
+    });
+    // As programs find it that were started elsewhere.
+    const socket = absolutePath(where);
+    const qemu = [...MEMORY, ...servable.qemu(socket)];
+    if (options.json) {
+      printJson(context, "serve", { model: name, socket, lies: chosen.lies, qemu });
+    } else {
+      context.talk(`Serving ${name} at ${socket} until Ctrl-C. QEMU needs:`);
+      io.out(qemu.join(" "));
+    }
+    const over = Promise.withResolvers<void>();
+    signal.addEventListener("abort", () => over.resolve());
+    if (signal.aborted) over.resolve();
+    const why = await Promise.race([served.ended, over.promise]);
+    if (signal.aborted) {
+      if (!endedByPerson(signal)) throw signal.reason;
+      return EXIT.done;
+    }
+    if (why !== undefined) {
+      throw new CliError(EXIT.failed, `The machine had to leave: ${why}`);
+    }
+    return EXIT.done;
+  },
+};

@@ -1,0 +1,169 @@
+/**
+ * What the command `serve` works with: the device models, by the names that the command line knows them by, and what
+ * serves them.
+ *
+ * @module
+ */
+
+import { BalloonModel } from "@virtio/balloon/model";
+import { DiskModel, type Store } from "@virtio/blk/model";
+import { ConsoleModel } from "@virtio/console/model";
+import { EntropyModel } from "@virtio/random/model";
+import { ScsiModel } from "@virtio/scsi/model";
+import { NetModel } from "@virtio/vtnet/model";
+import {
+  type DeviceModel,
+  fitted,
+  type FunctionModel,
+  IN_ORDER,
+  type LieId,
+  LIES,
+  lying,
+  RING_PACKED,
+} from "./core/simulation/mod.ts";
+
+export { FileStore } from "./core/serve/file_store.ts";
+export { serveVfioUser } from "./core/serve/vfio_user.ts";
+export { serveVhostUser } from "./core/serve/vhost_user.ts";
+
+/** What can be chosen of a model. */
+export interface ModelOptions {
+  /** Where the bytes of a disk are; 64 MiB of memory if left out. */
+  readonly disk?: Store & { readonly size: number };
+  /** Request queues of a disk; 1 if left out. */
+  readonly queues?: number;
+  /** Whether nothing of the device is left to the machine; false if left out. */
+  readonly whole?: boolean;
+}
+
+/** A model that can be served. */
+export interface ServableModel {
+  /** What it is, in a few words. */
+  readonly summary: string;
+  /** Queues that a machine counts as one. */
+  readonly unit?: number;
+  /** What of {@linkcode ModelOptions} it knows. */
+  readonly knows?: readonly ("disk" | "queues")[];
+  /** Makes one. */
+  make(options: ModelOptions): DeviceModel;
+  /**
+   * QEMU's arguments for it, by vhost-user.
+   *
+   * @param socket The path of the socket.
+   */
+  qemu(socket: string): readonly string[];
+}
+
+const MIB = 2 ** 20;
+/** VIRTIO_SCSI_F_T10_PI: Linux has the lengths that it brings before the command, the specification behind it (5.6.6.1). */
+const F_T10_PI = 1n << 3n;
+/** What a machine leaves to the device: the queue of commands is the machine's own. */
+const NET_FEATURES = 1n << 0n | 1n << 1n | 1n << 5n | 1n << 11n | 1n << 12n | 1n << 15n;
+
+/** QEMU's arguments for a device of its own kind; some look for the socket again when it has gone. */
+function own(name: string, device: string, more = ""): ServableModel["qemu"] {
+  return (socket) => [
+    ...["-chardev", `socket,id=${name},path=${socket}${more}`],
+    ...["-device", `${device},chardev=${name}`],
+  ];
+}
+
+/** QEMU's arguments for a device that it does not know; since QEMU 10.1 or so. */
+function generic(name: string, id: number, queues: number, configBytes: number) {
+  const device = `vhost-user-test-device-pci,virtio-id=${id},num_vqs=${queues},` +
+    `config_size=${configBytes}`;
+  return (socket: string): readonly string[] => [
+    ...["-chardev", `socket,id=${name},path=${socket}`],
+    ...["-device", `${device},chardev=${name}`],
+  ];
+}
+
+/** The models. */
+export const MODELS: Readonly<Record<string, ServableModel>> = {
+  blk: {
+    summary: "a disk, in memory or in a file (--disk)",
+    knows: ["disk", "queues"],
+    make: ({ disk, queues = 1 }) =>
+      new DiskModel({
+        capacity: disk?.size ?? 64 * MIB,
+        serial: "VIRTIO-DENO",
+        requestQueues: queues,
+        ...(disk ? { store: disk } : {}),
+      }),
+    qemu: own("blk", "vhost-user-blk-pci", ",reconnect=1"),
+  },
+  scsi: {
+    summary: "a SCSI host with a disk in memory",
+    make: () =>
+      new ScsiModel({
+        units: [{ capacity: 64 * MIB, serial: "VIRTIO-DENO" }],
+        lacks: F_T10_PI,
+      }),
+    qemu: own("scsi", "vhost-user-scsi-pci"),
+  },
+  net: {
+    summary: "a network card; at the other end of the wire 10.0.2.2 answers ARP, pings and DHCP",
+    unit: 2,
+    make: ({ whole = false }) => new NetModel(whole ? {} : { features: NET_FEATURES }).meet(),
+    qemu: (socket) => [
+      ...["-chardev", `socket,id=net,path=${socket},reconnect=1`],
+      ...["-netdev", "vhost-user,id=wire,chardev=net"],
+      ...["-device", "virtio-net-pci,netdev=wire"],
+    ],
+  },
+  random: {
+    summary: "an entropy source",
+    make: () => new EntropyModel(),
+    qemu: own("random", "vhost-user-rng-pci"),
+  },
+  console: {
+    summary: "a console that sends back what it gets",
+    make: () =>
+      new ConsoleModel({
+        ports: { 0: { console: true, echo: true }, 1: { name: "org.virtio.echo", echo: true } },
+        size: [80, 25],
+      }),
+    qemu: generic("console", 3, 10, 12),
+  },
+  balloon: {
+    summary: "a memory balloon that takes 16 MiB",
+    make: () => new BalloonModel({ pages: 4096 }),
+    qemu: generic("balloon", 5, 5, 16),
+  },
+};
+
+/**
+ * A model by its name, with rings of every kind.
+ *
+ * @param lies Numbers of the rules that it breaks.
+ * @throws {RangeError} If there is no such rule.
+ */
+export function makeModel(
+  name: string,
+  options: ModelOptions = {},
+  lies: readonly string[] = [],
+): DeviceModel {
+  return makeLying(fitted(MODELS[name]!.make(options), { with: RING_PACKED | IN_ORDER }), lies);
+}
+
+/**
+ * Has a model lie.
+ *
+ * @param lies Numbers of the rules that it breaks.
+ * @throws {RangeError} If there is no such rule, or it is none for the model.
+ */
+export function makeLying<Model extends DeviceModel | FunctionModel>(
+  model: Model,
+  lies: readonly string[],
+): Model {
+  const unknown = lies.find((each) => !LIES.includes(each as LieId));
+  if (unknown !== undefined) {
+    throw new RangeError(`Cannot lie as ${unknown}: the catalogue has ${LIES.join(", ")}`);
+  }
+  if (lies.length === 0) return model;
+  if ("bars" in model) {
+    throw new RangeError(`Cannot lie as ${lies[0]}: the catalogue is about VirtIO devices`);
+  }
+  lying(model as DeviceModel, ...lies as readonly LieId[]);
+  return model;
+}
