@@ -1,5 +1,5 @@
 import type { DeviceClass } from "../core/class/mod.ts";
-import type { DeviceModel, FunctionModel } from "../core/simulation/mod.ts";
+import type { DeviceModel, FunctionModel } from "../simulation/mod.ts";
 import type { Context } from "./command.ts";
 import { CliError, EXIT, messageOf, usageError } from "./exit.ts";
 import { firstLine } from "./printable.ts";

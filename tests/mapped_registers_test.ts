@@ -10,8 +10,8 @@ import { memoryFile } from "../core/linux/memory.ts";
 import { positioned } from "../core/linux/positioned.ts";
 import type { OpenFunction, PciFunction } from "../core/pci/function.ts";
 import type { Platform } from "../core/platform/platform.ts";
-import { openSimulated } from "../core/platform/simulated/simulated.ts";
-import type { FunctionModel } from "../core/simulation/mod.ts";
+import { openSimulated } from "../simulation/platform/simulated.ts";
+import type { FunctionModel } from "../simulation/mod.ts";
 import { brought } from "./support/brought.ts";
 import "./support/libc.ts";
 

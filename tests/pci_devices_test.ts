@@ -9,7 +9,7 @@ import { EntropyModel } from "@virtio/random/model";
 import type { DeviceClass } from "../core/class/mod.ts";
 import { loadPlugin } from "../core/kernel/load_plugin.ts";
 import type { DefinedPciPlugin } from "../core/plugin/mod.ts";
-import type { FunctionModel } from "../core/simulation/mod.ts";
+import type { FunctionModel } from "../simulation/mod.ts";
 import { openKernel } from "../mod.ts";
 import { type Brought, brought } from "./support/brought.ts";
 import "./support/libc.ts";

@@ -12,12 +12,7 @@ import { Kernel } from "../core/kernel/kernel.ts";
 import type { OpenFunction, PciFunction } from "../core/pci/function.ts";
 import type { Platform } from "../core/platform/platform.ts";
 import { openQemu } from "../core/platform/qemu/mod.ts";
-import {
-  type DeviceHandle,
-  fitted,
-  NOTIFICATION_DATA,
-  RING_PACKED,
-} from "../core/simulation/model.ts";
+import { type DeviceHandle, fitted, NOTIFICATION_DATA, RING_PACKED } from "../simulation/model.ts";
 import { CLASSES } from "../classes.ts";
 import { DRIVERS } from "../drivers.ts";
 import { type AnyDevice, openKernel } from "../mod.ts";

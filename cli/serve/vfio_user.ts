@@ -1,5 +1,5 @@
 import type { PluginSource } from "../../mod.ts";
-import type { DeviceModel, FunctionModel } from "../../core/simulation/mod.ts";
+import type { DeviceModel, FunctionModel } from "../../simulation/mod.ts";
 import type { Context } from "../command.ts";
 import type { Transport } from "../commands/serve.ts";
 import { endedByPerson, EXIT, usageError } from "../exit.ts";
