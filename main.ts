@@ -14,6 +14,10 @@ const system: System = {
     const { findDrivers } = await import("./mod.ts");
     return findDrivers(folders);
   },
+  async importModule(path) {
+    const { fileUrl } = await import("./core/linux/mod.ts");
+    return await import(fileUrl(path));
+  },
   async openKernel(options) {
     const { openKernel } = await import("./mod.ts");
     return await openKernel(options);
@@ -24,10 +28,6 @@ const system: System = {
   },
   async loadServing() {
     return await import("./serving.ts");
-  },
-  async loadModel(url) {
-    const { modelOf } = await import("./serving.ts");
-    return modelOf(await import(url));
   },
   async diagnose() {
     const { diagnose, walls } = await import("./machine/mod.ts");

@@ -167,29 +167,3 @@ export function makeLying<Model extends DeviceModel | FunctionModel>(
   lying(model as DeviceModel, ...lies as readonly LieId[]);
   return model;
 }
-
-/**
- * The model that a module of a third party's has: what its default export makes, or else the one class whose name ends in
- * `Model`.
- *
- * @throws {TypeError} If there is none.
- */
-export function modelOf(exports: Readonly<Record<string, unknown>>): DeviceModel | FunctionModel {
-  const classes = Object.entries(exports).filter(([name, value]) =>
-    typeof value === "function" && name.endsWith("Model")
-  );
-  const made = exports.default ?? (classes.length === 1 ? classes[0]![1] : undefined);
-  // A class is made; what has no prototype is called, such as `() => new KeyboardModel()`.
-  const model: unknown = typeof made !== "function"
-    ? made
-    : made.prototype
-    ? Reflect.construct(made, [])
-    : made();
-  if (typeof model === "object" && model !== null) {
-    if ("queues" in model && "handle" in model) return model as DeviceModel;
-    if ("bars" in model && "vendor" in model) return model as FunctionModel;
-  }
-  throw new TypeError(
-    "it exports no model: wanted a default export, or one class whose name ends in Model",
-  );
-}

@@ -24,6 +24,7 @@ import { checkNetwork } from "../classes/network/check.ts";
 import type { Input } from "./io.ts";
 import { run } from "./main.ts";
 import type { Card } from "./net/card.ts";
+import type { Exports } from "./modules.ts";
 import type { Machine } from "./options.ts";
 import type { Kernel, System } from "./system.ts";
 
@@ -58,6 +59,8 @@ export interface World {
   readonly attach?: () => Promise<AnyDevice>;
   readonly openKernel?: () => Promise<Kernel>;
   readonly drivers?: readonly PluginSource[];
+  /** What modules export that can be imported, by their paths. */
+  readonly modules?: Readonly<Record<string, Exports>>;
   /** Of all devices: why they went out of work. */
   readonly gone?: string;
   /** Of all devices: what their description fails with. */
@@ -106,14 +109,31 @@ function fakeSystem(world: World, calls: string[]): System {
     diagnose: () => Promise.resolve(world.diagnoses ?? []),
     walls: () => Promise.resolve(world.diagnoses ?? []),
     loadServing: () => import("../serving.ts"),
-    loadModel: () => Promise.reject(new Error("There is no such module")),
     loadDrivers(folders) {
       calls.push(["load", ...folders].join(" "));
       return Promise.resolve(drivers);
     },
+    // deno-lint-ignore require-await -- so that errors are rejections
+    async importModule(path) {
+      calls.push(`import ${path}`);
+      const exports = world.modules?.[path];
+      if (exports) return exports;
+      throw new TypeError(
+        path.startsWith("/secret/")
+          ? `Requires read access to "${path}", run again with the --allow-read flag`
+          : `Module not found "file://${path}".\n    at main.ts`,
+      );
+    },
     openKernel(options) {
-      const { machine = "local", plugins = [], qemu, tunables = {} } = options;
-      const more = [qemu, Object.keys(tunables).length > 0 ? tunables : undefined]
+      const { machine = "local", plugins = [], classes = {}, devices, qemu, tunables = {} } =
+        options;
+      const names = Object.keys(classes);
+      const more = [
+        qemu,
+        Object.keys(tunables).length > 0 ? tunables : undefined,
+        names.length > 0 ? { classes: names } : undefined,
+        devices && { devices: devices.length },
+      ]
         .filter((given) => given !== undefined).map((given) => JSON.stringify(given));
       calls.push(["open", machine, ...plugins, ...more].join(" "));
       return world.openKernel?.() ??

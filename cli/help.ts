@@ -17,6 +17,14 @@ const OPTIONS: readonly (readonly [string, string])[] = [
   ["--legacy", "use the registers from before version 1 of transitional devices"],
   ["--unsafe-dma", "drive devices of this machine, too, that could reach all of its memory"],
   ["--plugins <dir>", "a folder with drivers, beside our own; may be repeated"],
+  [
+    "--class <module>",
+    "device classes for such drivers; RUNS IN THIS PROGRAM, WITH ITS RIGHTS; may be repeated",
+  ],
+  [
+    "--model <module>",
+    "a device of a simulated machine, instead of the usual ones; runs likewise; may be repeated",
+  ],
   ["--tune <driver.name=value>", "a choice that a driver offers, see drivers; may be repeated"],
   ["--json", 'data as JSON, with "schema": 1'],
   [

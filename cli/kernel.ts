@@ -3,6 +3,7 @@ import type { CommandOption, Context } from "./command.ts";
 import { CliError, EXIT } from "./exit.ts";
 import type { Machine } from "./options.ts";
 import type { AnyDevice, ClassName, Device, Node, QemuOptions } from "../mod.ts";
+import { importClasses, importModels } from "./modules.ts";
 import type { Kernel } from "./system.ts";
 
 const MIB = 2 ** 20;
@@ -38,6 +39,8 @@ export async function openKernel(
   const { machine = usual, board, qemu: program, qemuArguments, plugins, ...drive } = options;
   context.detail(`Opening machine ${machine}`);
   const devices = qemuArguments.length > 0 ? { arguments: qemuArguments } : usualDevices;
+  const classes = await importClasses(context);
+  const models = await importModels(context);
   const kernel = await disposeIfLate(
     context,
     system.openKernel({
@@ -46,6 +49,8 @@ export async function openKernel(
         ? { qemu: { machine: board, ...(program === undefined ? {} : { program }), ...devices } }
         : {}),
       plugins,
+      classes,
+      ...(models.length > 0 && { devices: models }),
       isolation: drive.isolation,
       interrupts: drive.interrupts,
       legacy: drive.legacy,

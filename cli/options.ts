@@ -31,6 +31,10 @@ export interface Options {
   readonly unsafeDma: boolean;
   /** Folders with drivers, beside our own. */
   readonly plugins: readonly string[];
+  /** Modules with device classes, beside our own. */
+  readonly classes: readonly string[];
+  /** Modules with the device models of a simulated machine; the usual ones if there are none. */
+  readonly models: readonly string[];
   /** What was chosen for drivers, by the names of driver and tunable. */
   readonly tunables: Tunables;
   /** Seconds until everything is given up; undefined if the user did not say. */
@@ -73,6 +77,8 @@ const VALUES = [
   "isolation",
   "interrupts",
   "plugins",
+  "class",
+  "model",
   "tune",
   "timeout",
 ] as const;
@@ -121,6 +127,8 @@ export function parseOptions(
     isolation: oneOf("isolation", isolation ?? "process", ISOLATIONS),
     interrupts: oneOf("interrupts", interrupts ?? "msix", INTERRUPTS),
     plugins: parsed.plugins.map((folder) => folder || missing("plugins", "a folder")),
+    classes: parsed.class.map((path) => path || missing("class", "a module")),
+    models: parsed.model.map((path) => path || missing("model", "a module")),
     tunables: Object.fromEntries(parsed.tune.map(tunable)),
     ...(timeout === undefined ? {} : { timeout: seconds(timeout) }),
     json: switches.has("json"),
@@ -143,6 +151,11 @@ export function parseOptions(
     if (parsed[name].length > 0 && options.machine !== "qemu") {
       throw usageError(`Cannot use --${name}: it is for QEMU. Add --machine qemu, or leave it out`);
     }
+  }
+  if (options.models.length > 0 && options.machine !== "simulated") {
+    throw usageError(
+      "Cannot use --model: it is for --machine simulated; add that, or leave it out",
+    );
   }
   if (options.quiet && options.verbose) {
     throw usageError("Cannot be quiet and verbose at once: leave out --quiet or --verbose");

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import type { DeviceModel, FunctionModel } from "../core/simulation/mod.ts";
 import type { Binding, BindRequest, Diagnosis } from "../machine/mod.ts";
 import type { Kernel as WholeKernel, OpenOptions, PluginSource } from "../mod.ts";
+import type { Exports } from "./modules.ts";
 import type * as serving from "../serving.ts";
 
 /** The devices that can be served, and what serves them. */
@@ -19,6 +19,12 @@ export interface System {
    * @throws {ManifestError} If a manifest is wrong.
    */
   loadDrivers(folders: readonly string[]): Promise<readonly PluginSource[]>;
+  /**
+   * Imports a module of the user's, which runs in this program and with its rights.
+   *
+   * @param path Its path.
+   */
+  importModule(path: string): Promise<Exports>;
   /** Opens a machine, and a kernel for it with the drivers of {@linkcode System.loadDrivers}. */
   openKernel(options: OpenOptions): Promise<Kernel>;
   /** Hands functions of this machine to a driver for programs, or back to the kernel. */
@@ -27,12 +33,6 @@ export interface System {
   diagnose(): Promise<readonly Diagnosis[]>;
   /** What the command `serve` works with. */
   loadServing(): Promise<Serving>;
-  /**
-   * The device model that a module has. Its code runs in this program.
-   *
-   * @param url The module's.
-   */
-  loadModel(url: string): Promise<DeviceModel | FunctionModel>;
   /** Looks at what keeps a driver in its process here; part of the diagnosis. */
   walls(): Promise<readonly Diagnosis[]>;
 }

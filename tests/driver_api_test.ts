@@ -99,6 +99,71 @@ Deno.test("statistics() is what describe() shows", async () => {
   assertEquals((await device.describe()).statistics, { kicks: 3 });
 });
 
+Deno.test("what start() commits is with the device before that is live #core:speaks_first", async () => {
+  using plugin = fixture(
+    entropyDriver({
+      plan: `return {
+      queues: { requests: { index: 0, size: 8 } },
+      lanes: { requests: { slots: 8, slotBytes: 4096 } },
+      buffers: { own: 16 },
+    };`,
+      start: `
+      requests.begin(0);
+      requests.writable(buffers.own.offset, 16);
+      requests.commit();
+      let early;`,
+      // It works for the first time when the device is live, and publishes afterwards.
+      rung: "early ??= requests.counters.published; requests.drain(() => {});",
+    }).replace("return { rung()", "return { statistics: () => ({ early }), rung()"),
+  );
+  const model = new ConfigModel();
+  await using kernel = await openKernel({
+    machine: "simulated",
+    devices: [model],
+    plugins: [plugin.folder],
+  });
+  const device = await kernel.attachFirst("entropy");
+  assertEquals((await device.describe()).statistics, { early: 1 });
+});
+
+Deno.test("readConfig() has the configuration read after what was written before #core:read_config", async () => {
+  // A device that shows the double of what is written.
+  class Doubles extends ConfigModel {
+    override configWrite(offset: number, value: number): void {
+      new DataView(this.config.buffer).setUint32(0, 2 * value, true);
+      assertEquals(offset, 4);
+    }
+  }
+  for (const when of ["start", "rung"] as const) {
+    const ask = 'device.writeConfig("actual", 21); device.readConfig();';
+    const asked = when === "start" ? { start: ask } : { rung: `if (!told) { told = []; ${ask} }` };
+    using plugin = fixture(
+      entropyDriver({ load: "let told;", ...asked })
+        .replace("buffers })", "...device })")
+        .replace(
+          "return { rung()",
+          `return {
+            configured(config) { (told ??= []).push(config.u32(0)); },
+            statistics: () => ({ told: told?.[0] ?? 0, times: told?.length ?? 0 }),
+            rung()`,
+        ),
+      { manifest: MANIFEST },
+    );
+    await using kernel = await openKernel({
+      machine: "simulated",
+      devices: [new Doubles()],
+      plugins: [plugin.folder],
+    });
+    const device = await kernel.attachFirst("entropy");
+    let statistics: Readonly<Record<string, number>> = {};
+    for (let tries = 0; tries < 100 && !statistics.told; tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      ({ statistics } = await device.describe());
+    }
+    assertEquals(statistics.told, 42, when);
+  }
+});
+
 Deno.test("frame() knows page frames if the plan asks for them, and refuses if not", async () => {
   const model = new ConfigModel();
   using plugin = fixture(

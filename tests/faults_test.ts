@@ -11,7 +11,8 @@ import { Status } from "../core/bus/lane.ts";
 import type { Isolation } from "../core/kernel/driver_host.ts";
 import { checkManifest } from "../core/plugin/manifest.ts";
 import { definePlugin, type Plugin } from "../core/plugin/mod.ts";
-import { type Kernel, openKernel, type OpenOptions } from "../mod.ts";
+import type { Kernel, OpenOptions } from "../mod.ts";
+import { openImpatient } from "./support/impatient.ts";
 import { alive, children, leftovers, soon } from "./support/leaks.ts";
 import "./support/libc.ts";
 import { CAPACITY, pattern, simulatedMachine } from "./support/machine.ts";
@@ -26,7 +27,7 @@ async function withBadDriver(
   options: OpenOptions = {},
 ): Promise<void> {
   const left = await leftovers(async () => {
-    await using kernel = await openKernel({
+    await using kernel = await openImpatient({
       restarts: 0,
       ...simulatedMachine().options,
       plugins: [plugin.folder],
@@ -77,7 +78,7 @@ interface Fault extends FixtureOptions {
   readonly says: readonly [name: string, message: RegExp];
 }
 
-const HANGS = /gave no sign of life for \d+ s: it hangs|did not send \w+ .*within \d+ ms/;
+const HANGS = /gave no sign of life for [\d.]+ s: it hangs|did not send \w+ .*within \d+ ms/;
 
 function plan(changes: string): string {
   return `return { ...${PLAN}, ${changes} };`;
@@ -483,7 +484,7 @@ Deno.test("driver: loops for ever at load, in plan, in start, in rung, or waits 
   const left = await leftovers(async () => {
     const starts = loops.map(async (parts) => {
       using plugin = fixture(entropyDriver(parts));
-      await using kernel = await openKernel({
+      await using kernel = await openImpatient({
         machine: "simulated",
         plugins: [plugin.folder],
         restarts: 0,
@@ -498,11 +499,11 @@ Deno.test("driver: loops for ever at load, in plan, in start, in rung, or waits 
     const works = [LOOP, `${WORK} if (requests.counters.completed > 2) ${LOOP}`].map(
       async (rung) => {
         using plugin = fixture(entropyDriver({ rung }));
-        await using kernel = await openKernel({
+        await using kernel = await openImpatient({
           machine: "simulated",
           plugins: [plugin.folder],
           restarts: 0,
-          // On a busy machine the five seconds of processor time may take longer than a device gets for a request.
+          // On a busy machine so much processor time may take longer than a device gets for a request.
           requestDeadline: 600_000,
         });
         const device = await kernel.attachFirst("entropy");
@@ -520,7 +521,7 @@ Deno.test("driver: loops for ever at load, in plan, in start, in rung, or waits 
 Deno.test("driver: killed under load, its requests end and the device can be taken again", async () => {
   for (const wait of [0, 1, 5]) {
     const left = await leftovers(async () => {
-      await using kernel = await openKernel({ ...simulatedMachine().options, restarts: 0 });
+      await using kernel = await openImpatient({ ...simulatedMachine().options, restarts: 0 });
       const disk = await kernel.attachFirst("block");
       const pid = disk.pid!;
       const random = await kernel.attachFirst("entropy");
@@ -550,7 +551,7 @@ for (const isolation of ["process", "inline"] as const) {
   Deno.test(`Kernel: disposed while a driver starts, it leaves nothing (${isolation})`, async () => {
     const left = await leftovers(async () => {
       for (const wait of [undefined, 0, 10]) {
-        const kernel = await openKernel({ ...simulatedMachine().options, isolation });
+        const kernel = await openImpatient({ ...simulatedMachine().options, isolation });
         const start = kernel.attachFirst("block").then(() => {}, (error: Error) => error);
         if (wait !== undefined) await new Promise((resolve) => setTimeout(resolve, wait));
         await kernel[Symbol.asyncDispose]();
@@ -562,7 +563,7 @@ for (const isolation of ["process", "inline"] as const) {
 
   Deno.test(`Kernel.attach(): two at once for one device, and only one gets it (${isolation})`, async () => {
     const left = await leftovers(async () => {
-      await using kernel = await openKernel({ ...simulatedMachine().options, isolation });
+      await using kernel = await openImpatient({ ...simulatedMachine().options, isolation });
       const { address } = kernel.nodes.at(-1)!.function;
       const both = await Promise.allSettled([kernel.attach(address), kernel.attach(address)]);
       assertEquals(both.map(({ status }) => status), ["fulfilled", "rejected"]);
@@ -576,7 +577,7 @@ for (const isolation of ["process", "inline"] as const) {
 
 Deno.test("driver: stopped by SIGSTOP hangs, and ends", async () => {
   const left = await leftovers(async () => {
-    await using kernel = await openKernel({ ...simulatedMachine().options, restarts: 0 });
+    await using kernel = await openImpatient({ ...simulatedMachine().options, restarts: 0 });
     const disk = await kernel.attachFirst("block");
     Deno.kill(disk.pid!, "SIGSTOP");
     const pending = assertRejects(() => disk.client.read(0, 512), RequestError, "gone");
@@ -624,7 +625,7 @@ const INLINE: Readonly<Record<string, readonly [changes: Partial<Plugin>, messag
 for (const [name, [changes, message]] of Object.entries(INLINE)) {
   Deno.test(`inline driver: ${name}`, async () => {
     const left = await leftovers(async () => {
-      await using kernel = await openKernel(inline(changes));
+      await using kernel = await openImpatient(inline(changes));
       const disk = await kernel.attachFirst("block");
       try {
         const device = await kernel.attachFirst("entropy");

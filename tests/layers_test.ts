@@ -55,7 +55,6 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   ],
   // Devices that we play for other programs.
   "core/vhost": ["core/virtqueue"],
-  "core/vfio_user": ["core/pci", "core/simulation"],
   "core/serve": [
     "core/dma",
     "core/irq",
@@ -144,7 +143,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "classes.ts": ["classes", "core"],
   "drivers.ts": ["core", "plugins"],
   "serving.ts": ["core", "plugins"],
-  "main.ts": ["cli", "machine/mod.ts", "mod.ts", "serving.ts"],
+  "main.ts": ["cli", "core/linux/mod.ts", "machine/mod.ts", "mod.ts", "serving.ts"],
 };
 
 /** Text that may stand in some layers only. */

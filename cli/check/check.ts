@@ -16,7 +16,7 @@ export async function checkDevice(
     detail: `started anew ${restarts} times, ${broken.length} of ${queues.length} queues broken`,
   }];
   const why = device.class === undefined
-    ? `nothing here knows how to use its class, ${name}: --class <module> brings it`
+    ? `nothing here knows how to use its class, ${name}: --class <module> would bring it`
     : `its class, ${name}, brings no check`;
   return {
     findings,

@@ -2,8 +2,9 @@ import type { PluginSource } from "../../mod.ts";
 import type { DeviceModel, FunctionModel } from "../../core/simulation/mod.ts";
 import type { Context } from "../command.ts";
 import type { Transport } from "../commands/serve.ts";
-import { CliError, endedByPerson, EXIT, messageOf, usageError } from "../exit.ts";
+import { endedByPerson, EXIT, usageError } from "../exit.ts";
 import { printJson } from "../json.ts";
+import { importModel } from "../modules.ts";
 import type { Serving } from "../system.ts";
 import { chooseModel, type ChosenModel, liesOf } from "./model_options.ts";
 
@@ -80,7 +81,14 @@ function quoted(word: string): string {
 }
 
 /** Throws if an option is given that none of the models knows, or that two would share. */
-function checkOptions({ given }: Context, { MODELS }: Serving, names: readonly string[]): void {
+function checkOptions(
+  { given, options }: Context,
+  { MODELS }: Serving,
+  names: readonly string[],
+): void {
+  if (options.models.length > 0) {
+    throw usageError("Cannot use --model with serve: name the driver's folder by --plugins");
+  }
   if (given.once === true) throw usageError("Cannot use --once with --vfio-user: leave it out");
   for (const option of ["disk", "queues"] as const) {
     if (given[option] === undefined) continue;
@@ -101,28 +109,9 @@ async function choose(
   name: string,
   stack: DisposableStack,
 ): Promise<DeviceModel | FunctionModel> {
-  const plugin = plugins.find(({ manifest }) => manifest.name === name);
-  if (plugin) {
-    const model = await loadModel(context, name, new URL("./model.ts", plugin.entry).href);
-    return serving.makeLying(model, liesOf(context));
-  }
-  return stack.use(chooseModel(context, serving, name, true)).model;
-}
-
-async function loadModel({ io }: Context, name: string, url: string) {
-  try {
-    return await io.system.loadModel(url);
-  } catch (error) {
-    // Deno throws a TypeError for what it may not import.
-    const denied = /^Requires read access/.test(messageOf(error));
-    const folder = decodeURIComponent(new URL(".", url).pathname);
-    const why = denied
-      ? `this program may not read it; run it with --allow-read=${folder}`
-      : messageOf(error);
-    throw new CliError(
-      denied ? EXIT.permission : EXIT.failed,
-      `Cannot load the model of ${name}: ${why}`,
-      { cause: error },
-    );
-  }
+  const at = plugins.findIndex(({ manifest }) => manifest.name === name);
+  const folder = context.options.plugins[at];
+  if (folder === undefined) return stack.use(chooseModel(context, serving, name, true)).model;
+  const model = await importModel(context, "plugins", `${folder.replace(/\/+$/, "")}/model.ts`);
+  return serving.makeLying(model, liesOf(context));
 }

@@ -14,8 +14,9 @@ export interface OpenClient<Client> {
   /** The driver told properties anew, which are in force now: because they changed, or because it was started anew. */
   update?(): void;
   /**
-   * Device and driver were started anew, and what was set is set no more. Requests that bear it are with the new driver;
-   * those that do not have ended as `Status.unknown`. It comes after {@linkcode update}.
+   * Device and driver were started anew, and what was set is set no more. Requests that bear it are with the new
+   * driver; those that do not have ended as `Status.unknown`. It comes after {@linkcode update}, when the device is live:
+   * what it said before may be lost, and from now on nothing is.
    */
   restarted?(): void;
   /** Does what must be done before the device is given back in order. Bounded in time. */
@@ -32,7 +33,7 @@ export interface OpenDevice<Client = unknown> {
    * @throws TypeError If it is not what the class wants; the driver is ended then.
    */
   update(told: Told): void;
-  /** Device and driver were started anew; it comes after {@linkcode update}, and after the lanes began anew. */
+  /** Device and driver were started anew, and the device is live; it comes after {@linkcode update}. */
   restarted(): void;
   /** Does what must be done before the device is given back in order. */
   close(): Promise<void>;

@@ -1,3 +1,5 @@
+// News for any number of readers, each with a bounded buffer.
+
 import * as argument from "../bus/arguments.ts";
 
 /** How news wait for a reader. */

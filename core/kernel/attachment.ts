@@ -278,14 +278,16 @@ export class Attachment implements AttachedDevice {
     const { grant, plan } = await binding.accept(await this.#plan(), this.#arena);
     const again = this.#grant !== undefined;
     this.#furnish(grant, plan);
-    if (plan.properties) this.#introduce(plan.properties, again);
+    if (plan.properties) this.#tell(plan.properties);
     host.send({ type: "grant", grant });
     await this.#conversation.expect(this.#patience.answer, "ready");
     this.#ended.signal.throwIfAborted();
     // One that learns while it starts what its device is like has told it by now.
-    if (!plan.properties) this.#introduce(undefined, again);
+    if (!this.#opened) this.#tell({});
     binding.live();
     this.#state = "running";
+    // Not before: what a device said until now is lost, and from now on nothing is.
+    if (again) this.#opened?.restarted();
     host.send({ type: "go" });
     this.#check();
   }
@@ -343,12 +345,6 @@ export class Attachment implements AttachedDevice {
     else this.#makeLanes(grant, plan);
     this.#grant = grant;
     this.#granted = true;
-  }
-
-  /** Tells the client what the device is like, and whether it was started anew. */
-  #introduce(properties: WireProperties | undefined, again: boolean): void {
-    if (properties || !this.#opened) this.#tell(properties ?? {});
-    if (again) this.#opened?.restarted();
   }
 
   /** Tells the client what the device is like; the first time, that makes the client. */

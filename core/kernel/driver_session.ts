@@ -202,7 +202,8 @@ export class DriverSession {
       }
       case "grant":
         this.#start(message.grant);
-        this.#prepare();
+        // A device that speaks first finds room for it when it is live (3.1.1, step 7).
+        for (const { queue } of this.#queues) queue.publish();
         return this.#send({ type: "ready" });
       case "go":
         this.#going = true;
@@ -313,16 +314,6 @@ export class DriverSession {
       canResetQueues: grant.resettable,
       resetQueue: (name) => this.#resetQueue(name),
     });
-  }
-
-  /**
-   * Lets the driver of a VirtIO device work once before that is live (3.1.1, step 7): a device that speaks first finds room
-   * for what it says, and what it says at once is not lost. Other devices reach no memory yet.
-   */
-  #prepare(): void {
-    if (this.#offer.device.bus !== "virtio") return;
-    this.#driver!.rung();
-    for (const { queue } of this.#queues) queue.publish();
   }
 
   /** Asks the core to reset a queue. Nothing is done with any of them until all are back. */

@@ -1,4 +1,4 @@
-import { readText } from "../linux/file.ts";
+import { fileUrl, readText } from "../linux/file.ts";
 import { parseManifest } from "../plugin/manifest.ts";
 import type { PluginSource } from "./attachment.ts";
 
@@ -12,11 +12,8 @@ import type { PluginSource } from "./attachment.ts";
 export function loadPlugin(folder: string): PluginSource {
   const file = `${folder.replace(/\/+$/, "")}/plugin.json`;
   const manifest = parseManifest(readText(file), file);
-  const absolute = (folder.startsWith("/") ? folder : `${Deno.cwd()}/${folder}`).replace(
-    /\/+$/,
-    "",
-  );
-  // A folder's name may hold what means something else in a URL.
-  const path = absolute.split("/").map(encodeURIComponent).join("/");
-  return { manifest, entry: new URL(manifest.entry, `file://${path}/`).href };
+  return {
+    manifest,
+    entry: new URL(manifest.entry, `${fileUrl(folder).replace(/\/+$/, "")}/`).href,
+  };
 }

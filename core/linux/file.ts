@@ -182,6 +182,11 @@ export function absolutePath(path: string): string {
   return folder === undefined ? path : `${folder}/${path}`;
 }
 
+/** The URL of a file or folder, whose name may hold what means something else in a URL. */
+export function fileUrl(path: string): string {
+  return new URL(`file://${absolutePath(path).split("/").map(encodeURIComponent).join("/")}`).href;
+}
+
 /** Names in a folder, sorted, without `.` and `..`. */
 export function readFolder(path: string): string[] {
   const fd = check(libc().open(cString(path), O_DIRECTORY | O_CLOEXEC, 0), `Cannot open ${path}`);

@@ -9,6 +9,7 @@ export { clear, close, eventfd, read, signal, write } from "./fd.ts";
 export {
   absolutePath,
   environment,
+  fileUrl,
   type FileUse,
   openFile,
   readAt,

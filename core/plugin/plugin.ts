@@ -142,9 +142,8 @@ export interface Device<Q extends string, L extends string, B extends string> {
 export interface Driver {
   /**
    * Something may have happened: requests from the client, completions from the device, or nothing at all. Called
-   * after the start without a reason, the first time before DRIVER_OK is set: so the receive buffers that clients lend
-   * are with the device before it can speak, and what it says first is not lost. What it committed to queues and completed in lanes is published by its
-   * host when it returns.
+   * once after the start without a reason. What it committed to queues and
+   * completed in lanes is published by its host when it returns.
    */
   rung(): void;
   /**
@@ -178,7 +177,12 @@ export interface Plugin<
   readonly bus?: "virtio";
   /** Answers an offer. It must not do anything else: it may be asked again. */
   plan(offer: Offer): Plan<Q, L, B> | Decline;
-  /** Takes a granted device. What it needs at run time it allocates here, once. */
+  /**
+   * Takes a granted device. What it needs at run time it allocates here, once.
+   *
+   * What it commits to queues here is with the device before DRIVER_OK is set. A driver of a device that speaks first, as a
+   * keyboard does, takes what clients lend for that here: what such a device has no room for is lost.
+   */
   start(device: Device<Q, L, B>): Driver;
 }
 

@@ -16,4 +16,4 @@ export {
   ROWS,
   rowText,
 } from "./report.ts";
-export type { UsedDevice } from "./trial.ts";
+export type { AnyModel, UsedDevice } from "./trial.ts";

@@ -8,6 +8,7 @@ import { readText } from "../linux/file.ts";
 import { kill, SIGKILL } from "../linux/process.ts";
 import { DeviceFault } from "../pci/device_fault.ts";
 import { PciFault } from "../pci/fault.ts";
+import type { PluginSource } from "../kernel/attachment.ts";
 import type { AnyPlugin } from "../plugin/pci_plugin.ts";
 import { lie, type LieId, lying } from "../simulation/hostile.ts";
 import type { Lie } from "../simulation/lie.ts";
@@ -15,12 +16,12 @@ import { used } from "../simulation/lies/relay.ts";
 import { type DeviceModel, fitted, RING_PACKED, RING_RESET } from "../simulation/model.ts";
 import type { QueueKind } from "../virtqueue/layout.ts";
 import { checkPlans } from "./plans.ts";
-import { pause, type Setting, type Subject, Trial } from "./trial.ts";
+import { type AnyModel, pause, type Setting, type Subject, Trial } from "./trial.ts";
 import { Failure, NotApplicable } from "./verdict.ts";
 import { WatchedPlugin } from "./watched.ts";
 
 /** What all tests of one driver share. */
-export interface Tests<Client, Model extends DeviceModel> extends Subject<Client, Model> {
+export interface Tests<Client, Model extends AnyModel> extends Subject<Client, Model> {
   /** Makes a new model. */
   readonly model: () => Model;
   /** The plugin itself; undefined if it can run in a process only. */
@@ -34,15 +35,17 @@ type Remark = string | undefined;
 
 /** How often a device is used before it is looked at what is left of it, and how often that is done. */
 const ROUNDS = 5, TIMES = 6;
-/** Milliseconds that a request may take where its device does not answer. */
-const UNANSWERED_MS = 300;
+/** Milliseconds that a request may take where its device never answers, and where it lies in other ways. */
+const UNANSWERED_MS = 300, LIED_TO_MS = 2500;
+/** Lies that mean that. */
+const SILENT: readonly LieId[] = ["D-43", "D-64", "D-65"];
 /** A driver that does not live is found before: however busy the machine is. */
 const LIFELESS_MS = 120_000;
 /** What a driver's process may grow by in so many rounds: V8 collects when it likes. */
 const MOST_GROWTH = 48 * 2 ** 20;
 
 /** Tries a driver once, with an honest device or as `setting` says. */
-async function open<Client, Model extends DeviceModel>(
+async function open<Client, Model extends AnyModel>(
   tests: Tests<Client, Model>,
   isolation: Isolation,
   step: string,
@@ -59,7 +62,7 @@ async function open<Client, Model extends DeviceModel>(
 }
 
 /** It starts, serves, and stops in order. */
-export async function start<C, M extends DeviceModel>(
+export async function start<C, M extends AnyModel>(
   tests: Tests<C, M>,
   isolation: Isolation,
 ): Promise<Remark> {
@@ -75,7 +78,7 @@ export async function start<C, M extends DeviceModel>(
 }
 
 /** What it answers to offers, the odd ones among them. */
-export async function plan<C, M extends DeviceModel>(tests: Tests<C, M>): Promise<Remark> {
+export async function plan<C, M extends AnyModel>(tests: Tests<C, M>): Promise<Remark> {
   const { plugin, watched } = watch(tests);
   // The offer that its own device makes.
   await (await open(tests, "inline", "it is started", { plugin }))[Symbol.asyncDispose]();
@@ -83,7 +86,7 @@ export async function plan<C, M extends DeviceModel>(tests: Tests<C, M>): Promis
 }
 
 /** All that it gives to queues, lanes and core is of the right kind, and its own. */
-export async function types<C, M extends DeviceModel>(tests: Tests<C, M>): Promise<Remark> {
+export async function types<C, M extends AnyModel>(tests: Tests<C, M>): Promise<Remark> {
   const { plugin, watched } = watch(tests);
   const judge = () => {
     const [mistake] = watched.mistakes;
@@ -107,14 +110,18 @@ export async function types<C, M extends DeviceModel>(tests: Tests<C, M>): Promi
 }
 
 /** The device wants a reset while it is used; in a process, the driver is killed as well. */
-export async function restart<C, M extends DeviceModel>(
+export async function restart<C, M extends AnyModel>(
   tests: Tests<C, M>,
   isolation: Isolation,
 ): Promise<Remark> {
   const step = "device and driver are started anew";
-  const model = lying(tests.model(), "D-77");
+  const virtio = isVirtio(tests);
+  const model = virtio ? liar(tests.model(), "D-77") : tests.model();
+  if (!virtio && isolation === "inline") {
+    throw new NotApplicable("nothing but its end in a process starts it anew");
+  }
   await using trial = await open(tests, isolation, "it is started", { model });
-  for (let round = 0; round < 2 * ROUNDS && trial.notices.length === 0; round++) {
+  for (let round = 0; virtio && round < 2 * ROUNDS && trial.notices.length === 0; round++) {
     await again(trial, step);
   }
   const byDevice = trial.notices.length > 0;
@@ -136,11 +143,13 @@ export async function restart<C, M extends DeviceModel>(
   }
   await trial.mustServe("it serves its client after a new start");
   await trial.stop(trial.notices.length);
-  return byDevice ? undefined : "killed only: its device got fewer than 5 requests of one queue";
+  return byDevice || !virtio
+    ? undefined
+    : "killed only: its device got fewer than 5 requests of one queue";
 }
 
 /** Uses a device that is started anew meanwhile: what must not be done twice ends with an error that says so. */
-async function again<C, M extends DeviceModel>(trial: Trial<C, M>, step: string): Promise<void> {
+async function again<C, M extends AnyModel>(trial: Trial<C, M>, step: string): Promise<void> {
   const used = await trial.use();
   if (trial.gone !== undefined) throw new Failure(step, trial.gone, "it comes back");
   if (used.kind === "served" || trial.notices.length > 0 && used.kind === "failed") return;
@@ -148,10 +157,10 @@ async function again<C, M extends DeviceModel>(trial: Trial<C, M>, step: string)
 }
 
 /** A queue is broken once, and reset alone. */
-export async function queueReset<C, M extends DeviceModel>(tests: Tests<C, M>): Promise<Remark> {
+export async function queueReset<C, M extends AnyModel>(tests: Tests<C, M>): Promise<Remark> {
   const step = "one of its queues is reset";
   const { plugin, watched } = watch(tests);
-  const model = lying(tests.model(), breaksOnce());
+  const model = liar(tests.model(), breaksOnce());
   await using trial = await open(tests, "inline", "it is started", { plugin, model });
   if (!watched.takesBack) {
     throw new NotApplicable("it has no queueReset(): device and driver are started anew instead");
@@ -181,12 +190,12 @@ function breaksOnce(): Lie {
 }
 
 /** The device never answers: the driver goes on living, and lets itself be ended. */
-export async function hang<C, M extends DeviceModel>(
+export async function hang<C, M extends AnyModel>(
   tests: Tests<C, M>,
   isolation: Isolation,
 ): Promise<Remark> {
   const step = "its device never answers";
-  const model = lying(tests.model(), "D-64");
+  const model = liar(tests.model(), "D-64");
   const more = { model, restarts: 0, deadline: UNANSWERED_MS };
   await using trial = await open(tests, isolation, "it is started", more);
   const used = await trial.use();
@@ -209,12 +218,12 @@ export async function hang<C, M extends DeviceModel>(
 }
 
 /** Queues with next to no room. */
-export async function backPressure<C, M extends DeviceModel>(
+export async function backPressure<C, M extends AnyModel>(
   tests: Tests<C, M>,
 ): Promise<Remark> {
   let refusal = "";
   for (const size of [2, 4, 8, 16, 32]) {
-    const model = lying(tests.model(), {
+    const model = liar(tests.model(), {
       id: "small",
       does: `has queues of ${size} entries at most`,
       queueSize: (_, largest) => Math.min(largest, size),
@@ -244,7 +253,7 @@ export async function backPressure<C, M extends DeviceModel>(
 }
 
 /** Nothing adds up: neither requests nor, in a process, memory. */
-export async function leak<C, M extends DeviceModel>(
+export async function leak<C, M extends AnyModel>(
   tests: Tests<C, M>,
   isolation: Isolation,
 ): Promise<Remark> {
@@ -294,7 +303,7 @@ interface Held {
   readonly memory: number;
 }
 
-async function held<C, M extends DeviceModel>(trial: Trial<C, M>): Promise<Held> {
+async function held<C, M extends AnyModel>(trial: Trial<C, M>): Promise<Held> {
   const { queues, pid } = await trial.device.describe();
   return {
     requests: new Map([
@@ -312,18 +321,29 @@ function residentBytes(pid: number): number {
 }
 
 /** The device tells a lie: it gets an error that names the rule, or is served; the driver goes on. */
-export async function lies<C, M extends DeviceModel>(
+export async function lies<C, M extends AnyModel>(
   tests: Tests<C, M>,
   isolation: Isolation,
   id: LieId,
   kind: QueueKind,
 ): Promise<Remark> {
   const step = `its device ${lie(id).does} (${id}, ${kind} ring)`;
+  const model = liar(tests.model(), id) as DeviceModel & M;
+  if (kind === "packed") fitted(model, { with: (model.with ?? 0n) | RING_PACKED });
+  const request = SILENT.includes(id) ? UNANSWERED_MS : LIED_TO_MS;
+  return await hostile(tests, isolation, step, model, tests.mayGarble.includes(id), request);
+}
+
+/** The device lies in its own way: it gets an error, or is served; the driver goes on. */
+export async function hostile<C, M extends AnyModel>(
+  tests: Tests<C, M>,
+  isolation: Isolation,
+  step: string,
+  model: M,
+  mayGarble: boolean,
+  request = LIED_TO_MS,
+): Promise<Remark> {
   const { plugin, watched } = watch(tests);
-  let model = lying(tests.model(), id);
-  if (kind === "packed") {
-    model = fitted(model, { with: (model.with ?? 0n) | RING_PACKED });
-  }
   let trial;
   try {
     trial = await Trial.open(tests, {
@@ -331,12 +351,12 @@ export async function lies<C, M extends DeviceModel>(
       ...(isolation === "inline" && { plugin }),
       model,
       restarts: 0,
-      request: UNANSWERED_MS,
-      deadline: 2 * UNANSWERED_MS + 1000,
+      request,
+      deadline: request + 500,
     });
   } catch (error) {
     if (isolation === "inline" && watched.offer === undefined && isRefusal(error)) {
-      return "refused before the driver was asked";
+      return `refused before the driver was asked: ${(error as Error).message}`;
     }
     if (isRefusal(error)) return `refused: ${(error as Error).message}`;
     throw new Failure(step, String((error as Error).message), "an error that names the rule");
@@ -345,11 +365,13 @@ export async function lies<C, M extends DeviceModel>(
   const used = await trial.use();
   if (used.kind === "failed") await settled(trial);
   if (trial.gone !== undefined) {
-    if (isOfDevice(trial.gone)) return `given up: ${trial.gone}`;
+    // A driver of registers has no other way to say that its device broke a rule than to throw.
+    const says = !isVirtio(tests) && /the driver failed: Error: /.test(trial.gone);
+    if (isOfDevice(trial.gone) || says) return `given up: ${trial.gone.split("\n")[0]}`;
     throw new Failure(step, trial.gone, "the driver goes on, whatever its device does");
   }
   if (
-    used.kind === "failed" && !(used.error instanceof RequestError) && !tests.mayGarble.includes(id)
+    used.kind === "failed" && !(used.error instanceof RequestError) && !mayGarble
   ) {
     throw new Failure(
       step,
@@ -365,8 +387,19 @@ export async function lies<C, M extends DeviceModel>(
   if (early === undefined) return used.kind === "failed" ? used.error.message : used.kind;
 }
 
+/** Whether a driver drives VirtIO devices: others tell no lies of the catalogue. */
+export function isVirtio({ source }: { readonly source: PluginSource }): boolean {
+  return source.manifest.pci === undefined;
+}
+
+/** Makes a model of a VirtIO device lie. */
+function liar<M extends AnyModel>(model: M, what: LieId | Lie): M {
+  lying(model as DeviceModel, what);
+  return model;
+}
+
 /** A driver that is watched while it runs inline. */
-function watch<C, M extends DeviceModel>(
+function watch<C, M extends AnyModel>(
   tests: Tests<C, M>,
 ): { readonly plugin: AnyPlugin; readonly watched: WatchedPlugin } {
   const watched = new WatchedPlugin(tests.plugin!);
@@ -374,7 +407,7 @@ function watch<C, M extends DeviceModel>(
 }
 
 /** Waits until a device that is being given up is: its requests end a little before. */
-async function settled<C, M extends DeviceModel>(trial: Trial<C, M>): Promise<void> {
+async function settled<C, M extends AnyModel>(trial: Trial<C, M>): Promise<void> {
   for (let i = 0; i < 50 && trial.gone === undefined; i++) await pause(2);
 }
 

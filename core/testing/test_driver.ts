@@ -1,22 +1,21 @@
 // Tests a driver against a model of its device, in both driver hosts.
 
 import type { DeviceClass } from "../class/define.ts";
-import type { PluginSource } from "../kernel/attachment.ts";
 import type { Isolation } from "../kernel/driver_host.ts";
 import { loadPlugin } from "../kernel/load_plugin.ts";
 import { libc } from "../linux/libc.ts";
 import type { AnyPlugin } from "../plugin/pci_plugin.ts";
 import type { Tunables } from "../plugin/tunables.ts";
 import { lie, type LieId, LIES } from "../simulation/hostile.ts";
-import { type DeviceModel, RING_PACKED } from "../simulation/model.ts";
+import { RING_PACKED } from "../simulation/model.ts";
 import type { QueueKind } from "../virtqueue/layout.ts";
 import { type DriverReport, type DriverRow, type Mistake, type RowName, ROWS } from "./report.ts";
 import * as rows from "./rows.ts";
-import type { UsedDevice } from "./trial.ts";
+import type { AnyModel, UsedDevice } from "./trial.ts";
 import { Failure, NotApplicable } from "./verdict.ts";
 
 /** How a driver is tested. */
-export interface DriverTestOptions<Client, Model extends DeviceModel> {
+export interface DriverTestOptions<Client, Model extends AnyModel> {
   /** The folder of the driver, which its `plugin.json` is in: a path. */
   readonly folder: string;
   /**
@@ -26,9 +25,10 @@ export interface DriverTestOptions<Client, Model extends DeviceModel> {
   /**
    * Uses the device as an application would, and checks what comes of it. It is called again and again, on devices that
    * are well and on such that are not: it ends when its requests end, or when `signal` is aborted, and throws what its
-   * requests throw. Several requests at a time, and more than a queue has room for, show more.
+   * requests throw. Several requests at a time, and more than a queue has room for, show more. If left out, the check
+   * that the class brings is run.
    */
-  readonly use: (device: UsedDevice<Client, Model>) => Promise<unknown>;
+  readonly use?: (device: UsedDevice<Client, Model>) => Promise<unknown>;
   /** How long a use may take, in milliseconds; 10 000 if left out. */
   readonly deadline?: number;
   /** What a user chose for it, as `openKernel` takes it: `{ "balloon.arena_mib": 4 }`. */
@@ -44,6 +44,8 @@ export interface DriverTestOptions<Client, Model extends DeviceModel> {
    * order of a stream, for example. D-38, D-39 and D-54 are always among them.
    */
   readonly mayGarble?: readonly LieId[];
+  /** Models that lie in their own ways, by what they do: `"answers with nothing"`. */
+  readonly liars?: Readonly<Record<string, () => Model>>;
   /** Called with each row as it is known. */
   readonly told?: (row: DriverRow) => void;
 }
@@ -62,11 +64,6 @@ function kinds(id: LieId): readonly QueueKind[] {
   if (wants & RING_PACKED) return ["packed"];
   if (without & RING_PACKED) return ["split"];
   return id === "D-33" || id >= "D-41" && id <= "D-63" ? ["split", "packed"] : ["split"];
-}
-
-/** A lie takes the part of the device's registers, so it needs a VirtIO device to tell it. */
-function isVirtio(plugin: AnyPlugin | undefined, source: PluginSource): boolean {
-  return plugin?.bus !== "pci" && source.manifest.pci === undefined;
 }
 
 /**
@@ -96,7 +93,7 @@ function isVirtio(plugin: AnyPlugin | undefined, source: PluginSource): boolean 
  * @returns What came of it. It does not throw where the driver fails; see {@linkcode mustPass}.
  * @throws {ManifestError} If the driver's `plugin.json` is wrong.
  */
-export async function testDriver<Client, Model extends DeviceModel>(
+export async function testDriver<Client, Model extends AnyModel>(
   plugin: AnyPlugin | undefined,
   model: () => Model,
   options: DriverTestOptions<Client, Model>,
@@ -139,12 +136,12 @@ export async function testDriver<Client, Model extends DeviceModel>(
     await run("start", isolation, () => rows.start(tests, isolation));
     await run("restart", isolation, () => rows.restart(tests, isolation));
     await run("leak", isolation, () => rows.leak(tests, isolation));
-    if (!isVirtio(plugin, source)) continue;
+    if (!rows.isVirtio(tests)) continue;
     await run("hang", isolation, () => rows.hang(tests, isolation));
   }
   await run("plan", "inline", () => rows.plan(tests));
   await run("types", "inline", () => rows.types(tests));
-  if (isVirtio(plugin, source)) {
+  if (rows.isVirtio(tests)) {
     await run("queue reset", "inline", () => rows.queueReset(tests));
     await run("back-pressure", "inline", () => rows.backPressure(tests));
     const told = lies.flatMap((id) => kinds(id).map((kind) => [id, kind] as const));
@@ -155,6 +152,10 @@ export async function testDriver<Client, Model extends DeviceModel>(
         ),
       );
     }
+  }
+  for (const [does, model] of Object.entries(options.liars ?? {})) {
+    const step = `its device ${does}`;
+    await run("lies", "inline", () => rows.hostile(tests, "inline", step, model(), false), does);
   }
   const place = ({ row }: DriverRow) => ROWS.indexOf(row);
   return { driver: source.manifest.name, rows: found.sort((a, b) => place(a) - place(b)) };

@@ -10,6 +10,7 @@ import { PATIENCE, type Patience } from "../kernel/patience.ts";
 import { InterruptLoop } from "../irq/interrupt_loop.ts";
 import { openSimulated } from "../platform/simulated/simulated.ts";
 import type { DeviceModel } from "../simulation/model.ts";
+import type { FunctionModel } from "../simulation/function_model.ts";
 import type { Tunables } from "../plugin/tunables.ts";
 import type { AnyPlugin } from "../plugin/pci_plugin.ts";
 import { Failure } from "./verdict.ts";
@@ -26,14 +27,17 @@ export interface UsedDevice<Client, Model> {
   readonly signal: AbortSignal;
 }
 
+/** A device in software, of either kind. */
+export type AnyModel = DeviceModel | FunctionModel;
+
 /** What a driver is tried with. */
-export interface Subject<Client, Model extends DeviceModel> {
+export interface Subject<Client, Model extends AnyModel> {
   /** The driver. */
   readonly source: PluginSource;
   /** What its device is to an application. */
   readonly class: DeviceClass<Client> | undefined;
-  /** What an application does with it. */
-  readonly use: (device: UsedDevice<Client, Model>) => Promise<unknown>;
+  /** What an application does with it; the check of the class if left out. */
+  readonly use: ((device: UsedDevice<Client, Model>) => Promise<unknown>) | undefined;
   /** How long that may take, in milliseconds. */
   readonly deadline: number;
   /** What a user chose for the driver. */
@@ -41,7 +45,7 @@ export interface Subject<Client, Model extends DeviceModel> {
 }
 
 /** How a driver is tried once. */
-export interface Setting<Model extends DeviceModel> {
+export interface Setting<Model extends AnyModel> {
   readonly isolation: Isolation;
   readonly model: Model;
   /** The plugin itself, to run inline. */
@@ -86,7 +90,7 @@ const NO_CLIENT: OpenDevice = {
 };
 
 /** One device and its driver, at work for one test. */
-export class Trial<Client, Model extends DeviceModel> implements AsyncDisposable {
+export class Trial<Client, Model extends AnyModel> implements AsyncDisposable {
   /** Lines that people should see in any case: why device and driver were started anew. */
   readonly notices: string[] = [];
   /** Other lines: what the driver printed, what failed without harm. */
@@ -115,7 +119,7 @@ export class Trial<Client, Model extends DeviceModel> implements AsyncDisposable
    *
    * @throws What attaching the device throws.
    */
-  static async open<Client, Model extends DeviceModel>(
+  static async open<Client, Model extends AnyModel>(
     subject: Subject<Client, Model>,
     setting: Setting<Model>,
   ): Promise<Trial<Client, Model>> {
@@ -188,7 +192,7 @@ export class Trial<Client, Model extends DeviceModel> implements AsyncDisposable
     const device = { client, lanes: this.lanes, model, signal: late.signal };
     const end = (async (): Promise<Used> => {
       try {
-        await use(device);
+        await (use ? use(device) : this.#check());
         return { kind: "served" };
       } catch (thrown) {
         const error = thrown instanceof Error ? thrown : new Error(String(thrown));
@@ -205,6 +209,19 @@ export class Trial<Client, Model extends DeviceModel> implements AsyncDisposable
     this.#held = held?.found === still?.found ? held : undefined;
     late.abort(new Error(`This took longer than ${deadline} ms`));
     return { kind: "late" };
+  }
+
+  /** Uses the device as its class checks devices. */
+  async #check(): Promise<void> {
+    const { check } = this.device;
+    if (!check) {
+      throw new TypeError(
+        "Cannot use the device: there is neither `use`, nor a class that brings a check",
+      );
+    }
+    const { findings } = await check({ write: true });
+    const wrong = findings.find(({ passed }) => !passed);
+    if (wrong) throw new Error(`${wrong.name}: ${wrong.detail}`);
   }
 
   #using: Promise<Used> | undefined;

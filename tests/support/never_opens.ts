@@ -16,6 +16,7 @@ if (import.meta.main) {
     rebind: never,
     diagnose: never,
     walls: never,
+    importModule: never,
     loadServing: never,
   };
   Deno.exit(await run(["ls", "--machine", "simulated", "--verbose"], processIo(system)));

@@ -39,6 +39,7 @@ const keyboard: Plugin = definePlugin({
     }
 
     select(Select.name, 0);
+    lanes.events.take(lend); // before the device is live, so that no key is lost
     return {
       configured(config) {
         const size = Math.min(config.u8(Field.size), 128);

@@ -1,0 +1,119 @@
+import type { DeviceClass } from "../core/class/mod.ts";
+import type { DeviceModel, FunctionModel } from "../core/simulation/mod.ts";
+import type { Context } from "./command.ts";
+import { CliError, EXIT, messageOf, usageError } from "./exit.ts";
+import { firstLine } from "./printable.ts";
+
+/** What a module exports, by name. */
+export type Exports = Readonly<Record<string, unknown>>;
+
+/** What the commands need to import the modules that a user names. */
+type Importing = Pick<Context, "options" | "until"> & {
+  readonly io: { readonly system: Pick<Context["io"]["system"], "importModule" | "loadDrivers"> };
+};
+
+/**
+ * The device classes of the modules that the user named by `--class`, by their names: those that they are exported by. One
+ * that is the default export has the name that a driver of `--plugins` gives, if only one is left.
+ *
+ * @throws {CliError} With status 2 if a module has none, or it is not known what its name is; as {@linkcode load}.
+ */
+export async function importClasses(
+  context: Importing,
+): Promise<Readonly<Record<string, DeviceClass>>> {
+  const { io: { system }, options: { classes, plugins } } = context;
+  const found: Record<string, DeviceClass> = {};
+  const add = (path: string, name: string, value: DeviceClass) => {
+    if (Object.hasOwn(found, name)) {
+      throw usageError(`Cannot use --class ${path}: there is a class named ${name} already`);
+    }
+    found[name] = value;
+  };
+  for (const path of classes) {
+    const { default: nameless, ...exported } = await load(context, "class", path);
+    const named = Object.entries(exported).filter(([, value]) => isClass(value));
+    for (const [name, value] of named) add(path, name, value as DeviceClass);
+    const again = named.some(([, value]) => value === nameless);
+    if (isClass(nameless) && !again) {
+      const sources = (await context.until(system.loadDrivers(plugins))).slice(0, plugins.length);
+      const wanted = new Set(sources.map(({ manifest }) => manifest.class));
+      const [name, ...others] = [...wanted].filter((name) => !Object.hasOwn(found, name));
+      if (name === undefined || others.length > 0) {
+        throw usageError(
+          `Cannot use --class ${path}: its class is the default export and has no name; ` +
+            "export it by the name that plugin.json gives to the class",
+        );
+      }
+      add(path, name, nameless);
+    } else if (named.length === 0) {
+      throw usageError(
+        `Cannot use --class ${path}: it exports no device class, as defineClass makes one, but ` +
+          listed([...Object.keys(exported), ...(nameless === undefined ? [] : ["default"])]),
+      );
+    }
+  }
+  return found;
+}
+
+/**
+ * The device models of the modules that the user named by `--model`: what the default export of each makes, or is.
+ *
+ * @throws {CliError} With status 2 if a module has none; as {@linkcode load}.
+ */
+export async function importModels(context: Importing): Promise<readonly DeviceModel[]> {
+  const models: DeviceModel[] = [];
+  for (const path of context.options.models) {
+    models.push(await importModel(context, "model", path) as DeviceModel);
+  }
+  return models;
+}
+
+/**
+ * The device model of a module: what its default export makes, or is.
+ *
+ * @param option The option that led to it.
+ * @throws {CliError} With status 2 if it has none; as {@linkcode load}.
+ */
+export async function importModel(
+  context: Importing,
+  option: string,
+  path: string,
+): Promise<DeviceModel | FunctionModel> {
+  const { default: given } = await load(context, option, path);
+  const model = typeof given === "function" ? given() : given;
+  if (typeof model === "object" && model !== null) return model;
+  throw usageError(
+    `Cannot use --${option} ${path}: its default export makes no device model, ` +
+      "as in `export default () => new KeyboardModel()`",
+  );
+}
+
+/**
+ * Imports a module into this program.
+ *
+ * @throws {CliError} With status 5 if the program may not read it, 2 if it cannot be loaded.
+ */
+async function load(context: Importing, option: string, path: string): Promise<Exports> {
+  try {
+    return await context.until(context.io.system.importModule(path));
+  } catch (error) {
+    const action = `Cannot use --${option} ${path}`;
+    const said = firstLine(messageOf(error));
+    const place = /^Requires read access to "(.*)\/[^/]*"/.exec(said)?.[1];
+    if (place === undefined) throw usageError(`${action}: ${said}`);
+    throw new CliError(
+      EXIT.permission,
+      `${action}: it runs in this program, which may not read it; ` +
+        `start that by deno run --allow-ffi --allow-read=${place}`,
+    );
+  }
+}
+
+function isClass(value: unknown): value is DeviceClass {
+  return typeof value === "object" && value !== null &&
+    typeof (value as Partial<DeviceClass>).open === "function";
+}
+
+function listed(names: readonly string[]): string {
+  return names.length > 0 ? names.join(", ") : "nothing";
+}

@@ -1,0 +1,56 @@
+/**
+ * Third parties' folders for tests, copied out of this project to where only the names of its exports lead back into it.
+ *
+ * @module
+ */
+
+import config from "../../deno.json" with { type: "json" };
+import { loadPlugin } from "../../core/kernel/load_plugin.ts";
+import type { PluginSource } from "../../mod.ts";
+
+const ROOT = new URL("../../", import.meta.url);
+
+/** The exports of this project, by the names by which others import them. */
+const EXPORTS = Object.fromEntries(
+  Object.entries(config.exports).map(([exported, path]) => [
+    `${config.name}${exported.slice(1)}`,
+    new URL(path, ROOT).href,
+  ]),
+);
+
+/** A folder that goes with the test. */
+export interface Copy extends Disposable {
+  /** Its path. */
+  readonly folder: string;
+  /** Its driver, for a process and inline. */
+  source(): Promise<PluginSource>;
+  /** Imports a module of it. */
+  load<Module>(name: string): Promise<Module>;
+}
+
+/**
+ * Copies a folder of `tests/third_party` to a place of its own.
+ *
+ * @param changes Texts of its driver, and what is to stand there instead.
+ */
+export function copied(name: string, changes: Readonly<Record<string, string>> = {}): Copy {
+  const from = new URL(`tests/third_party/${name}/`, ROOT);
+  const folder = Deno.makeTempDirSync({ prefix: `virtio-${name}-` });
+  for (const { name } of Deno.readDirSync(from)) {
+    Deno.copyFileSync(new URL(name, from), `${folder}/${name}`);
+  }
+  Deno.writeTextFileSync(`${folder}/deno.json`, JSON.stringify({ imports: EXPORTS }));
+  const driver = `${folder}/mod.ts`;
+  for (const [text, instead] of Object.entries(changes)) {
+    const before = Deno.readTextFileSync(driver);
+    if (!before.includes(text)) throw new Error(`The driver ${name} has no ${text}`);
+    Deno.writeTextFileSync(driver, before.replace(text, instead));
+  }
+  const load = (name: string) => import(`file://${folder}/${name}`);
+  return {
+    folder,
+    source: async () => ({ ...loadPlugin(folder), plugin: (await load("mod.ts")).default }),
+    load,
+    [Symbol.dispose]: () => Deno.removeSync(folder, { recursive: true }),
+  };
+}
