@@ -6,7 +6,7 @@ import { endedByPerson, EXIT, usageError } from "../exit.ts";
 import { printJson } from "../json.ts";
 import { importModel } from "../modules.ts";
 import type { Serving } from "../system.ts";
-import { chooseModel, type ChosenModel, liesOf } from "./model_options.ts";
+import { chooseModel, liesOf } from "./model_options.ts";
 
 /** The most functions that are served at once. */
 const MOST = 31;
@@ -82,13 +82,10 @@ function quoted(word: string): string {
 
 /** Throws if an option is given that none of the models knows, or that two would share. */
 function checkOptions(
-  { given, options }: Context,
+  { given }: Context,
   { MODELS }: Serving,
   names: readonly string[],
 ): void {
-  if (options.models.length > 0) {
-    throw usageError("Cannot use --model with serve: name the driver's folder by --plugins");
-  }
   if (given.once === true) throw usageError("Cannot use --once with --vfio-user: leave it out");
   for (const option of ["disk", "queues"] as const) {
     if (given[option] === undefined) continue;

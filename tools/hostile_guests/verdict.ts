@@ -54,7 +54,7 @@ export function tellingLine(lines: readonly string[]): string {
 
 /** Without the time and what steers a terminal, and cut. */
 export function trimmed(line: string): string {
-  const text = line.replace(/\x1b\[[\d;]*[A-Za-z]/g, "").replace(/^\[\s*[\d.]+\]\s*/, "")
-    .replace(/[^\x20-\x7e]/g, "").trim();
+  const text = line.replace(/[^\x20-\x7e]/g, "").replace(/\[[\d;]*[HJKm]/g, "")
+    .replace(/^\[\s*[\d.]+\]\s*/, "").trim();
   return text.length > 110 ? `${text.slice(0, 109)}…` : text;
 }
