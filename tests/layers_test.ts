@@ -36,7 +36,6 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "core/class": ["core/bus"],
   "core/plugin": ["core/bus", "core/pci", "core/virtio", "core/virtqueue"],
   "core/simulation": ["core/dma", "core/pci", "core/virtio", "core/virtqueue"],
-  "core/vfio_user": ["core/pci", "core/simulation"],
   // What an application holds of a device.
   "classes": ["core/class/mod.ts"],
   // The system.

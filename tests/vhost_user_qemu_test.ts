@@ -65,7 +65,7 @@ class Serving implements AsyncDisposable {
   async end(): Promise<string> {
     this.#process.kill("SIGINT");
     const { code } = await this.#process.status;
-    assertEquals(code, 0);
+    assertEquals(code, 130);
     return await this.#said;
   }
 

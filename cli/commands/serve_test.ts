@@ -8,6 +8,7 @@ const CASES: readonly (readonly [line: string, exit: number, sentence: string])[
   ["serve disk --vhost-user /tmp/x", 2, 'Unknown model "disk". There are blk, scsi, net,'],
   ["serve randon --vhost-user /tmp/x", 2, 'Did you mean "random"?'],
   ["serve constructor --vhost-user /tmp/x", 2, "Unknown model"],
+  ["serve blk net --vhost-user /tmp/x", 2, "Cannot serve more than 1 devices by --vhost-user"],
   ["serve net --disk x --vhost-user /tmp/x", 2, "Cannot use --disk with net: it is for blk"],
   ["serve net --queues 2 --vhost-user /tmp/x", 2, "Cannot use --queues with net: it is for blk"],
   ["serve blk --queues 0 --vhost-user /tmp/x", 2, "wanted a whole number from 1 to 64"],

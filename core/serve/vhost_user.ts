@@ -5,7 +5,7 @@ import { close } from "../linux/fd.ts";
 import { accept, listenUnix, type UnixListener } from "../linux/socket.ts";
 import type { DeviceModel } from "../simulation/model.ts";
 import { BackEnd } from "./back_end.ts";
-import { Connection } from "./connection.ts";
+import { Connection } from "./vhost_user_connection.ts";
 
 /** How a device is served. */
 export interface ServeOptions {

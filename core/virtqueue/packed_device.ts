@@ -51,10 +51,11 @@ export class PackedDevice implements HonestQueue {
   }
 
   get place(): RingPlace {
-    return {
-      available: this.#next | (this.#available === AVAILABLE ? WRAP : 0),
-      used: this.#use | (this.#used ? WRAP : 0),
-    };
+    return { available: this.#nextPlace, used: this.#use | (this.#used ? WRAP : 0) };
+  }
+
+  get #nextPlace(): number {
+    return this.#next | (this.#available === AVAILABLE ? WRAP : 0);
   }
 
   /** Half-word at which a slot begins. */
@@ -171,7 +172,7 @@ export class PackedDevice implements HonestQueue {
 
   arm(): boolean {
     const { device, eventIndex } = this.#options;
-    const event = eventIndex ? EVENT_DESCRIPTOR << 16 | this.place.available : 0;
+    const event = eventIndex ? EVENT_DESCRIPTOR << 16 | this.#nextPlace : 0;
     Atomics.store(this.#words, device / 4, event);
     const flags = Atomics.load(this.#halves, this.#slot(this.#next) + FLAGS);
     return (flags & STATE) === this.#available;
