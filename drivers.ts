@@ -27,7 +27,7 @@ import vtnetManifest from "@virtio/vtnet/plugin.json" with { type: "json" };
 import type { PluginSource } from "./core/kernel/attachment.ts";
 import { checkManifest } from "./core/plugin/manifest.ts";
 import type { AnyPlugin } from "./core/plugin/pci_plugin.ts";
-import type { DeviceModel } from "./core/simulation/model.ts";
+import type { DeviceModel } from "./simulation/model.ts";
 
 /** The drivers. Applications may run them inline: they are as trusted as the kernel. */
 export const DRIVERS: readonly PluginSource[] = [

@@ -14,9 +14,9 @@ const system: System = {
     const { findDrivers } = await import("./mod.ts");
     return findDrivers(folders);
   },
-  async importModule(path) {
+  async importModule(place) {
     const { fileUrl } = await import("./core/linux/mod.ts");
-    return await import(fileUrl(path));
+    return await import(URL.canParse(place) ? place : fileUrl(place));
   },
   async openKernel(options) {
     const { openKernel } = await import("./mod.ts");

@@ -25,15 +25,31 @@ import type { PluginSource } from "./core/kernel/attachment.ts";
 import { refuseDebugger } from "./core/kernel/refuse_debugger.ts";
 import { InterruptLoop } from "./core/irq/interrupt_loop.ts";
 import type { Machine, Platform } from "./core/platform/platform.ts";
-import { openQemu, type QemuOptions } from "./core/platform/qemu/mod.ts";
-import { openSimulated } from "./core/platform/simulated/simulated.ts";
-import type { FunctionModel } from "./core/simulation/function_model.ts";
+import { openQemu, type QemuParts } from "./core/platform/qemu/mod.ts";
+import { openSimulated } from "./simulation/platform/simulated.ts";
+import type { FunctionModel } from "./simulation/function_model.ts";
 import { openLocal } from "./core/platform/vfio/local.ts";
-import type { DeviceModel } from "./core/simulation/model.ts";
+import type { DeviceModel } from "./simulation/model.ts";
 import { CLASSES, type StandardClasses } from "./classes.ts";
 import type { DeviceClass } from "./core/class/define.ts";
 import type { Classes } from "./core/kernel/device.ts";
 import { DRIVERS, simulatedDevices } from "./drivers.ts";
+
+/** A QEMU of our own: its board, memory and devices. */
+export interface QemuOptions {
+  /** The board: PCI Express (`"q35"`, the default) or conventional PCI (`"pc"`). */
+  readonly machine?: "q35" | "pc";
+  /** RAM in MiB, 16 to 2047; 256 if not given. All DMA memory comes from it. */
+  readonly memory?: number;
+  /** Devices and what is behind them: arguments that QEMU gets as they are. */
+  readonly arguments: readonly string[];
+  /** The program; `qemu-system-x86_64` if not given. */
+  readonly program?: string;
+  /** More disks, each of so many bytes, that live in memory: zero at first, and gone with the machine. */
+  readonly disks?: readonly number[];
+  /** Likewise, behind a SCSI adapter. */
+  readonly units?: readonly number[];
+}
 
 /** Which machine to open, and what is in it. */
 export interface MachineOptions {
@@ -83,10 +99,24 @@ function openMachine(
     case "local":
       return Promise.resolve(openLocal({ loop, unsafeDma }));
     case "qemu":
-      return openQemu(qemu, loop);
+      return openQemu(qemuParts(qemu), loop);
     case "simulated":
       return Promise.resolve(openSimulated({ devices: devices ?? simulatedDevices(), loop }));
   }
+}
+
+/** On bus 0, whichever other buses there are. */
+function qemuParts({ disks = [], units = [], ...options }: QemuOptions): QemuParts {
+  const bus = options.machine === "pc" ? "pci.0" : "pcie.0";
+  const adapter = ["-device", `virtio-scsi-pci,id=virtio-scsi,bus=${bus}`];
+  return {
+    ...options,
+    arguments: [...options.arguments, ...(units.length > 0 ? adapter : [])],
+    drives: [
+      ...disks.map((bytes) => ({ bytes, device: `virtio-blk-pci,bus=${bus}` })),
+      ...units.map((bytes) => ({ bytes, device: "scsi-hd,bus=virtio-scsi.0" })),
+    ],
+  };
 }
 
 const MACHINES = ["local", "qemu", "simulated"] as const;
@@ -169,7 +199,7 @@ export async function openKernel<More extends Classes<More> = NoClasses>(
   return kernel;
 }
 
-export type { DriveOptions, KernelOf, PluginSource, QemuOptions };
+export type { DriveOptions, KernelOf, PluginSource };
 export { checkManifest, ManifestError } from "./core/plugin/manifest.ts";
 export { TunableError } from "./core/plugin/tunables.ts";
 export { Status } from "./core/bus/lane.ts";

@@ -20,11 +20,11 @@ import {
   LIES,
   lying,
   RING_PACKED,
-} from "./core/simulation/mod.ts";
+} from "./simulation/mod.ts";
 
-export { FileStore } from "./core/serve/file_store.ts";
-export { serveVfioUser } from "./core/serve/vfio_user.ts";
-export { serveVhostUser } from "./core/serve/vhost_user.ts";
+export { FileStore } from "./serve/file_store.ts";
+export { serveVfioUser } from "./serve/vfio_user.ts";
+export { serveVhostUser } from "./serve/vhost_user.ts";
 
 /** What can be chosen of a model. */
 export interface ModelOptions {

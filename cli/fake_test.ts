@@ -3,7 +3,7 @@ import type { AnyDevice } from "../classes.ts";
 import type { PciFunction } from "../core/pci/function.ts";
 import type { Platform } from "../core/platform/platform.ts";
 import type { PciIdentity } from "../core/pci/identity.ts";
-import { BUILT_IN_NAMES } from "../core/pci/names_built_in.ts";
+import { BUILT_IN_NAMES } from "../machine/names_built_in.ts";
 import type { Registers } from "../core/pci/registers.ts";
 import { virtioIdentity } from "../core/pci/virtio_identity.ts";
 import { choose } from "../core/plugin/choose.ts";

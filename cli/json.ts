@@ -1,4 +1,4 @@
-import type { PciNames } from "../machine/mod.ts";
+import { type PciNames, virtioTypeName } from "../machine/mod.ts";
 import type { Machine, Manifest, Node } from "../mod.ts";
 import type { Context } from "./command.ts";
 import { hex } from "./lspci.ts";
@@ -34,7 +34,9 @@ export function nodeJson(node: Node, names: PciNames): object {
       device: names.device(vendor, device) ?? null,
       class: names.subclass(subclass) ?? names.baseClass(subclass >> 8) ?? null,
     },
-    virtio: virtio ?? null,
+    virtio: virtio
+      ? { type: virtio.type, name: virtioTypeName(virtio.type), generation: virtio.generation }
+      : null,
     kernelDriver: node.function.kernelDriver ?? null,
     iommuGroup: node.function.iommuGroup ?? null,
     numaNode: node.function.numaNode ?? null,

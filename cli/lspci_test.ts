@@ -1,8 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { libc } from "../core/linux/libc.ts";
 import { readIdentity } from "../core/pci/identity.ts";
-import { BUILT_IN_NAMES } from "../core/pci/names_built_in.ts";
-import { pciNames } from "../core/platform/pci_names.ts";
+import { BUILT_IN_NAMES } from "../machine/names_built_in.ts";
+import { pciNames } from "../machine/pci_names.ts";
 import { openLocal } from "../core/platform/vfio/local.ts";
 import { testWith } from "../tests/support/needs.ts";
 import { lspciLine, needsDomain } from "./lspci.ts";

@@ -1,5 +1,5 @@
 import type { DeviceClass } from "../core/class/mod.ts";
-import type { DeviceModel, FunctionModel } from "../core/simulation/mod.ts";
+import type { DeviceModel, FunctionModel } from "../simulation/mod.ts";
 import type { Context } from "./command.ts";
 import { CliError, EXIT, messageOf, usageError } from "./exit.ts";
 import { firstLine } from "./printable.ts";
@@ -30,7 +30,7 @@ export async function importClasses(
     found[name] = value;
   };
   for (const path of classes) {
-    const { default: nameless, ...exported } = await load(context, "class", path);
+    const { default: nameless, ...exported } = await load(context, `use --class ${path}`, path);
     const named = Object.entries(exported).filter(([, value]) => isClass(value));
     for (const [name, value] of named) add(path, name, value as DeviceClass);
     const again = named.some(([, value]) => value === nameless);
@@ -56,35 +56,49 @@ export async function importClasses(
 }
 
 /**
- * The device models of the modules that the user named by `--model`: what the default export of each makes, or is.
+ * The device models of the modules that the user named by `--model`.
  *
- * @throws {CliError} With status 2 if a module has none; as {@linkcode load}.
+ * @throws {CliError} As {@linkcode importModel}.
  */
-export async function importModels(context: Importing): Promise<readonly DeviceModel[]> {
-  const models: DeviceModel[] = [];
+export async function importModels(
+  context: Importing,
+): Promise<readonly (DeviceModel | FunctionModel)[]> {
+  const models: (DeviceModel | FunctionModel)[] = [];
   for (const path of context.options.models) {
-    models.push(await importModel(context, "model", path) as DeviceModel);
+    models.push(await importModel(context, `use --model ${path}`, path));
   }
   return models;
 }
 
 /**
- * The device model of a module: what its default export makes, or is.
+ * The device model that a module has: what its default export makes or is, or else the one class whose name ends in `Model`.
  *
- * @param option The option that led to it.
+ * @param action What it is for, in words that follow "Cannot".
+ * @param place The module's path or URL.
  * @throws {CliError} With status 2 if it has none; as {@linkcode load}.
  */
 export async function importModel(
   context: Importing,
-  option: string,
-  path: string,
+  action: string,
+  place: string,
 ): Promise<DeviceModel | FunctionModel> {
-  const { default: given } = await load(context, option, path);
-  const model = typeof given === "function" ? given() : given;
-  if (typeof model === "object" && model !== null) return model;
+  const exports = await load(context, action, place);
+  const classes = Object.entries(exports).filter(([name, value]) =>
+    typeof value === "function" && name.endsWith("Model")
+  );
+  const made = exports.default ?? (classes.length === 1 ? classes[0]![1] : undefined);
+  // A class is made; what has no prototype is called, such as `() => new KeyboardModel()`.
+  const model: unknown = typeof made !== "function"
+    ? made
+    : made.prototype
+    ? Reflect.construct(made, [])
+    : made();
+  if (typeof model === "object" && model !== null) {
+    if ("queues" in model && "handle" in model) return model as DeviceModel;
+    if ("bars" in model && "vendor" in model) return model as FunctionModel;
+  }
   throw usageError(
-    `Cannot use --${option} ${path}: its default export makes no device model, ` +
-      "as in `export default () => new KeyboardModel()`",
+    `Cannot ${action}: it exports no device model; wanted a default export, or one class whose name ends in Model`,
   );
 }
 
@@ -93,17 +107,16 @@ export async function importModel(
  *
  * @throws {CliError} With status 5 if the program may not read it, 2 if it cannot be loaded.
  */
-async function load(context: Importing, option: string, path: string): Promise<Exports> {
+async function load(context: Importing, action: string, path: string): Promise<Exports> {
   try {
     return await context.until(context.io.system.importModule(path));
   } catch (error) {
-    const action = `Cannot use --${option} ${path}`;
     const said = firstLine(messageOf(error));
     const place = /^Requires read access to "(.*)\/[^/]*"/.exec(said)?.[1];
-    if (place === undefined) throw usageError(`${action}: ${said}`);
+    if (place === undefined) throw usageError(`Cannot ${action}: ${said}`);
     throw new CliError(
       EXIT.permission,
-      `${action}: it runs in this program, which may not read it; ` +
+      `Cannot ${action}: it runs in this program, which may not read it; ` +
         `start that by deno run --allow-ffi --allow-read=${place}`,
     );
   }

@@ -75,7 +75,7 @@ const WRONG: readonly (readonly [string, World, number, string])[] = [
     "--model ./a.ts",
     { modules: { "./a.ts": { KeyboardModel: class {} } } },
     2,
-    "Cannot use --model ./a.ts: its default export makes no device model",
+    "Cannot use --model ./a.ts: it exports no device model",
   ],
   ["--class=", {}, 2, "Cannot use --class without a value: wanted a module"],
 ];

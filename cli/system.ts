@@ -22,9 +22,9 @@ export interface System {
   /**
    * Imports a module of the user's, which runs in this program and with its rights.
    *
-   * @param path Its path.
+   * @param place Its path or URL.
    */
-  importModule(path: string): Promise<Exports>;
+  importModule(place: string): Promise<Exports>;
   /** Opens a machine, and a kernel for it with the drivers of {@linkcode System.loadDrivers}. */
   openKernel(options: OpenOptions): Promise<Kernel>;
   /** Hands functions of this machine to a driver for programs, or back to the kernel. */

@@ -24,9 +24,10 @@ export {
 export { type InterruptKind, INTERRUPTS } from "../core/binding/interrupt_kind.ts";
 export { capabilities, type Capability } from "../core/pci/capabilities.ts";
 export { formatMatch, type Match, type MatchField } from "../core/pci/match.ts";
-export type { PciNames } from "../core/pci/names.ts";
-export { pciNames } from "../core/platform/pci_names.ts";
+export type { PciNames } from "./names.ts";
+export { pciNames } from "./pci_names.ts";
 export { type Tunable, tunableValues } from "../core/plugin/tunables.ts";
 export { findStructures, type Structure, type Structures } from "../core/virtio/capabilities.ts";
 export { type SharedMemoryRegion, sharedMemoryRegions } from "../core/virtio/shared_memory.ts";
 export { vendorCapabilities, type VendorCapability } from "../core/virtio/vendor_capabilities.ts";
+export { virtioTypeName } from "./virtio_types.ts";

@@ -10,7 +10,7 @@ import { delay } from "@std/async";
 import { assert, assertEquals } from "@std/assert";
 import { BalloonModel, type BalloonOptions } from "@virtio/balloon/model";
 import type { BalloonClient } from "../classes/balloon/client.ts";
-import { fitted, type Fittings, RING_PACKED } from "../core/simulation/model.ts";
+import { fitted, type Fittings, RING_PACKED } from "../simulation/model.ts";
 import { DRIVERS } from "../drivers.ts";
 import { openKernel, type OpenOptions } from "../mod.ts";
 import * as wire from "../plugins/balloon/wire.ts";

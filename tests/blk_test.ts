@@ -10,7 +10,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import fc from "fast-check";
 import { DiskModel, type DiskOptions } from "@virtio/blk/model";
 import type { Isolation } from "../core/kernel/driver_host.ts";
-import { DriverFault, fitted, RING_PACKED } from "../core/simulation/mod.ts";
+import { DriverFault, fitted, RING_PACKED } from "../simulation/mod.ts";
 import { DRIVERS } from "../drivers.ts";
 import { openKernel, type OpenOptions, RequestError, Status } from "../mod.ts";
 import { soon } from "./support/leaks.ts";

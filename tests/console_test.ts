@@ -12,7 +12,7 @@ import type { ConsoleClient } from "../classes/console/client.ts";
 import { type ConsolePort, PORT_BYTES } from "../classes/console/port.ts";
 import { Status } from "../core/bus/lane.ts";
 import { RequestError } from "../core/bus/request_error.ts";
-import { fitted, lie, lying, RING_PACKED, used } from "../core/simulation/mod.ts";
+import { fitted, lie, lying, RING_PACKED, used } from "../simulation/mod.ts";
 import { DRIVERS } from "../drivers.ts";
 import { type Kernel, openKernel, type OpenOptions } from "../mod.ts";
 import { readAll } from "./support/console.ts";

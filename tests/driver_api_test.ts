@@ -6,7 +6,7 @@
 
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { bit, Feature } from "../core/virtio/features.ts";
-import type { DeviceModel } from "../core/simulation/model.ts";
+import type { DeviceModel } from "../simulation/model.ts";
 import { openKernel, type OpenOptions } from "../mod.ts";
 import "./support/libc.ts";
 import { entropyDriver, fixture } from "./support/plugin.ts";

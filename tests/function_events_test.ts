@@ -13,7 +13,7 @@ import { Kernel } from "../core/kernel/kernel.ts";
 import { throughWindow } from "../core/binding/virtio/through_window.ts";
 import type { OpenFunction, PciFunction } from "../core/pci/function.ts";
 import type { Platform } from "../core/platform/platform.ts";
-import { openSimulated } from "../core/platform/simulated/simulated.ts";
+import { openSimulated } from "../simulation/platform/simulated.ts";
 import type { Registers } from "../core/pci/registers.ts";
 import { CLASSES } from "../classes.ts";
 import { DRIVERS } from "../drivers.ts";

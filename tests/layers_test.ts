@@ -35,7 +35,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "core/bus": ["core/dma", "core/pci", "core/virtqueue"],
   "core/class": ["core/bus"],
   "core/plugin": ["core/bus", "core/pci", "core/virtio", "core/virtqueue"],
-  "core/simulation": ["core/dma", "core/pci", "core/virtio", "core/virtqueue"],
+  "simulation": ["core/dma", "core/pci", "core/virtio", "core/virtqueue"],
   // What an application holds of a device.
   "classes": ["core/class/mod.ts"],
   // The system.
@@ -44,24 +44,25 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "core/platform": ["core/dma", "core/linux", "core/pci"],
   "core/platform/qemu": ["core/dma", "core/linux", "core/irq", "core/pci", "core/platform"],
   "core/platform/vfio": ["core/dma", "core/linux", "core/irq", "core/pci", "core/platform"],
-  "core/platform/simulated": [
+  "simulation/platform": [
     "core/dma",
     "core/linux",
     "core/irq",
     "core/pci",
     "core/platform",
-    "core/simulation",
+    "simulation",
   ],
   // Devices that we play for other programs.
-  "core/vhost": ["core/virtqueue"],
-  "core/serve": [
+  "serve/vhost": ["core/virtqueue"],
+  "serve/vfio_user": ["core/pci", "simulation"],
+  "serve": [
     "core/dma",
     "core/irq",
     "core/linux",
     "core/pci",
-    "core/simulation",
-    "core/vfio_user",
-    "core/vhost",
+    "simulation",
+    "serve/vfio_user",
+    "serve/vhost",
     "core/virtio",
     "core/virtqueue",
   ],
@@ -92,7 +93,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "core/virtqueue",
   ],
   // What drivers are tested with.
-  "core/testing": [
+  "testing": [
     "core/binding",
     "core/bus",
     "core/class",
@@ -103,7 +104,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "core/pci",
     "core/platform",
     "core/plugin",
-    "core/simulation",
+    "simulation",
     "core/virtio",
     "core/virtqueue",
   ],
@@ -124,8 +125,8 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "serving.ts",
     "core/class/mod.ts",
     "core/linux/mod.ts",
-    "core/serve/mod.ts",
-    "core/simulation/mod.ts",
+    "serve/mod.ts",
+    "simulation/mod.ts",
     "machine/mod.ts",
     "nbd/mod.ts",
     ...modulesOfClasses("mod.ts"),
@@ -134,14 +135,14 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   // What third parties have, and no more.
   ...Object.fromEntries(PLUGINS.flatMap((plugin) => [
     [plugin, ["core/plugin/mod.ts", ...PROTOCOLS]],
-    [`${plugin}/model.ts`, [plugin, "core/simulation/mod.ts"]],
-    [`${plugin}/model`, ["core/simulation/mod.ts"]],
+    [`${plugin}/model.ts`, [plugin, "simulation/mod.ts"]],
+    [`${plugin}/model`, ["simulation/mod.ts"]],
   ])),
   // Wiring.
-  "mod.ts": ["classes", "classes.ts", "core", "drivers.ts"],
+  "mod.ts": ["classes", "classes.ts", "core", "drivers.ts", "simulation"],
   "classes.ts": ["classes", "core"],
-  "drivers.ts": ["core", "plugins"],
-  "serving.ts": ["core", "plugins"],
+  "drivers.ts": ["core", "plugins", "simulation"],
+  "serving.ts": ["core", "plugins", "serve", "simulation"],
   "main.ts": ["cli", "core/linux/mod.ts", "machine/mod.ts", "mod.ts", "serving.ts"],
 };
 
@@ -189,7 +190,11 @@ function* sources(folder = ""): Generator<string> {
   for (const { name, isDirectory } of Deno.readDirSync(new URL(folder, ROOT))) {
     const path = `${folder}${name}`;
     if (isDirectory) {
-      if (folder !== "" || ["classes", "core", "cli", "machine", "nbd", "plugins"].includes(name)) {
+      if (
+        folder !== "" ||
+        ["classes", "core", "cli", "machine", "nbd", "plugins", "serve", "simulation", "testing"]
+          .includes(name)
+      ) {
         yield* sources(`${path}/`);
       }
     } else if (/(?<!_test|_bench|\.d)\.ts$/.test(name)) yield path;
@@ -248,9 +253,12 @@ Deno.test("modules: touch the system only where they may", async () => {
   assertEquals(violations, []);
 });
 
-Deno.test("modules: each file of the core opens with its subject", () => {
+/** What knows no kind of device, and what opens with its subject. */
+const GENERAL = ["core/", "machine/", "serve/", "simulation/", "testing/"];
+
+Deno.test("modules: each file of the core, and beside it, opens with its subject", () => {
   const named = /^export (?:abstract |async )?(?:class|function\*?|interface|const|type) (\w+)/;
-  const violations = [...sources("core/")].filter((path) => {
+  const violations = GENERAL.flatMap((folder) => [...sources(folder)]).filter((path) => {
     const text = Deno.readTextFileSync(new URL(path, ROOT));
     if (/^\/[/*]/.test(text)) return false;
     // What comes first after the imports, or is all that there is.
@@ -260,4 +268,82 @@ Deno.test("modules: each file of the core opens with its subject", () => {
     return !opens && code.match(new RegExp(named, "gm"))?.length !== 1;
   });
   assertEquals(violations, []);
+});
+
+/** Kinds of devices, as words of their own or as part of a name; the console that is printed to is none. */
+const DEVICES = /(?<![a-z])(block|network|console(?!\.)|entropy|balloon|scsi)s?(?![a-z])/i;
+
+Deno.test("modules: the core, simulation, servers and testing know no device", () => {
+  const violations = GENERAL.flatMap((folder) => [...sources(folder)])
+    // Linux has block devices and network interfaces, and so has a machine that is looked at.
+    .filter((path) => !["core/linux", "machine"].some((each) => within(path, each)))
+    .flatMap((path) => {
+      const text = Deno.readTextFileSync(new URL(path, ROOT));
+      const code = text.replace(/\/\*[^]*?\*\/|\/\/ .*$/gm, "")
+        .replace(/([a-z0-9])([A-Z])/g, "$1 $2");
+      const word = DEVICES.exec(code);
+      return word ? [`${path} has ${word[0]}`] : [];
+    });
+  assertEquals(violations, []);
+});
+
+/** The folder that a module is in; modules at the top, and those of `exports`, stand for themselves. */
+function folderOf(path: string): string {
+  const [, folder = path] =
+    /^((?:core\/platform|core|classes|plugins)\/[^/]+|serve\/v\w+|simulation\/platform|\w+)\//.exec(
+      path,
+    ) ?? [];
+  return folder;
+}
+
+Deno.test("modules: the graph of folders has no circle", async () => {
+  const graph = new Map<string, Set<string>>();
+  for (const { path, imports } of await modules()) {
+    const from = folderOf(path);
+    const to = graph.get(from) ?? new Set();
+    for (const target of imports) if (folderOf(target) !== from) to.add(folderOf(target));
+    graph.set(from, to);
+  }
+  // What imports nothing of the rest, or is imported by nothing of it, is in no circle.
+  const left = new Set(graph.keys());
+  const leads = (from: string, to: string) => left.has(from) && graph.get(from)!.has(to);
+  for (let before = -1; left.size !== before;) {
+    before = left.size;
+    for (const folder of left) {
+      const others = [...left];
+      if (others.some((to) => leads(folder, to)) && others.some((from) => leads(from, folder))) {
+        continue;
+      }
+      left.delete(folder);
+    }
+  }
+  const inCircles = [...left].map((folder) =>
+    `${folder} imports ${[...graph.get(folder)!].filter((target) => left.has(target)).join(", ")}`
+  );
+  assertEquals(inCircles, []);
+});
+
+/** The names that a module exports. */
+async function exported(path: string): Promise<readonly string[]> {
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    signal: patience(),
+    args: ["doc", "--json", path],
+    cwd: ROOT,
+    env: { NO_COLOR: "1" },
+  }).output();
+  assert(success, new TextDecoder().decode(stderr));
+  const { nodes } = JSON.parse(new TextDecoder().decode(stdout)) as {
+    readonly nodes: Readonly<Record<string, { readonly symbols: readonly { name: string }[] }>>;
+  };
+  return [
+    ...new Set(Object.values(nodes).flatMap(({ symbols }) => symbols.map(({ name }) => name))),
+  ];
+}
+
+Deno.test("exports: few enough to be known", async () => {
+  for (const [path, most] of [["mod.ts", 80], ["core/plugin/mod.ts", 25]] as const) {
+    const names = await exported(path);
+    assert(names.length > 10, `${path} exports ${names}`);
+    assert(names.length <= most, `${path} exports ${names.length} names: ${names.join(", ")}`);
+  }
 });

@@ -178,7 +178,7 @@ const UNUSABLE: readonly [string, Partial<NvmeOptions>, string, number?][] = [
 ];
 
 for (const [name, options, says, namespace = 0] of UNUSABLE) {
-  Deno.test(`nvme: a controller that cannot be driven is refused with a sentence: ${name} #nvme:refused`, async () => {
+  Deno.test(`nvme: a controller that cannot be driven is refused with a sentence: ${name} #nvme:refused #nvme:CAP_TO`, async () => {
     for (const isolation of ISOLATIONS) {
       await assertRejects(
         () =>

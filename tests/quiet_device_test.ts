@@ -7,7 +7,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { BalloonModel } from "@virtio/balloon/model";
-import type { DeviceHandle } from "../core/simulation/model.ts";
+import type { DeviceHandle } from "../simulation/model.ts";
 import { DRIVERS } from "../drivers.ts";
 import { openKernel } from "../mod.ts";
 import { soon } from "./support/leaks.ts";

@@ -23,7 +23,7 @@ import {
   lying,
   neverAnswers,
   RING_PACKED,
-} from "../core/simulation/mod.ts";
+} from "../simulation/mod.ts";
 import { DRIVERS } from "../drivers.ts";
 import { type Kernel, openKernel, type OpenOptions, type PluginSource } from "../mod.ts";
 import { bit, Feature } from "../core/virtio/features.ts";

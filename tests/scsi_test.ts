@@ -12,7 +12,7 @@ import { Status } from "../core/bus/lane.ts";
 import { RequestError } from "../core/bus/request_error.ts";
 import { ScsiResponse } from "../classes/scsi/protocol.ts";
 import { REPORT_LUNS_UNIT } from "../classes/scsi/address.ts";
-import { fitted, RING_PACKED } from "../core/simulation/mod.ts";
+import { fitted, RING_PACKED } from "../simulation/mod.ts";
 import { DRIVERS } from "../drivers.ts";
 import { type Kernel, openKernel, type OpenOptions } from "../mod.ts";
 import { leftovers, soon } from "./support/leaks.ts";

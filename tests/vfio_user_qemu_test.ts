@@ -12,17 +12,17 @@ import { EntropyModel } from "@virtio/random/model";
 import { ScsiModel } from "@virtio/scsi/model";
 import { NetModel } from "@virtio/vtnet/model";
 import { libc } from "../core/linux/libc.ts";
-import { serveVfioUser } from "../core/serve/vfio_user.ts";
-import { ask } from "../core/simulation/ask.ts";
-import type { FunctionModel } from "../core/simulation/function_model.ts";
-import { lying } from "../core/simulation/hostile.ts";
+import { serveVfioUser } from "../serve/vfio_user.ts";
+import { ask } from "../simulation/ask.ts";
+import type { FunctionModel } from "../simulation/function_model.ts";
+import { lying } from "../simulation/hostile.ts";
 import {
   ACCESS_PLATFORM,
   type DeviceModel,
   fitted,
   type Fittings,
   RING_PACKED,
-} from "../core/simulation/model.ts";
+} from "../simulation/model.ts";
 import { Shell, type ShellOptions } from "../tools/guest/shell.ts";
 import { openSmallImage } from "../tools/guest/small_image.ts";
 import { Unavailable } from "../tools/packages.ts";

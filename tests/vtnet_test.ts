@@ -6,7 +6,7 @@
 
 import { FEATURES, NetModel, type NetOptions } from "@virtio/vtnet/model";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { fitted, type Fittings, lying, RING_PACKED } from "../core/simulation/mod.ts";
+import { fitted, type Fittings, lying, RING_PACKED } from "../simulation/mod.ts";
 import { DRIVERS } from "../drivers.ts";
 import { type Device, openKernel, type OpenOptions, RequestError, Status } from "../mod.ts";
 import { complement } from "../plugins/vtnet/segments.ts";

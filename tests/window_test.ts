@@ -12,12 +12,7 @@ import { Kernel } from "../core/kernel/kernel.ts";
 import type { OpenFunction, PciFunction } from "../core/pci/function.ts";
 import type { Platform } from "../core/platform/platform.ts";
 import { openQemu } from "../core/platform/qemu/mod.ts";
-import {
-  type DeviceHandle,
-  fitted,
-  NOTIFICATION_DATA,
-  RING_PACKED,
-} from "../core/simulation/model.ts";
+import { type DeviceHandle, fitted, NOTIFICATION_DATA, RING_PACKED } from "../simulation/model.ts";
 import { CLASSES } from "../classes.ts";
 import { DRIVERS } from "../drivers.ts";
 import { type AnyDevice, openKernel } from "../mod.ts";
@@ -40,7 +35,10 @@ for (const isolation of ["inline", "process"] as const) {
     `a disk whose memory BAR cannot be reached works through the window (${isolation})`,
     async () => {
       await using loop = new InterruptLoop();
-      await using qemu = await openQemu({ arguments: [], disks: [16 * MIB] }, loop);
+      await using qemu = await openQemu({
+        arguments: [],
+        drives: [{ bytes: 16 * MIB, device: "virtio-blk-pci" }],
+      }, loop);
       await using kernel = new Kernel(
         { loop, platform: withoutBar4(qemu), drivers: DRIVERS, classes: CLASSES },
         { isolation },

@@ -13,7 +13,18 @@ import { parseArgs } from "@std/cli";
 
 const ROOT = new URL("../", import.meta.url);
 /** Folders with tests beside the source. */
-const PARTS = ["classes", "cli", "core", "nbd", "plugins", "tools"];
+const PARTS = [
+  "classes",
+  "cli",
+  "core",
+  "machine",
+  "nbd",
+  "plugins",
+  "serve",
+  "simulation",
+  "testing",
+  "tools",
+];
 
 /** What measures this machine, or holds something of it that there is once: it runs by itself, at the end. */
 const ALONE = [
@@ -22,7 +33,7 @@ const ALONE = [
   "tests/quiet_device_test.ts",
   "tests/wake_ups_test.ts",
   // It puts files where others look for what was left behind.
-  "core/serve",
+  "serve",
   // It has this machine's processors to itself, and takes as long as all others.
   "tests/guest_test.ts",
 ];
@@ -64,10 +75,14 @@ function* testFiles(folder: string): Generator<string> {
   }
 }
 
-/** The program that a file belongs to: in `core` and `cli` parts have folders of their own. */
+/** Folders that are one program each; of the others, each folder in them is one. */
+const WHOLE = ["machine", "nbd", "serve", "simulation", "testing"];
+
+/** The program that a file belongs to. */
 function unitOf(file: string): string {
   const path = file.split("/");
-  return path[0] === "tests" || file.endsWith("driver_test.ts") ? file : path.slice(0, 2).join("/");
+  if (path[0] === "tests" || file.endsWith("driver_test.ts")) return file;
+  return WHOLE.includes(path[0]!) ? path[0]! : path.slice(0, 2).join("/");
 }
 
 function units(wanted: (file: string) => boolean): Unit[] {

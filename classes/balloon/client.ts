@@ -82,7 +82,12 @@ export class BalloonClient {
     source?: () => MemoryStatistics,
   ): OpenClient<BalloonClient> {
     const client = new BalloonClient(lanes, properties, source);
-    return { client, restarted: () => client.#restarted(), close: () => client.#close() };
+    return {
+      client,
+      restarted: () => client.#restarted(),
+      gone: () => client.#lose(),
+      close: () => client.#close(),
+    };
   }
 
   private constructor(
@@ -95,13 +100,10 @@ export class BalloonClient {
     this.#requested = properties.requested;
     this.#floor = Math.ceil(properties.pages * FLOOR);
     this.#source = source;
-    listen(lanes.events, {
-      hear: (slot) => {
-        const { events } = lanes;
-        this.#hear(events.word(slot, BalloonWord.pages), events.word(slot, BalloonWord.actual));
-        this.#adopt();
-      },
-      end: () => this.#lose(),
+    const { events } = lanes;
+    listen(events, (slot) => {
+      this.#hear(events.word(slot, BalloonWord.pages), events.word(slot, BalloonWord.actual));
+      this.#adopt();
     });
     if (properties.statistics) this.#offerStatistics();
     this.#adopt();

@@ -32,7 +32,7 @@ function balloon({ properties = {}, source, obeys = true }: Options = {}) {
     statistics: statistics.client,
   };
   const told = { ...PROPERTIES, ...properties };
-  const { client, restarted, close } = BalloonClient.open(lanes, told, source);
+  const { client, restarted, gone, close } = BalloonClient.open(lanes, told, source);
   let requested = properties.requested ?? 0;
   let actual = 0;
   const orders: number[] = [];
@@ -99,7 +99,10 @@ function balloon({ properties = {}, source, obeys = true }: Options = {}) {
       while (!over) await this.run();
       return await result;
     },
-    fail: () => [control, events, statistics].forEach(({ client }) => client.fail()),
+    fail() {
+      [control, events, statistics].forEach(({ client }) => client.fail());
+      gone!();
+    },
     /** Ends it as the kernel does. */
     async [Symbol.asyncDispose]() {
       await this.finish(close!());

@@ -106,7 +106,12 @@ export class BlockClient implements BlockDevice {
    */
   static open(lanes: BlockLanes, properties: BlockProperties): OpenClient<BlockClient> {
     const client = new BlockClient(lanes, properties);
-    return { client, update: () => client.#update(), restarted: () => client.#restarted() };
+    return {
+      client,
+      update: () => client.#update(),
+      restarted: () => client.#restarted(),
+      gone: () => client.#news.end(),
+    };
   }
 
   private constructor({ requests: lane, control }: BlockLanes, properties: BlockProperties) {

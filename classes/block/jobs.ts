@@ -104,7 +104,10 @@ export class BlockJobs {
 
   /** Submits what there are slots for, the given one first. */
   #feed(slot = -1): void {
-    if (this.#lane.gone) this.#refuse();
+    if (this.#lane.gone) {
+      if (slot >= 0) this.#lane.release(slot);
+      return this.#refuse();
+    }
     for (let job = this.#jobs[0]; job; job = this.#jobs[0]) {
       job.lost ||= isTaken(job);
       if (isSubmitted(job) || job.lost || job.status !== Status.ok) {

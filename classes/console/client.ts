@@ -71,7 +71,7 @@ export class ConsoleClient {
    */
   static open(lanes: ConsoleLanes, properties: ConsoleProperties): OpenClient<ConsoleClient> {
     const client = new ConsoleClient(lanes, properties);
-    return { client, update: () => client.#checkPorts() };
+    return { client, update: () => client.#checkPorts(), gone: () => client.#lose() };
   }
 
   private constructor(lanes: ConsoleLanes, properties: ConsoleProperties) {
@@ -92,7 +92,7 @@ export class ConsoleClient {
     this.#heldBytes = new Uint32Array(this.#receive.slots);
     this.#share = new Int32Array(ports).fill(Math.floor(this.#transmit.slots / ports));
     this.#using = new Int32Array(ports);
-    listen(lanes.events, { hear: this.#hear, end: () => this.#lose() });
+    listen(lanes.events, this.#hear);
     for (let i = 0; i < Math.floor(this.#receive.slots / ports) * ports; i++) {
       const slot = this.#receive.take();
       this.#lentTo[slot] = i % ports;
@@ -275,7 +275,6 @@ export class ConsoleClient {
 
   /** Device or driver are gone for good. */
   #lose(): void {
-    if (this.#gone) return;
     this.#gone = true;
     clearTimeout(this.#missing);
     for (const id of this.#entries.keys()) this.#remove(id, Status.gone);

@@ -19,6 +19,8 @@ class Bench {
   readonly client: ConsoleClient;
   /** The driver was started anew, and its properties are what they are. */
   readonly update: () => void;
+  /** Device or driver are gone for good. */
+  readonly gone: () => void;
   #eventSlots: number[] = [];
   #lent: number[] = [];
 
@@ -30,9 +32,13 @@ class Bench {
       control: control.client,
       events: events.client,
     };
-    const { client, update } = ConsoleClient.open(lanes, properties);
+    const { client, update, gone } = ConsoleClient.open(lanes, properties);
     this.client = client;
     this.update = update!;
+    this.gone = () => {
+      for (const lane of Object.values(lanes)) lane.fail();
+      gone!();
+    };
   }
 
   /** Tells the client of a port, or of the driver itself. */
@@ -174,7 +180,7 @@ Deno.test("changes() tells once of what has changed, and never of what has not",
   bench.tell(1, present | connected, { size: 80 + (25 << 16) });
   bench.tell(1, 0);
   bench.tell(1, 0);
-  bench.events.client.fail();
+  bench.gone();
   const seen = await Array.fromAsync(changes, ({ type, port }) => `${type} ${port.id}`);
   assertEquals(seen, ["added 1", "changed 1", "changed 1", "removed 1"]);
   assertEquals(await bench.client.changes().next(), { value: undefined, done: true });
@@ -319,8 +325,7 @@ Deno.test("a driver that is gone ends all", async () => {
   const bench = new Bench();
   const port = await bench.open();
   const ends = Promise.allSettled([port.read(), port.write(new Uint8Array(100))]);
-  const { receive, transmit, control, events } = bench;
-  for (const { client } of [receive, transmit, control, events]) client.fail();
+  bench.gone();
   for (const end of await ends) {
     assert(end.status === "rejected" && (end.reason as RequestError).status === Status.gone);
   }

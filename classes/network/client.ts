@@ -82,6 +82,8 @@ export class NetClient {
   readonly #properties: NetProperties;
   #offloads: NetOffloads;
   #mac: Uint8Array<ArrayBuffer>;
+  /** Whether that is the application's choice, or this client's, which no driver changes. */
+  #chosen = false;
   #link: boolean;
   #speed: number;
   #duplex: number;
@@ -96,7 +98,12 @@ export class NetClient {
   /** Makes the client of a card; for the class. */
   static open(lanes: NetLanes, properties: NetProperties): OpenClient<NetClient> {
     const client = new NetClient(lanes, properties);
-    return { client, update: () => client.#update(), restarted: () => client.#restarted() };
+    return {
+      client,
+      update: () => client.#update(),
+      restarted: () => client.#restarted(),
+      gone: () => client.#end(),
+    };
   }
 
   private constructor(lanes: NetLanes, properties: NetProperties) {
@@ -113,10 +120,10 @@ export class NetClient {
     this.filter = new NetFilter(this.#settings);
     this.steering = new NetSteering(this.#settings, properties);
     this.coalescing = new NetCoalescing(this.#settings, properties);
-    this.#receiver = new NetReceiver(lanes.receive, () => this.#deliver(), () => this.#end());
+    this.#receiver = new NetReceiver(lanes.receive, () => this.#deliver());
     this.slots = new NetSlots(lanes.transmit, lanes.receive, this.#receiver);
     this.#mac = parseMac(properties.mac) ?? this.#ownMac();
-    listen(lanes.events, { hear: (slot) => this.#event(slot), end: () => {} });
+    listen(lanes.events, (slot) => this.#event(slot));
   }
 
   /** Its address: six bytes. */
@@ -224,6 +231,7 @@ export class NetClient {
     const what = "set the MAC address";
     await this.#settings.apply({ what, operation: NetOperation.macAddress, data, key: "mac" });
     this.#mac = data;
+    this.#chosen = true;
   }
 
   /** Switches what the device may leave undone about frames that it delivers; what is left out is switched off. */
@@ -383,6 +391,8 @@ export class NetClient {
   }
 
   #update(): void {
+    const { mac } = this.#properties;
+    if (!this.#chosen) this.#mac = parseMac(mac) ?? this.#mac;
     this.#offloads = offloadsOf(this.#properties);
     this.#setLink(this.#properties);
   }

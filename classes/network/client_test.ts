@@ -3,6 +3,7 @@ import { BusFault } from "../../core/bus/mailbox.ts";
 import { Pair } from "../../core/bus/fake_test.ts";
 import { Status } from "../../core/bus/lane.ts";
 import {
+  formatMac,
   NetChecksum,
   NetControlWord,
   NetEventWord,
@@ -287,6 +288,13 @@ Deno.test("a driver that comes back with other properties is believed, and nothi
   assertEquals([client.linkUp, client.speed, client.duplex], [false, 10, "half"]);
   assertEquals(client.offloads.transmit.tcp4, false);
   assertEquals((await changes.next()).value, { type: "link", up: false });
+  bench.restart({ mac: "02:00:00:00:00:07", mtu: 1800 });
+  assertEquals(formatMac(client.mac), "02:00:00:00:00:07");
+  const chosen = client.setMac(Uint8Array.of(2, 0, 0, 0, 0, 9));
+  await bench.answer();
+  await chosen;
+  bench.restart({ mac: "02:00:00:00:00:08", mtu: 1800 });
+  assertEquals(formatMac(client.mac), "02:00:00:00:00:09");
   assert(client.trySend(new Uint8Array(1600)));
   const tcp4 = { type: "tcp4", size: 500, headers: 54 } as const;
   const offload = { checksum: { start: 34, offset: 16 }, segmentation: tcp4 };

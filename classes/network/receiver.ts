@@ -21,7 +21,6 @@ export type Received = (slot: number, offset: number, length: number, more: numb
 export class NetReceiver implements Disposable {
   readonly #lane: ClientLane;
   readonly #whole: () => void;
-  readonly #over: () => void;
   /** Slots that wait, a ring. */
   readonly #ready: Uint16Array<ArrayBuffer>;
   /** Of each slot that waits: what the driver said, taken once. */
@@ -44,12 +43,10 @@ export class NetReceiver implements Disposable {
    * Made by the client, and all slots are given to the driver.
    *
    * @param whole Called when a frame is complete and this is not opened.
-   * @param over Called when no frame will come any more.
    */
-  constructor(lane: ClientLane, whole: () => void, over: () => void) {
+  constructor(lane: ClientLane, whole: () => void) {
     this.#lane = lane;
     this.#whole = whole;
-    this.#over = over;
     this.#ready = new Uint16Array(lane.slots);
     this.#places = new Uint32Array(lane.slots);
     this.#lengths = new Uint32Array(lane.slots);
@@ -185,7 +182,6 @@ export class NetReceiver implements Disposable {
   readonly #arrived = (slot: number, status: number, length: number): void => {
     if (status !== Status.ok) {
       this.#lane.release(slot);
-      if (!this.#isOver) this.#over();
       this.#isOver = true;
       return;
     }

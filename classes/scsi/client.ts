@@ -64,7 +64,7 @@ export class ScsiClient {
   /** Makes the client of a host; for the class. */
   static open(lanes: ScsiLanes, properties: ScsiProperties): OpenClient<ScsiClient> {
     const client = new ScsiClient(lanes, properties);
-    return { client, restarted: () => client.#restarted() };
+    return { client, restarted: () => client.#restarted(), gone: () => client.#end() };
   }
 
   private constructor({ requests, control, events }: ScsiLanes, properties: ScsiProperties) {
@@ -76,10 +76,7 @@ export class ScsiClient {
       properties,
       (address, sense) => this.#attention(address, sense),
     );
-    listen(events, {
-      hear: (slot) => this.#hear(parseEvent(events, slot)),
-      end: () => this.#end(),
-    });
+    listen(events, (slot) => this.#hear(parseEvent(events, slot)));
   }
 
   /** The greatest target. */

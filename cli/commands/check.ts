@@ -1,3 +1,4 @@
+import { virtioTypeName } from "../../machine/mod.ts";
 import type { AnyDevice, Node } from "../../mod.ts";
 import { abortable } from "@std/async";
 import { type CheckResult, count, type Finding, Status } from "../../core/class/mod.ts";
@@ -60,6 +61,7 @@ export const check: Command = {
     ["check --machine qemu", "those of a QEMU machine, a device for each driver"],
     ["check --machine qemu --board pc --json", "another board, and output for programs"],
     ["check 00:02.0 --isolation inline", "one device, its driver in this process"],
+    ["check --plugins mine --class mine/class.ts", "devices of a driver and a class of others"],
   ],
   notes: [
     "Disks of qemu and simulated machines are WRITTEN: up to 2 MiB in the middle of each are overwritten",
@@ -69,6 +71,9 @@ export const check: Command = {
     "",
     "QEMU without arguments after -- has six devices and no file: a network card, a disk of 64 MiB in memory,",
     "a console with one port, an entropy source, a memory balloon, and a SCSI adapter with another such disk.",
+    "",
+    "How a device is checked, its class knows. One of --class brings its own check, and RUNS IN THIS PROGRAM, WITH ITS",
+    "RIGHTS; Deno must let the program read it. A device of an unknown class is started, looked at and stopped.",
     "",
     "Devices are checked side by side, two for each processor; each is told of as soon as it is done. One that takes too long",
     "for a step is late, and has not passed; nor has one with nothing to check: a console without ports, a SCSI",
@@ -268,7 +273,7 @@ function printOutcome(context: Context, node: Node, outcome: Outcome): void {
   const { address } = node.function;
   const { manifest, identity } = node;
   if (outcome.kind === "no driver") {
-    const what = identity.virtio ? `VirtIO ${identity.virtio.name}` : "not VirtIO";
+    const what = identity.virtio ? `VirtIO ${virtioTypeName(identity.virtio.type)}` : "not VirtIO";
     return io.out(style.faint(`${address} no driver (${what})`));
   }
   if (outcome.kind === "refused") {

@@ -1,4 +1,4 @@
-import { formatMatch } from "../../machine/mod.ts";
+import { formatMatch, virtioTypeName } from "../../machine/mod.ts";
 import type { Node } from "../../mod.ts";
 import type { Command } from "../command.ts";
 import { EXIT } from "../exit.ts";
@@ -37,7 +37,11 @@ export const explain: Command = {
     const { out } = context.io;
     out(lspciLine(node.function.address, node.identity, names, true));
     const { virtio } = node.identity;
-    if (virtio) out(`VirtIO ${virtio.name} device (type ${virtio.type}), ${virtio.generation}`);
+    if (virtio) {
+      out(
+        `VirtIO ${virtioTypeName(virtio.type)} device (type ${virtio.type}), ${virtio.generation}`,
+      );
+    }
     for (const { manifest, match, result } of node.tried) {
       const why = result === true
         ? context.style.good("fits")

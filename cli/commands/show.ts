@@ -7,6 +7,7 @@ import {
   type Structure,
   type Structures,
   vendorCapabilities,
+  virtioTypeName,
 } from "../../machine/mod.ts";
 import type { AnyDevice, DeviceDescription, Node } from "../../mod.ts";
 import type { Command, Context } from "../command.ts";
@@ -128,7 +129,10 @@ function identityFacts(context: Context, { function: { address }, identity }: No
     ["interface", hex(identity.class & 0xff, 2)],
     ["subsystem", `${hex(identity.subsystemVendor, 4)}:${hex(identity.subsystem, 4)}`],
     ["revision", hex(identity.revision, 2)],
-    ["virtio", virtio && `${virtio.name} (type ${virtio.type}), ${virtio.generation}`],
+    [
+      "virtio",
+      virtio && `${virtioTypeName(virtio.type)} (type ${virtio.type}), ${virtio.generation}`,
+    ],
   ];
 }
 

@@ -1,4 +1,4 @@
-import type { DeviceModel } from "../../core/simulation/mod.ts";
+import type { DeviceModel } from "../../simulation/mod.ts";
 import type { Context } from "../command.ts";
 import { CliError, EXIT, exitCode, messageOf, usageError } from "../exit.ts";
 import { numberOption } from "../number_option.ts";

@@ -1,5 +1,5 @@
 import type { PluginSource } from "../../mod.ts";
-import type { DeviceModel, FunctionModel } from "../../core/simulation/mod.ts";
+import type { DeviceModel, FunctionModel } from "../../simulation/mod.ts";
 import type { Context } from "../command.ts";
 import type { Transport } from "../commands/serve.ts";
 import { endedByPerson, EXIT, usageError } from "../exit.ts";
@@ -106,9 +106,11 @@ async function choose(
   name: string,
   stack: DisposableStack,
 ): Promise<DeviceModel | FunctionModel> {
-  const at = plugins.findIndex(({ manifest }) => manifest.name === name);
-  const folder = context.options.plugins[at];
-  if (folder === undefined) return stack.use(chooseModel(context, serving, name, true)).model;
-  const model = await importModel(context, "plugins", `${folder.replace(/\/+$/, "")}/model.ts`);
-  return serving.makeLying(model, liesOf(context));
+  const plugin = plugins.find(({ manifest }) => manifest.name === name);
+  if (plugin) {
+    const place = new URL("./model.ts", plugin.entry).href;
+    const model = await importModel(context, `load the model of ${name}`, place);
+    return serving.makeLying(model, liesOf(context));
+  }
+  return stack.use(chooseModel(context, serving, name, true)).model;
 }

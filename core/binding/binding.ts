@@ -1,7 +1,7 @@
 import type { FromDriver, Grant, ToDriver, WireOffer, WirePlan } from "../bus/message.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
 import type {
-  DevicePage,
+  DevicePages,
   DmaMemory,
   Doorbell,
   OpenFunction,
@@ -136,9 +136,17 @@ export interface HostPart {
   /** Eventfds by which the device interrupts. */
   readonly vectors: readonly number[];
   /** Registers that it may use, by name; none if left out. */
-  readonly registers?: Readonly<Record<string, Registers>>;
-  /** Which of them are doorbells, and the page that they stand in, where a process can map it. */
-  readonly doorbellWindow?: { readonly name: string; readonly page?: DevicePage };
+  readonly registers?: Readonly<Record<string, GrantedRegisters>>;
+}
+
+/** A window of registers for a driver. */
+export interface GrantedRegisters {
+  /** The window, as the core has it. */
+  readonly window: Registers;
+  /** The pages that begin with it, for a process that maps them; if left out, it asks the core for each access. */
+  readonly pages?: DevicePages;
+  /** Whether they are doorbells: only the last value of each counts, and the driver does not wait until it is written. */
+  readonly doorbells?: boolean;
 }
 
 /** A plan that can be, and where all of it is. */

@@ -509,7 +509,7 @@ Deno.test("a driver's words reach the client", () => {
   assertEquals(words, [0xffff_ffff]);
 });
 
-Deno.test("a slot that is given back is that of the longest wait, also if another request comes meanwhile #core:slots", async () => {
+Deno.test("a slot that is given back is that of the longest wait, also if another request comes meanwhile #core:slots #core:slot_order", async () => {
   const pair = new Pair({ slots: 1 });
   const { client } = pair;
   const slot = client.take();

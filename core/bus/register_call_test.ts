@@ -48,7 +48,7 @@ Deno.test("a core that does not answer is not waited for without end", () => {
   assertThrows(() => pair(false).asked.a!.read8(0), Error, "too late");
 });
 
-Deno.test("the core makes no access that was not granted, whatever stands in the words", () => {
+Deno.test("the core makes no access that was not granted, whatever stands in the words #core:register_windows", () => {
   for (
     const [window, width, offset] of [
       [2, 4, 0],

@@ -19,6 +19,8 @@ export interface OpenClient<Client> {
    * what it said before may be lost, and from now on nothing is.
    */
   restarted?(): void;
+  /** Device or driver are gone for good, and all requests have ended: nothing will happen any more. */
+  gone?(): void;
   /** Does what must be done before the device is given back in order. Bounded in time. */
   close?(): Promise<void>;
 }
@@ -35,6 +37,8 @@ export interface OpenDevice<Client = unknown> {
   update(told: Told): void;
   /** Device and driver were started anew, and the device is live; it comes after {@linkcode update}. */
   restarted(): void;
+  /** Device or driver are gone for good; it comes once, after the lanes have failed. */
+  gone(): void;
   /** Does what must be done before the device is given back in order. */
   close(): Promise<void>;
   /** Puts the device to work and looks at what comes of it; a class need not bring that. */
@@ -154,6 +158,7 @@ export function defineClass<
           opened.update?.();
         },
         restarted: () => opened.restarted?.(),
+        gone: () => opened.gone?.(),
         close: async () => await opened.close?.(),
         ...(check && {
           check: async ({ write, step = () => {} }) =>

@@ -44,7 +44,7 @@ Deno.test("a driver without a lane that its class needs is told which, and which
   }
 });
 
-Deno.test("what a driver tells is checked by its types, and a class always sees what was told last #core:class_properties", () => {
+Deno.test("what a driver tells is checked by its types, and a class always sees what was told last #core:class_properties", async () => {
   const seen: string[] = [];
   const it = defineClass({
     lanes: [],
@@ -69,6 +69,7 @@ Deno.test("what a driver tells is checked by its types, and a class always sees 
       },
       update: () => seen.push(`update ${properties.pages}`),
       restarted: () => seen.push("restarted"),
+      gone: () => seen.push("gone"),
       close: () => Promise.resolve(void seen.push("close")),
     }),
   });
@@ -102,6 +103,9 @@ Deno.test("what a driver tells is checked by its types, and a class always sees 
   }
   // What was wrong took nothing away.
   assertEquals([opened.client.words, seen], [" KiB on", ["update 5", "restarted"]]);
+  opened.gone();
+  await opened.close();
+  assertEquals(seen.slice(2), ["gone", "close"]);
 });
 
 Deno.test("a property is read once", () => {

@@ -19,13 +19,12 @@ export {
   whole,
 } from "./properties.ts";
 export type { CheckOptions, CheckRequest, CheckResult, Finding, Step } from "./check.ts";
-export { callBack } from "../bus/application_error.ts";
 export * as argument from "../bus/arguments.ts";
 export { count, megabytesPerSecond, round } from "./figures.ts";
-export { listen, type Listener } from "./events.ts";
+export { listen } from "./listen.ts";
 export { type Feed, type FeedOptions, News, type NewsOptions } from "./news.ts";
 export { RequestError } from "../bus/request_error.ts";
-export { type Answer, ask, demand, type Question } from "./requests.ts";
+export { type Answer, ask, demand, type Question } from "./ask.ts";
 export { type Setting, Settings } from "./settings.ts";
 export type { ClientLane, Done, LanePort } from "../bus/client_lane.ts";
 export { type LaneLayout, RECORD_WORDS, Status, Word } from "../bus/lane.ts";

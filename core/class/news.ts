@@ -2,44 +2,6 @@
 
 import * as argument from "../bus/arguments.ts";
 
-/** How news wait for a reader. */
-export interface NewsOptions<T> {
-  /** How much may wait, at least one; 256 if left out. */
-  readonly capacity?: number;
-  /** What stays if more comes: what has waited longest, or what came last; the latter if left out. */
-  readonly keep?: "oldest" | "newest";
-  /** What is told instead of all that waits, if more comes than may wait: for readers that must know that they missed some. */
-  readonly missed?: T;
-}
-
-/** What a reader of {@linkcode News} may choose. */
-export interface FeedOptions<T> {
-  /** Ends the feed: nothing comes after it is aborted, and what waits can still be read. */
-  readonly signal?: AbortSignal | undefined;
-  /** How much may wait, if it is not what is usual; at least one. */
-  readonly capacity?: number | undefined;
-  /** What comes first, before anything has happened. */
-  readonly first?: T;
-}
-
-/**
- * News that come from now on, in their order, as an asynchronous iterator with a bounded buffer. It ends when it is
- * disposed, when its signal is aborted, and when nothing will come any more.
- */
-export interface Feed<T> extends AsyncIterableIterator<T, undefined>, Disposable {
-  /** How much was dropped because too much waited. */
-  readonly dropped: number;
-  /** What comes next. */
-  next(): Promise<IteratorResult<T, undefined>>;
-  /** Ends it; what a loop does that is left. */
-  return(): Promise<IteratorResult<T, undefined>>;
-  /** It is its own iterator. */
-  [Symbol.asyncIterator](): this;
-}
-
-/** What may wait for a reader, usually. */
-const CAPACITY = 256;
-
 /** What happens, told to any number of readers: each has a {@linkcode Feed} of its own. */
 export class News<T> {
   readonly #where: string;
@@ -106,6 +68,44 @@ export class News<T> {
     for (const feed of this.#feeds) feed.end();
   }
 }
+
+/** How news wait for a reader. */
+export interface NewsOptions<T> {
+  /** How much may wait, at least one; 256 if left out. */
+  readonly capacity?: number;
+  /** What stays if more comes: what has waited longest, or what came last; the latter if left out. */
+  readonly keep?: "oldest" | "newest";
+  /** What is told instead of all that waits, if more comes than may wait: for readers that must know that they missed some. */
+  readonly missed?: T;
+}
+
+/** What a reader of {@linkcode News} may choose. */
+export interface FeedOptions<T> {
+  /** Ends the feed: nothing comes after it is aborted, and what waits can still be read. */
+  readonly signal?: AbortSignal | undefined;
+  /** How much may wait, if it is not what is usual; at least one. */
+  readonly capacity?: number | undefined;
+  /** What comes first, before anything has happened. */
+  readonly first?: T;
+}
+
+/**
+ * News that come from now on, in their order, as an asynchronous iterator with a bounded buffer. It ends when it is
+ * disposed, when its signal is aborted, and when nothing will come any more.
+ */
+export interface Feed<T> extends AsyncIterableIterator<T, undefined>, Disposable {
+  /** How much was dropped because too much waited. */
+  readonly dropped: number;
+  /** What comes next. */
+  next(): Promise<IteratorResult<T, undefined>>;
+  /** Ends it; what a loop does that is left. */
+  return(): Promise<IteratorResult<T, undefined>>;
+  /** It is its own iterator. */
+  [Symbol.asyncIterator](): this;
+}
+
+/** What may wait for a reader, usually. */
+const CAPACITY = 256;
 
 class Reading<T> implements Feed<T> {
   readonly #options: NewsOptions<T>;

@@ -46,7 +46,7 @@ Deno.test("news reach readers that wait, in order, and each reader gets what it 
   assertEquals(news.readers, 0);
 });
 
-Deno.test("a feed ends when it is disposed, its loop is left or its signal is aborted, and others go on", async () => {
+Deno.test("a feed ends when it is disposed, its loop is left or its signal is aborted, and others go on #core:changes", async () => {
   const news = new News<number>("Paper.read", { capacity: 4, keep: "oldest" });
   const other = news.feed();
   const left = news.feed();

@@ -1,3 +1,10 @@
+/**
+ * What a driver tells of its device is checked here, once, when it tells it: a class names each of its properties with
+ * what it may be.
+ *
+ * @module
+ */
+
 // Properties that a driver tells of its device, checked by their class.
 
 import { shown } from "../bus/arguments.ts";

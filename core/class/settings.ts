@@ -3,26 +3,7 @@
 import type { ClientLane } from "../bus/client_lane.ts";
 import { Status } from "../bus/lane.ts";
 import { RequestError } from "../bus/request_error.ts";
-import { type Answer, ask, type Question } from "./requests.ts";
-
-/** Something that is set on a device by a request of its lane for control. */
-export interface Setting extends Omit<Question, "once"> {
-  /** What it does, as errors and the list of what is lost say it: `"set the MAC address"`. */
-  readonly what: string;
-  /**
-   * What it sets, by a name of the class's choice: it is set again when the device was started anew, unless a later one
-   * with the same name took its place. Nothing is set again if it is left out.
-   */
-  readonly key?: string | undefined;
-  /** Whether it undoes what was set under its key: nothing is set again then. */
-  readonly undoes?: boolean | undefined;
-}
-
-interface Job {
-  readonly setting: Setting;
-  readonly resolve: (answer: Answer) => void;
-  readonly reject: (error: unknown) => void;
-}
+import { type Answer, ask, type Question } from "./ask.ts";
 
 /**
  * What was set on a device: one after the other, and again, in the same order, when the device was started anew. What was
@@ -119,4 +100,23 @@ export class Settings {
   #ask(setting: Setting): Promise<Answer> {
     return ask(this.#lane, `Cannot ${setting.what}`, { ...setting, once: true });
   }
+}
+
+/** Something that is set on a device by a request of its lane for control. */
+export interface Setting extends Omit<Question, "once"> {
+  /** What it does, as errors and the list of what is lost say it: `"set the MAC address"`. */
+  readonly what: string;
+  /**
+   * What it sets, by a name of the class's choice: it is set again when the device was started anew, unless a later one
+   * with the same name took its place. Nothing is set again if it is left out.
+   */
+  readonly key?: string | undefined;
+  /** Whether it undoes what was set under its key: nothing is set again then. */
+  readonly undoes?: boolean | undefined;
+}
+
+interface Job {
+  readonly setting: Setting;
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: unknown) => void;
 }

@@ -39,7 +39,7 @@ const light = (operation: number, key?: string, undoes?: boolean) => ({
   undoes,
 });
 
-Deno.test("what was set is set again in its order: the last of each key, and not what was undone or only asked", async () => {
+Deno.test("what was set is set again in its order: the last of each key, and not what was undone or only asked #core:set_again", async () => {
   const { settings: own, restart, answer, restored } = settings();
   const all = [
     light(1, "a"),
@@ -76,7 +76,7 @@ Deno.test("what is refused is an error, is not set again, and others go on", asy
   assertEquals(await answer(), [3]);
 });
 
-Deno.test("what is under way when the device is started anew comes after what was set, however often that is", async () => {
+Deno.test("what is under way when the device is started anew comes after what was set, however often that is #core:set_again", async () => {
   const { settings: own, restart, answer, pair, restored } = settings();
   const first = own.apply(light(1, "a"));
   await answer();

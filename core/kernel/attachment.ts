@@ -233,7 +233,10 @@ export class Attachment implements AttachedDevice {
     this.#listen(device.failed, () => {
       this.#fail(new DeviceFault("D-74", "The bus reports an error of the device"));
     });
-    this.#stack.defer(() => this.#lanes.forEach((lane) => lane.fail()));
+    this.#stack.defer(() => {
+      this.#lanes.forEach((lane) => lane.fail());
+      this.#opened?.gone();
+    });
     this.#watchProgress();
   }
 
@@ -295,9 +298,9 @@ export class Attachment implements AttachedDevice {
   #startHost(): DriverHost {
     const { source, loop, isolation, watch } = this.#options;
     const part = this.#binding.host();
-    const { registers = {}, doorbellWindow } = part;
-    this.#registers = Object.values(registers);
-    this.#doorbells = doorbellWindow && registers[doorbellWindow.name];
+    const windows = Object.values(part.registers ?? {});
+    this.#registers = windows.map(({ window }) => window);
+    this.#doorbells = windows.find(({ doorbells }) => doorbells)?.window;
     const options: DriverHostOptions = {
       loop,
       link: this.#link,

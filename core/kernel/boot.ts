@@ -1,8 +1,8 @@
 // What the core tells a driver's process on its command line.
 
-import type { DevicePage, Doorbell, MappedDoorbell, WrittenDoorbell } from "../pci/function.ts";
+import type { DevicePages, Doorbell, MappedDoorbell, WrittenDoorbell } from "../pci/function.ts";
 
-/** Descriptors of a driver's process, by number. Vectors follow the last, and then come those of the doorbells. */
+/** Descriptors of a driver's process, by number. Vectors follow the last, and then come those of the device's registers. */
 export const Descriptor = {
   /** Reads nothing. */
   stdin: 0,
@@ -40,14 +40,24 @@ export interface Boot {
   readonly vectors: number;
   /** How the doorbell of each queue is rung; descriptors are those of the driver's process. */
   readonly doorbells: readonly WireDoorbell[];
-  /** The windows of registers that it may ask the core for. */
-  readonly registers: readonly { readonly name: string; readonly bytes: number }[];
-  /** Which of them are doorbells, and the page to map where that can be. */
-  readonly doorbellWindow?: { readonly name: string; readonly page?: DevicePage };
+  /** The windows of registers that it has. */
+  readonly registers: readonly WireWindow[];
   /** Milliseconds after which a device that should interrupt is looked at all the same. */
   readonly watch: number;
   /** Most bytes of data memory. */
   readonly memory: number;
+}
+
+/** A window of registers. */
+export interface WireWindow {
+  /** Its name in the driver. */
+  readonly name: string;
+  /** How long it is. */
+  readonly bytes: number;
+  /** The pages that begin with it; if left out, the driver asks the core for each access. */
+  readonly pages?: DevicePages;
+  /** Whether they are doorbells, which the driver leaves to the core without waiting. */
+  readonly doorbells: boolean;
 }
 
 /** A doorbell that has gone through JSON. */

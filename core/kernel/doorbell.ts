@@ -5,8 +5,7 @@ import { type DeviceMemory, mapDevice } from "../linux/device_memory.ts";
 import { varyingWriter, writer } from "../linux/fd.ts";
 import type { Pass } from "../linux/filter.ts";
 import { PAGE } from "../dma/address_table.ts";
-import type { DevicePage, Doorbell, MappedDoorbell, WrittenDoorbell } from "../pci/function.ts";
-import { checkAccess, type Registers } from "../pci/registers.ts";
+import type { Doorbell, MappedDoorbell, WrittenDoorbell } from "../pci/function.ts";
 
 /** How a driver host keeps to its doorbell credits. */
 export interface Credits {
@@ -45,15 +44,6 @@ export class Doorbells implements Disposable {
   [Symbol.dispose](): void {
     for (const page of this.#pages.values()) page.unmap();
   }
-}
-
-/** Makes the function that writes doorbells of a PCI device by stores to their page, in the first `bytes` of it. */
-export function doorbellStore({ fd, page }: DevicePage, bytes: number): Registers["write32"] {
-  const registers = new Uint32Array(mapDevice(fd, page, PAGE).buffer);
-  return (offset, value) => {
-    checkAccess(bytes, offset, 4);
-    registers[offset >> 2] = value;
-  };
 }
 
 /** One store, of exactly the width of the register. */

@@ -2,8 +2,8 @@
 
 import type { ToDriver } from "../bus/message.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
-import type { DevicePage, DmaMemory, Doorbell } from "../pci/function.ts";
-import type { Registers } from "../pci/registers.ts";
+import type { GrantedRegisters } from "../binding/binding.ts";
+import type { DmaMemory, Doorbell } from "../pci/function.ts";
 import type { Manifest } from "../plugin/manifest.ts";
 import type { Link } from "./link.ts";
 import type { Patience } from "./patience.ts";
@@ -30,9 +30,7 @@ export interface DriverHostOptions {
   /** Eventfds by which the device's queues interrupt; none if it must be polled. */
   readonly vectors: readonly number[];
   /** Registers that the driver may use, by name. */
-  readonly registers?: Readonly<Record<string, Registers>>;
-  /** Which of them are doorbells, and the page that they stand in, where a process can map it. */
-  readonly doorbellWindow?: { readonly name: string; readonly page?: DevicePage };
+  readonly registers?: Readonly<Record<string, GrantedRegisters>>;
   /** Milliseconds after which a device that should interrupt is looked at all the same. */
   readonly watch: number;
   /** How long it is waited for. */

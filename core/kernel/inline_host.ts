@@ -22,7 +22,9 @@ export function inlineHost(plugin: AnyPlugin, options: DriverHostOptions): Drive
     inbox: link.outbox(),
     outbox: link.inbox(),
     core: link.core,
-    registers: options.registers ?? {},
+    registers: Object.fromEntries(
+      Object.entries(options.registers ?? {}).map(([name, { window }]) => [name, window]),
+    ),
     doorbell: (index) => bells.rings[index]!,
     watch: options.watch,
   });

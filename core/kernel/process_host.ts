@@ -33,10 +33,10 @@ export function processHost(options: DriverHostOptions): DriverHost {
   const [stored = [], written = []] = [false, true].map((message) =>
     doorbells.filter((each) => "message" in each === message).map(({ fd }) => fd)
   );
-  const { name, page } = options.doorbellWindow ?? {};
-  const doorbellFds = [...new Set([...written, ...stored, ...(page ? [page.fd] : [])])];
-  const descriptorOf = (fd: number) =>
-    Descriptor.vectors + vectors.length + doorbellFds.indexOf(fd);
+  const windows = Object.entries(options.registers ?? {});
+  const mapped = windows.flatMap(([, { pages }]) => pages ? [pages.fd] : []);
+  const deviceFds = [...new Set([...written, ...stored, ...mapped])];
+  const descriptorOf = (fd: number) => Descriptor.vectors + vectors.length + deviceFds.indexOf(fd);
   const boot: Boot = {
     folder: options.folder,
     core: processId(),
@@ -46,13 +46,12 @@ export function processHost(options: DriverHostOptions): DriverHost {
     arenaAlignment: arena.alignment ?? PAGE,
     vectors: vectors.length,
     doorbells: doorbells.map((each) => wireDoorbell(each, descriptorOf(each.fd))),
-    registers: Object.entries(options.registers ?? {}).map(([name, { size }]) => ({
+    registers: windows.map(([name, { window, pages, doorbells = false }]) => ({
       name,
-      bytes: size,
+      bytes: window.size,
+      doorbells,
+      ...pages && { pages: { ...pages, fd: descriptorOf(pages.fd) } },
     })),
-    ...(name !== undefined && {
-      doorbellWindow: { name, ...(page && { page: { ...page, fd: descriptorOf(page.fd) } }) },
-    }),
     watch: options.watch,
     memory: (heapMiB + RUNTIME_MIB) * 2 ** 20,
   };
@@ -72,7 +71,7 @@ export function processHost(options: DriverHostOptions): DriverHost {
       link.driverFd,
       link.coreFd,
       ...vectors,
-      ...doorbellFds,
+      ...deviceFds,
     ],
     blocked: [SIGUSR1],
   });

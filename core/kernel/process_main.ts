@@ -12,17 +12,19 @@ import { Mailbox } from "../bus/mailbox.ts";
 import { askedRegisters } from "../bus/register_call.ts";
 import { doorbellWriter } from "../bus/written_doorbells.ts";
 import { confine, enclose } from "../linux/confine.ts";
+import { mapDevice } from "../linux/device_memory.ts";
 import { clearer, close, signaller } from "../linux/fd.ts";
 import type { Pass } from "../linux/filter.ts";
 import { forgetLibc } from "../linux/libc.ts";
 import { mapShared } from "../linux/memory.ts";
 import { poller, yielder } from "../linux/poll.ts";
 import { InterruptLoop } from "../irq/interrupt_loop.ts";
+import { mappedRegisters } from "../pci/mapped_registers.ts";
 import type { Registers } from "../pci/registers.ts";
 import { HOST } from "../plugin/plugin.ts";
 import { beforePlugin } from "./before_plugin.ts";
 import { type Boot, Descriptor, fromWire } from "./boot.ts";
-import { Doorbells, doorbellStore } from "./doorbell.ts";
+import { Doorbells } from "./doorbell.ts";
 import type { AnyPlugin } from "../plugin/pci_plugin.ts";
 import { DriverSession } from "./driver_session.ts";
 
@@ -83,16 +85,19 @@ const registers: Record<string, Registers> = askedRegisters(boot.registers, {
   ring: () => coreBell.ring(Cause.register),
   wait: waitFor,
 });
-const { name: doorbellName = "", page } = boot.doorbellWindow ?? {};
-const doorbells = registers[doorbellName];
-if (doorbells) {
-  const write32 = page
-    ? doorbellStore(page, doorbells.size)
-    : doorbellWriter(words, doorbells.size, () => coreBell.ring(Cause.doorbell));
-  registers[doorbellName] = { ...doorbells, write32 };
+for (const { name, bytes, pages, doorbells } of boot.registers) {
+  if (pages) {
+    registers[name] = mappedRegisters(mapDevice(pages.fd, pages.page, pages.bytes).buffer, bytes);
+  } else if (doorbells) {
+    const write32 = doorbellWriter(words, bytes, () => coreBell.ring(Cause.doorbell));
+    registers[name] = { ...registers[name]!, write32 };
+  }
 }
 // What is mapped needs no descriptor, and code that had it could do more than ring.
-const mapped = [...boot.doorbells.filter((each) => !("message" in each)), ...(page ? [page] : [])];
+const mapped = [
+  ...boot.doorbells.filter((each) => !("message" in each)),
+  ...boot.registers.flatMap(({ pages }) => pages ?? []),
+];
 new Set(mapped.map(({ fd }) => fd)).forEach(close);
 const written = boot.doorbells.filter((each) => "message" in each).map(({ fd }) => fd);
 const end = Math.max(Descriptor.vectors + boot.vectors - 1, ...written) + 1;

@@ -54,12 +54,14 @@ function registers(config: Registers): number {
 }
 
 function sizeBar(config: Registers, index: number, end: number): Bar | undefined {
+  // What it is stands in bits that do not change; but QEMU (7.2) lets them be written in BARs below 16 bytes.
+  const kind = config.read32(BAR0 + 4 * index);
   const low = probe(config, index);
   if (low === 0) return undefined;
-  if (low & BAR_IO) {
+  if (kind & BAR_IO) {
     return { index, space: "io", bits: 32, prefetchable: false, size: lowestBit(low & ~0x3) };
   }
-  const bits = low & BAR_MEMORY_64 && index + 1 < end ? 64 : 32;
+  const bits = kind & BAR_MEMORY_64 && index + 1 < end ? 64 : 32;
   const high = bits === 64 ? probe(config, index + 1) : 0;
   const mask = (low & ~0xf) >>> 0;
   const size = mask !== 0 ? lowestBit(mask) : lowestBit(high) * 2 ** 32;
@@ -68,7 +70,7 @@ function sizeBar(config: Registers, index: number, end: number): Bar | undefined
     index,
     space: "memory",
     bits,
-    prefetchable: (low & BAR_MEMORY_PREFETCHABLE) !== 0,
+    prefetchable: (kind & BAR_MEMORY_PREFETCHABLE) !== 0,
     size,
   };
 }

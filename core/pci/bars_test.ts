@@ -35,6 +35,15 @@ Deno.test("sizeBars() ignores what is no BAR", () => {
   assertEquals(bridge.read32(BAR0 + 8), 0x00020100);
 });
 
+Deno.test("sizeBars() takes no bit of a small BAR's address for what the BAR is", () => {
+  // As QEMU's pvpanic-pci has it: 2 bytes of memory, with every bit but the lowest changeable.
+  const small = config([0xfffffffe, 0, 0xfffff000]);
+  assertEquals(sizeBars(small), [
+    { index: 0, space: "memory", bits: 32, prefetchable: false, size: 16 },
+    { index: 2, space: "memory", bits: 32, prefetchable: false, size: 4096 },
+  ]);
+});
+
 Deno.test("sizeBars() leaves addresses and the command register as they were", () => {
   const device = config([0xfffff000, 0, 0xffffc00c, 0xffffffff]);
   const [first, second] = sizeBars(device);

@@ -73,7 +73,9 @@ function fakeConfig({ bars = [], behind, multi, wide }: FakeFunction): Registers
     HEADER_TYPE,
     (behind ? HEADER_TYPE_BRIDGE : 0) | (multi ? HEADER_TYPE_MULTI_FUNCTION : 0),
   );
-  const flags = (mask: number, high: boolean) => high ? 0 : mask & (mask & 1 ? 0x3 : 0xf);
+  // A kind of memory that there is not: bits of the address of a BAR below 16 bytes, as QEMU has them.
+  const flags = (mask: number, high: boolean) =>
+    high || (mask & 0x7) === 0x6 ? 0 : mask & (mask & 1 ? 0x3 : 0xf);
   const isHigh = bars.map((_, i) => i > 0 && (bars[i - 1]! & 0x7) === 0x4);
   bars.forEach((mask, i) => config.write32(BAR0 + 4 * i, flags(mask, isHigh[i]!)));
   const count = behind ? 2 : 6;

@@ -48,11 +48,9 @@ export interface OpenFunction extends Disposable {
   /**
    * Memory that the device can reach, at least so much; given back with the function. `bytes` is a multiple of 64 KiB.
    *
-   * @param bypass Whether the device's accesses go around an IOMMU: it does not offer VIRTIO_F_ACCESS_PLATFORM
-   *   (virtio 1.4, 6.1).
-   * @throws If that is so and cannot be, because there is one.
+   * @throws If it bypasses an IOMMU, and there is one.
    */
-  dma(bytes: number, bypass?: boolean): DmaMemory;
+  dma(bytes: number, reach?: DmaReach): DmaMemory;
   /**
    * Where the machine itself finds that memory, for devices that are told so and not where they find it (virtio 1.4,
    * 5.5.6). The same runs as `memory` has if absent.
@@ -88,10 +86,13 @@ export interface OpenFunction extends Disposable {
   intx?(): number | undefined;
   /** Lets the pin signal again: at once, if the function still asserts it. */
   unmaskIntx?(): void;
+  /**
+   * The pages that the `bytes` registers from `offset` of a memory BAR are on, for a process that maps them; undefined if it
+   * cannot map all of them, and has to ask.
+   */
+  pages?(bar: number, offset: number, bytes: number): DevicePages | undefined;
   /** The way to write `value` to a doorbell register of `width` bytes, in memory or a port, from any process. */
   doorbell(bar: number, offset: number, value: number, width: 2 | 4): Doorbell;
-  /** The page of registers of a memory BAR at a multiple of 4096, if any process can map it. */
-  page?(bar: number, offset: number): DevicePage | undefined;
   /** Takes the answers to every doorbell rung so far, so that all credits are free again. */
   takeAnswers(): void;
   /**
@@ -108,6 +109,14 @@ export interface OpenFunction extends Disposable {
   readonly failed?: number;
 }
 
+/** How a device reaches memory. */
+export interface DmaReach {
+  /** Whether it goes around an IOMMU: it does not offer VIRTIO_F_ACCESS_PLATFORM (virtio 1.4, 6.1). False if left out. */
+  readonly bypass?: boolean;
+  /** Bits of an address that it has; 64 if left out. Where the platform chooses no addresses, they may have more. */
+  readonly addressBits?: number;
+}
+
 /** Memory shared with a device: a part of a file that any process can map. */
 export interface DmaMemory {
   /** The file; owned by the platform. */
@@ -122,6 +131,16 @@ export interface DmaMemory {
   readonly alignment?: number;
   /** Why the device could reach more than this, if so: a full sentence for people. */
   readonly unsafe?: string;
+}
+
+/** Pages of a device. A process that has mapped them needs the descriptor no more. */
+export interface DevicePages {
+  /** The file that they are in. */
+  readonly fd: number;
+  /** Where the first begins in the file. */
+  readonly page: number;
+  /** How long they are: a multiple of 4096. */
+  readonly bytes: number;
 }
 
 /** How a doorbell is rung, as plain data. */
@@ -145,16 +164,12 @@ export interface WrittenDoorbell {
   readonly credits?: number;
 }
 
-/** A page of 4096 bytes of a device's registers. */
-export interface DevicePage {
+/** A doorbell that is rung by one store to a page of the device. */
+export interface MappedDoorbell {
   /** The file that the page is in. A process that has mapped it needs the descriptor no more. */
   readonly fd: number;
   /** Where the page begins in the file. */
   readonly page: number;
-}
-
-/** A doorbell that is rung by one store to a page of the device. */
-export interface MappedDoorbell extends DevicePage {
   /** Where in the page the register is. */
   readonly at: number;
   /** Its bytes; with 4, the upper half differs from ring to ring, as above. */

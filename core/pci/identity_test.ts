@@ -36,7 +36,7 @@ Deno.test("readIdentity knows a modern VirtIO device by its device number", () =
     subsystem: 0x1100,
     class: 0x018000,
     revision: 1,
-    virtio: { type: 2, name: "block", generation: "modern" },
+    virtio: { type: 2, generation: "modern" },
   });
 });
 
@@ -44,7 +44,6 @@ Deno.test("readIdentity knows a transitional VirtIO device by its subsystem", ()
   const config = header({ 0: 0x1af4, 2: 0x1005, 10: 0x00ff, 0x2c: 0x1af4, 0x2e: 4 });
   assertEquals(readIdentity(config).virtio, {
     type: 4,
-    name: "entropy",
     generation: "transitional",
   });
 });
@@ -56,8 +55,8 @@ Deno.test("readIdentity takes no other device for VirtIO", () => {
   }
 });
 
-Deno.test("readIdentity names a type that the specification does not know by its number", () => {
-  assertEquals(readIdentity(header({ 0: 0x1af4, 2: 0x107f })).virtio?.name, "type 63");
+Deno.test("readIdentity takes types that the specification does not know", () => {
+  assertEquals(readIdentity(header({ 0: 0x1af4, 2: 0x107f })).virtio?.type, 63);
 });
 
 Deno.test("readIdentity reads no subsystem from a bridge, whose header has other things there", () => {

@@ -42,6 +42,8 @@ export interface PciNeeds {
   readonly registers: readonly RegisterNeed[];
   /** How many interrupts it uses, 0 to 32; 1 if left out. It gets fewer where the device has fewer. */
   readonly vectors: number;
+  /** Bits of an address that its devices have for memory, 20 to 64; 64 if left out. */
+  readonly addressBits: number;
 }
 
 /** A part of a memory BAR. */
@@ -92,6 +94,7 @@ const FIELDS = [
   "bus",
   "registers",
   "vectors",
+  "addressBits",
   "match",
   "limits",
   "config",
@@ -258,9 +261,11 @@ const MOST_REGISTERS = 2 ** 26;
 
 /** What says how its devices are brought up; each kind has fields of its own. */
 function bus(top: Fields, wrong: Wrong): { pci?: PciNeeds } {
-  const { bus = "virtio", registers, vectors = 1 } = top;
+  const { bus = "virtio", registers, vectors = 1, addressBits = 64 } = top;
   if (!BUSES.includes(bus as string)) wrong("bus", bus, `one of ${BUSES.join(", ")}`);
-  const foreign = bus === "virtio" ? ["registers", "vectors"] : ["config", "features"];
+  const foreign = bus === "virtio"
+    ? ["registers", "vectors", "addressBits"]
+    : ["config", "features"];
   for (const field of foreign) {
     if (top[field] !== undefined) {
       wrong(field, top[field], `nothing: it means nothing on the bus ${bus}`);
@@ -270,7 +275,16 @@ function bus(top: Fields, wrong: Wrong): { pci?: PciNeeds } {
   if (!whole(vectors, 0, MOST_VECTORS)) {
     wrong("vectors", vectors, `a whole number from 0 to ${MOST_VECTORS}`);
   }
-  return { pci: { registers: windows(registers, wrong), vectors: vectors as number } };
+  if (!whole(addressBits, 20, 64)) {
+    wrong("addressBits", addressBits, "a whole number from 20 to 64");
+  }
+  return {
+    pci: {
+      registers: windows(registers, wrong),
+      vectors: vectors as number,
+      addressBits: addressBits as number,
+    },
+  };
 }
 
 /** `{ "control": { "bar": 0, "bytes": 4096 } }`. */

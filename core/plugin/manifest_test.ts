@@ -77,9 +77,10 @@ Deno.test("parseManifest takes what a driver of a PCI device needs", () => {
       { name: "bells", bar: 2, offset: 8192, bytes: 8, doorbells: true },
     ],
     vectors: 4,
+    addressBits: 64,
   });
   const least = parseManifest(JSON.stringify({ ...GOOD, bus: "pci", registers: {} }), "p");
-  assertEquals(least.pci, { registers: [], vectors: 1 });
+  assertEquals(least.pci, { registers: [], vectors: 1, addressBits: 64 });
   assertEquals(parseManifest(JSON.stringify({ ...GOOD, bus: "virtio" }), "p").pci, undefined);
 });
 
@@ -187,6 +188,11 @@ const BAD: readonly [Record<string, unknown>, string][] = [
     "field registers: found {}, wanted nothing: it means nothing on the bus virtio",
   ],
   [{ vectors: 1 }, "field vectors: found 1, wanted nothing"],
+  [{ addressBits: 32 }, "field addressBits: found 32, wanted nothing"],
+  [
+    { bus: "pci", registers: {}, addressBits: 65 },
+    "field addressBits: found 65, wanted a whole number from 20 to 64",
+  ],
   [{ bus: "pci" }, 'field registers: found nothing, wanted an object like { "control"'],
   [{ bus: "pci", registers: {}, features: {} }, "field features: found {}, wanted nothing"],
   [{ bus: "pci", registers: {}, vectors: 33 }, "field vectors: found 33, wanted a whole number"],

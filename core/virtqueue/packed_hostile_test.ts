@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { AVAILABLE, USED, WRITE } from "./descriptor.ts";
 import { DriverFault } from "./device_queue.ts";
-import { Sides, type SidesOptions } from "./two_sides_test.ts";
+import { Rig, type RigOptions } from "./rig_test.ts";
 
 /** Used descriptors that the hostile device makes up; `VIRTIO_FUZZ` sets another number. */
 const DESCRIPTORS = Number(Deno.env.get("VIRTIO_FUZZ") ?? 200_000);
@@ -24,7 +24,7 @@ function randomNumbers(seed: number): (below: number) => number {
 
 /** A driver that keeps account of its requests, so that whatever comes back can be held against it. */
 class Accountant {
-  readonly sides: Sides;
+  readonly rig: Rig;
   /** Room of each request that the device may know of, and of the others, by cookie. */
   readonly published = new Map<number, number>();
   readonly committed = new Map<number, number>();
@@ -32,26 +32,26 @@ class Accountant {
   again = false;
   #cookie = 0;
 
-  constructor(sides: Sides) {
-    this.sides = sides;
+  constructor(rig: Rig) {
+    this.rig = rig;
   }
 
   submit(buffers: number, bytes: number): void {
     const cookie = this.#cookie++;
-    const { options, layout } = this.sides;
+    const { options, layout } = this.rig;
     const pieces = buffers * Math.ceil(bytes / 4096 + 1);
     if (pieces > (options.segments > 0 ? layout.segments : options.size)) return;
-    if (this.sides.submit(cookie, buffers, bytes)) this.committed.set(cookie, buffers * bytes);
+    if (this.rig.submit(cookie, buffers, bytes)) this.committed.set(cookie, buffers * bytes);
   }
 
   publish(): void {
-    this.sides.driver.publish();
+    this.rig.driver.publish();
     for (const [cookie, room] of this.committed) this.published.set(cookie, room);
     this.committed.clear();
   }
 
   drain(): void {
-    const { driver } = this.sides;
+    const { driver } = this.rig;
     driver.drain((cookie, written) => {
       const room = this.published.get(cookie);
       assert(room !== undefined, `cookie ${cookie} came back and is not in flight`);
@@ -64,24 +64,24 @@ class Accountant {
 
   /** A queue that is broken stays so and does nothing more; a reset gives back what is left, and all is well. */
   checkBroken(): void {
-    const { driver } = this.sides;
+    const { driver } = this.rig;
     const fault = driver.broken;
     assert(fault && RULES.includes(fault.rule), fault?.rule);
     assertEquals(driver.drain(() => assert(false, "a broken queue gave something back")), 0);
-    assert(!driver.arm() && !this.sides.submit(1));
+    assert(!driver.arm() && !this.rig.submit(1));
     driver.publish();
     assertEquals(driver.broken, fault);
     const left: number[] = [];
     driver.takeUnfinished((cookie) => left.push(cookie));
     assertEquals(left, [...this.published.keys(), ...this.committed.keys()]);
     assertEquals([driver.inFlight, driver.broken], [0, undefined]);
-    assert(this.sides.submit(7));
+    assert(this.rig.submit(7));
   }
 }
 
 /** A device that knows where the driver looks, and writes what it likes there. */
 class Liar {
-  readonly sides: Sides;
+  readonly rig: Rig;
   /** Buffers that are in flight: id, and slots where they matter. */
   live: { id: number; slots: number }[] = [];
   #use = 0;
@@ -89,12 +89,12 @@ class Liar {
   #next = 0;
   made = 0;
 
-  constructor(sides: Sides) {
-    this.sides = sides;
+  constructor(rig: Rig) {
+    this.rig = rig;
   }
 
   take(): void {
-    const { device, chain, options } = this.sides;
+    const { device, chain, options } = this.rig;
     try {
       while (device.take(chain)) {
         const slots = options.segments > 0 ? 1 : chain.count;
@@ -108,7 +108,7 @@ class Liar {
 
   /** Writes a used descriptor where the driver looks. */
   write(id: number, length: number, flags: number): void {
-    const { words, layout } = this.sides;
+    const { words, layout } = this.rig;
     this.made++;
     words[layout.descriptors / 4 + this.#use * 4 + 2] = length;
     words[layout.descriptors / 4 + this.#use * 4 + 3] = id & 0xffff | flags << 16;
@@ -120,8 +120,8 @@ class Liar {
     if (!buffer) return;
     this.write(buffer.id, length, this.flags);
     this.#use += buffer.slots;
-    if (this.#use < this.sides.options.size) return;
-    this.#use -= this.sides.options.size;
+    if (this.#use < this.rig.options.size) return;
+    this.#use -= this.rig.options.size;
     this.#used ^= STATE;
   }
 
@@ -133,7 +133,7 @@ class Liar {
 
 /** One life of a queue whose device lies, until it breaks. Returns how many used descriptors were made up. */
 function hostileLife(random: (below: number) => number, rules: Map<string, number>): number {
-  const options: SidesOptions = {
+  const options: RigOptions = {
     kind: "packed",
     size: random(2) ? 1 + random(300) : 1 + random(12),
     segments: [0, 4, 32][random(3)]!,
@@ -141,10 +141,10 @@ function hostileLife(random: (below: number) => number, rules: Map<string, numbe
     inOrder: random(3) === 0,
     runPages: [1, 3, 1000][random(3)]!,
   };
-  const sides = new Sides(options);
-  const { driver, layout, words } = sides;
-  const books = new Accountant(sides);
-  const liar = new Liar(sides);
+  const rig = new Rig(options);
+  const { driver, layout, words } = rig;
+  const books = new Accountant(rig);
+  const liar = new Liar(rig);
   const anyWord = () => random(2 ** 32);
   for (let step = 0; step < 600 && !driver.broken; step++) {
     switch (random(14)) {
@@ -165,7 +165,7 @@ function hostileLife(random: (below: number) => number, rules: Map<string, numbe
         // Honest buffers, any length: this keeps the queue alive for the rest.
         liar.take();
         for (let i = random(8); i >= 0; i--) {
-          liar.honest(random(300), random(3) ? random(5000) : anyWord(), options.inOrder);
+          liar.honest(random(300), random(3) ? random(5000) : anyWord(), options.inOrder === true);
         }
         break;
       case 8:
@@ -224,7 +224,7 @@ function breaks(books: Accountant): boolean {
     books.submit(1, 100);
     books.publish();
   }
-  return books.sides.driver.broken !== undefined;
+  return books.rig.driver.broken !== undefined;
 }
 
 Deno.test(`a hostile packed device gets nothing through (VIRTIO_FUZZ=${DESCRIPTORS} VIRTIO_SEED=${SEED})`, () => {
@@ -258,21 +258,21 @@ const lies: readonly {
 for (const { name, rule, lie } of lies) {
   Deno.test(`a packed device that uses ${name} ${rule ? `breaks the queue (${rule})` : "does no harm"}`, () => {
     const options = { segments: 0, eventIndex: false, inOrder: false, runPages: 1000 };
-    const sides = new Sides({ ...options, kind: "packed", size: 8 });
-    const books = new Accountant(sides);
+    const rig = new Rig({ ...options, kind: "packed", size: 8 });
+    const books = new Accountant(rig);
     books.submit(2, 100);
     books.submit(1, 100);
     books.publish();
     books.submit(1, 100);
-    const [id] = sides.takeAll();
-    const liar = new Liar(sides);
+    const [id] = rig.takeAll();
+    const liar = new Liar(rig);
     lie((...used) => liar.write(...used), id!);
     books.drain();
-    assertEquals(sides.driver.broken?.rule, rule);
+    assertEquals(rig.driver.broken?.rule, rule);
     if (rule) return books.checkBroken();
     const open = name === "an available descriptor";
-    assertEquals(sides.driver.inFlight, open ? 3 : 2);
-    assertEquals(sides.driver.counters.overlong, name.startsWith("too many") ? 1 : 0);
+    assertEquals(rig.driver.inFlight, open ? 3 : 2);
+    assertEquals(rig.driver.counters.overlong, name.startsWith("too many") ? 1 : 0);
   });
 }
 
@@ -293,29 +293,29 @@ Deno.test("a packed device that writes while the driver reads gets nothing throu
   const url = URL.createObjectURL(new Blob([SCRIBBLER], { type: "text/javascript" }));
   for (const size of [8, 61]) {
     const options = { segments: 0, eventIndex: true, inOrder: false, runPages: 1000 };
-    const sides = new Sides({ ...options, kind: "packed", size });
-    let books = new Accountant(sides);
+    const rig = new Rig({ ...options, kind: "packed", size });
+    let books = new Accountant(rig);
     const worker = new Worker(url, { type: "module" });
     // A worker that is busy is not stopped by terminate().
     const stop = new Int32Array(new SharedArrayBuffer(4));
     await new Promise((resolve) => {
       worker.onmessage = resolve;
-      const { descriptors } = sides.layout;
-      worker.postMessage({ memory: sides.memory, descriptors, size, stop });
+      const { descriptors } = rig.layout;
+      worker.postMessage({ memory: rig.memory, descriptors, size, stop });
     });
     const until = performance.now() + 200;
     while (performance.now() < until) {
       books.submit(1, 100);
       books.publish();
       books.drain();
-      if (!sides.driver.broken) continue;
+      if (!rig.driver.broken) continue;
       books.checkBroken();
-      sides.driver.takeUnfinished(() => {});
-      books = new Accountant(sides);
+      rig.driver.takeUnfinished(() => {});
+      books = new Accountant(rig);
     }
     Atomics.store(stop, 0, 1);
     worker.terminate();
-    assert(sides.driver.counters.completed > 0, "nothing came through at all");
+    assert(rig.driver.counters.completed > 0, "nothing came through at all");
   }
   URL.revokeObjectURL(url);
 });

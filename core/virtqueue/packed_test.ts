@@ -2,7 +2,8 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { wanted } from "./event_index.ts";
 import { layoutPacked, wrongSize } from "./layout.ts";
-import { anySizes, Model, powersOfTwo, queues, Sides, steps } from "./two_sides_test.ts";
+import { anySizes, Model, powersOfTwo, queues, steps } from "./model_test.ts";
+import { Rig } from "./rig_test.ts";
 
 const plain = { segments: 0, eventIndex: false, inOrder: false, runPages: 1000 } as const;
 
@@ -12,7 +13,7 @@ Deno.test("driver and device of a packed virtqueue do what a virtqueue means", (
       queues("packed", anySizes, false),
       fc.array(steps, { maxLength: 3 }),
       (options, lives) => {
-        const model = new Model(new Sides(options));
+        const model = new Model(new Rig(options));
         for (const [life, steps] of lives.entries()) {
           // Each life but the first begins with a reset in the midst of things.
           if (life > 0) model.restart();
@@ -35,11 +36,11 @@ Deno.test("a driver cannot tell a packed virtqueue from a split one", () => {
       steps,
       (size, any, inOrder, steps) => {
         const results = (["split", "packed"] as const).map((kind) => {
-          const sides = new Sides({ ...any, kind, size, inOrder });
-          const model = new Model(sides);
+          const rig = new Rig({ ...any, kind, size, inOrder });
+          const model = new Model(rig);
           for (const step of steps) model.run(step);
           model.finish();
-          const { published, completed, overlong } = sides.driver.counters;
+          const { published, completed, overlong } = rig.driver.counters;
           return { results: model.results, published, completed, overlong };
         });
         assertEquals(results[0], results[1]);
@@ -53,119 +54,119 @@ for (const size of [1, 2, 3, 7, 256, 299]) {
   Deno.test(`rounds of a packed ring of ${size} follow each other`, () => {
     for (const eventIndex of [false, true]) {
       for (const segments of [0, 4]) {
-        const sides = new Sides({ ...plain, kind: "packed", size, eventIndex, segments });
+        const rig = new Rig({ ...plain, kind: "packed", size, eventIndex, segments });
         let cookie = 0;
         for (let round = 0; round < 3000; round++) {
           const first = cookie;
           const buffers = 1 + round % Math.min(3, size);
-          while (cookie - first < 1 + round % 5 && sides.submit(cookie, buffers)) cookie++;
-          sides.driver.publish();
-          const heads = sides.takeAll();
+          while (cookie - first < 1 + round % 5 && rig.submit(cookie, buffers)) cookie++;
+          rig.driver.publish();
+          const heads = rig.takeAll();
           assertEquals(heads.length, cookie - first);
           // Out of order, so that the names of the requests mix.
-          for (const head of heads.reverse()) sides.device.put(head, head % 16);
-          sides.device.publish();
-          const back = sides.drain().map(([cookie]) => cookie).reverse();
+          for (const head of heads.reverse()) rig.device.put(head, head % 16);
+          rig.device.publish();
+          const back = rig.drain().map(([cookie]) => cookie).reverse();
           assertEquals(back, Array.from({ length: cookie - first }, (_, i) => first + i));
         }
-        assertEquals([sides.driver.inFlight, sides.driver.broken], [0, undefined]);
+        assertEquals([rig.driver.inFlight, rig.driver.broken], [0, undefined]);
       }
     }
   });
 }
 
 Deno.test("requests of a packed ring appear all at once, or not at all", () => {
-  const sides = new Sides({ ...plain, kind: "packed", size: 5 });
-  const { driver } = sides;
-  assert(sides.submit(1, 2));
-  assert(sides.submit(2, 3));
-  assert(!sides.submit(3, 1));
-  assertEquals(sides.takeAll(), []);
+  const rig = new Rig({ ...plain, kind: "packed", size: 5 });
+  const { driver } = rig;
+  assert(rig.submit(1, 2));
+  assert(rig.submit(2, 3));
+  assert(!rig.submit(3, 1));
+  assertEquals(rig.takeAll(), []);
   driver.publish();
-  assertEquals(sides.takeAll().length, 2);
+  assertEquals(rig.takeAll().length, 2);
 });
 
 Deno.test("a request that was not committed is not seen behind another one", () => {
-  const sides = new Sides({ ...plain, kind: "packed", size: 8 });
-  const { driver, data } = sides;
+  const rig = new Rig({ ...plain, kind: "packed", size: 8 });
+  const { driver, data } = rig;
   for (let round = 0; round < 20; round++) {
     driver.begin(1);
     for (let i = 0; i < 8; i++) driver.readable(data, 7);
-    assert(sides.submit(2));
+    assert(rig.submit(2));
     driver.publish();
-    const heads = sides.takeAll();
+    const heads = rig.takeAll();
     assertEquals(heads.length, 1);
-    sides.device.put(heads[0]!, 0);
-    sides.device.publish();
-    assertEquals(sides.drain(), [[2, 0]]);
+    rig.device.put(heads[0]!, 0);
+    rig.device.publish();
+    assertEquals(rig.drain(), [[2, 0]]);
   }
 });
 
 for (const kind of ["split", "packed"] as const) {
   Deno.test(`${kind}: a request that is being built is dropped when another comes back`, () => {
     for (const segments of [0, 4]) {
-      const sides = new Sides({ ...plain, kind, size: 8, segments });
-      const { driver, data, device } = sides;
+      const rig = new Rig({ ...plain, kind, size: 8, segments });
+      const { driver, data, device } = rig;
       for (let round = 0; round < 20; round++) {
-        assert(sides.submit(1, 2));
+        assert(rig.submit(1, 2));
         driver.publish();
         driver.begin(2);
         for (let i = 0; i < 3; i++) driver.writable(data, 1);
-        for (const head of sides.takeAll()) device.put(head, 1);
+        for (const head of rig.takeAll()) device.put(head, 1);
         device.publish();
-        assertEquals(sides.drain(), [[1, 1]]);
+        assertEquals(rig.drain(), [[1, 1]]);
         assertThrows(() => driver.commit(), Error, "without a buffer");
       }
       const most = segments || 8;
-      assert(sides.submit(3, most));
+      assert(rig.submit(3, most));
       driver.publish();
-      assert(device.take(sides.chain));
-      assertEquals(sides.chain.count, most);
-      assert(!device.take(sides.chain));
+      assert(device.take(rig.chain));
+      assertEquals(rig.chain.count, most);
+      assert(!device.take(rig.chain));
     }
   });
 }
 
 Deno.test("with the event index, a side that is awake is not notified", () => {
-  const sides = new Sides({ ...plain, kind: "packed", size: 7, eventIndex: true });
+  const rig = new Rig({ ...plain, kind: "packed", size: 7, eventIndex: true });
   const notified = () => {
-    const before = sides.notified.length;
-    assert(sides.submit(1));
-    sides.driver.publish();
-    return sides.notified.length > before;
+    const before = rig.notified.length;
+    assert(rig.submit(1));
+    rig.driver.publish();
+    return rig.notified.length > before;
   };
   for (let round = 0; round < 20; round++) {
-    assert(!sides.device.arm());
-    assert(!sides.driver.arm());
+    assert(!rig.device.arm());
+    assert(!rig.driver.arm());
     assertEquals([notified(), notified(), notified()], [true, false, false]);
-    const interrupts = sides.takeAll().map((head) => {
-      sides.device.put(head, 0);
-      return sides.device.publish();
+    const interrupts = rig.takeAll().map((head) => {
+      rig.device.put(head, 0);
+      return rig.device.publish();
     });
     assertEquals(interrupts, [true, false, false]);
-    assertEquals(sides.drain().length, 3);
+    assertEquals(rig.drain().length, 3);
   }
 });
 
 Deno.test("without the event index, the flags decide", () => {
-  const sides = new Sides({ ...plain, kind: "packed", size: 7 });
+  const rig = new Rig({ ...plain, kind: "packed", size: 7 });
   const publish = () => {
-    const before = sides.notified.length;
-    assert(sides.submit(1));
-    sides.driver.publish();
-    return sides.notified.length > before;
+    const before = rig.notified.length;
+    assert(rig.submit(1));
+    rig.driver.publish();
+    return rig.notified.length > before;
   };
   assert(publish());
-  sides.halves[sides.layout.device / 2 + 1] = 1;
+  rig.halves[rig.layout.device / 2 + 1] = 1;
   assert(!publish());
-  sides.driver.kick();
-  assertEquals(sides.notified.length, 2);
-  assertEquals(sides.notified[1]! >>> 16, 2 | 1 << 15);
-  sides.device.arm();
+  rig.driver.kick();
+  assertEquals(rig.notified.length, 2);
+  assertEquals(rig.notified[1]! >>> 16, 2 | 1 << 15);
+  rig.device.arm();
   assert(publish());
-  sides.halves[sides.layout.driver / 2 + 1] = 1;
-  for (const head of sides.takeAll()) sides.device.put(head, 0);
-  assert(!sides.device.publish());
+  rig.halves[rig.layout.driver / 2 + 1] = 1;
+  for (const head of rig.takeAll()) rig.device.put(head, 0);
+  assert(!rig.device.publish());
 });
 
 Deno.test("wanted() is what its definition says, and absurd wishes come true (D-61)", () => {

@@ -1,41 +1,51 @@
+import { assertEquals } from "@std/assert";
 import { addressTable, type DmaRun, PAGE } from "../dma/address_table.ts";
-import { chain, DriverFault } from "./device_queue.ts";
-import { layoutSplit, type QueueLayout } from "./layout.ts";
-import { SplitDevice } from "./split_device.ts";
-import { SplitDriver } from "./split_driver.ts";
+import { chain, type DeviceQueue, DriverFault } from "./device_queue.ts";
+import { makeDriverQueue } from "./driver_queue.ts";
+import { layoutPacked, layoutSplit, type QueueKind, type QueueLayout } from "./layout.ts";
+import { makeDeviceQueue } from "./make_device_queue.ts";
+import type { DriverQueue } from "./virtqueue.ts";
 
 /** What a queue for tests is like. */
 export interface RigOptions {
+  /** Its ring; split if absent. */
+  readonly kind?: QueueKind;
   readonly size: number;
   /** Descriptors in each indirect table; 0 for none. */
   readonly segments: number;
   readonly eventIndex: boolean;
-  /** Pages in each run of the arena: 1 for the most scattered one; undefined for a single run. */
+  readonly inOrder?: boolean;
+  /** Pages in each run of the arena: 1 for the most scattered one; a single run if absent. */
   readonly runPages?: number;
-  /** Pages of the arena behind the ring; 8 if absent. */
+  /** Pages of the arena behind the ring; {@linkcode DATA_PAGES} if absent. */
   readonly dataPages?: number;
 }
 
-/** Both sides of one split virtqueue, and the arena that they share. For the tests beside. */
+export const DATA_PAGES = 8;
+
+/** Both sides of one virtqueue of any kind, and the arena that they share. For the tests beside. */
 export class Rig {
-  readonly options: RigOptions;
+  readonly options: Required<Omit<RigOptions, "runPages">>;
   readonly layout: QueueLayout;
   readonly memory: SharedArrayBuffer;
   readonly runs: readonly DmaRun[];
-  readonly driver: SplitDriver;
-  readonly device: SplitDevice;
+  readonly driver: DriverQueue;
+  device: DeviceQueue;
   readonly chain = chain(512);
   readonly halves: Uint16Array<SharedArrayBuffer>;
   readonly words: Uint32Array<SharedArrayBuffer>;
   /** First byte behind the ring. */
   readonly data: number;
   readonly dataBytes: number;
-  notified = 0;
+  /** What each notification said. */
+  readonly notified: number[] = [];
+  /** Requests that {@linkcode advance} handled. */
+  advanced = 0;
 
-  constructor(options: RigOptions) {
-    this.options = options;
-    const { size, segments, eventIndex, runPages, dataPages = 8 } = options;
-    this.layout = layoutSplit(0, size, segments);
+  constructor({ runPages, ...given }: RigOptions) {
+    this.options = { kind: "split", inOrder: false, dataPages: DATA_PAGES, ...given };
+    const { kind, size, segments, eventIndex, inOrder, dataPages } = this.options;
+    this.layout = (kind === "split" ? layoutSplit : layoutPacked)(PAGE, size, segments);
     this.data = this.layout.end;
     this.dataBytes = dataPages * PAGE;
     const bytes = this.data + this.dataBytes;
@@ -43,22 +53,29 @@ export class Rig {
     this.halves = new Uint16Array(this.memory);
     this.words = new Uint32Array(this.memory);
     this.runs = scatter(bytes, runPages === undefined ? bytes : runPages * PAGE);
-    this.driver = new SplitDriver({
+    this.driver = makeDriverQueue({
       memory: this.memory,
       layout: this.layout,
       addresses: addressTable(this.runs),
       eventIndex,
-      notify: () => this.notified++,
+      inOrder,
+      notify: (data) => this.notified.push(data),
     });
-    this.device = new SplitDevice({
-      memory: this.memory,
-      size,
-      descriptors: this.layout.descriptors,
-      driver: this.layout.driver,
-      device: this.layout.device,
-      translate: (address, length) => this.find(address, length),
+    this.device = this.newDevice();
+  }
+
+  newDevice(): DeviceQueue {
+    const { kind, size, segments, eventIndex, inOrder } = this.options;
+    const { descriptors, driver, device } = this.layout;
+    const translate = (address: number, length: number) => this.find(address, length);
+    const { memory } = this;
+    const areas = { memory, size, descriptors, driver, device };
+    return makeDeviceQueue(kind, {
+      ...areas,
+      translate,
       indirect: segments > 0,
       eventIndex,
+      inOrder,
     });
   }
 
@@ -75,15 +92,28 @@ export class Rig {
 
   /** The pieces in which a device sees a stretch of the arena: address and length of each. */
   pieces(offset: number, length: number): (readonly [number, number])[] {
-    const pieces: (readonly [number, number])[] = [];
     let start = 0;
-    for (const run of this.runs) {
+    return this.runs.flatMap((run) => {
       const from = Math.max(offset, start);
       const to = Math.min(offset + length, start + run.length);
-      if (from < to) pieces.push([run.address + from - start, to - from]);
+      const address = run.address + from - start;
       start += run.length;
-    }
-    return pieces;
+      return from < to ? [[address, to - from] as const] : [];
+    });
+  }
+
+  /** Begins and commits a request of some bytes for the device to write. */
+  submit(cookie: number, buffers = 1, bytes = 16): boolean {
+    this.driver.begin(cookie);
+    for (let i = 0; i < buffers; i++) this.driver.writable(this.data + i * bytes, bytes);
+    return this.driver.commit();
+  }
+
+  /** Takes all that the driver made available: what names each request. */
+  takeAll(): number[] {
+    const heads: number[] = [];
+    while (this.device.take(this.chain)) heads.push(this.chain.head);
+    return heads;
   }
 
   /** Lets both sides handle `count` requests, so that their counters stand where it is interesting. */
@@ -96,9 +126,7 @@ export class Rig {
     for (let done = 0; done < count;) {
       const batch = Math.min(count - done, this.options.size);
       for (let i = 0; i < batch; i++) {
-        driver.begin(done + i);
-        driver.writable(this.data, 1);
-        if (!driver.commit()) throw new Error("There is no room");
+        if (!this.submit(done + i, 1, 1)) throw new Error("There is no room");
       }
       driver.publish();
       while (device.take(this.chain)) device.put(this.chain.head, 1);
@@ -106,6 +134,15 @@ export class Rig {
       driver.drain(next);
       done += batch;
     }
+    this.advanced += count;
+  }
+
+  /** Drains: the cookie of each request and what was written. */
+  drain(): (readonly [number, number])[] {
+    const got: (readonly [number, number])[] = [];
+    const count = this.driver.drain((cookie, written) => got.push([cookie, written]));
+    assertEquals(count, got.length);
+    return got;
   }
 }
 

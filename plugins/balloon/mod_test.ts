@@ -9,6 +9,7 @@ import {
   Status,
   Word,
 } from "@virtio/deno/plugin";
+import { configView } from "@virtio/deno/testing";
 import { BalloonOperation, BalloonWord } from "@virtio/deno/classes/balloon";
 import balloon from "./mod.ts";
 import * as wire from "./wire.ts";
@@ -23,15 +24,7 @@ const PAGES = 1024;
 const FRAME = 5000;
 
 function config(words: readonly number[], length = words.length * 4): Config {
-  const view = new DataView(new ArrayBuffer(64));
-  words.forEach((word, i) => view.setUint32(4 * i, word, true));
-  return {
-    length,
-    u8: (offset) => view.getUint8(offset),
-    u16: (offset) => view.getUint16(offset, true),
-    u32: (offset) => offset + 4 <= length ? view.getUint32(offset, true) : 0,
-    u64: (offset) => view.getBigUint64(offset, true),
-  };
+  return configView(new Uint8Array(Uint32Array.from(words).buffer, 0, length));
 }
 
 function offer(changes: Partial<Offer> = {}): Offer {

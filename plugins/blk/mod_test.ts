@@ -10,6 +10,7 @@ import {
   type Tunables,
   type Virtqueue,
 } from "@virtio/deno/plugin";
+import { configView } from "@virtio/deno/testing";
 import { BlockOperation, BlockWord, UNMAP } from "@virtio/deno/classes/block";
 import { ask } from "@virtio/deno/simulation";
 import blk from "./mod.ts";
@@ -21,15 +22,9 @@ const USUAL = { writecache_mode: -1, no_ident: false, num_request_queues: 4 };
 type AnyPlan = Plan<string, string, string>;
 
 function config(fields: (view: DataView) => void, length: number = wire.CONFIG_BYTES): Config {
-  const view = new DataView(new ArrayBuffer(length + 8));
+  const view = new DataView(new ArrayBuffer(Math.max(length, wire.CONFIG_BYTES)));
   fields(view);
-  return {
-    length,
-    u8: (offset) => view.getUint8(offset),
-    u16: (offset) => view.getUint16(offset, true),
-    u32: (offset) => view.getUint32(offset, true),
-    u64: (offset) => view.getBigUint64(offset, true),
-  };
+  return configView(new Uint8Array(view.buffer, 0, length));
 }
 
 interface Disk {

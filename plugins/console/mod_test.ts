@@ -7,19 +7,16 @@ import {
   Status,
   type Virtqueue,
 } from "@virtio/deno/plugin";
+import { configView } from "@virtio/deno/testing";
 import { ConsoleWord, PortState } from "@virtio/deno/classes/console";
 import consoleDriver from "./mod.ts";
 import { Port } from "./port.ts";
 import * as wire from "./wire.ts";
 
 function config(ports: number): Config {
-  return {
-    length: wire.CONFIG_BYTES,
-    u8: () => 0,
-    u16: () => 0,
-    u32: (offset) => offset === wire.CONFIG_MAX_NR_PORTS ? ports : 0,
-    u64: () => 0n,
-  };
+  const view = new DataView(new ArrayBuffer(wire.CONFIG_BYTES));
+  view.setUint32(wire.CONFIG_MAX_NR_PORTS, ports, true);
+  return configView(new Uint8Array(view.buffer));
 }
 
 function plan(

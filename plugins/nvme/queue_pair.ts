@@ -18,6 +18,9 @@ export interface QueuePairOptions {
   readonly doorbells: Doorbells;
 }
 
+/** Where a command is. */
+const Place = { nowhere: 0, begun: 1, published: 2 } as const;
+
 /** Called with the identifier of a command that ended, its status, and dword 0 of its completion. */
 export type Collect = (cid: number, status: number, result: number) => void;
 
@@ -33,8 +36,10 @@ export class QueuePair {
   readonly #cq: Int32Array;
   readonly #entries: number;
   readonly #doorbells: Doorbells;
-  /** Whether the command of each identifier is with the controller. */
-  readonly #flying: Uint8Array;
+  /** Where the command of each identifier is: a {@linkcode Place}. */
+  readonly #places: Uint8Array;
+  /** Identifier of the command in each entry of the submission queue: the controller can write to the entry itself. */
+  readonly #cids: Uint16Array;
   #inFlight = 0;
   #tail = 0;
   /** The tail that the controller was told. */
@@ -51,7 +56,8 @@ export class QueuePair {
     const { buffer } = submission.bytes;
     this.sq = new Uint32Array(buffer, submission.offset, entries * wire.SQE_DWORDS);
     this.#cq = new Int32Array(buffer, completion.offset, entries * wire.CQE_DWORDS);
-    this.#flying = new Uint8Array(identifiers);
+    this.#places = new Uint8Array(identifiers);
+    this.#cids = new Uint16Array(entries);
   }
 
   /** Commands that have not ended. */
@@ -64,9 +70,9 @@ export class QueuePair {
     return this.#inFlight < this.#entries - 1;
   }
 
-  /** Whether a command is with the controller. */
+  /** Whether a command has not ended. */
   has(cid: number): boolean {
-    return this.#flying[cid] === 1;
+    return this.#places[cid] !== Place.nowhere;
   }
 
   /**
@@ -79,8 +85,9 @@ export class QueuePair {
     this.sq.fill(0, at, at + wire.SQE_DWORDS);
     this.sq[at] = opcode | cid << 16;
     this.sq[at + wire.NSID] = nsid;
+    this.#cids[this.#tail] = cid;
+    this.#places[cid] = Place.begun;
     this.#tail = this.#after(this.#tail);
-    this.#flying[cid] = 1;
     this.#inFlight++;
     return at;
   }
@@ -88,6 +95,9 @@ export class QueuePair {
   /** Shows the controller what was begun. */
   publish(): void {
     if (this.#tail === this.#shown) return;
+    for (let index = this.#shown; index !== this.#tail; index = this.#after(index)) {
+      this.#places[this.#cids[index]!] = Place.published;
+    }
     this.#doorbells.ring(2 * this.id, this.#tail, this.#shown);
     this.#shown = this.#tail;
   }
@@ -113,7 +123,7 @@ export class QueuePair {
       const cid = dw3 & 0xffff;
       this.#check(cid, dw2 >>> 16, dw2 & 0xffff);
       this.#fetched = dw2 & 0xffff;
-      this.#flying[cid] = 0;
+      this.#places[cid] = Place.nowhere;
       this.#inFlight--;
       collect(cid, dw3 >>> wire.DW3_STATUS_SHIFT & wire.STATUS, result);
     }
@@ -126,7 +136,9 @@ export class QueuePair {
   }
 
   #check(cid: number, sqid: number, sqhd: number): void {
-    if (this.#flying[cid] !== 1) this.#refuse(`ended command ${cid}, which is not in flight`);
+    if (this.#places[cid] !== Place.published) {
+      this.#refuse(`ended command ${cid}, which is not in flight`);
+    }
     if (sqid !== this.id) this.#refuse(`ended a command of submission queue ${sqid}`);
     const size = this.#entries;
     const outstanding = (this.#shown - this.#fetched + size) % size;

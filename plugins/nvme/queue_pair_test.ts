@@ -80,6 +80,16 @@ Deno.test("QueuePair has room for one command less than entries, whatever was fe
   assertEquals(queue.room, true);
 });
 
+Deno.test("QueuePair: a command that the controller was not shown yet cannot end #nvme:lies", () => {
+  const { queue, complete } = rig();
+  queue.begin(2, wire.READ, 1);
+  queue.publish();
+  complete(2, 1);
+  complete(2, 1);
+  const again = () => queue.drain((cid) => void queue.begin(cid, wire.READ, 1));
+  assertThrows(again, Error, "On queue 1 the controller ended command 2, which is not in flight");
+});
+
 const LIES: readonly [string, [cid: number, sqhd: number, status?: number, sqid?: number]][] = [
   ["ended command 3, which is not in flight", [3, 1]],
   ["ended command 65535, which is not in flight", [0xffff, 1]],

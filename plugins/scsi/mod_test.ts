@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import type { Config, Decline, Offer, Plan } from "@virtio/deno/plugin";
+import type { Decline, Offer, Plan } from "@virtio/deno/plugin";
+import { configView } from "@virtio/deno/testing";
 import { addressOf, readLun, writeLun } from "./lun.ts";
 import scsi from "./mod.ts";
 import * as wire from "./wire.ts";
@@ -26,13 +27,7 @@ function offer(
     ...adapter.fields,
   };
   for (const [at, value] of Object.entries(fields)) view.setUint32(Number(at), value, true);
-  const config: Config = {
-    length: adapter.length ?? wire.CONFIG_BYTES,
-    u8: (offset) => view.getUint8(offset),
-    u16: (offset) => view.getUint16(offset, true),
-    u32: (offset) => view.getUint32(offset, true),
-    u64: (offset) => view.getBigUint64(offset, true),
-  };
+  const config = configView(new Uint8Array(view.buffer, 0, adapter.length ?? wire.CONFIG_BYTES));
   const tunables = { bus_reset_disable: false, sense_size: senseSize };
   return { features, queues, config, tunables, legacy: false };
 }

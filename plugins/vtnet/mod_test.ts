@@ -7,6 +7,7 @@ import {
   Status,
   type Virtqueue,
 } from "@virtio/deno/plugin";
+import { configView } from "@virtio/deno/testing";
 import { NetOperation, NetTransmitWord } from "@virtio/deno/classes/network";
 import fc from "fast-check";
 import manifest from "./plugin.json" with { type: "json" };
@@ -33,13 +34,7 @@ function config(fields: (view: DataView) => void = () => {}): Config {
   view.setUint8(wire.CONFIG_RSS_MAX_KEY_SIZE, 40);
   view.setUint16(wire.CONFIG_RSS_MAX_INDIRECTION_TABLE_LENGTH, 128, true);
   fields(view);
-  return {
-    length: view.byteLength,
-    u8: (offset) => view.getUint8(offset),
-    u16: (offset) => view.getUint16(offset, true),
-    u32: (offset) => view.getUint32(offset, true),
-    u64: (offset) => view.getBigUint64(offset, true),
-  };
+  return configView(new Uint8Array(view.buffer));
 }
 
 function plan(offer: Partial<Offer>): AnyPlan {

@@ -51,9 +51,12 @@ export const MACHINES: readonly TestMachine[] = [
       },
       { name: "nvme", device: "nvme,drive=nvme,serial=NVME-0001" },
     ],
-    integrated: [{ name: "transitional rng", device: "virtio-rng-pci" }],
+    integrated: [
+      { name: "transitional rng", device: "virtio-rng-pci" },
+      { name: "edu", device: "edu" },
+    ],
     disks: ["blk", "packed", "intx", "hot", "used", "scsi", "nvme"],
-    jobs: ["bind", "drive", "bypass", "user", "kill", "isolation", "unplug", "load"],
+    jobs: ["bind", "drive", "bypass", "user", "kill", "isolation", "unplug", "load", "edu"],
   },
   {
     name: "bare",

@@ -16,7 +16,7 @@ import { EntropyModel } from "@virtio/random/model";
 import { ScsiModel } from "@virtio/scsi/model";
 import { NetModel } from "@virtio/vtnet/model";
 import type { AnyDevice, ClassName } from "../../classes.ts";
-import type { DeviceModel } from "../../core/simulation/model.ts";
+import type { DeviceModel } from "../../simulation/model.ts";
 import { type Kernel, openKernel } from "../../mod.ts";
 import { pattern } from "../support/machine.ts";
 import { entropyDriver, fixture, WORK } from "../support/plugin.ts";

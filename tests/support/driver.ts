@@ -11,7 +11,7 @@ import {
   type DriverTestOptions,
   mustPass,
   testDriver,
-} from "../../core/testing/mod.ts";
+} from "../../testing/mod.ts";
 import type { AnyPlugin } from "../../core/plugin/pci_plugin.ts";
 import { leftovers } from "./leaks.ts";
 

@@ -9,7 +9,7 @@ import { InterruptLoop } from "../../core/irq/interrupt_loop.ts";
 import { Kernel as KernelOf } from "../../core/kernel/kernel.ts";
 import { loadPlugin } from "../../core/kernel/load_plugin.ts";
 import { PATIENCE, type Patience } from "../../core/kernel/patience.ts";
-import { openSimulated } from "../../core/platform/simulated/simulated.ts";
+import { openSimulated } from "../../simulation/platform/simulated.ts";
 import { DRIVERS, simulatedDevices } from "../../drivers.ts";
 import type { Kernel, OpenOptions } from "../../mod.ts";
 

@@ -10,15 +10,15 @@ import { clear, close, eventfd } from "../../core/linux/fd.ts";
 import { mapShared, memoryFile } from "../../core/linux/memory.ts";
 import { connectUnix } from "../../core/linux/socket.ts";
 import { COMMAND } from "../../core/pci/config_space.ts";
-import { type Framed, Framing } from "../../core/vfio_user/framing.ts";
+import { type Framed, Framing } from "../../serve/vfio_user/framing.ts";
 import {
   decodeReply,
   encodeRequest,
   type Reply,
   type Request,
-} from "../../core/vfio_user/message.ts";
-import { DmaFlag, Irq, Region, SetIrqs } from "../../core/vfio_user/protocol.ts";
-import { encodeCapabilities } from "../../core/vfio_user/version.ts";
+} from "../../serve/vfio_user/message.ts";
+import { DmaFlag, Irq, Region, SetIrqs } from "../../serve/vfio_user/protocol.ts";
+import { encodeCapabilities } from "../../serve/vfio_user/version.ts";
 import { soon } from "./leaks.ts";
 
 /** How long a server may take, in milliseconds. */

@@ -10,7 +10,7 @@ import { receiveDescriptors, sendDescriptors } from "../../core/linux/descriptor
 import { clear, close, eventfd, signal } from "../../core/linux/fd.ts";
 import { mapShared, memoryFile } from "../../core/linux/memory.ts";
 import { connectUnix, receive, socketPair } from "../../core/linux/socket.ts";
-import { EVENT_IDX, IN_ORDER, RING_PACKED } from "../../core/simulation/model.ts";
+import { EVENT_IDX, IN_ORDER, RING_PACKED } from "../../simulation/model.ts";
 import {
   decodeAcknowledgement,
   decodeAnswer,
@@ -18,13 +18,13 @@ import {
   type Frame,
   Framing,
   type Question,
-} from "../../core/vhost/message.ts";
+} from "../../serve/vhost/message.ts";
 import {
   type AnswerOf,
   type BodyOf,
   F_PROTOCOL_FEATURES,
   FRONT_END,
-} from "../../core/vhost/protocol.ts";
+} from "../../serve/vhost/protocol.ts";
 import { makeDriverQueue } from "../../core/virtqueue/driver_queue.ts";
 import { layoutPacked, layoutSplit, type QueueLayout } from "../../core/virtqueue/layout.ts";
 import type { DriverQueue } from "../../core/virtqueue/virtqueue.ts";

@@ -9,7 +9,12 @@ import { type Entry, file, program } from "./cpio.ts";
 const ROOT = new URL("../../", import.meta.url).pathname;
 /** Folders that neither the program nor the jobs need; of some, a part. */
 const LEFT_OUT = ["bench", "coverage", "docs", "examples", "node_modules", "tests", "tools"];
-const PARTS = ["tests/guest", "tests/support/plugin.ts", "tools/guest/machine.ts"];
+const PARTS = [
+  "tests/guest",
+  "tests/support/plugin.ts",
+  "tests/third_party/edu",
+  "tools/guest/machine.ts",
+];
 
 /** The entries. */
 export function* appEntries(): Generator<Entry> {

@@ -1,7 +1,7 @@
 import { DiskModel } from "@virtio/blk/model";
-import { serveVfioUser } from "../../core/serve/vfio_user.ts";
-import { ask } from "../../core/simulation/ask.ts";
-import { type LieId, lying } from "../../core/simulation/hostile.ts";
+import { serveVfioUser } from "../../serve/vfio_user.ts";
+import { ask } from "../../simulation/ask.ts";
+import { type LieId, lying } from "../../simulation/hostile.ts";
 import { bootSector, efiDisk } from "../../tests/support/boot_disk.ts";
 import { Shell } from "../guest/shell.ts";
 import { NOTHING, trimmed, type Verdict } from "./verdict.ts";

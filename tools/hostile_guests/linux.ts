@@ -1,6 +1,6 @@
 import { DiskModel } from "@virtio/blk/model";
-import { serveVfioUser } from "../../core/serve/vfio_user.ts";
-import { type LieId, lying } from "../../core/simulation/hostile.ts";
+import { serveVfioUser } from "../../serve/vfio_user.ts";
+import { type LieId, lying } from "../../simulation/hostile.ts";
 import { GuestStuck, Shell } from "../guest/shell.ts";
 import { openSmallImage } from "../guest/small_image.ts";
 import { crashLine, NOTHING, tellingLine, trimmed, type Verdict } from "./verdict.ts";

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { lie, type LieId, LIES } from "../../core/simulation/hostile.ts";
+import { lie, type LieId, LIES } from "../../simulation/hostile.ts";
 import { newerQemu } from "../newer_qemu.ts";
 import { type Firmware, meetFirmware, OVMF, SEABIOS } from "./firmware.ts";
 import { LinuxGuests } from "./linux.ts";
@@ -90,7 +90,7 @@ async function page(rows: readonly Row[]): Promise<string> {
   return [
     "# What guests make of devices that lie",
     "",
-    "Made by `deno task guests`; not to be edited. Each row is a disk of ours that breaks one rule (`core/simulation/lies`), served by vfio-user",
+    "Made by `deno task guests`; not to be edited. Each row is a disk of ours that breaks one rule (`simulation/lies`), served by vfio-user",
     "to a guest, with the program's own line where it said something. PASS: it works with the device. REFUSED: it gives the",
     "device up and goes on. WEDGED: it waits or is busy until the time is over. CRASH: it ends. -: the device did not come so far.",
     "Linux is hot-plugged, then writes and reads 128 KiB past its cache; firmware starts a program from the disk.",

@@ -54,7 +54,8 @@ export function tellingLine(lines: readonly string[]): string {
 
 /** Without the time and what steers a terminal, and cut. */
 export function trimmed(line: string): string {
-  const text = line.replace(/[^\x20-\x7e]/g, "").replace(/\[[\d;]*[HJKm]/g, "")
-    .replace(/^\[\s*[\d.]+\]\s*/, "").trim();
+  // deno-lint-ignore no-control-regex -- terminals are steered by them
+  const text = line.replace(/\x1b\[[\d;]*[A-Za-z]/g, "").replace(/^\[\s*[\d.]+\]\s*/, "")
+    .replace(/[^\x20-\x7e]/g, "").trim();
   return text.length > 110 ? `${text.slice(0, 109)}…` : text;
 }

@@ -4,17 +4,17 @@ import { COMMAND, COMMAND_BUS_MASTER, COMMAND_MEMORY, VENDOR_ID } from "../../pc
 import { DeviceFault } from "../../pci/device_fault.ts";
 import type { DmaMemory, OpenFunction } from "../../pci/function.ts";
 import { type PciIdentity, readIdentity } from "../../pci/identity.ts";
-import type { Registers } from "../../pci/registers.ts";
 import type {
   Accepted,
   Arena,
   Binding,
   BindingDescription,
   BindingOptions,
+  GrantedRegisters,
   HostPart,
 } from "../binding.ts";
 import { makeGrant } from "../grant.ts";
-import { checkPlan } from "../plan.ts";
+import { checkPlan, PlanError } from "../plan.ts";
 import { registerWindows } from "./windows.ts";
 
 /** Where there is no function, reads give all ones. */
@@ -32,7 +32,7 @@ export class PciBinding implements Binding {
   readonly device: OpenFunction;
   readonly forgives = [];
   readonly #identity: PciIdentity;
-  readonly #registers: Readonly<Record<string, Registers>>;
+  readonly #registers: Readonly<Record<string, GrantedRegisters>>;
   readonly #options: BindingOptions;
   readonly #stack: DisposableStack;
   /** What the driver's host hears: message-signalled interrupts as they come, or the relay of the pin. */
@@ -105,17 +105,25 @@ export class PciBinding implements Binding {
   }
 
   memory(bytes: number): DmaMemory {
-    return this.device.dma(bytes);
+    const { addressBits } = this.#options.manifest.pci!;
+    const memory = this.device.dma(bytes, { addressBits });
+    for (const { address, length } of memory.runs) {
+      if (address + length <= 2 ** addressBits) continue;
+      throw new PlanError(
+        `Cannot use memory at 0x${
+          address.toString(16)
+        }: the driver's plugin.json says that its device has addresses of ` +
+          `${addressBits} bits, and there is no memory so low here`,
+      );
+    }
+    return memory;
   }
 
   host(): HostPart {
-    const doorbells = this.#options.manifest.pci!.registers.find((need) => need.doorbells);
-    const page = doorbells && this.device.page?.(doorbells.bar, doorbells.offset);
     return {
       doorbells: [],
       vectors: this.#vectors,
       registers: this.#registers,
-      ...(doorbells && { doorbellWindow: { name: doorbells.name, ...(page && { page }) } }),
     };
   }
 

@@ -3,6 +3,7 @@ import type { OpenFunction } from "../../pci/function.ts";
 import { findMsix } from "../../pci/msix.ts";
 import { type Registers, subRegisters } from "../../pci/registers.ts";
 import type { RegisterNeed } from "../../plugin/manifest.ts";
+import type { GrantedRegisters } from "../binding.ts";
 import { PlanError } from "../plan.ts";
 
 const PAGE = 4096;
@@ -18,9 +19,9 @@ const ENTRY_BYTES = 16;
 export function registerWindows(
   device: OpenFunction,
   needs: readonly RegisterNeed[],
-): Readonly<Record<string, Registers>> {
+): Readonly<Record<string, GrantedRegisters>> {
   const table = interruptTable(device);
-  return Object.fromEntries(needs.map(({ name, bar, offset, bytes }) => {
+  return Object.fromEntries(needs.map(({ name, bar, offset, bytes, doorbells }) => {
     const fail = (what: string): never => {
       throw new PlanError(
         `Cannot grant the registers ${name} of the driver's plugin.json: ${what}`,
@@ -35,7 +36,9 @@ export function registerWindows(
     if (table && table.bar === bar && table.start < end && table.end > offset) {
       fail(`they share a page with the device's interrupt table`);
     }
-    return [name, wrapping(subRegisters(whole, offset, bytes))];
+    const window = wrapping(subRegisters(whole, offset, bytes));
+    const pages = device.pages?.(bar, offset, bytes);
+    return [name, { window, ...pages && { pages }, ...doorbells && { doorbells } }];
   }));
 }
 

@@ -113,7 +113,7 @@ export class VirtioBinding implements Binding {
   }
 
   memory(bytes: number): DmaMemory {
-    return this.device.dma(bytes, !has(this.#own, Feature.ACCESS_PLATFORM));
+    return this.device.dma(bytes, { bypass: !has(this.#own, Feature.ACCESS_PLATFORM) });
   }
 
   host(): HostPart {

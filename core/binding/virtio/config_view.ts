@@ -1,7 +1,11 @@
 import type { Config } from "../../plugin/plugin.ts";
 
-/** A copy of device configuration, as drivers read it. */
-export function configView(given: readonly number[]): Config {
+/**
+ * A copy of device configuration, as drivers read it.
+ *
+ * @param given Its bytes.
+ */
+export function configView(given: ArrayLike<number>): Config {
   const bytes = Uint8Array.from(given);
   const view = new DataView(bytes.buffer);
   const inside = (offset: number, width: number) => offset >= 0 && offset + width <= bytes.length;

@@ -35,7 +35,7 @@ export function throughWindow(device: OpenFunction, loop: InterruptLoop): OpenFu
     config: device.config,
     ...(device.wanted === undefined ? {} : { wanted: device.wanted }),
     ...(device.failed === undefined ? {} : { failed: device.failed }),
-    dma: (bytes, bypass) => device.dma(bytes, bypass),
+    dma: (bytes, reach) => device.dma(bytes, reach),
     physical: (memory) => device.physical?.(memory) ?? memory.runs,
     vectors: (wanted) => device.vectors(wanted),
     ...(device.useVectors ? { useVectors: (count) => device.useVectors!(count) } : {}),

@@ -33,19 +33,25 @@ export { QemuGone };
 export { type Qmp, QmpError, type QmpEvent } from "./qmp.ts";
 
 /** What machine QEMU is to be. */
-export interface QemuOptions {
+export interface QemuParts {
   /** The board: PCI Express (`"q35"`, the default) or conventional PCI (`"pc"`). */
   readonly machine?: "q35" | "pc";
   /** RAM in MiB, 16 to 2047; 256 if not given. All DMA memory comes from it. */
   readonly memory?: number;
   /** Devices and what is behind them: arguments that QEMU gets as they are. */
   readonly arguments: readonly string[];
-  /** More disks, each of so many bytes, that live in memory: zero at first, and gone with the machine. */
-  readonly disks?: readonly number[];
-  /** Likewise, behind a SCSI adapter. */
-  readonly units?: readonly number[];
+  /** More drives that live in memory: zero at first, and gone with the machine. */
+  readonly drives?: readonly MemoryDrive[];
   /** The program; `qemu-system-x86_64` if not given. */
   readonly program?: string;
+}
+
+/** A drive of QEMU in memory. */
+export interface MemoryDrive {
+  /** How large it is. */
+  readonly bytes: number;
+  /** The device that shows it: what QEMU's `-device` takes, without the drive. */
+  readonly device: string;
 }
 
 /** A QEMU of our own as hardware. */
@@ -96,7 +102,7 @@ const QUIT = 2000;
  * @throws {QemuGone} If QEMU does not start; its own message is in the error.
  * @throws If the program is missing or too old, or an option is out of range.
  */
-export async function openQemu(options: QemuOptions, loop?: Loop): Promise<QemuPlatform> {
+export async function openQemu(options: QemuParts, loop?: Loop): Promise<QemuPlatform> {
   const { machine: board = "q35", memory: mebibytes = 256, program = "qemu-system-x86_64" } =
     options;
   if (!Number.isInteger(mebibytes) || mebibytes < 16 || mebibytes > 2047) {
@@ -118,8 +124,8 @@ export async function openQemu(options: QemuOptions, loop?: Loop): Promise<QemuP
   starting.defer(() => close(qmpSocket));
   const firmware = parkedFirmware();
   const { bus, io } = BOARD_PARTS[board];
-  const { disks: sizes = [], units = [] } = options;
-  const disks = [...sizes, ...units].map((bytes) => memoryFile("virtio-disk", bytes));
+  const { drives = [] } = options;
+  const disks = drives.map(({ bytes }) => memoryFile("virtio-disk", bytes));
 
   const inherited = [qtestEnd, qmpEnd, vectors.socket, memory.fd, firmware, ...disks];
   const [qtestFd, qmpFd, ivshmemFd, memoryFd, firmwareFd, ...diskFds] = inherited.map((_, i) =>
@@ -140,14 +146,7 @@ export async function openQemu(options: QemuOptions, loop?: Loop): Promise<QemuP
       // Not -mon: QEMU 11.1 warns of it, and what it names instead is not known before.
       ...["-qmp", "chardev:virtio-qmp"],
       ...options.arguments,
-      ...(units.length > 0 ? ["-device", `virtio-scsi-pci,id=virtio-scsi,bus=${bus}`] : []),
-      ...diskFds.flatMap((fd, i) =>
-        memoryDisk(
-          fd,
-          i,
-          i < sizes.length ? `virtio-blk-pci,bus=${bus}` : "scsi-hd,bus=virtio-scsi.0",
-        )
-      ),
+      ...diskFds.flatMap((fd, i) => memoryDrive(fd, i, drives[i]!.device)),
       // Last, so that the caller's devices get the first slots; and on bus 0, whichever other buses there are.
       ...["-chardev", `socket,id=virtio-ivshmem,fd=${ivshmemFd}`],
       ...["-device", `ivshmem-doorbell,chardev=virtio-ivshmem,vectors=${MOST_VECTORS},bus=${bus}`],
@@ -242,8 +241,8 @@ function parkedFirmware(): number {
   return fd;
 }
 
-/** A disk in the file that QEMU has as descriptor `fd`. No other program can open it, so there is nothing to lock. */
-function memoryDisk(fd: number, i: number, device: string): string[] {
+/** A drive in the file that QEMU has as descriptor `fd`. No other program can open it, so there is nothing to lock. */
+function memoryDrive(fd: number, i: number, device: string): string[] {
   const id = `virtio-disk${i}`;
   return [
     "-blockdev",

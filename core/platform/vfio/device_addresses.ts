@@ -12,20 +12,29 @@ const STEP = 0x20_0000;
  */
 export class DeviceAddresses {
   #next = FIRST;
+  /** The same for devices that do not reach so far. */
+  #nextLow = LOWEST;
 
   /**
    * Takes `bytes` in one of the ranges that the IOMMU has.
    *
+   * @param bits Bits of an address that the device has: with fewer than most have, it gets low ones.
    * @throws RangeError If none is long enough.
    */
-  take(bytes: number, ranges: readonly AddressRange[]): number {
-    const start = find(bytes, ranges, this.#next) ?? find(bytes, ranges, LOWEST);
+  take(bytes: number, ranges: readonly AddressRange[], bits = 64): number {
+    const last = 2 ** bits - 1;
+    const low = ranges.map(({ start, end }) => ({ start, end: Math.min(end, last) }));
+    const wide = last > FIRST;
+    const start = find(bytes, low, wide ? this.#next : this.#nextLow) ?? find(bytes, low, LOWEST);
     if (start === undefined) {
       throw new RangeError(
-        `Cannot give a device ${bytes} bytes: the IOMMU has no range of addresses so long`,
+        `Cannot give a device ${bytes} bytes: the IOMMU has no range of addresses so long` +
+          (wide ? "" : ` below ${bits} bits`),
       );
     }
-    this.#next = up(start + bytes) + STEP;
+    const next = up(start + bytes) + STEP;
+    if (wide) this.#next = next;
+    else this.#nextLow = next;
     return start;
   }
 }

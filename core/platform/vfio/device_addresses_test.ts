@@ -28,6 +28,14 @@ Deno.test("DeviceAddresses: what is taken is inside one range", () => {
   assertEquals(addresses.take(4 * MIB, narrow), 2 * MIB);
 });
 
+Deno.test("DeviceAddresses: a device with short addresses gets low ones, and no other device the same", () => {
+  const addresses = new DeviceAddresses();
+  assertEquals(addresses.take(MIB, VT_D, 28), 2 * MIB);
+  assertEquals(addresses.take(MIB, VT_D), 2 ** 32);
+  assertEquals(addresses.take(MIB, VT_D, 28), 6 * MIB);
+  assertThrows(() => addresses.take(4 * MIB, VT_D, 22), RangeError, "so long below 22 bits");
+});
+
 Deno.test("DeviceAddresses: a range may end with its last byte, and not before", () => {
   assertEquals(new DeviceAddresses().take(2 * MIB, [{ start: 0, end: 4 * MIB - 1 }]), 2 * MIB);
   assertThrows(

@@ -106,9 +106,12 @@ export class VfioGroup implements Disposable {
    * Lets the group's devices reach a memory file, and nothing else.
    *
    * No process needs the file mapped for that: the kernel pins its pages.
+   *
+   * @param bits Bits of an address that they have.
+   * @returns Where they find it.
    */
-  map({ fd, offset, size }: Omit<DmaMemory, "runs">): number {
-    const start = this.#addresses.take(size, this.#ranges);
+  map({ fd, offset, size }: Omit<DmaMemory, "runs">, bits: number): number {
+    const start = this.#addresses.take(size, this.#ranges, bits);
     advise(
       `Cannot give a device ${size} bytes of memory`,
       {

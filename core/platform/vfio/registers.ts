@@ -1,6 +1,8 @@
 // Registers of a function, mapped where they can be.
 
+import { PAGE } from "../../dma/address_table.ts";
 import type { Positioned } from "../../linux/positioned.ts";
+import { mappedRegisters } from "../../pci/mapped_registers.ts";
 import { checkAccess, type Registers } from "../../pci/registers.ts";
 
 /** Registers that are mapped: a part of a window. */
@@ -23,49 +25,56 @@ export function deviceRegisters(
   const mapped = parts.map(({ offset, buffer }) => ({
     offset,
     end: offset + buffer.byteLength,
-    bytes: new Uint8Array(buffer),
-    halves: new Uint16Array(buffer),
-    words: new Uint32Array(buffer),
+    registers: mappedRegisters(buffer),
   }));
   const part = (offset: number, width: 1 | 2 | 4) => {
     checkAccess(size, offset, width);
     return mapped.find((each) => each.offset <= offset && offset + width <= each.end);
   };
-  // Loads by Atomics, since V8 merges plain ones; stores plain, since those of Atomics read, too.
   return {
     size,
     read8(offset) {
       const found = part(offset, 1);
-      if (!found) return calls.read(offset, 1);
-      const { bytes } = found;
-      return bytes.length === 0 ? 0xff : Atomics.load(bytes, offset - found.offset);
+      return found ? found.registers.read8(offset - found.offset) : calls.read(offset, 1);
     },
     read16(offset) {
       const found = part(offset, 2);
-      if (!found) return calls.read(offset, 2);
-      const { halves } = found;
-      return halves.length === 0 ? 0xffff : Atomics.load(halves, (offset - found.offset) / 2);
+      return found ? found.registers.read16(offset - found.offset) : calls.read(offset, 2);
     },
     read32(offset) {
       const found = part(offset, 4);
-      if (!found) return calls.read(offset, 4);
-      const { words } = found;
-      return words.length === 0 ? 0xffffffff : Atomics.load(words, (offset - found.offset) / 4);
+      return found ? found.registers.read32(offset - found.offset) : calls.read(offset, 4);
     },
     write8(offset, value) {
       const found = part(offset, 1);
-      if (!found) return calls.write(offset, 1, value);
-      found.bytes[offset - found.offset] = value;
+      if (found) found.registers.write8(offset - found.offset, value);
+      else calls.write(offset, 1, value);
     },
     write16(offset, value) {
       const found = part(offset, 2);
-      if (!found) return calls.write(offset, 2, value);
-      found.halves[(offset - found.offset) / 2] = value;
+      if (found) found.registers.write16(offset - found.offset, value);
+      else calls.write(offset, 2, value);
     },
     write32(offset, value) {
       const found = part(offset, 4);
-      if (!found) return calls.write(offset, 4, value);
-      found.words[(offset - found.offset) / 4] = value;
+      if (found) found.registers.write32(offset - found.offset, value);
+      else calls.write(offset, 4, value);
     },
   };
+}
+
+/**
+ * The whole pages that registers are on, as bytes of their region; undefined if a process cannot map all of them.
+ *
+ * @param areas The parts of the region that can be mapped.
+ */
+export function wholePages(
+  areas: readonly { readonly offset: number; readonly size: number }[],
+  offset: number,
+  bytes: number,
+): { readonly start: number; readonly bytes: number } | undefined {
+  const start = offset - offset % PAGE;
+  const end = Math.ceil((offset + bytes) / PAGE) * PAGE;
+  const one = areas.some((area) => area.offset <= start && end <= area.offset + area.size);
+  return one ? { start, bytes: end - start } : undefined;
 }

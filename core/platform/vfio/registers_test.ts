@@ -4,7 +4,7 @@ import { mapDevice } from "../../linux/device_memory.ts";
 import { libc } from "../../linux/libc.ts";
 import { memoryFile } from "../../linux/memory.ts";
 import { positioned } from "../../linux/positioned.ts";
-import { deviceRegisters } from "./registers.ts";
+import { deviceRegisters, wholePages } from "./registers.ts";
 
 libc(); // Open before the tests: it stays open, which would count as a leak of the first one.
 
@@ -73,4 +73,18 @@ Deno.test("positioned: a file that ends before reads as all ones", () => {
   assertEquals(positioned(fd, 0).read(4094, 4), 0xffffffff);
   assertEquals(positioned(fd, 0).read(4094, 2), 0);
   close(fd);
+});
+
+Deno.test("wholePages: registers can be mapped if all their pages lie in one part that can be #core:mapped_registers", () => {
+  const whole = [{ offset: 0, size: 16384 }];
+  assertEquals(wholePages(whole, 0, 16384), { start: 0, bytes: 16384 });
+  assertEquals(wholePages(whole, 8200, 2), { start: 8192, bytes: 4096 });
+  assertEquals(wholePages(whole, 12288, 8192), undefined);
+  // A BAR with an interrupt table in its third page, and one that is smaller than a page.
+  const sparse = [{ offset: 0, size: 8192 }, { offset: 12288, size: 4096 }];
+  assertEquals(wholePages(sparse, 4096, 64), { start: 4096, bytes: 4096 });
+  assertEquals(wholePages(sparse, 8192, 64), undefined);
+  assertEquals(wholePages(sparse, 4096, 12288), undefined);
+  assertEquals(wholePages([{ offset: 0, size: 256 }], 0, 16), undefined);
+  assertEquals(wholePages([], 0, 4096), undefined);
 });

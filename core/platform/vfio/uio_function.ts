@@ -17,10 +17,16 @@ import {
   COMMAND_MEMORY,
 } from "../../pci/config_space.ts";
 import { checkAccess, type Registers } from "../../pci/registers.ts";
-import type { DevicePage, DmaMemory, Doorbell, OpenFunction } from "../../pci/function.ts";
+import type {
+  DevicePages,
+  DmaMemory,
+  DmaReach,
+  Doorbell,
+  OpenFunction,
+} from "../../pci/function.ts";
 import { Refusal } from "../refusal.ts";
 import { physicalMemory } from "./physical_memory.ts";
-import { deviceRegisters } from "./registers.ts";
+import { deviceRegisters, wholePages } from "./registers.ts";
 import { attribute } from "./sysfs.ts";
 
 /** A function to take, and what it is taken with. */
@@ -134,7 +140,7 @@ export class UioFunction implements OpenFunction {
     return { size, isIo, fd, calls, mapped, registers };
   }
 
-  dma(bytes: number, bypass = false): DmaMemory {
+  dma(bytes: number, { bypass = false }: DmaReach = {}): DmaMemory {
     this.#live();
     const { address, folder, unsafeDma } = this.#parts;
     const translation = attribute(`${folder}/iommu_group/type`);
@@ -180,23 +186,24 @@ export class UioFunction implements OpenFunction {
     if (this.#pin !== undefined) this.#command(0, COMMAND_INTX_DISABLE);
   }
 
+  pages(index: number, offset: number, bytes: number): DevicePages | undefined {
+    const bar = this.#bar(index);
+    const pages = bar?.mapped && wholePages([{ offset: 0, size: bar.size }], offset, bytes);
+    return pages && { fd: bar.fd, page: pages.start, bytes: pages.bytes };
+  }
+
   doorbell(index: number, offset: number, value: number, width: 2 | 4): Doorbell {
     const bar = this.#bar(index);
     if (!bar) throw new RangeError(`Cannot find BAR ${index} of ${this.#parts.address}`);
     checkAccess(bar.size, offset, width);
-    const page = this.page(index, offset - offset % PAGE);
-    if (page) return { ...page, at: offset % PAGE, width, value };
+    const pages = this.pages(index, offset, width);
+    if (pages) return { fd: pages.fd, page: pages.page, at: offset % PAGE, width, value };
     const { registers } = bar;
     this.#relay ??= this.#stack.use(new DoorbellRelay(this.#parts.loop));
     return this.#relay.add(
       value,
       width === 2 ? () => registers.write16(offset, value) : () => registers.write32(offset, value),
     );
-  }
-
-  page(index: number, offset: number): DevicePage | undefined {
-    const bar = this.#bar(index);
-    return bar && !bar.isIo ? { fd: bar.fd, page: offset } : undefined;
   }
 
   takeAnswers(): void {

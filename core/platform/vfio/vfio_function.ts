@@ -19,12 +19,18 @@ import {
 } from "../../linux/vfio.ts";
 import { COMMAND, COMMAND_BUS_MASTER, COMMAND_IO, COMMAND_MEMORY } from "../../pci/config_space.ts";
 import { checkAccess, type Registers } from "../../pci/registers.ts";
-import type { DevicePage, DmaMemory, Doorbell, OpenFunction } from "../../pci/function.ts";
+import type {
+  DevicePages,
+  DmaMemory,
+  DmaReach,
+  Doorbell,
+  OpenFunction,
+} from "../../pci/function.ts";
 import { Refusal } from "../refusal.ts";
 import type { VfioGroup } from "./group.ts";
 import { PAGE } from "../../dma/address_table.ts";
 import { physicalMemory } from "./physical_memory.ts";
-import { deviceRegisters } from "./registers.ts";
+import { deviceRegisters, wholePages } from "./registers.ts";
 
 /** A function to take, and what it is taken with. */
 export interface VfioParts {
@@ -143,7 +149,7 @@ export class VfioFunction implements OpenFunction {
     return { region, calls, mapped, registers: deviceRegisters(region.size, calls, parts) };
   }
 
-  dma(bytes: number, bypass = false): DmaMemory {
+  dma(bytes: number, { bypass = false, addressBits = 64 }: DmaReach = {}): DmaMemory {
     this.#live();
     const { address, group, unsafeDma, allowUnsafeDma } = this.#parts;
     if (unsafeDma !== undefined) return this.#physical(bytes, unsafeDma);
@@ -158,7 +164,7 @@ export class VfioFunction implements OpenFunction {
     const size = Math.ceil(bytes / GRANULE) * GRANULE;
     const fd = memoryFile("virtio-dma", size);
     this.#descriptors.push(fd);
-    const mappedAt = group.map({ fd, offset: 0, size });
+    const mappedAt = group.map({ fd, offset: 0, size }, addressBits);
     const memory = { fd, offset: 0, size, runs: [{ address: mappedAt, length: size }] };
     this.#memories.push({ memory, mappedAt });
     return memory;
@@ -227,6 +233,12 @@ export class VfioFunction implements OpenFunction {
     if (this.#pin !== undefined) unmaskIrq(this.#device, Irq.intx);
   }
 
+  pages(index: number, offset: number, bytes: number): DevicePages | undefined {
+    const region = this.#bar(index)?.region;
+    const pages = region && wholePages(region.areas, offset, bytes);
+    return pages && { fd: this.#device, page: region.offset + pages.start, bytes: pages.bytes };
+  }
+
   /**
    * One store where the page of the register can be mapped. Else the kernel writes when an eventfd is signalled: a
    * process that has that descriptor can ring, and do nothing else.
@@ -236,8 +248,8 @@ export class VfioFunction implements OpenFunction {
     if (!bar) throw new RangeError(`Cannot find BAR ${index} of ${this.#parts.address}`);
     const { region } = bar;
     checkAccess(region.size, offset, width);
-    const page = this.page(index, offset - offset % PAGE);
-    if (page) return { ...page, at: offset % PAGE, width, value };
+    const pages = this.pages(index, offset, width);
+    if (pages) return { fd: this.#device, page: pages.page, at: offset % PAGE, width, value };
     const key = `${index} ${offset} ${value} ${width}`;
     let fd = this.#relays.get(key);
     if (fd === undefined) {
@@ -245,14 +257,6 @@ export class VfioFunction implements OpenFunction {
       writeOnEvent(this.#device, { offset: region.offset + offset, width, value }, fd);
     }
     return { fd, message: ONE };
-  }
-
-  page(index: number, offset: number): DevicePage | undefined {
-    const region = this.#bar(index)?.region;
-    const mappable = region?.areas.some((area) =>
-      area.offset <= offset && offset + PAGE <= area.offset + area.size
-    );
-    return mappable ? { fd: this.#device, page: region!.offset + offset } : undefined;
   }
 
   takeAnswers(): void {

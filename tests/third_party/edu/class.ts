@@ -11,21 +11,31 @@ export class EduClient {
 
   /** The factorial of `n`, in 32 bits. */
   async factorial(n: number): Promise<number> {
-    const question = { operation: EduOperation.factorial, words: { [Word.first]: n } };
-    const { words } = await demand(this.#lane, `Cannot compute ${n}!`, question);
+    const operation = EduOperation.factorial;
+    const { words } = await demand(this.#lane, "Cannot compute a factorial", {
+      operation,
+      words: { [Word.first]: n },
+    });
     return words[Word.first]!;
   }
 
-  /** Puts up to 2048 bytes into the device. */
+  /**
+   * Puts bytes into the device.
+   *
+   * @throws RangeError If they are more than 2048.
+   */
   async store(data: Uint8Array): Promise<void> {
-    const question = { operation: EduOperation.store, data };
-    await demand(this.#lane, `Cannot store ${data.length} bytes`, question);
+    await demand(this.#lane, "Cannot store bytes", { operation: EduOperation.store, data });
   }
 
-  /** Gets bytes from the device. */
+  /**
+   * Gets bytes from the device.
+   *
+   * @throws RangeError If they are more than 2048.
+   */
   async load(length: number): Promise<Uint8Array<ArrayBuffer>> {
-    const question = { operation: EduOperation.load, length };
-    const { data } = await demand(this.#lane, `Cannot load ${length} bytes`, question);
+    const operation = EduOperation.load;
+    const { data } = await demand(this.#lane, "Cannot load bytes", { operation, length });
     return data;
   }
 }

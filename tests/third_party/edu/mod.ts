@@ -1,39 +1,23 @@
 /**
- * The driver of QEMU's educational device (QEMU, docs/specs/edu.rst): one request at a time, which ends with an interrupt.
+ * The driver of QEMU's educational device: one request at a time, which ends with an interrupt.
  *
  * @module
  */
 
 import { type DefinedPciPlugin, definePciPlugin, Status, Word } from "@virtio/deno/plugin";
 import { EDU_BYTES, EduOperation } from "./protocol.ts";
-
-const Register = {
-  identity: 0x00,
-  factorial: 0x08,
-  status: 0x20,
-  interruptStatus: 0x24,
-  acknowledge: 0x64,
-  source: 0x80,
-  destination: 0x88,
-  count: 0x90,
-  command: 0x98,
-} as const;
-const COMPUTING = 0x01;
-const INTERRUPT_AFTER = 0x80;
-const Command = { start: 1, toMemory: 2, interrupt: 4 } as const;
-/** Where the device's DMA finds its own buffer. */
-const BUFFER = 0x40000;
+import { BUFFER, DmaCommand, EDU, EduStatus, Register } from "./registers.ts";
 
 const edu: DefinedPciPlugin = definePciPlugin({
   plan: () => ({ lanes: { requests: { slots: 8, slotBytes: EDU_BYTES } } }),
 
   start({ registers, lanes: { requests }, address }) {
     const control = registers.control!;
-    if ((control.read32(Register.identity) & 0xff) !== 0xed) throw new Error("This is no edu");
+    if ((control.read32(Register.identity) & 0xff) !== EDU) throw new Error("This is no edu");
     // A driver before this one may have left it at work: what that asked for must not pass for what is asked now.
     control.write32(Register.status, 0);
-    while (control.read32(Register.status) & COMPUTING);
-    while (control.read32(Register.command) & Command.start);
+    while (control.read32(Register.status) & EduStatus.computing);
+    while (control.read32(Register.command) & DmaCommand.start);
     control.write32(Register.acknowledge, control.read32(Register.interruptStatus));
     let current = -1;
 
@@ -41,26 +25,27 @@ const edu: DefinedPciPlugin = definePciPlugin({
       if (current >= 0) return false;
       current = slot;
       const operation = requests.word(slot, Word.operation);
-      const memory = address(requests.offset(slot));
       if (operation === EduOperation.factorial) {
-        control.write32(Register.status, INTERRUPT_AFTER);
+        control.write32(Register.status, EduStatus.interrupt);
         control.write32(Register.factorial, requests.word(slot, Word.first));
-      } else {
-        const load = operation === EduOperation.load;
-        control.write32(Register.source, load ? BUFFER : memory);
-        control.write32(Register.destination, load ? memory : BUFFER);
-        control.write32(Register.count, Math.min(requests.word(slot, Word.length), EDU_BYTES));
-        const direction = load ? Command.toMemory : 0;
-        control.write32(Register.command, Command.start | Command.interrupt | direction);
+        return true;
       }
+      const load = operation === EduOperation.load;
+      const memory = address(requests.offset(slot));
+      control.write32(Register.source, load ? BUFFER.address : memory);
+      control.write32(Register.destination, load ? memory : BUFFER.address);
+      control.write32(Register.count, Math.min(requests.word(slot, Word.length), EDU_BYTES));
+      const direction = load ? DmaCommand.toMemory : 0;
+      control.write32(Register.command, DmaCommand.start | DmaCommand.interrupt | direction);
       return true;
     }
 
     return {
       rung() {
         const causes = control.read32(Register.interruptStatus);
-        if (causes !== 0) {
-          control.write32(Register.acknowledge, causes);
+        if (causes === 0xffffffff) throw new Error("The device answers all ones: it is gone");
+        if (causes !== 0) control.write32(Register.acknowledge, causes);
+        if (causes !== 0 && current >= 0) {
           requests.setWord(current, Word.first, control.read32(Register.factorial));
           requests.complete(current, Status.ok, requests.word(current, Word.length));
           current = -1;

@@ -25,16 +25,10 @@ export const keyboard: DeviceClass<Keyboard> = defineClass({
     known.promise.catch(() => {});
     const keys = new News<KeyEvent>("Keyboard.events", { missed: "gap" });
     const lights = new Settings(leds);
-    listen(events, {
-      hear(slot, length) {
-        const [type, , low = 0, high = 0, value = 0] = events.data(slot);
-        if (length !== EVENT_BYTES || type !== EventType.key) return;
-        keys.tell({ code: low | high << 8, value });
-      },
-      end() {
-        known.reject(new RequestError("Cannot tell what the keyboard is", Status.gone));
-        keys.end();
-      },
+    listen(events, (slot, length) => {
+      const [type, , low = 0, high = 0, value = 0] = events.data(slot);
+      if (length !== EVENT_BYTES || type !== EventType.key) return;
+      keys.tell({ code: low | high << 8, value });
     });
     return {
       client: {
@@ -59,6 +53,10 @@ export const keyboard: DeviceClass<Keyboard> = defineClass({
       restarted() {
         keys.tell("gap");
         lights.restarted();
+      },
+      gone() {
+        known.reject(new RequestError("Cannot tell what the keyboard is", Status.gone));
+        keys.end();
       },
     };
   },

@@ -1,0 +1,174 @@
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { EntropyModel } from "@virtio/random/model";
+import { entropyDriver, fixture, PLAN, WORK } from "../tests/support/plugin.ts";
+import type { ClientLane } from "../core/bus/client_lane.ts";
+import { Status, Word } from "../core/bus/lane.ts";
+import { RequestError } from "../core/bus/request_error.ts";
+import type { Isolation } from "../core/kernel/driver_host.ts";
+import type { AnyPlugin } from "../core/plugin/pci_plugin.ts";
+import type { LieId } from "../simulation/hostile.ts";
+import {
+  type DriverReport,
+  DriverTestError,
+  type DriverTestOptions,
+  mustPass,
+  type RowName,
+  ROWS,
+  rowText,
+  testDriver,
+} from "./mod.ts";
+
+/** One request, to its end. */
+async function ask(lane: ClientLane): Promise<void> {
+  const slot = await lane.taken("Cannot ask");
+  lane.setWord(slot, Word.length, 256);
+  const { promise, resolve } = Promise.withResolvers<number>();
+  lane.submit(slot, (_, status) => resolve(status));
+  lane.publish();
+  const status = await promise;
+  lane.release(slot);
+  if (status !== Status.ok) throw new RequestError("Cannot ask", status);
+}
+
+/** Tests a driver that stands here as text. */
+async function test(
+  text: string,
+  more: Partial<DriverTestOptions<unknown, EntropyModel>> = {},
+): Promise<DriverReport> {
+  const plugin_api = import.meta.resolve("../core/plugin/mod.ts");
+  using plugin = fixture(text.replace("@virtio/deno/plugin", plugin_api));
+  const { default: driver } = await import(`file://${plugin.folder}/mod.ts`) as {
+    default: AnyPlugin;
+  };
+  return await testDriver(driver, () => new EntropyModel(), {
+    folder: plugin.folder,
+    deadline: 1500,
+    use: ({ lanes }) => Promise.all(Array.from({ length: 20 }, () => ask(lanes.get("requests")!))),
+    ...more,
+  });
+}
+
+/** A driver that is wrong in one way, and what is said of it. */
+interface Broken {
+  readonly text: string;
+  /** Where it shows; everywhere if left out. */
+  readonly isolation?: Isolation;
+  readonly lies?: readonly LieId[];
+  readonly found: RegExp;
+}
+
+const TAKE = "lane.take((slot) => {";
+
+const BROKEN: Readonly<Record<RowName, Broken>> = {
+  start: {
+    text: entropyDriver({ start: 'throw new Error("not today");' }),
+    found: /the driver failed: Error: not today\n +at .*mod\.ts/,
+  },
+  plan: {
+    text: entropyDriver({
+      plan:
+        `if (offer.config.length < 1 && offer.features === 0n) offer.queues[0].toFixed(); return ${PLAN};`,
+    }),
+    found: /plan\(\) throws TypeError/,
+  },
+  types: {
+    text: entropyDriver({
+      rung: WORK.replace("complete(slot, 0, written)", 'complete(slot, 0, "" + written)'),
+    }),
+    found: /the length "\d+"/,
+  },
+  restart: {
+    text: entropyDriver({
+      load: "let starts = 0;",
+      start: 'if (starts++ > 0) throw new Error("once is enough");',
+    }),
+    isolation: "inline",
+    found: /once is enough/,
+  },
+  "queue reset": {
+    text: entropyDriver().replace("return { rung()", "return { queueReset() {}, rung()"),
+    found: /of lane requests did not end, and the device has answered what it was given/,
+  },
+  hang: {
+    text: entropyDriver({
+      rung:
+        `${WORK} requests.publish(); while (requests.inFlight > 0) requests.drain((slot, written) => lane.complete(slot, 0, written));`,
+    }),
+    isolation: "process",
+    found: /no sign of life for .* s: it hangs, it works without end/,
+  },
+  "back-pressure": {
+    text: entropyDriver({
+      rung: WORK.replace("return requests.commit();", "requests.commit(); return true;"),
+    }),
+    found: /of lane requests did not end, and the device has answered what it was given/,
+  },
+  leak: {
+    text: entropyDriver({
+      load: "const kept = [];",
+      rung: `${WORK} kept.push(new Uint8Array(2 ** 21).fill(1));`,
+    }),
+    isolation: "process",
+    found: /its process has grown by \d+ MiB/,
+  },
+  lies: {
+    text: entropyDriver({
+      rung: `requests.drain((slot, written) => {
+        if (written === 0) throw new Error("nothing came");
+        lane.complete(slot, 0, written);
+      });
+      ${WORK.slice(WORK.indexOf(TAKE))}`,
+    }),
+    lies: ["D-45", "D-46"],
+    found: /the driver failed: Error: nothing came/,
+  },
+};
+
+Deno.test("there is a broken driver for each row", () => {
+  assertEquals(Object.keys(BROKEN), [...ROWS]);
+});
+
+for (const row of ROWS) {
+  const { text, isolation, lies, found } = BROKEN[row];
+  Deno.test(`a driver that is broken so that it fails ${row} does #core:test_driver`, async () => {
+    const { rows } = await test(text, {
+      // The one that hangs must not do so here.
+      rows: [row],
+      ...(isolation && { isolations: [isolation] }),
+      ...(lies && { lies }),
+    });
+    const failed = rows.filter(({ result }) => result === "failed");
+    assert(failed.length > 0, rows.map(rowText).join("\n"));
+    for (const { mistake } of failed) assertMatch(mistake!.found, found);
+  });
+}
+
+Deno.test("a driver that is in order passes each row, and what does not apply says why #core:test_driver", async () => {
+  const report = await test(entropyDriver(), { lies: ["D-41", "D-46", "D-60", "D-64"] });
+  mustPass(report);
+  assertEquals(new Set(report.rows.map(({ row }) => row)), new Set(ROWS));
+  const skipped = report.rows.filter(({ result }) => result === "notApplicable");
+  assertEquals(skipped.map(rowText), [
+    "queue reset (inline): does not apply: it has no queueReset(): device and driver are started anew instead",
+  ]);
+});
+
+Deno.test("a driver that hangs is not run inline, where it would hang its test #core:test_driver", async () => {
+  const { rows } = await test(BROKEN.hang.text, { rows: ["hang", "types"] });
+  const types = rows.find(({ row }) => row === "types");
+  assertEquals([types?.result, types?.reason], [
+    "notApplicable",
+    "it hangs, and would hang this program",
+  ]);
+});
+
+Deno.test("mustPass() throws one error that says all, and none where all is well #core:test_driver", async () => {
+  const report = await test(BROKEN.start.text, { rows: ["start"], isolations: ["inline"] });
+  const error = assertThrows(() => mustPass(report), DriverTestError);
+  assertMatch(
+    error.message,
+    /^The driver fixture failed 1 of 1 tests\.\nstart \(inline\): failed while it is started\n {2}found: {2}the driver failed: Error: not today[^]*\n {2}wanted: it plans, and is ready$/,
+  );
+  assertEquals(error.report, report);
+  assertThrows(() => mustPass({ driver: "idle", rows: [] }), TypeError, "Nothing was tested of");
+});
