@@ -1,3 +1,5 @@
+// A driver host that is a process of its own.
+
 import config from "../../deno.json" with { type: "json" };
 import { Cause } from "../bus/bell.ts";
 import { PAGE } from "../dma/address_table.ts";
