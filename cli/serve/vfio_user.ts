@@ -81,7 +81,11 @@ function quoted(word: string): string {
 }
 
 /** Throws if an option is given that none of the models knows, or that two would share. */
-function checkOptions({ given }: Context, { MODELS }: Serving, names: readonly string[]): void {
+function checkOptions(
+  { given }: Context,
+  { MODELS }: Serving,
+  names: readonly string[],
+): void {
   if (given.once === true) throw usageError("Cannot use --once with --vfio-user: leave it out");
   for (const option of ["disk", "queues"] as const) {
     if (given[option] === undefined) continue;
