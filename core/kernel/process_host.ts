@@ -144,7 +144,9 @@ const IMPORTS = Object.fromEntries(
 );
 
 /** Never called: it makes the modules that only a driver's process runs part of what Deno fetches with this package. */
-export const FETCHED = () => [import("./process_main.ts"), import("./give_up.ts")];
+export const FETCHED = (): readonly Promise<
+  unknown
+>[] => [import("./process_main.ts"), import("./give_up.ts")];
 
 /**
  * What the process may do until its plugin is loaded: read the plugin's folder and those that drivers share, nothing else. It is
