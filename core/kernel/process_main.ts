@@ -209,7 +209,7 @@ function* filesOf(folder: URL): Generator<string> {
     for (const { name, isDirectory, isSymlink } of Deno.readDirSync(path)) {
       const each = `${path}/${name}`;
       if (isDirectory) stack.push(each);
-      if (/\.[cm]?tsx?$/.test(name)) yield each.slice(home.length + 1);
+      if (/(?<!_test)\.[cm]?tsx?$/.test(name)) yield each.slice(home.length + 1);
       if (isSymlink && !leadsInto(home, each)) {
         throw new Error(`${each} is a link that leads out of its folder`);
       }
