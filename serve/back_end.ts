@@ -474,6 +474,8 @@ export class BackEnd implements Disposable {
     ring.running = true;
     // Some machines never say DRIVER_OK; none starts a ring before its driver does.
     this.#go();
+    // What was used last may have been shown by a program that ended before it could interrupt.
+    if (this.#notes || base !== this.#begin) this.#send(index + 1);
     if (ring.kick < 0) this.#looking ??= setInterval(() => this.#look(), LOOK_MS);
     this.#device.notify(index, index);
     this.#process();
