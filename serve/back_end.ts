@@ -483,9 +483,15 @@ export class BackEnd implements Disposable {
 
   /** Whether a driver begins anew: all its rings are as they are at first, and were not before. */
   #begins(): boolean {
-    const begin = this.#features & bit(Feature.RING_PACKED) ? PACKED_BEGIN : SPLIT_BEGIN;
     return this.#used &&
-      this.#rings.every(({ running, size, base }) => !running && (size === 0 || base === begin));
+      this.#rings.every(({ running, size, base }) =>
+        !running && (size === 0 || base === this.#begin)
+      );
+  }
+
+  /** Where a ring begins that was never used. */
+  get #begin(): number {
+    return this.#features & bit(Feature.RING_PACKED) ? PACKED_BEGIN : SPLIT_BEGIN;
   }
 
   #stop(ring: Ring, index: number): void {
