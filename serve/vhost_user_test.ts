@@ -145,7 +145,7 @@ for (const [name, features, segments] of KINDS) {
     await until("all are held", () => model.held.length === 3);
     const old = [...model.held];
     const base = await machine.stop(0);
-    // Too late: it is nobody's any more.
+    // Too late: it has no owner any more.
     old[0]!.complete(0);
     assertEquals(machine.drain(0).size, 1);
     await machine.start(0, base);
@@ -244,7 +244,7 @@ Deno.test("vhost-user: a device that cannot go on says so by its status and the 
   close(error);
 });
 
-Deno.test("vhost-user: a guest that points elsewhere costs the device a reset, and nobody else anything #core:vhost_guests", async () => {
+Deno.test("vhost-user: a guest that points elsewhere costs the device a reset, and no other anything #core:vhost_guests", async () => {
   const outside = [0n, BigInt(GUEST) - 1n, BigInt(GUEST) + (1n << 20n), (1n << 64n) - 1n];
   await using served = new Served(new Echo());
   for (const address of outside) {

@@ -32,8 +32,8 @@ export const VFIO_USER: Transport = {
   notes: [
     "By --vfio-user the whole PCI function is ours: its configuration space and capabilities lie, too. It prints",
     "QEMU's arguments, and says what is wrong with the memory of a guest that cannot work. A model of your own is",
-    "model.ts in the folder of its driver (--plugins): it runs in this program, which must be allowed to read it",
-    "(--allow-read). A guest that leaves may come again: what a disk holds has stayed.",
+    "model.ts in the folder of its driver (--plugins): it runs in this program, which Deno must allow to read",
+    "there. A guest that leaves may come again: what a disk holds has stayed.",
   ],
   most: MOST,
   async serve(context, folder, names) {
