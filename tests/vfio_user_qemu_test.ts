@@ -8,6 +8,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { BalloonModel } from "@virtio/balloon/model";
 import { DiskModel } from "@virtio/blk/model";
 import { ConsoleModel } from "@virtio/console/model";
+import { NvmeModel } from "@virtio/nvme/model";
 import { EntropyModel } from "@virtio/random/model";
 import { ScsiModel } from "@virtio/scsi/model";
 import { NetModel } from "@virtio/vtnet/model";
@@ -169,6 +170,23 @@ guestTest(
     await useDisk(shell, "/dev/vda");
     assertMatch(await shell.run("cat /proc/interrupts"), /PCI-MSI.*virtio\d-req/);
     await shell.powerOff();
+    assertEquals(served.said, []);
+  },
+);
+
+guestTest(
+  "a function that is no VirtIO device: Linux's NVMe driver #core:vfio_user_pci",
+  async () => {
+    const nvme = new NvmeModel({ namespaces: { 1: { capacity: 8 * MIB } }, serial: "SERVED-0002" });
+    await using served = new Served({ nvme });
+    await using shell = await served.boot();
+    await shell.run("for i in $(seq 100); do [ -b /dev/nvme0n1 ] && exit; sleep 0.1; done; exit 1");
+    await useDisk(shell, "/dev/nvme0n1");
+    await shell.reboot();
+    await shell.run("for i in $(seq 100); do [ -b /dev/nvme0n1 ] && exit; sleep 0.1; done; exit 1");
+    await shell.run(
+      "dd if=/dev/nvme0n1 bs=64k count=32 iflag=direct 2>/dev/null | tr -d '\\0' | grep -q .",
+    );
     assertEquals(served.said, []);
   },
 );
