@@ -187,7 +187,8 @@ guestTest(
     await shell.run(
       "dd if=/dev/nvme0n1 bs=64k count=32 iflag=direct 2>/dev/null | tr -d '\\0' | grep -q .",
     );
-    assertEquals(served.said, []);
+    // A machine that is reset takes the bus away before it resets the device.
+    assertEquals(served.said.filter((line) => !line.includes("may not master the bus")), []);
   },
 );
 
