@@ -13,6 +13,7 @@ import { check } from "./commands/check.ts";
 import { consoleAttach } from "./commands/console/attach.ts";
 import { consoleList } from "./commands/console/list.ts";
 import { consolePipe } from "./commands/console/pipe.ts";
+import { conformDriver } from "./commands/conform/driver.ts";
 import { doctor } from "./commands/doctor.ts";
 import { drivers } from "./commands/drivers.ts";
 import { explain } from "./commands/explain.ts";
@@ -26,6 +27,7 @@ import { inquiry as scsiInquiry } from "./commands/scsi/inquiry.ts";
 import { list as scsiList } from "./commands/scsi/list.ts";
 import { raw as scsiRaw } from "./commands/scsi/raw.ts";
 import { random } from "./commands/random.ts";
+import { newDriver } from "./commands/new.ts";
 import { serve } from "./commands/serve.ts";
 import { show } from "./commands/show.ts";
 import { unbind } from "./commands/unbind.ts";
@@ -62,6 +64,8 @@ export const COMMANDS: readonly Command[] = [
   blkBench,
   random,
   serve,
+  newDriver,
+  conformDriver,
 ];
 
 /** All options that some of them have, each once. */

@@ -110,6 +110,7 @@ function fakeSystem(world: World, calls: string[]): System {
     diagnose: () => Promise.resolve(world.diagnoses ?? []),
     walls: () => Promise.resolve(world.diagnoses ?? []),
     loadServing: () => world.loadServing?.() ?? import("../serving.ts"),
+    loadTesting: () => import("../testing/mod.ts"),
     loadDrivers(folders) {
       calls.push(["load", ...folders].join(" "));
       return Promise.resolve(drivers);

@@ -82,7 +82,25 @@ export async function importModel(
   action: string,
   place: string,
 ): Promise<DeviceModel | FunctionModel> {
+  return (await importMaker(context, action, place))();
+}
+
+/**
+ * What makes the device model that a module has, as good as new each time it is called; a model that the module itself made
+ * is always the same.
+ *
+ * @throws {CliError} As {@linkcode importModel}, now or when it is called.
+ */
+export async function importMaker(
+  context: Importing,
+  action: string,
+  place: string,
+): Promise<() => DeviceModel | FunctionModel> {
   const exports = await load(context, action, place);
+  return () => modelOf(exports, action);
+}
+
+function modelOf(exports: Exports, action: string): DeviceModel | FunctionModel {
   const classes = Object.entries(exports).filter(([name, value]) =>
     typeof value === "function" && name.endsWith("Model")
   );
@@ -107,7 +125,7 @@ export async function importModel(
  *
  * @throws {CliError} With status 5 if the program may not read it, 2 if it cannot be loaded.
  */
-async function load(context: Importing, action: string, path: string): Promise<Exports> {
+export async function load(context: Importing, action: string, path: string): Promise<Exports> {
   try {
     return await context.until(context.io.system.importModule(path));
   } catch (error) {

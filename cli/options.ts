@@ -152,9 +152,10 @@ export function parseOptions(
       throw usageError(`Cannot use --${name}: it is for QEMU. Add --machine qemu, or leave it out`);
     }
   }
-  if (options.models.length > 0 && options.machine !== "simulated") {
+  const conforms = options.words[0] === "conform";
+  if (options.models.length > 0 && options.machine !== "simulated" && !conforms) {
     throw usageError(
-      "Cannot use --model: it is for --machine simulated; add that, or leave it out",
+      "Cannot use --model: it is for --machine simulated and conform; add that, or leave it out",
     );
   }
   if (options.quiet && options.verbose) {

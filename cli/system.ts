@@ -7,9 +7,13 @@ import type { Binding, BindRequest, Diagnosis } from "../machine/mod.ts";
 import type { Kernel as WholeKernel, OpenOptions, PluginSource } from "../mod.ts";
 import type { Exports } from "./modules.ts";
 import type * as serving from "../serving.ts";
+import type * as testing from "../testing/mod.ts";
 
 /** The devices that can be served, and what serves them. */
 export type Serving = typeof serving;
+
+/** What drivers are tested with. */
+export type Testing = typeof testing;
 
 /** The core, as far as the commands know it. */
 export interface System {
@@ -33,6 +37,8 @@ export interface System {
   diagnose(): Promise<readonly Diagnosis[]>;
   /** What the command `serve` works with. */
   loadServing(): Promise<Serving>;
+  /** What the command `conform driver` works with. */
+  loadTesting(): Promise<Testing>;
   /** Looks at what keeps a driver in its process here; part of the diagnosis. */
   walls(): Promise<readonly Diagnosis[]>;
 }

@@ -123,6 +123,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "deno.json",
     "mod.ts",
     "serving.ts",
+    "testing/mod.ts",
     "core/class/mod.ts",
     "core/linux/mod.ts",
     "serve/mod.ts",
@@ -143,7 +144,14 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "classes.ts": ["classes", "core"],
   "drivers.ts": ["core", "plugins", "simulation"],
   "serving.ts": ["core", "plugins", "serve", "simulation"],
-  "main.ts": ["cli", "core/linux/mod.ts", "machine/mod.ts", "mod.ts", "serving.ts"],
+  "main.ts": [
+    "cli",
+    "core/linux/mod.ts",
+    "machine/mod.ts",
+    "mod.ts",
+    "serving.ts",
+    "testing/mod.ts",
+  ],
 };
 
 /** Text that may stand in some layers only. */

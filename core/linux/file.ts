@@ -210,6 +210,11 @@ export function readFolder(path: string): string[] {
   return names.filter((name) => name !== "." && name !== "..").sort();
 }
 
+/** Makes a folder, for all users that the umask lets, in one that is there. */
+export function makeFolder(path: string): void {
+  check(libc().mkdir(cString(path), 0o777), `Cannot make the folder ${path}`);
+}
+
 /** Takes a name of a file, or of a socket, away. Whether there was one does not matter. */
 export function unlink(path: string): void {
   libc().unlink(cString(path));

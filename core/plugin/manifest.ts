@@ -88,6 +88,7 @@ const LIMITS: Readonly<Record<keyof Limits, { least: number; greatest: number; u
 };
 
 const FIELDS = [
+  "$schema",
   "name",
   "entry",
   "class",
@@ -146,6 +147,10 @@ export function checkManifest(json: unknown, file: string): Manifest {
   };
 
   const top = object(json, "", FIELDS, wrong);
+  // For editors only: nothing is fetched.
+  if (top.$schema !== undefined) {
+    string(top.$schema, "$schema", wrong, /./, "the address of a schema");
+  }
   return {
     name: string(top.name, "name", wrong, NAME, "lower-case letters, digits and hyphens"),
     entry: entry(top.entry, wrong),

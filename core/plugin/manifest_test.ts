@@ -1,5 +1,7 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { Ajv } from "ajv";
 import fc from "fast-check";
+import schema from "../../schemas/plugin.json" with { type: "json" };
 import { ManifestError, parseManifest } from "./manifest.ts";
 
 const GOOD = {
@@ -205,12 +207,52 @@ const BAD: readonly [Record<string, unknown>, string][] = [
   [{ description: "" }, "field description"],
   [{ description: "\x1b[31mred" }, "field description: found"],
   [{ version: 1 }, "field version: found 1, wanted one line of text"],
-  [{ macth: [] }, "field macth: found [], wanted nothing: the known fields are name, entry"],
+  [{ macth: [] }, "field macth: found [], wanted nothing: the known fields are $schema, name"],
+  [{ $schema: 7 }, "field $schema: found 7, wanted the address of a schema"],
 ];
 
+/** What one field says of another, or where it stands in memory, no schema tells. */
+const BEYOND_SCHEMAS = [
+  "field registers.b.doorbells",
+  "field config.b: found",
+  "wanted the name of another feature",
+  "wanted a whole number from 0 to 8",
+];
+
+const fitsSchema = new Ajv({ allErrors: true, strictTypes: false, strictTuples: false })
+  .compile(schema);
+
+/** The folders of all drivers of the tree. */
+function* drivers(): Generator<string> {
+  for (const folder of ["plugins", "tests/third_party"]) {
+    for (const { name } of Deno.readDirSync(new URL(`../../${folder}`, import.meta.url))) {
+      yield `${folder}/${name}`;
+    }
+  }
+}
+
+Deno.test("schemas/plugin.json takes what parseManifest takes: all drivers of the tree among them #cli:plugin_schema", () => {
+  let count = 0;
+  for (const folder of drivers()) {
+    const text = Deno.readTextFileSync(
+      new URL(`../../${folder}/plugin.json`, import.meta.url),
+    );
+    parseManifest(text, folder);
+    assert(fitsSchema(JSON.parse(text)), `${folder}: ${JSON.stringify(fitsSchema.errors)}`);
+    count++;
+  }
+  assert(count > 8);
+  assert(fitsSchema({ $schema: schema.$id, ...GOOD }));
+  parseManifest(JSON.stringify({ $schema: schema.$id, ...GOOD }), "p");
+});
+
 for (const [change, message] of BAD) {
-  Deno.test(`parseManifest refuses ${JSON.stringify(change)}`, () => {
+  Deno.test(`parseManifest refuses ${JSON.stringify(change)}, and so does its schema #cli:plugin_schema`, () => {
     const text = JSON.stringify({ ...GOOD, ...change });
+    assertEquals(
+      fitsSchema(JSON.parse(text)),
+      BEYOND_SCHEMAS.some((each) => message.includes(each)),
+    );
     assertThrows(
       () => parseManifest(text, "a/plugin.json"),
       ManifestError,

@@ -18,6 +18,7 @@ if (import.meta.main) {
     walls: never,
     importModule: never,
     loadServing: never,
+    loadTesting: never,
   };
   Deno.exit(await run(["ls", "--machine", "simulated", "--verbose"], processIo(system)));
 }
