@@ -36,14 +36,17 @@ export function driverFiles(wanted: NewDriver): Readonly<Record<string, string>>
   const own = wanted.class !== "entropy";
   const parts = (bus === "pci" ? pciDriver : virtioDriver)(typeName(name), own);
   const local = root.protocol === "file:";
+  const folder = decodeURIComponent(root.pathname).replace(/\/$/, "");
   const range = `jsr:@virtio/deno@^${version}`;
+  const program = local ? `"${folder}/main.ts"` : `${range}/cli`;
   const config = {
     imports: { "@virtio/deno": range },
-    ...(local && { links: [decodeURIComponent(root.pathname).replace(/\/$/, "")] }),
+    ...(local && { links: [folder] }),
+    fmt: { lineWidth: 100, proseWrap: "preserve" },
     tasks: {
       check: "deno check .",
       test: "deno test --allow-ffi",
-      conform: `deno run --allow-ffi --allow-read=. ${range}/cli conform driver .`,
+      conform: `deno run --allow-ffi --allow-read=. ${program} conform driver .`,
     },
   };
   const manifest = {

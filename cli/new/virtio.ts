@@ -95,7 +95,7 @@ const deviceClass: DeviceClass<${type}> = defineClass({
     const reads = await Promise.all(Array.from({ length: READS }, () => client.read(BYTES)));
     const passed = reads.every(({ length }) => length === BYTES);
     const detail = \`\${READS} reads of \${BYTES} bytes\`;
-    return { findings: [{ name: "reads", passed, detail }], figures: { reads: READS }, summary: detail };
+    return { findings: [{ name: "reads", passed, detail }], figures: {}, summary: detail };
   },
 });
 

@@ -342,3 +342,6 @@ function putData(request: Request, bytes: Uint8Array): number {
 function sectorAt(view: DataView, offset: number): number {
   return view.getUint32(offset + 4, true) * 2 ** 32 + view.getUint32(offset, true);
 }
+
+/** A disk as tests take it. */
+export default (): DeviceModel => new DiskModel({ capacity: 2 ** 22 });

@@ -351,3 +351,6 @@ function newPort(options: PortOptions): Port {
   const { open = true } = options;
   return { options, open, guestOpen: false, drains: true, received: [], sending: [] };
 }
+
+/** A console with a port that sends back what it gets, as tests take it. */
+export default (): DeviceModel => new ConsoleModel({ ports: { 0: { echo: true } } });

@@ -476,3 +476,6 @@ function page(address: number, length: number): { address: number; length: numbe
   if (address % wire.PAGE_BYTES === 0) return { address, length };
   throw new DriverFault(`The PRP entry ${address.toString(16)} is not the address of a page`);
 }
+
+/** A controller with a disk, as tests take it. */
+export default (): FunctionModel => new NvmeModel({ namespaces: { 1: { capacity: 2 ** 22 } } });

@@ -390,3 +390,6 @@ function responseOf(raw: RawResponse, sense: Uint8Array, senseSize: number): Uin
   bytes.set(sense.subarray(0, senseSize), wire.RESPONSE_SENSE);
   return bytes;
 }
+
+/** A host with a disk, as tests take it. */
+export default (): DeviceModel => new ScsiModel({ units: [{ capacity: 2 ** 20 }] });
