@@ -1,18 +1,16 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { EntropyModel } from "@virtio/random/model";
-import { entropyDriver, fixture, PLAN, WORK } from "../tests/support/plugin.ts";
+import { BROKEN } from "../tests/support/broken_drivers.ts";
+import { entropyDriver, fixture } from "../tests/support/plugin.ts";
 import type { ClientLane } from "../core/bus/client_lane.ts";
 import { Status, Word } from "../core/bus/lane.ts";
 import { RequestError } from "../core/bus/request_error.ts";
-import type { Isolation } from "../core/kernel/driver_host.ts";
 import type { AnyPlugin } from "../core/plugin/pci_plugin.ts";
-import type { LieId } from "../simulation/hostile.ts";
 import {
   type DriverReport,
   DriverTestError,
   type DriverTestOptions,
   mustPass,
-  type RowName,
   ROWS,
   rowText,
   testDriver,
@@ -47,82 +45,6 @@ async function test(
     ...more,
   });
 }
-
-/** A driver that is wrong in one way, and what is said of it. */
-interface Broken {
-  readonly text: string;
-  /** Where it shows; everywhere if left out. */
-  readonly isolation?: Isolation;
-  readonly lies?: readonly LieId[];
-  readonly found: RegExp;
-}
-
-const TAKE = "lane.take((slot) => {";
-
-const BROKEN: Readonly<Record<RowName, Broken>> = {
-  start: {
-    text: entropyDriver({ start: 'throw new Error("not today");' }),
-    found: /the driver failed: Error: not today\n +at .*mod\.ts/,
-  },
-  plan: {
-    text: entropyDriver({
-      plan:
-        `if (offer.config.length < 1 && offer.features === 0n) offer.queues[0].toFixed(); return ${PLAN};`,
-    }),
-    found: /plan\(\) throws TypeError/,
-  },
-  types: {
-    text: entropyDriver({
-      rung: WORK.replace("complete(slot, 0, written)", 'complete(slot, 0, "" + written)'),
-    }),
-    found: /the length "\d+"/,
-  },
-  restart: {
-    text: entropyDriver({
-      load: "let starts = 0;",
-      start: 'if (starts++ > 0) throw new Error("once is enough");',
-    }),
-    isolation: "inline",
-    found: /once is enough/,
-  },
-  "queue reset": {
-    text: entropyDriver().replace("return { rung()", "return { queueReset() {}, rung()"),
-    found: /of lane requests did not end, and the device has answered what it was given/,
-  },
-  hang: {
-    text: entropyDriver({
-      rung:
-        `${WORK} requests.publish(); while (requests.inFlight > 0) requests.drain((slot, written) => lane.complete(slot, 0, written));`,
-    }),
-    isolation: "process",
-    found: /no sign of life for .* s: it hangs, it works without end/,
-  },
-  "back-pressure": {
-    text: entropyDriver({
-      rung: WORK.replace("return requests.commit();", "requests.commit(); return true;"),
-    }),
-    found: /of lane requests did not end, and the device has answered what it was given/,
-  },
-  leak: {
-    text: entropyDriver({
-      load: "const kept = [];",
-      rung: `${WORK} kept.push(new Uint8Array(2 ** 21).fill(1));`,
-    }),
-    isolation: "process",
-    found: /its process has grown by \d+ MiB/,
-  },
-  lies: {
-    text: entropyDriver({
-      rung: `requests.drain((slot, written) => {
-        if (written === 0) throw new Error("nothing came");
-        lane.complete(slot, 0, written);
-      });
-      ${WORK.slice(WORK.indexOf(TAKE))}`,
-    }),
-    lies: ["D-45", "D-46"],
-    found: /the driver failed: Error: nothing came/,
-  },
-};
 
 Deno.test("there is a broken driver for each row", () => {
   assertEquals(Object.keys(BROKEN), [...ROWS]);
