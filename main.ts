@@ -29,6 +29,10 @@ const system: System = {
   async loadServing() {
     return await import("./serving.ts");
   },
+  async writeFolder(folder, files) {
+    const { writeFolder } = await import("./core/linux/mod.ts");
+    writeFolder(folder, files);
+  },
   async loadTesting() {
     return await import("./testing/mod.ts");
   },

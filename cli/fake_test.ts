@@ -59,6 +59,7 @@ export interface World {
   readonly attach?: () => Promise<AnyDevice>;
   readonly openKernel?: () => Promise<Kernel>;
   readonly loadServing?: () => Promise<never>;
+  readonly loadTesting?: () => Promise<never>;
   readonly drivers?: readonly PluginSource[];
   /** What modules export that can be imported, by their paths. */
   readonly modules?: Readonly<Record<string, Exports>>;
@@ -110,7 +111,11 @@ function fakeSystem(world: World, calls: string[]): System {
     diagnose: () => Promise.resolve(world.diagnoses ?? []),
     walls: () => Promise.resolve(world.diagnoses ?? []),
     loadServing: () => world.loadServing?.() ?? import("../serving.ts"),
-    loadTesting: () => import("../testing/mod.ts"),
+    loadTesting: () => world.loadTesting?.() ?? import("../testing/mod.ts"),
+    writeFolder(folder, files) {
+      calls.push(`write ${folder}: ${Object.keys(files).join(" ")}`);
+      return Promise.resolve();
+    },
     loadDrivers(folders) {
       calls.push(["load", ...folders].join(" "));
       return Promise.resolve(drivers);

@@ -152,10 +152,10 @@ export function parseOptions(
       throw usageError(`Cannot use --${name}: it is for QEMU. Add --machine qemu, or leave it out`);
     }
   }
-  const conforms = options.words[0] === "conform";
+  const conforms = options.words[0] === "conform" && options.words[1] === "driver";
   if (options.models.length > 0 && options.machine !== "simulated" && !conforms) {
     throw usageError(
-      "Cannot use --model: it is for --machine simulated and conform; add that, or leave it out",
+      "Cannot use --model: it is for --machine simulated and conform driver; add that, or leave it out",
     );
   }
   if (options.quiet && options.verbose) {

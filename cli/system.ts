@@ -37,6 +37,12 @@ export interface System {
   diagnose(): Promise<readonly Diagnosis[]>;
   /** What the command `serve` works with. */
   loadServing(): Promise<Serving>;
+  /**
+   * Writes files, texts by their names, into a folder that is made for them, or is there and empty.
+   *
+   * @throws {Error} If something else is there.
+   */
+  writeFolder(folder: string, files: Readonly<Record<string, string>>): Promise<void>;
   /** What the command `conform driver` works with. */
   loadTesting(): Promise<Testing>;
   /** Looks at what keeps a driver in its process here; part of the diagnosis. */

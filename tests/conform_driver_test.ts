@@ -12,6 +12,25 @@ import { program, run } from "./support/program.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const MODEL = `export { EntropyModel } from "${new URL("plugins/random/model.ts", ROOT)}";`;
+/** Twenty requests at once: more than the driver's queue has room for. */
+const CLASS = `
+  import { defineClass, demand, type DeviceClass } from "@virtio/deno/class";
+  const busy: DeviceClass<() => Promise<void>> = defineClass({
+    lanes: ["requests"],
+    open: ({ requests }) => ({
+      client: async () => {
+        await Promise.all(
+          Array.from({ length: 20 }, () => demand(requests, "Cannot ask", { operation: 0, length: 256 })),
+        );
+      },
+    }),
+    async check(ask) {
+      await ask();
+      return { findings: [], figures: {}, summary: "asked" };
+    },
+  });
+  export default busy;
+`;
 /** What of the tests of our own drivers `driver_test.ts` of each does not do anyway. */
 const OWN_ROWS = ROWS.filter((row) => row !== "lies").join();
 
@@ -34,10 +53,10 @@ for (const { name } of Deno.readDirSync(new URL("plugins", ROOT))) {
 for (const row of ROWS) {
   Deno.test(`conform driver: a driver that is broken fails ${row}, and it is said how #cli:conform_driver`, async () => {
     const { text: driver, found } = BROKEN[row];
-    using plugin = fixture(driver, { files: { "model.ts": MODEL } });
+    using plugin = fixture(driver, { files: { "model.ts": MODEL, "class.ts": CLASS } });
     const { code, text, err } = await conform(plugin.folder, "--only", row);
     assertEquals([code, err], [1, ""], text);
-    assertMatch(text, new RegExp(`^${row} +failed`, "m"));
+    assertMatch(text, new RegExp(`^${row} +failed, `, "m"));
     assertMatch(text, found);
     assertMatch(text, /^fixture: failed, \d+ of \d+ tests\n$/m);
   });

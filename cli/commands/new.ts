@@ -1,7 +1,6 @@
 import deno from "../../deno.json" with { type: "json" };
-import { close, kindAt, makeFolder, openFile, readFolder, writeAt } from "../../core/linux/mod.ts";
 import type { Command } from "../command.ts";
-import { CliError, EXIT, exitCode, messageOf, usageError } from "../exit.ts";
+import { EXIT, usageError } from "../exit.ts";
 import { printJson } from "../json.ts";
 import { driverFiles } from "../new/files.ts";
 import { suggest } from "../suggest.ts";
@@ -35,7 +34,6 @@ export const newDriver: Command = {
     "--class says here what the device is to an application: the name of a class. Without, or with another name than entropy,",
     "the class is written, too.",
   ],
-  // deno-lint-ignore require-await -- so that errors are rejections
   async run(context) {
     const { io, options, words, given } = context;
     const name = nameOf("a driver", words[0]!);
@@ -55,7 +53,7 @@ export const newDriver: Command = {
       );
     }
     const files = driverFiles({ name, bus, class: kind, root: ROOT, version: deno.version });
-    writeAll(name, files);
+    await io.system.writeFolder(name, files);
     if (options.json) printJson(context, "new", { folder: name, files: Object.keys(files) });
     else {
       for (const file of Object.keys(files)) io.out(`${name}/${file}`);
@@ -72,30 +70,4 @@ function nameOf(what: string, name: string): string {
       JSON.stringify(name)
     }: wanted lower-case letters, digits and hyphens, a letter first, at most 63`,
   );
-}
-
-/** Writes files into a folder that is empty or not there; none if it cannot be. */
-function writeAll(folder: string, files: Readonly<Record<string, string>>): void {
-  const wrong = (why: string) => new CliError(EXIT.failed, `Cannot write into ${folder}: ${why}`);
-  const kind = kindAt(folder);
-  if (kind !== undefined && kind !== "folder") throw wrong(`it is a ${kind}`);
-  try {
-    if (kind === undefined) makeFolder(folder);
-    const there = readFolder(folder);
-    if (there.length > 0) {
-      throw wrong(`the folder is not empty, it has ${there.slice(0, 3).join(", ")}`);
-    }
-    for (const [file, text] of Object.entries(files)) {
-      const fd = openFile(`${folder}/${file}`, { write: true, create: "new" });
-      try {
-        writeAt(fd, new TextEncoder().encode(text), 0);
-      } finally {
-        close(fd);
-      }
-    }
-  } catch (error) {
-    if (error instanceof CliError) throw error;
-    const exit = exitCode(error) === EXIT.permission ? EXIT.permission : EXIT.failed;
-    throw new CliError(exit, messageOf(error), { cause: error });
-  }
 }

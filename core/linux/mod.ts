@@ -11,10 +11,8 @@ export {
   environment,
   fileUrl,
   type FileUse,
-  makeFolder,
   openFile,
   readAt,
-  readFolder,
   sizeOf,
   sync,
   writeAt,
@@ -24,3 +22,4 @@ export { OsError } from "./os_error.ts";
 export { poll, pollAsync, POLLIN, POLLOUT, type PollSet } from "./poll.ts";
 export { isIgnored, SIGHUP } from "./process.ts";
 export { bringUp, INTERFACE_NAME, isInterfaceName, openTap, type Tap, writeFrame } from "./tap.ts";
+export { writeFolder } from "./write_folder.ts";

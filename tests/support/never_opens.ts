@@ -19,6 +19,7 @@ if (import.meta.main) {
     importModule: never,
     loadServing: never,
     loadTesting: never,
+    writeFolder: never,
   };
   Deno.exit(await run(["ls", "--machine", "simulated", "--verbose"], processIo(system)));
 }

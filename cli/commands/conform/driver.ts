@@ -50,9 +50,10 @@ export const conformDriver: Command = {
     "",
     "The model of the device is model.ts in the folder, or what --model names: its default export makes it, or it exports",
     "one class whose name ends in Model. What the device is to an application is class.ts in the folder, or what --class",
-    "names, or one of our own classes; the device is used as the check of its class uses it.",
+    "names, or one of our own classes; the device is used as the check of its class uses it. One that asks more at once than",
+    "the queues have room for shows more.",
     "",
-    "Driver, model and class RUN IN THIS PROGRAM, WITH ITS RIGHTS, too; Deno must let it read them (--allow-read=<folder>).",
+    "Driver, model and class RUN IN THIS PROGRAM, WITH ITS RIGHTS, too; Deno must let it read them.",
     "The exit status is 1 if the driver failed a row.",
   ],
   async run(context) {
@@ -150,7 +151,7 @@ function summary(row: RowName, tests: readonly DriverRow[]): string | undefined 
   const seconds = tests.reduce((sum, { milliseconds }) => sum + milliseconds, 0) / 1000;
   const end = failed > 0 ? "failed" : passed > 0 ? "passed" : "does not apply";
   const why = end === "does not apply" ? `: ${tests[0]!.reason}` : "";
-  const of = tests.length > 1 ? `, ${passed} of ${tests.length}` : "";
+  const of = tests.length > 1 && passed > 0 || failed > 0 ? `, ${passed} of ${tests.length}` : "";
   return `${row.padEnd(13)}  ${end}${why}${of} (${seconds.toFixed(1)} s)`;
 }
 
