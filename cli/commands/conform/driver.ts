@@ -72,7 +72,8 @@ export const conformDriver: Command = {
       );
     }
     const maker = await importMaker(context, `use the model ${model}`, model);
-    if (maker() === maker()) {
+    const [one, other] = [maker(), maker()];
+    if (one === other) {
       throw usageError(
         `Cannot use the model ${model}: each test takes a new one; let its default export be a function that makes it`,
       );
