@@ -14,6 +14,8 @@ import { CONFIGURATION } from "./checks/configuration.ts";
 import { DISCOVERY } from "./checks/discovery.ts";
 import { FEATURES } from "./checks/features.ts";
 import { INTERRUPTS } from "./checks/interrupts.ts";
+import { MISUSE } from "./checks/misuse.ts";
+import { PACKED } from "./checks/packed.ts";
 import { QUEUES } from "./checks/queues.ts";
 import { RESET } from "./checks/reset.ts";
 import { RINGS } from "./checks/rings.ts";
@@ -21,9 +23,10 @@ import { STATUS } from "./checks/status.ts";
 import type { Check } from "./check.ts";
 
 export { type Check, Finding, type Verdict } from "./check.ts";
+export { junit } from "./junit.ts";
 export { type Result, runChecks, type RunOptions } from "./run.ts";
 
-/** All checks, in the order in which they are run. */
+/** All checks, in the order in which they are run; those of misuse come last, and run where they are asked for. */
 export const CHECKS: readonly Check[] = [
   ...DISCOVERY,
   ...STATUS,
@@ -32,6 +35,7 @@ export const CHECKS: readonly Check[] = [
   ...QUEUES,
   ...RESET,
   ...RINGS,
+  ...PACKED,
   ...INTERRUPTS,
   ...NETWORK_CHECKS,
   ...BLOCK_CHECKS,
@@ -39,4 +43,5 @@ export const CHECKS: readonly Check[] = [
   ...ENTROPY_CHECKS,
   ...BALLOON_CHECKS,
   ...SCSI_CHECKS,
+  ...MISUSE,
 ];
