@@ -29,6 +29,9 @@ const system: System = {
   async loadServing() {
     return await import("./serving.ts");
   },
+  async loadConform() {
+    return await import("./conform/mod.ts");
+  },
   async diagnose() {
     const { diagnose, walls } = await import("./machine/mod.ts");
     return [...diagnose(), ...walls()];

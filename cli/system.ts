@@ -6,10 +6,14 @@
 import type { Binding, BindRequest, Diagnosis } from "../machine/mod.ts";
 import type { Kernel as WholeKernel, OpenOptions, PluginSource } from "../mod.ts";
 import type { Exports } from "./modules.ts";
+import type * as conform from "../conform/mod.ts";
 import type * as serving from "../serving.ts";
 
 /** The devices that can be served, and what serves them. */
 export type Serving = typeof serving;
+
+/** What devices are checked with. */
+export type Conform = typeof conform;
 
 /** The core, as far as the commands know it. */
 export interface System {
@@ -33,6 +37,8 @@ export interface System {
   diagnose(): Promise<readonly Diagnosis[]>;
   /** What the command `serve` works with. */
   loadServing(): Promise<Serving>;
+  /** What the command `conform device` works with. */
+  loadConform(): Promise<Conform>;
   /** Looks at what keeps a driver in its process here; part of the diagnosis. */
   walls(): Promise<readonly Diagnosis[]>;
 }

@@ -1,4 +1,4 @@
-import type { PciFunction } from "../core/pci/function.ts";
+import type { FunctionFacts, OpenFunction, PciFunction } from "../core/pci/function.ts";
 import { type Check, Finding, type Verdict } from "./check.ts";
 import { exerciseOf } from "./exercise.ts";
 import { observe } from "./observe.ts";
@@ -24,6 +24,8 @@ export interface RunOptions {
   readonly patience?: number;
   /** Where random numbers begin; 1 if left out. */
   readonly seed?: number;
+  /** Whether checks may run that write what a device keeps; false if left out. */
+  readonly write?: boolean;
   /** Told of each result as it comes. */
   readonly tell?: (result: Result) => void;
   /** Ends the run between two checks. */
@@ -40,10 +42,10 @@ const MOST_WAITS = 20;
  * @throws If it cannot be taken.
  */
 export async function runChecks(
-  fn: PciFunction,
-  { checks, type, patience = 1000, seed = 1, tell, signal }: RunOptions,
+  fn: FunctionFacts,
+  { checks, type, patience = 1000, seed = 1, write = false, tell, signal }: RunOptions,
 ): Promise<readonly Result[]> {
-  using device = fn.open();
+  using device = taken(fn);
   const rig = new Rig({ device, type, patience });
   const results: Result[] = [];
   for (const [i, check] of checks.entries()) {
@@ -51,7 +53,9 @@ export async function runChecks(
     // Each check has numbers of its own: they do not depend on which others run.
     rig.random = new Random(seed + hash(check.name));
     const begin = performance.now();
-    const finding = await tryCheck(rig, check);
+    const finding = check.writes && !write
+      ? { verdict: "not applicable", why: "it writes, which was not asked for" } as const
+      : await tryCheck(rig, check);
     const milliseconds = Math.round(performance.now() - begin);
     const { verdict, why } = finding;
     const result = { check, verdict, ...(why !== undefined && { why }), milliseconds };
@@ -75,6 +79,13 @@ export async function runChecks(
   return results;
 }
 
+/** Takes a function of a machine, if that lends functions at all. */
+function taken(fn: FunctionFacts): OpenFunction {
+  const { open } = fn as Partial<PciFunction>;
+  if (!open) throw new TypeError(`Cannot check ${fn.address}: it cannot be taken from its machine`);
+  return (fn as PciFunction).open();
+}
+
 interface Outcome {
   readonly verdict: Verdict;
   readonly why?: string;
@@ -91,6 +102,7 @@ async function tryCheck(rig: Rig, check: Check): Promise<Outcome> {
   try {
     await freshen(rig);
   } catch (error) {
+    if (isGone(error)) return outcomeOf(error);
     if (needsDevice) {
       return { verdict: "cannot tell", why: `it could not be reset: ${messageOf(error)}` };
     }
@@ -137,6 +149,7 @@ async function stillServes(rig: Rig): Promise<Outcome> {
   try {
     await freshen(rig);
   } catch (error) {
+    if (isGone(error)) return outcomeOf(error);
     return { verdict: "wedged", why: `after that ${messageOf(error)}` };
   }
   if (!exerciseOf(rig)) {
@@ -148,6 +161,7 @@ async function stillServes(rig: Rig): Promise<Outcome> {
       ? { verdict: "conforms" }
       : { verdict: "violates", why: `after that ${wrong}` };
   } catch (error) {
+    if (isGone(error)) return outcomeOf(error);
     const { verdict, why } = outcomeOf(error);
     if (verdict === "conforms" || why === undefined) throw error;
     return { verdict, why: `after that and a reset ${why}` };
@@ -161,14 +175,20 @@ function outcomeOf(error: unknown): Outcome {
     return { verdict: "cannot tell", why: `its registers cannot be used: ${messageOf(error)}` };
   }
   // The machine itself: nothing more can be asked of it.
-  if (name === "QemuGone") {
+  if (isGone(error)) {
     return { verdict: "wedged", why: `the machine ended: ${messageOf(error)}`, gone: true };
   }
   throw error;
 }
 
+/** Whether the machine that the device is in has ended. */
+function isGone(error: unknown): boolean {
+  return error instanceof Error && error.name === "QemuGone";
+}
+
+/** The first line: a machine that ended tells of all that it said. */
 function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return (error instanceof Error ? error.message : String(error)).split("\n")[0]!;
 }
 
 /** A number for a name. */

@@ -108,6 +108,8 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "core/virtio",
     "core/virtqueue",
   ],
+  // What devices are checked with.
+  "conform": ["core/dma", "core/linux", "core/pci", "core/virtio", "core/virtqueue"],
   "nbd": ["classes", "core/bus", "core/class", "core/linux", "core/irq"],
   // Tools around the machine.
   "machine": [
@@ -125,6 +127,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "serving.ts",
     "core/class/mod.ts",
     "core/linux/mod.ts",
+    "conform/mod.ts",
     "serve/mod.ts",
     "simulation/mod.ts",
     "machine/mod.ts",
@@ -143,7 +146,14 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "classes.ts": ["classes", "core"],
   "drivers.ts": ["core", "plugins", "simulation"],
   "serving.ts": ["core", "plugins", "serve", "simulation"],
-  "main.ts": ["cli", "core/linux/mod.ts", "machine/mod.ts", "mod.ts", "serving.ts"],
+  "main.ts": [
+    "cli",
+    "conform/mod.ts",
+    "core/linux/mod.ts",
+    "machine/mod.ts",
+    "mod.ts",
+    "serving.ts",
+  ],
 };
 
 /** Text that may stand in some layers only. */
@@ -192,7 +202,18 @@ function* sources(folder = ""): Generator<string> {
     if (isDirectory) {
       if (
         folder !== "" ||
-        ["classes", "core", "cli", "machine", "nbd", "plugins", "serve", "simulation", "testing"]
+        [
+          "classes",
+          "conform",
+          "core",
+          "cli",
+          "machine",
+          "nbd",
+          "plugins",
+          "serve",
+          "simulation",
+          "testing",
+        ]
           .includes(name)
       ) {
         yield* sources(`${path}/`);

@@ -171,6 +171,7 @@ const ALL: readonly Omit<Check, "type">[] = [
   },
   {
     name: "block.write",
+    writes: true,
     section: "5.2.6",
     does: "reads what was written",
     run: (rig) =>
@@ -235,6 +236,7 @@ const ALL: readonly Omit<Check, "type">[] = [
   },
   {
     name: "block.discard",
+    writes: true,
     section: "5.2.6.2",
     does: "takes a discard, and refuses one that is to unmap",
     async run(rig) {
@@ -247,6 +249,7 @@ const ALL: readonly Omit<Check, "type">[] = [
   },
   {
     name: "block.write_zeroes",
+    writes: true,
     section: "5.2.6.2",
     does: "makes sectors read as zeroes, and refuses reserved flags",
     async run(rig) {
