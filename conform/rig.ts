@@ -91,7 +91,7 @@ export class Rig {
     this.device = device;
     this.type = type;
     this.patience = patience;
-    this.vectors = device.vectors(VECTORS);
+    this.vectors = found(() => device.vectors(VECTORS)) ?? [];
     this.#memory = device.dma(ARENA_BYTES, { bypass: this.#bypasses() });
     this.#arena = mapShared(this.#memory.fd, this.#memory.offset, this.#memory.size);
     this.bytes = new Uint8Array(this.#arena, 0, this.#memory.size);
@@ -99,11 +99,7 @@ export class Rig {
 
   /** Whether it goes around an IOMMU; one without registers that can be used reaches no memory at all. */
   #bypasses(): boolean {
-    try {
-      return !has(this.offered, Feature.ACCESS_PLATFORM);
-    } catch {
-      return false;
-    }
+    return found(() => !has(this.offered, Feature.ACCESS_PLATFORM)) ?? false;
   }
 
   /** @throws {DeviceFault} If the device does not say where they are. */
@@ -112,7 +108,7 @@ export class Rig {
     const { device } = this;
     const structures = findStructures(device.config, (bar) => device.bar(bar)?.size);
     const window = ({ bar, offset, length }: Structures["common"]) =>
-      subRegisters(device.bar(bar)!, offset, length);
+      bounded(subRegisters(device.bar(bar)!, offset, length));
     return this.#windows = {
       structures,
       common: window(structures.common),
@@ -412,6 +408,39 @@ export class Rig {
   needFeature(feature: number, name: string): void {
     needs(has(this.offered, feature), `it does not offer ${name}`);
   }
+}
+
+/** What a device tells, unless it breaks a rule of where that is: then the checks of discovery say so. */
+function found<T>(act: () => T): T | undefined {
+  try {
+    return act();
+  } catch (error) {
+    if (error instanceof Error && /^(DeviceFault|PciFault|Finding)$/.test(error.name)) {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
+/** Registers of which it is the device's fault where there are too few. */
+function bounded(registers: Registers): Registers {
+  const { size } = registers;
+  const at = (offset: number, width: number) => {
+    must(
+      offset + width <= size,
+      () => `it has ${size} bytes of registers where ${offset + width} are needed`,
+    );
+    return offset;
+  };
+  return {
+    size,
+    read8: (offset) => registers.read8(at(offset, 1)),
+    read16: (offset) => registers.read16(at(offset, 2)),
+    read32: (offset) => registers.read32(at(offset, 4)),
+    write8: (offset, value) => registers.write8(at(offset, 1), value),
+    write16: (offset, value) => registers.write16(at(offset, 2), value),
+    write32: (offset, value) => registers.write32(at(offset, 4), value),
+  };
 }
 
 function pause(milliseconds: number): Promise<void> {

@@ -48,6 +48,7 @@ export async function runChecks(
   using device = taken(fn);
   const rig = new Rig({ device, type, patience });
   const results: Result[] = [];
+  const resets: Resets = { missed: 0 };
   for (const [i, check] of checks.entries()) {
     signal?.throwIfAborted();
     // Each check has numbers of its own: they do not depend on which others run.
@@ -55,7 +56,7 @@ export async function runChecks(
     const begin = performance.now();
     const finding = check.writes && !write
       ? { verdict: "not applicable", why: "it writes, which was not asked for" } as const
-      : await tryCheck(rig, check);
+      : await tryCheck(rig, check, resets);
     const milliseconds = Math.round(performance.now() - begin);
     const { verdict, why } = finding;
     const result = { check, verdict, ...(why !== undefined && { why }), milliseconds };
@@ -93,18 +94,35 @@ interface Outcome {
   readonly gone?: boolean;
 }
 
-async function tryCheck(rig: Rig, check: Check): Promise<Outcome> {
+/** How often a device did not come back from a reset: past some times, that is not tried any more. */
+interface Resets {
+  missed: number;
+}
+
+const MOST_MISSED = 3;
+
+async function tryCheck(rig: Rig, check: Check, resets: Resets): Promise<Outcome> {
   if (check.type !== undefined && check.type !== rig.type) {
     return { verdict: "not applicable", why: "it is for another type of device" };
   }
-  // What the configuration space says can be looked at without a device that works.
-  const needsDevice = !check.name.startsWith("discovery.");
+  if (resets.missed >= MOST_MISSED) {
+    return { verdict: "cannot tell", why: "it did not come back from a reset before" };
+  }
   try {
     await freshen(rig);
   } catch (error) {
     if (isGone(error)) return outcomeOf(error);
-    if (needsDevice) {
-      return { verdict: "cannot tell", why: `it could not be reset: ${messageOf(error)}` };
+    const { verdict, why } = outcomeOf(error);
+    // What the configuration space says can be looked at without a device that works; and whose registers cannot be
+    // found, those checks tell of.
+    if (verdict !== "wedged") {
+      if (!check.name.startsWith("discovery.")) {
+        return { verdict: "cannot tell", ...(why && { why }) };
+      }
+    } else {
+      resets.missed++;
+      if (resets.missed > 1) return { verdict: "cannot tell", why: `before it could begin ${why}` };
+      return { verdict, why: `before it could begin ${why}` };
     }
   }
   try {
