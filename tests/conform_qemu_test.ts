@@ -95,5 +95,7 @@ eachQemuTest("devices after misuse #conform:qemu_misuse", async () => {
   using disk = new FileDisk("disk", 16 * MIB, "");
   await using kernel = await openSix(disk);
   const misuse = CHECKS.filter(({ misuse }) => misuse);
-  console.log(JSON.stringify(await findings(kernel, misuse, 0, [1, 2, 3, 5, 8])));
+  // Entropy source and balloon are held up by a huge buffer for longer than QEMU may take to answer: see
+  // docs/findings.md.
+  assertEquals(await findings(kernel, misuse, 40, [1, 2, 3, 8]), { 1: {}, 2: {}, 3: {}, 8: {} });
 });

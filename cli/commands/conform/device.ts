@@ -50,13 +50,17 @@ export const conformDevice: Command = {
   run: async (context) => {
     const conform = await context.io.system.loadConform();
     const checks = chosen(context, conform.CHECKS);
+    const manner = mannerOf(context);
     // A file that cannot be written is known before a long run.
     using file = await junitFile(context);
     await using kernel = await openKernel(context);
     const devices: Device[] = [];
     for (const node of nodesOf(context, kernel)) {
-      devices.push(await checkNode(context, kernel, node, conform, checks));
+      const device = await checkNode(context, kernel, node, conform, { ...manner, checks });
+      devices.push(device);
       context.signal.throwIfAborted();
+      // Of a machine that ended, one error is enough.
+      if (device.error instanceof Error && device.error.name === "QemuGone") break;
     }
     if (file) {
       const text = conform.junit(devices.map(({ node, results }) => ({
@@ -105,6 +109,18 @@ function chosen({ given }: Context, all: readonly Check[]): readonly Check[] {
   );
 }
 
+/** How devices are checked, besides by what. */
+function mannerOf(context: Context): { readonly patience: number; readonly seed: number } {
+  const patience = numberOption(context, "patience", {
+    usual: PATIENCE,
+    least: 0.01,
+    greatest: 1000,
+    fraction: true,
+  });
+  const seed = numberOption(context, "seed", { usual: 1, least: 0, greatest: 2 ** 32 - 1 });
+  return { patience: 1000 * patience, seed };
+}
+
 async function junitFile(context: Context): Promise<UserFile | undefined> {
   const { junit } = context.given;
   return typeof junit === "string" ? await UserFile.open(context, junit, "write") : undefined;
@@ -141,25 +157,17 @@ async function checkNode(
   kernel: Kernel,
   node: Node,
   { runChecks }: Conform,
-  checks: readonly Check[],
+  manner: ReturnType<typeof mannerOf> & { readonly checks: readonly Check[] },
 ): Promise<Device> {
   const { options, given, io } = context;
   const { address } = node.function;
   const { type } = node.identity.virtio!;
   context.talk(`Checking ${address} (device type ${type})`);
-  const patience = numberOption(context, "patience", {
-    usual: PATIENCE,
-    least: 0.01,
-    greatest: 1000,
-    fraction: true,
-  });
   const results: Result[] = [];
   try {
     await runChecks(node.function, {
-      checks,
+      ...manner,
       type,
-      patience: 1000 * patience,
-      seed: numberOption(context, "seed", { usual: 1, least: 0, greatest: 2 ** 32 - 1 }),
       write: kernel.machine.kind !== "local" || given.write === true,
       signal: context.signal,
       tell(result) {
