@@ -4,26 +4,26 @@
  * @module
  */
 
-import balloon from "@virtio/balloon";
-import { BalloonModel } from "@virtio/balloon/model";
-import balloonManifest from "@virtio/balloon/plugin.json" with { type: "json" };
-import blk from "@virtio/blk";
-import { DiskModel } from "@virtio/blk/model";
-import blkManifest from "@virtio/blk/plugin.json" with { type: "json" };
-import consoleDriver from "@virtio/console";
-import { ConsoleModel } from "@virtio/console/model";
-import consoleManifest from "@virtio/console/plugin.json" with { type: "json" };
-import nvme from "@virtio/nvme";
-import nvmeManifest from "@virtio/nvme/plugin.json" with { type: "json" };
-import random from "@virtio/random";
-import { EntropyModel } from "@virtio/random/model";
-import randomManifest from "@virtio/random/plugin.json" with { type: "json" };
-import scsi from "@virtio/scsi";
-import { ScsiModel } from "@virtio/scsi/model";
-import scsiManifest from "@virtio/scsi/plugin.json" with { type: "json" };
-import vtnet from "@virtio/vtnet";
-import { NetModel } from "@virtio/vtnet/model";
-import vtnetManifest from "@virtio/vtnet/plugin.json" with { type: "json" };
+import balloon from "./plugins/balloon/mod.ts";
+import { BalloonModel } from "./plugins/balloon/model.ts";
+import balloonManifest from "./plugins/balloon/plugin.json" with { type: "json" };
+import blk from "./plugins/blk/mod.ts";
+import { DiskModel } from "./plugins/blk/model.ts";
+import blkManifest from "./plugins/blk/plugin.json" with { type: "json" };
+import consoleDriver from "./plugins/console/mod.ts";
+import { ConsoleModel } from "./plugins/console/model.ts";
+import consoleManifest from "./plugins/console/plugin.json" with { type: "json" };
+import nvme from "./plugins/nvme/mod.ts";
+import nvmeManifest from "./plugins/nvme/plugin.json" with { type: "json" };
+import random from "./plugins/random/mod.ts";
+import { EntropyModel } from "./plugins/random/model.ts";
+import randomManifest from "./plugins/random/plugin.json" with { type: "json" };
+import scsi from "./plugins/scsi/mod.ts";
+import { ScsiModel } from "./plugins/scsi/model.ts";
+import scsiManifest from "./plugins/scsi/plugin.json" with { type: "json" };
+import vtnet from "./plugins/vtnet/mod.ts";
+import { NetModel } from "./plugins/vtnet/model.ts";
+import vtnetManifest from "./plugins/vtnet/plugin.json" with { type: "json" };
 import type { PluginSource } from "./core/kernel/attachment.ts";
 import { checkManifest } from "./core/plugin/manifest.ts";
 import type { AnyPlugin } from "./core/plugin/pci_plugin.ts";
@@ -31,19 +31,19 @@ import type { DeviceModel } from "./simulation/model.ts";
 
 /** The drivers. Applications may run them inline: they are as trusted as the kernel. */
 export const DRIVERS: readonly PluginSource[] = [
-  driver("@virtio/random", randomManifest, random),
-  driver("@virtio/blk", blkManifest, blk),
-  driver("@virtio/nvme", nvmeManifest, nvme),
-  driver("@virtio/vtnet", vtnetManifest, vtnet),
-  driver("@virtio/console", consoleManifest, consoleDriver),
-  driver("@virtio/scsi", scsiManifest, scsi),
-  driver("@virtio/balloon", balloonManifest, balloon),
+  driver("random", randomManifest, random),
+  driver("blk", blkManifest, blk),
+  driver("nvme", nvmeManifest, nvme),
+  driver("vtnet", vtnetManifest, vtnet),
+  driver("console", consoleManifest, consoleDriver),
+  driver("scsi", scsiManifest, scsi),
+  driver("balloon", balloonManifest, balloon),
 ];
 
 function driver(name: string, manifest: unknown, plugin: AnyPlugin): PluginSource {
   return {
-    manifest: checkManifest(manifest, import.meta.resolve(`${name}/plugin.json`)),
-    entry: import.meta.resolve(name),
+    manifest: checkManifest(manifest, `plugins/${name}/plugin.json`),
+    entry: new URL(`plugins/${name}/mod.ts`, import.meta.url).href,
     plugin,
   };
 }

@@ -5,12 +5,12 @@
  * @module
  */
 
-import { BalloonModel } from "@virtio/balloon/model";
-import { DiskModel, type Store } from "@virtio/blk/model";
-import { ConsoleModel } from "@virtio/console/model";
-import { EntropyModel } from "@virtio/random/model";
-import { ScsiModel } from "@virtio/scsi/model";
-import { NetModel } from "@virtio/vtnet/model";
+import { BalloonModel } from "./plugins/balloon/model.ts";
+import { DiskModel, type Store } from "./plugins/blk/model.ts";
+import { ConsoleModel } from "./plugins/console/model.ts";
+import { EntropyModel } from "./plugins/random/model.ts";
+import { ScsiModel } from "./plugins/scsi/model.ts";
+import { NetModel } from "./plugins/vtnet/model.ts";
 import {
   type DeviceModel,
   fitted,

@@ -58,6 +58,7 @@ export interface World {
   readonly facts?: readonly Partial<PciFunction>[];
   readonly attach?: () => Promise<AnyDevice>;
   readonly openKernel?: () => Promise<Kernel>;
+  readonly loadServing?: () => Promise<never>;
   readonly drivers?: readonly PluginSource[];
   /** What modules export that can be imported, by their paths. */
   readonly modules?: Readonly<Record<string, Exports>>;
@@ -108,7 +109,7 @@ function fakeSystem(world: World, calls: string[]): System {
     },
     diagnose: () => Promise.resolve(world.diagnoses ?? []),
     walls: () => Promise.resolve(world.diagnoses ?? []),
-    loadServing: () => import("../serving.ts"),
+    loadServing: () => world.loadServing?.() ?? import("../serving.ts"),
     loadConform: () => import("../conform/mod.ts"),
     loadDrivers(folders) {
       calls.push(["load", ...folders].join(" "));

@@ -59,6 +59,7 @@ Deno.test("each example of each help text is a command of the program #cli:help_
       const { exit, err } = await runFake(own, {
         input: { terminal: true, read: () => Promise.resolve(null), raw() {} },
         openKernel: () => Promise.reject(new Error("understood")),
+        loadServing: () => Promise.reject(new Error("understood")),
         modules: { "mine/class.ts": { mine: { open: () => ({ client: {} }) } } },
       });
       // A file of that name need not be there.

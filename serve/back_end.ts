@@ -474,6 +474,8 @@ export class BackEnd implements Disposable {
     ring.running = true;
     // Some machines never say DRIVER_OK; none starts a ring before its driver does.
     this.#go();
+    // What was used last may have been shown by a program that ended before it could interrupt.
+    if (this.#notes || base !== this.#begin) this.#send(index + 1);
     if (ring.kick < 0) this.#looking ??= setInterval(() => this.#look(), LOOK_MS);
     this.#device.notify(index, index);
     this.#process();
@@ -481,9 +483,15 @@ export class BackEnd implements Disposable {
 
   /** Whether a driver begins anew: all its rings are as they are at first, and were not before. */
   #begins(): boolean {
-    const begin = this.#features & bit(Feature.RING_PACKED) ? PACKED_BEGIN : SPLIT_BEGIN;
     return this.#used &&
-      this.#rings.every(({ running, size, base }) => !running && (size === 0 || base === begin));
+      this.#rings.every(({ running, size, base }) =>
+        !running && (size === 0 || base === this.#begin)
+      );
+  }
+
+  /** Where a ring begins that was never used. */
+  get #begin(): number {
+    return this.#features & bit(Feature.RING_PACKED) ? PACKED_BEGIN : SPLIT_BEGIN;
   }
 
   #stop(ring: Ring, index: number): void {

@@ -12,6 +12,7 @@ import type { Isolation } from "../core/kernel/driver_host.ts";
 import { checkManifest } from "../core/plugin/manifest.ts";
 import { definePlugin, type Plugin } from "../core/plugin/mod.ts";
 import type { Kernel, OpenOptions } from "../mod.ts";
+import { PATIENCE, type Patience } from "../core/kernel/patience.ts";
 import { openImpatient } from "./support/impatient.ts";
 import { alive, children, leftovers, soon } from "./support/leaks.ts";
 import "./support/libc.ts";
@@ -25,6 +26,7 @@ async function withBadDriver(
   plugin: Fixture,
   work: (kernel: Kernel) => Promise<void>,
   options: OpenOptions = {},
+  patience: Partial<Patience> = {},
 ): Promise<void> {
   const left = await leftovers(async () => {
     await using kernel = await openImpatient({
@@ -32,7 +34,7 @@ async function withBadDriver(
       ...simulatedMachine().options,
       plugins: [plugin.folder],
       ...options,
-    });
+    }, patience);
     const disk = await kernel.attachFirst("block");
     await using load = startLoad(disk);
     await work(kernel);
@@ -76,6 +78,8 @@ interface Fault extends FixtureOptions {
   /** The whole module, instead of parts. */
   readonly module?: string;
   readonly says: readonly [name: string, message: RegExp];
+  /** Whether it ends by itself, if it is given as long as any driver: it is not silence that is found then. */
+  readonly ends?: boolean;
 }
 
 const HANGS = /gave no sign of life for [\d.]+ s: it hangs|did not send \w+ .*within \d+ ms/;
@@ -169,11 +173,13 @@ const AT_START: Readonly<Record<string, Fault>> = {
   "eats its heap #core:P-08": {
     parts: { load: "const all = []; for (;;) all.push(new Array(100).fill({}));" },
     manifest: { limits: { heapMiB: 64 } },
+    ends: true,
     says: ["DriverGone", /its process ended by signal \d+: .*out of memory/],
   },
   "eats memory outside its heap #core:P-09": {
     parts: { load: "const all = []; for (;;) all.push(new Uint8Array(1 << 24).fill(1));" },
     manifest: { limits: { heapMiB: 64 } },
+    ends: true,
     says: ["DriverGone", /its process ended .*: .*(allocation failed|out of memory)/],
   },
 
@@ -311,16 +317,23 @@ JSON.stringify = () => stringify({ type: "properties", properties: { x: "y".repe
 };
 
 for (
-  const [name, { parts, module, says: [type, message], ...options }] of Object.entries(AT_START)
+  const [name, { parts, module, says: [type, message], ends, ...options }] of Object.entries(
+    AT_START,
+  )
 ) {
   Deno.test(`driver: ${name}`, async () => {
     using plugin = fixture(module ?? entropyDriver(parts), options);
-    await withBadDriver(plugin, async (kernel) => {
-      const error = await assertRejects(() => kernel.attachFirst("entropy"), Error);
-      assertEquals([error.name, error.message], [type, error.message], error.message);
-      assertMatch(error.message, message);
-      assertEquals(kernel.devices.map((device) => device.driver), ["blk"]);
-    });
+    await withBadDriver(
+      plugin,
+      async (kernel) => {
+        const error = await assertRejects(() => kernel.attachFirst("entropy"), Error);
+        assertEquals([error.name, error.message], [type, error.message], error.message);
+        assertMatch(error.message, message);
+        assertEquals(kernel.devices.map((device) => device.driver), ["blk"]);
+      },
+      {},
+      ends ? PATIENCE : {},
+    );
   });
 }
 

@@ -163,7 +163,7 @@ const WORDS: readonly (readonly [word: RegExp, only: readonly string[]])[] = [
   [/"\/(dev|proc|sys)\//, ["core/linux", "core/kernel", "core/platform", "machine", "classes.ts"]],
   [/\b(eval|Function)\(/, []],
   // Only what a command needs is loaded for it; and a plugin, with less rights than what loads it.
-  [/\bimport\(/, ["main.ts", "core/kernel/process_main.ts"]],
+  [/\bimport\(/, ["main.ts", "core/kernel/process_host.ts", "core/kernel/process_main.ts"]],
   [/from "(node|npm|https?):/, []],
   [/from "(jsr:)?@std\//, ["cli"]],
 ];

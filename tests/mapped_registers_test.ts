@@ -12,8 +12,8 @@ import type { OpenFunction, PciFunction } from "../core/pci/function.ts";
 import type { Platform } from "../core/platform/platform.ts";
 import { openSimulated } from "../simulation/platform/simulated.ts";
 import type { FunctionModel } from "../simulation/mod.ts";
-import { brought } from "./support/brought.ts";
 import "./support/libc.ts";
+import { copied } from "./support/third_party.ts";
 
 interface Panic {
   events(): Promise<readonly string[]>;
@@ -38,7 +38,7 @@ function withMore(
 for (const mapped of [true, false]) {
   const how = mapped ? "are stores where its pages can be mapped" : "are calls where they cannot";
   Deno.test(`accesses to registers ${how} #core:mapped_registers`, async () => {
-    using folder = brought("pvpanic");
+    using folder = copied("pvpanic");
     const { panic } = await folder.load<{ panic: DeviceClass<Panic> }>("class.ts");
     const { PanicModel } = await folder.load<
       { PanicModel: new () => FunctionModel & { told: number[] } }
@@ -69,7 +69,7 @@ for (const mapped of [true, false]) {
 }
 
 Deno.test("a driver with mapped registers has no descriptor of its device left #core:mapped_registers", async () => {
-  using folder = brought("pvpanic");
+  using folder = copied("pvpanic");
   const { panic } = await folder.load<{ panic: DeviceClass<Panic> }>("class.ts");
   const { PanicModel } = await folder.load<{ PanicModel: new () => FunctionModel }>("model.ts");
   const fd = memoryFile("the-device", 8192);

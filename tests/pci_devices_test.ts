@@ -11,11 +11,11 @@ import { loadPlugin } from "../core/kernel/load_plugin.ts";
 import type { DefinedPciPlugin } from "../core/plugin/mod.ts";
 import type { FunctionModel } from "../simulation/mod.ts";
 import { openKernel } from "../mod.ts";
-import { type Brought, brought } from "./support/brought.ts";
 import "./support/libc.ts";
 import { pattern, qemuProgram, qemuTest } from "./support/machine.ts";
 import { soon } from "./support/leaks.ts";
 import { qmpOf } from "./support/qemu.ts";
+import { copied, type Copy } from "./support/third_party.ts";
 
 /** What the edu's class gives an application; imported from where it was copied to, so its types are told here. */
 interface Edu {
@@ -48,7 +48,7 @@ interface Options {
 
 /** A kernel with an edu, for the driver and class in a folder, and with an entropy source. */
 async function withEdu(
-  folder: Brought,
+  folder: Copy,
   machine: Machine,
   { inline = false, interrupts = "msix", parts = {}, device = "edu" }: Options = {},
 ) {
@@ -80,7 +80,7 @@ for (const machine of MACHINES) {
     for (const interrupts of ["msix", "intx", "polling"] as const) {
       const how = `${machine}, ${inline ? "inline" : "process"}, ${KINDS[interrupts]}`;
       test(machine, `edu computes and copies (${how}) #core:pci_device #core:msi`, async () => {
-        using folder = brought("edu");
+        using folder = copied("edu");
         await using kernel = await withEdu(folder, machine, { inline, interrupts });
         const device = await kernel.attachFirst("edu");
         const { client } = device;
@@ -103,7 +103,7 @@ for (const machine of MACHINES) {
     machine,
     `edu's driver is killed under load and comes back (${machine}) #core:pci_device`,
     async () => {
-      using folder = brought("edu");
+      using folder = copied("edu");
       await using kernel = await withEdu(folder, machine);
       const device = await kernel.attachFirst("edu");
       const bytes = pattern(1024, 5);
@@ -127,7 +127,7 @@ for (const machine of MACHINES) {
     machine,
     `a driver that accesses registers outside of its windows fails, and others go on (${machine}) #core:register_windows`,
     async () => {
-      using folder = brought("edu");
+      using folder = copied("edu");
       folder.change("mod.ts", (text) => text.replace("read32(Register.identity)", "read32(4096)"));
       await using kernel = await withEdu(folder, machine);
       const source = await kernel.attachFirst("entropy");
@@ -164,7 +164,7 @@ const WRONG: readonly (readonly [
 for (const [control, says, parts = {}, [device, match] = ["edu"]] of WRONG) {
   for (const machine of MACHINES) {
     test(machine, `a window is refused: ${says} (${machine}) #core:register_windows`, async () => {
-      using folder = brought("edu");
+      using folder = copied("edu");
       folder.change("plugin.json", (text) => {
         const manifest = { ...JSON.parse(text), registers: { control } };
         if (match && machine === "qemu") manifest.match = [match];
@@ -186,7 +186,7 @@ for (const machine of MACHINES) {
     machine,
     `memory is where the device's addresses lead, or there is none (${machine}) #core:address_bits`,
     async () => {
-      using folder = brought("edu");
+      using folder = copied("edu");
       folder.change(
         "plugin.json",
         (text) => text.replace('"addressBits": 28', '"addressBits": 20'),
@@ -203,7 +203,7 @@ for (const machine of MACHINES) {
 }
 
 Deno.test("a driver that forgets how short its device's addresses are is found out #core:address_bits", async () => {
-  using folder = brought("edu");
+  using folder = copied("edu");
   folder.change("plugin.json", (text) => text.replace('"addressBits": 28,', ""));
   const { error } = console;
   const said: string[] = [];
@@ -224,7 +224,7 @@ function astray(text: string): string {
 }
 
 Deno.test("a simulated device that is told to reach outside of its driver's arena reports it, and others go on #core:stray_dma", async () => {
-  using folder = brought("edu");
+  using folder = copied("edu");
   folder.change("mod.ts", astray);
   const said: string[] = [];
   const { error } = console;
@@ -250,7 +250,7 @@ Deno.test("a simulated device that is told to reach outside of its driver's aren
 qemuTest(
   "a device that is told to reach outside of its driver's arena reaches QEMU's memory, and others go on #core:stray_dma",
   async () => {
-    using folder = brought("edu");
+    using folder = copied("edu");
     folder.change("mod.ts", astray);
     await using kernel = await withEdu(folder, "qemu");
     const source = await kernel.attachFirst("entropy");
@@ -265,7 +265,7 @@ qemuTest(
 
 for (const inline of [true, false]) {
   Deno.test(`a device that answers all ones ends with a sentence (${inline ? "inline" : "process"}) #core:all_ones`, async () => {
-    using folder = brought("edu");
+    using folder = copied("edu");
     let gone = false;
     await using kernel = await withEdu(folder, "simulated", {
       inline,
@@ -296,7 +296,7 @@ for (const machine of MACHINES) {
   for (const inline of [true, false]) {
     const how = `${machine}, ${inline ? "inline" : "process"}`;
     test(machine, `pvpanic tells of events (${how}) #core:pci_device`, async () => {
-      using folder = brought("pvpanic");
+      using folder = copied("pvpanic");
       const { panic } = await folder.load<{ panic: DeviceClass<Panic> }>("class.ts");
       const { PanicModel } = await folder.load<{ PanicModel: new () => PanicModel }>("model.ts");
       const { default: plugin } = await folder.load<Plugin>("mod.ts");
@@ -327,7 +327,7 @@ for (const machine of MACHINES) {
 }
 
 Deno.test("an event that pvpanic does not know is one error", async () => {
-  using folder = brought("pvpanic");
+  using folder = copied("pvpanic");
   const { panic } = await folder.load<{ panic: DeviceClass<Panic> }>("class.ts");
   const { PanicModel } = await folder.load<{ PanicModel: new (known: number) => PanicModel }>(
     "model.ts",

@@ -440,7 +440,7 @@ Deno.test("scsi: of a target that lists 16384 units, 256 are looked at (D-96) #s
 
 Deno.test("scsi: more commands than there is room for wait their turn #scsi:FULL_QUEUE", async () => {
   await using use = await open(
-    { queueSize: 4 },
+    { queueSize: 8 },
     {},
     (model) => fitted(model, { without: 1n << 28n }),
   );

@@ -90,8 +90,8 @@ Deno.test("docs/test-your-driver.md: a model of your own is served by a few line
     JSON.stringify({
       compilerOptions,
       imports: {
-        "@virtio/deno/serve": module("core/serve/mod.ts"),
-        "@virtio/deno/simulation": module("core/simulation/mod.ts"),
+        "@virtio/deno/serve": module("serve/mod.ts"),
+        "@virtio/deno/simulation": module("simulation/mod.ts"),
       },
     }),
   );

@@ -7,14 +7,14 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { defineClass, u32 } from "../core/class/mod.ts";
 import { openKernel } from "../mod.ts";
-import { brought } from "./support/brought.ts";
 import "./support/libc.ts";
+import { copied } from "./support/third_party.ts";
 import { qemuTest } from "./support/machine.ts";
 
 qemuTest(
   "a device of a class that the kernel was not given is attached, described and stopped #core:unknown_class",
   async () => {
-    using folder = brought("edu");
+    using folder = copied("edu");
     await using kernel = await openKernel({
       machine: "qemu",
       qemu: { arguments: ["-device", "edu"] },

@@ -17,6 +17,12 @@ const CASES: readonly (readonly [line: string, exit: number, sentence: string])[
   ["serve blk --disk /does/not/exist --vhost-user /tmp/x", 1, "Cannot open /does/not/exist"],
   ["serve blk --vhost-user /does/not/exist/x", 1, "Cannot listen at /does/not/exist/x: ENOENT"],
   ["serve blk --vhost-user /etc/passwd", 1, "it is a file, which is left alone"],
+  ["serve nosuch --vfio-user /tmp", 2, 'Unknown model "nosuch"'],
+  ["serve blk blk --vfio-user /tmp --disk x", 2, "it is for one model, and fits 2"],
+  ["serve net --vfio-user /tmp --queues 2", 2, "it is for one model, and fits none"],
+  ["serve blk --vfio-user /tmp --once", 2, "Cannot use --once with --vfio-user"],
+  ["serve blk --vfio-user /tmp --lie D-999", 2, "Cannot lie as D-999: the catalogue has D-01"],
+  ["serve blk --vfio-user /does/not/exist", 1, "/does/not/exist/blk.sock: ENOENT"],
 ];
 
 for (const [line, exit, sentence] of CASES) {
@@ -43,6 +49,28 @@ Deno.test("serve prints what QEMU needs, and ends when it is told to #cli:serve_
     assertStringIncludes(ran.out, "memory-backend-memfd,id=memory,size=1G,share=on");
     assertEquals([...Deno.readDirSync(folder)], []);
   }
+  Deno.removeSync(folder);
+});
+
+Deno.test("serve prints what QEMU needs of whole PCI functions, and ends when it is told to #cli:serve_vfio_user", async () => {
+  const folder = Deno.makeTempDirSync({ prefix: "virtio-serve-" });
+  const end = new AbortController();
+  const line = `serve blk net blk --lie D-01,D-41 --vfio-user ${folder}`;
+  const running = runFake(line, { signal: end.signal });
+  while (!existsSync(`${folder}/blk-3.sock`)) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  const { CliError, EXIT } = await import("../exit.ts");
+  end.abort(new CliError(EXIT.interrupted, "interrupted"));
+  const { out } = await running;
+  assertStringIncludes(out, "memory-backend-memfd,id=memory,size=1G,share=on");
+  for (const name of ["blk", "net", "blk-3"]) {
+    const device = { driver: "vfio-user-pci", id: name };
+    assertStringIncludes(out, JSON.stringify(device).slice(0, -1));
+    assertStringIncludes(out, `"path":"${folder}/${name}.sock"`);
+  }
+  assertEquals([...Deno.readDirSync(folder)], []);
   Deno.removeSync(folder);
 });
 

@@ -32,8 +32,8 @@ export const VFIO_USER: Transport = {
   notes: [
     "By --vfio-user the whole PCI function is ours: its configuration space and capabilities lie, too. It prints",
     "QEMU's arguments, and says what is wrong with the memory of a guest that cannot work. A model of your own is",
-    "model.ts in the folder of its driver (--plugins): it runs in this program, which must be allowed to read it",
-    "(--allow-read). A guest that leaves may come again: what a disk holds has stayed.",
+    "model.ts in the folder of its driver (--plugins): it runs in this program, which Deno must allow to read",
+    "there. A guest that leaves may come again: what a disk holds has stayed.",
   ],
   most: MOST,
   async serve(context, folder, names) {
@@ -81,7 +81,11 @@ function quoted(word: string): string {
 }
 
 /** Throws if an option is given that none of the models knows, or that two would share. */
-function checkOptions({ given }: Context, { MODELS }: Serving, names: readonly string[]): void {
+function checkOptions(
+  { given }: Context,
+  { MODELS }: Serving,
+  names: readonly string[],
+): void {
   if (given.once === true) throw usageError("Cannot use --once with --vfio-user: leave it out");
   for (const option of ["disk", "queues"] as const) {
     if (given[option] === undefined) continue;

@@ -1,3 +1,5 @@
+// A driver host that is a process of its own.
+
 import config from "../../deno.json" with { type: "json" };
 import { Cause } from "../bus/bell.ts";
 import { PAGE } from "../dma/address_table.ts";
@@ -16,7 +18,14 @@ const END_MS = 2000;
 const RUNTIME_MIB = 1024;
 
 /** Variables that Deno itself needs to find its cache, or that its tests look at. */
-const PASSED_ON = ["DENO_DIR", "HOME", "XDG_CACHE_HOME", "TMPDIR", "DENO_AUDIT_PERMISSIONS"];
+const PASSED_ON = [
+  "DENO_DIR",
+  "HOME",
+  "XDG_CACHE_HOME",
+  "TMPDIR",
+  "JSR_URL",
+  "DENO_AUDIT_PERMISSIONS",
+];
 
 /** Runs a driver in a process of its own, which has no permission left when the driver's code begins. */
 export function processHost(options: DriverHostOptions): DriverHost {
@@ -133,6 +142,11 @@ const IMPORTS = Object.fromEntries(
     .map(([name, path]) => [`${config.name}${name.slice(1)}`, `${PACKAGE}${path.slice(2)}`])
     .filter(([, url]) => SHARED.some((folder) => url!.startsWith(folder))),
 );
+
+/** Never called: it makes the modules that only a driver's process runs part of what Deno fetches with this package. */
+export const FETCHED = (): readonly Promise<
+  unknown
+>[] => [import("./process_main.ts"), import("./give_up.ts")];
 
 /**
  * What the process may do until its plugin is loaded: read the plugin's folder and those that drivers share, nothing else. It is

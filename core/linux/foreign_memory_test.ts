@@ -4,7 +4,7 @@ import { close, duplicate, eventfd, pipe } from "./fd.ts";
 import { identityOfOpen, Seal, sealsOf } from "./file_kind.ts";
 import { openForeign, UnfitMemory } from "./foreign_memory.ts";
 import { libc } from "./libc.ts";
-import { GRANULE, HUGE_PAGE, hugeMemoryFile, memoryFile } from "./memory.ts";
+import { GRANULE, HUGE_PAGE, hugeMemoryFile, memoryFile, MOST_SHARED } from "./memory.ts";
 
 // Opened once for the whole process, so not by a test.
 libc();
@@ -97,7 +97,7 @@ Deno.test("what could harm is not mapped, and the sentence says what to do", () 
   assertThrows(() => openForeign(event), UnfitMemory);
   const empty = memoryFile("guest", 0);
   assertThrows(() => openForeign(empty), UnfitMemory, "without a byte");
-  const large = memoryFile("guest", 2 ** 32 + 4096);
+  const large = memoryFile("guest", MOST_SHARED + 4096);
   assert(sealsOf(large) & Seal.SHRINK);
   assertThrows(() => openForeign(large), UnfitMemory, "give the guest less");
   [from, into, event, empty, large].forEach(close);

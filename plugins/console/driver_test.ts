@@ -22,9 +22,12 @@ for (const several of [true, false]) {
         if (!port) throw new RequestError("Cannot find port 0", Status.gone);
         await port.open();
         const sent = new Uint8Array(BYTES).fill(++round);
+        // Where the write fails, the reader must not take the bytes of the next use.
+        const over = new AbortController();
+        const until = AbortSignal.any([signal, over.signal]);
         const read = async () => {
           for (let at = 0; at < BYTES;) {
-            const bytes = await port.read(signal);
+            const bytes = await port.read(until);
             assert(bytes, "the port stays open");
             // What an earlier use was interrupted in may come first.
             assert(bytes.every((byte) => byte <= sent[0]!), "these are bytes that were sent");
@@ -32,7 +35,13 @@ for (const several of [true, false]) {
           }
         };
         if (!several) model.send(0, sent);
-        await Promise.all([port.write(sent), read()]);
+        const both = [port.write(sent), read()];
+        try {
+          await Promise.all(both);
+        } finally {
+          over.abort();
+          await Promise.allSettled(both);
+        }
       },
     });
   });

@@ -376,12 +376,19 @@ export class NvmeModel implements FunctionModel {
         const namespace = namespaces[nsid];
         if (!namespace) return page;
         const { capacity, blockSize = 512, metadata = 0, readOnly = false } = namespace;
-        view.setBigUint64(wire.NS_NSZE, BigInt(Math.floor(capacity / blockSize)), true);
+        for (const field of [wire.NS_NSZE, wire.NS_NCAP, wire.NS_NUSE]) {
+          view.setBigUint64(field, BigInt(Math.floor(capacity / blockSize)), true);
+        }
         page[wire.NS_DLFEAT] = wire.DLFEAT_DEAC;
         page[wire.NS_NSATTR] = Number(readOnly);
         view.setUint32(wire.NS_LBAF, metadata | Math.log2(blockSize) << 16, true);
         return page;
       }
+      case wire.CNS_DESCRIPTORS:
+        if (!namespaces[nsid]) return undefined;
+        page.set([wire.NIDT_UUID, wire.NID_UUID_BYTES]);
+        page.fill(nsid, wire.NID, wire.NID + wire.NID_UUID_BYTES);
+        return page;
       default:
         return undefined;
     }

@@ -91,7 +91,13 @@ export const FEATURE_QUEUES = 0x07;
 export const CNS_NAMESPACE = 0x00;
 export const CNS_CONTROLLER = 0x01;
 export const CNS_ACTIVE_NAMESPACES = 0x02;
+/** Identifiers of a namespace, which controllers from 1.3 on have (NVM Express Base 2.0, 5.17.2.3). */
+export const CNS_DESCRIPTORS = 0x03;
 export const CNS_NVM_CONTROLLER = 0x06;
+/** A descriptor: type, length, two reserved bytes, then the identifier. */
+export const NIDT_UUID = 3;
+export const NID = 4;
+export const NID_UUID_BYTES = 16;
 export const IDENTIFY_BYTES = 4096;
 
 // Identify Controller.
@@ -112,6 +118,9 @@ export const NVM_DMRSL = 4;
 
 // Identify Namespace.
 export const NS_NSZE = 0;
+/** Blocks that it can hold, and that it holds. */
+export const NS_NCAP = 8;
+export const NS_NUSE = 16;
 export const NS_NSFEAT = 24;
 export const NSFEAT_OPTIMAL = 1 << 4;
 export const NS_FLBAS = 26;

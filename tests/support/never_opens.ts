@@ -18,7 +18,6 @@ if (import.meta.main) {
     walls: never,
     importModule: never,
     loadServing: never,
-    loadModel: never,
   };
   Deno.exit(await run(["ls", "--machine", "simulated", "--verbose"], processIo(system)));
 }

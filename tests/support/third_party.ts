@@ -26,6 +26,8 @@ export interface Copy extends Disposable {
   source(): Promise<PluginSource>;
   /** Imports a module of it. */
   load<Module>(name: string): Promise<Module>;
+  /** Changes a file of it. Throws if that leaves it as it was. */
+  change(file: string, change: (text: string) => string): void;
 }
 
 /**
@@ -40,17 +42,23 @@ export function copied(name: string, changes: Readonly<Record<string, string>> =
     Deno.copyFileSync(new URL(name, from), `${folder}/${name}`);
   }
   Deno.writeTextFileSync(`${folder}/deno.json`, JSON.stringify({ imports: EXPORTS }));
-  const driver = `${folder}/mod.ts`;
+  function change(file: string, change: (text: string) => string): void {
+    const before = Deno.readTextFileSync(`${folder}/${file}`);
+    const after = change(before);
+    if (after === before) {
+      throw new Error(`${file} of ${name} has nothing of what is to be changed`);
+    }
+    Deno.writeTextFileSync(`${folder}/${file}`, after);
+  }
   for (const [text, instead] of Object.entries(changes)) {
-    const before = Deno.readTextFileSync(driver);
-    if (!before.includes(text)) throw new Error(`The driver ${name} has no ${text}`);
-    Deno.writeTextFileSync(driver, before.replace(text, instead));
+    change("mod.ts", (before) => before.replace(text, instead));
   }
   const load = (name: string) => import(`file://${folder}/${name}`);
   return {
     folder,
     source: async () => ({ ...loadPlugin(folder), plugin: (await load("mod.ts")).default }),
     load,
+    change,
     [Symbol.dispose]: () => Deno.removeSync(folder, { recursive: true }),
   };
 }

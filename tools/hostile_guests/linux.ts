@@ -18,8 +18,7 @@ const STUCK = 60_000;
  * Waits for a new disk, then writes and reads it past the cache, and says how far that came. What is stuck in the kernel
  * cannot be killed, so all of it is done in the background.
  */
-const USE_IT = `dmesg -c >/dev/null; echo >/tmp/go;
-for i in $(seq ${
+const USE_IT = `for i in $(seq ${
   10 * FIND
 }); do d=$(ls /sys/block | grep vd | grep -vxFf /tmp/old); [ "$d" ] && break; sleep 0.1; done;
 rm -f /tmp/end; [ "$d" ] && (
@@ -92,7 +91,7 @@ export class LinuxGuests implements AsyncDisposable {
       `pcie-root-port,id=port${i},chassis=${i},slot=${i},addr=${(i + 1).toString(16)}`,
     ]);
     this.#shell = await Shell.boot({ qemu: this.#qemu, devices: ports.flat() });
-    await this.#shell.run("touch /tmp/old; echo none >/tmp/old");
+    await this.#shell.run("echo none >/tmp/old; dmesg -c >/dev/null");
     this.#ports = 0;
     return this.#shell;
   }

@@ -31,7 +31,8 @@ const CRASHES = [
   /Kernel panic/,
 ];
 /** Lines of its log that are of no interest. */
-const NOISE = /^\[[^\]]*\] (pci|pcieport|pci_bus|ACPI|random|clocksource|workqueue)\b|io scheduler/;
+const NOISE =
+  /^\[[^\]]*\] (pci|pcieport|pci_bus|ACPI|random|clocksource|workqueue)\b|io scheduler|poll queues|enabling device|logical blocks/;
 
 /** The line of a crash among those of a Linux, if there is one. */
 export function crashLine(lines: readonly string[]): string | undefined {

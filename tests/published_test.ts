@@ -1,0 +1,183 @@
+/**
+ * The packages as their users get them: published to a registry of the test's own by `deno publish` itself, and used from
+ * empty folders.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { PACKAGES, publish } from "../tools/publish/publish.ts";
+import { patience } from "./support/patience.ts";
+import { entropyDriver } from "./support/plugin.ts";
+import { openRegistry, type Registry } from "../tools/publish/registry.ts";
+
+interface Ran {
+  readonly success: boolean;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A machine that knows no registry but this one, and has fetched nothing yet. */
+interface Newcomer extends AsyncDisposable {
+  readonly registry: Registry;
+  /** An empty folder. */
+  folder(): string;
+  /** Runs Deno in a folder. */
+  deno(folder: string, ...args: readonly string[]): Promise<Ran>;
+}
+
+async function newcomer(): Promise<Newcomer> {
+  await using stack = new AsyncDisposableStack();
+  const registry = stack.use(await openRegistry());
+  const home = Deno.makeTempDirSync({ prefix: "virtio-published-" });
+  stack.defer(() => Deno.removeSync(home, { recursive: true }));
+  const folder = () => Deno.makeTempDirSync({ dir: home });
+  const deno = async (folder: string, ...args: readonly string[]) => {
+    const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: [...args],
+      cwd: folder,
+      env: { NO_COLOR: "1", JSR_URL: registry.url, DENO_DIR: `${home}/deno` },
+      signal: patience(),
+    }).output();
+    const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+    return { success, stdout: text(stdout), stderr: text(stderr) };
+  };
+  const kept = stack.move();
+  return { registry, folder, deno, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+}
+
+const APPLICATION = `
+import { openKernel } from "jsr:@virtio/deno@^0.1.0";
+for (const isolation of ["inline", "process"] as const) {
+  await using kernel = await openKernel({ machine: "simulated", isolation });
+  const disk = await kernel.attachFirst("block");
+  await disk.client.write(0, new Uint8Array(4096).fill(42));
+  await disk.client.flush();
+  console.log(isolation, (await disk.client.read(0, 512))[0]);
+}
+`;
+
+const SAMPLE_MANIFEST = JSON.stringify({
+  name: "sample",
+  entry: "./mod.ts",
+  class: "entropy",
+  match: [{ vendor: "1af4", device: "1044" }],
+});
+
+/** A program that reads from an entropy source, through the driver that these options of `openKernel` bring. */
+function openSample(options: string): string {
+  return `
+    import { openKernel } from "jsr:@virtio/deno@^0.1.0";
+    await using kernel = await openKernel({ machine: "simulated", ...${options} });
+    const { driver, isolation, client } = await kernel.attachFirst("entropy");
+    console.log(driver, isolation, (await client.read(16)).length);
+  `;
+}
+
+Deno.test("packages: published in one command and used by their names only #core:published", async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const { registry, folder, deno } = stack.use(await newcomer());
+  const own = PACKAGES.map(({ name, version }) => `${name}@${version}`);
+  const lines: string[] = [];
+  const options = {
+    args: ["--token=none"],
+    registry: registry.url,
+    print: (line: string) => lines.push(line),
+  };
+
+  await t.step("in an order in which each finds what it needs", async () => {
+    await publish(options);
+    assertEquals(registry.published, own);
+  });
+
+  await t.step("what is there already is skipped", async () => {
+    lines.length = 0;
+    await publish(options);
+    assertEquals(lines, PACKAGES.map(({ name }) => `${name}: is there already`));
+  });
+
+  await t.step("an application, its drivers inline and in processes", async () => {
+    const home = folder();
+    Deno.writeTextFileSync(`${home}/main.ts`, APPLICATION);
+    const { success, stdout, stderr } = await deno(home, "run", "--allow-ffi", "main.ts");
+    assert(success, stderr);
+    assertEquals(stdout, "inline 42\nprocess 42\n");
+  });
+
+  await t.step("a driver in a folder, which imports the plugin API by its name", async () => {
+    const home = folder();
+    Deno.mkdirSync(`${home}/sample`);
+    Deno.writeTextFileSync(`${home}/sample/plugin.json`, SAMPLE_MANIFEST);
+    Deno.writeTextFileSync(`${home}/sample/mod.ts`, entropyDriver());
+    Deno.writeTextFileSync(`${home}/main.ts`, openSample(`{ plugins: ["./sample"] }`));
+    const { success, stdout, stderr } = await deno(
+      home,
+      "run",
+      "--allow-ffi",
+      "--allow-read=.",
+      "main.ts",
+    );
+    assert(success, stderr);
+    assertEquals(stdout, "sample process 16\n");
+  });
+
+  await t.step("a driver in a package of a third party's, found by its manifest", async () => {
+    const home = folder();
+    const files = {
+      "deno.json": JSON.stringify({
+        name: "@acme/sample",
+        version: "1.0.0",
+        license: "MIT",
+        exports: { ".": "./mod.ts", "./plugin.json": "./plugin.json" },
+        imports: { "@virtio/deno": "jsr:@virtio/deno@^0.1.0" },
+      }),
+      "plugin.json": SAMPLE_MANIFEST,
+      "mod.ts": entropyDriver().replace("export default", "const plugin: Plugin =")
+        .replace("{ definePlugin }", "{ definePlugin, type Plugin }") +
+        "\nexport default plugin;\n",
+    };
+    for (const [name, text] of Object.entries(files)) {
+      Deno.writeTextFileSync(`${home}/${name}`, text);
+    }
+    const sent = await deno(home, "publish", "--token=none", "--allow-dirty", "--no-check");
+    assert(sent.success, sent.stderr);
+    const application = folder();
+    const main = `
+      import manifest from "jsr:@acme/sample@^1.0.0/plugin.json" with { type: "json" };
+      import "jsr:@acme/sample@^1.0.0";
+      import { checkManifest } from "jsr:@virtio/deno@^0.1.0";
+      ${
+      openSample(`{ drivers: [{
+        manifest: checkManifest(manifest, "@acme/sample"),
+        entry: "jsr:@acme/sample@^1.0.0",
+      }] }`)
+    }`;
+    Deno.writeTextFileSync(`${application}/main.ts`, main);
+    const { success, stdout, stderr } = await deno(application, "run", "--allow-ffi", "main.ts");
+    assert(success, stderr);
+    assertEquals(stdout, "sample process 16\n");
+  });
+
+  await t.step("the command line", async () => {
+    const { success, stdout, stderr } = await deno(
+      folder(),
+      ...["run", "--allow-ffi", "jsr:@virtio/deno@^0.1.0/cli"],
+      ...["check", "--machine", "simulated", "--json"],
+    );
+    assert(success, stderr + stdout);
+    assertStringIncludes(stdout, '"block"');
+  });
+
+  await t.step("the command line as a program of its own", async () => {
+    const home = folder();
+    const name = ["install", "-g", "--root", home, "--name", "virtio", "--allow-ffi"];
+    const { success, stderr } = await deno(home, ...name, "jsr:@virtio/deno@^0.1.0/cli");
+    assert(success, stderr);
+    const { stdout } = await new Deno.Command(`${home}/bin/virtio`, {
+      args: ["ls", "--machine", "simulated"],
+      env: { NO_COLOR: "1", JSR_URL: registry.url, DENO_DIR: `${home}/../deno` },
+      signal: patience(),
+    }).output();
+    assertStringIncludes(new TextDecoder().decode(stdout), "random");
+  });
+});
