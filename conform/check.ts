@@ -3,8 +3,8 @@ import type { Rig } from "./rig.ts";
 /** What a check finds. */
 export type Verdict = "conforms" | "violates" | "wedged" | "cannot tell" | "not applicable";
 
-/** One thing that the specification says of devices, and how it is tried. */
-export interface Check {
+/** One thing that the specification says of devices. */
+export interface Rule {
   /** What it is called: `<subject>.<what>`. */
   readonly name: string;
   /** Where the specification says so (VirtIO 1.4; those of PCI name it). */
@@ -19,6 +19,10 @@ export interface Check {
   readonly misuse?: boolean;
   /** Whether it writes what a device keeps, such as sectors; what stood there is put back. */
   readonly writes?: boolean;
+}
+
+/** How that is tried. */
+export interface Check extends Rule {
   /**
    * Tries it, on a device that was reset and not touched since.
    *
@@ -32,7 +36,7 @@ export class Finding extends Error {
   /** The class, for `catch` blocks that cannot import it. */
   override readonly name = "Finding";
 
-  /** @param why What was seen, as a sentence without a full stop. */
+  /** Makes it; `why` is what was seen, as a sentence without a full stop. */
   constructor(readonly verdict: Exclude<Verdict, "conforms">, why: string) {
     super(why);
   }

@@ -14,12 +14,16 @@ import {
 } from "../simulation/mod.ts";
 import { openSimulated } from "../simulation/platform/simulated.ts";
 import "../tests/support/libc.ts";
-import { type Check, CHECKS, junit, type Result, runChecks } from "./mod.ts";
+import type { Check, Rule } from "./check.ts";
+import { checkDevice, CHECKS, junit, type Result, type RunOptions } from "./mod.ts";
+import { runChecks } from "./run.ts";
 
 /** Checks models, each in a machine of its own. */
 async function checkModels(
   models: readonly DeviceModel[],
-  options: Partial<Parameters<typeof runChecks>[1]> = {},
+  { checks = CHECKS, own, ...options }:
+    & Partial<RunOptions>
+    & { readonly checks?: readonly Rule[]; readonly own?: readonly Check[] } = {},
 ): Promise<(readonly Result[])[]> {
   await using loop = new InterruptLoop();
   loop.start();
@@ -27,7 +31,8 @@ async function checkModels(
   const all: (readonly Result[])[] = [];
   for (const fn of machine.functions) {
     const { type } = readIdentity(fn.config).virtio!;
-    all.push(await runChecks(fn, { checks: CHECKS, type, write: true, ...options }));
+    const manner = { type, write: true, ...options };
+    all.push(own ? await runChecks(fn, own, manner) : await checkDevice(fn, checks, manner));
   }
   return all;
 }
@@ -184,11 +189,11 @@ Deno.test("run: a check that does not come to an end is wedged, and the next one
     does: "comes to an end",
     run,
   });
-  const checks = [
+  const own = [
     named("own.never", () => new Promise(() => {})),
     named("own.at_once", () => {}),
   ];
-  const [results] = await checkModels([new DiskModel({ capacity: 512 })], { checks, patience: 5 });
+  const [results] = await checkModels([new DiskModel({ capacity: 512 })], { own, patience: 5 });
   assertEquals(results!.map(({ verdict }) => verdict), ["wedged", "conforms"]);
 });
 
@@ -209,8 +214,7 @@ Deno.test("run: the same seed makes the same run, another one another #conform:m
       does: "takes random numbers",
       run: (rig) => void seen.push(rig.random.below(2 ** 32), rig.random.below(2 ** 32)),
     };
-    const checks = [check];
-    await checkModels([new DiskModel({ capacity: 512 })], { checks, seed });
+    await checkModels([new DiskModel({ capacity: 512 })], { own: [check], seed });
     return seen;
   };
   assertEquals(await run(7), await run(7));

@@ -4,6 +4,7 @@ import type { Result } from "./run.ts";
 export interface Checked {
   /** What it is called. */
   readonly name: string;
+  /** What its checks found. */
   readonly results: readonly Result[];
 }
 

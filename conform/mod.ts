@@ -20,14 +20,17 @@ import { QUEUES } from "./checks/queues.ts";
 import { RESET } from "./checks/reset.ts";
 import { RINGS } from "./checks/rings.ts";
 import { STATUS } from "./checks/status.ts";
-import type { Check } from "./check.ts";
+import type { FunctionFacts } from "../core/pci/function.ts";
+import type { Check, Rule } from "./check.ts";
+import { type Result, runChecks, type RunOptions } from "./run.ts";
 
-export { type Check, Finding, type Verdict } from "./check.ts";
-export { junit } from "./junit.ts";
-export { type Result, runChecks, type RunOptions } from "./run.ts";
+export type { Rule, Verdict } from "./check.ts";
+export { type Checked, junit } from "./junit.ts";
+export type { Result, RunOptions } from "./run.ts";
+export type { FunctionFacts } from "../core/pci/function.ts";
+export type { Registers } from "../core/pci/registers.ts";
 
-/** All checks, in the order in which they are run; those of misuse come last, and run where they are asked for. */
-export const CHECKS: readonly Check[] = [
+const ALL: readonly Check[] = [
   ...DISCOVERY,
   ...STATUS,
   ...FEATURES,
@@ -45,3 +48,36 @@ export const CHECKS: readonly Check[] = [
   ...SCSI_CHECKS,
   ...MISUSE,
 ];
+
+/** All checks, in the order in which they are run; those of misuse come last, and run where they are asked for. */
+export const CHECKS: readonly Rule[] = ALL;
+
+/**
+ * Checks a device. It is taken for that, reset before each check and given back at the end: no driver may have it.
+ *
+ * @example
+ * ```ts
+ * import { openKernel } from "@virtio/deno";
+ * import { checkDevice, CHECKS } from "@virtio/deno/conform";
+ *
+ * await using kernel = await openKernel({ machine: "simulated" });
+ * const { function: fn, identity } = kernel.nodes[0]!;
+ * const checks = CHECKS.filter(({ misuse }) => !misuse);
+ * for (const { check, verdict } of await checkDevice(fn, checks, { type: identity.virtio!.type })) {
+ *   console.log(check.name, verdict);
+ * }
+ * ```
+ *
+ * @param fn The function, from the nodes of a kernel.
+ * @param checks Some of {@linkcode CHECKS}.
+ * @returns One result for each check, in their order.
+ * @throws If the function cannot be taken.
+ */
+export async function checkDevice(
+  fn: FunctionFacts,
+  checks: readonly Rule[],
+  options: RunOptions,
+): Promise<readonly Result[]> {
+  const names = new Set(checks.map(({ name }) => name));
+  return await runChecks(fn, ALL.filter(({ name }) => names.has(name)), options);
+}

@@ -65,7 +65,11 @@ export class RawRing implements RingPlace {
   }
 
   /** Writes a descriptor into a table, that of the ring if none is named. */
-  put(index: number, { address, length, flags, next = 0 }: Descriptor, table = this.descriptors) {
+  put(
+    index: number,
+    { address, length, flags, next = 0 }: Descriptor,
+    table = this.descriptors,
+  ): void {
     const at = table / 4 + index * WORDS;
     this.#words[at] = address % 2 ** 32;
     this.#words[at + 1] = Math.floor(address / 2 ** 32);

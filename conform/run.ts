@@ -1,5 +1,5 @@
 import type { FunctionFacts, OpenFunction, PciFunction } from "../core/pci/function.ts";
-import { type Check, Finding, type Verdict } from "./check.ts";
+import { type Check, Finding, type Rule, type Verdict } from "./check.ts";
 import { exerciseOf } from "./exercise.ts";
 import { observe } from "./observe.ts";
 import { Random } from "./random.ts";
@@ -7,7 +7,9 @@ import { Rig } from "./rig.ts";
 
 /** What came of one check. */
 export interface Result {
-  readonly check: Check;
+  /** The check. */
+  readonly check: Rule;
+  /** What it found. */
   readonly verdict: Verdict;
   /** Why, unless it conforms: a sentence without a full stop. */
   readonly why?: string;
@@ -17,7 +19,6 @@ export interface Result {
 
 /** How a device is checked. */
 export interface RunOptions {
-  readonly checks: readonly Check[];
   /** Device type (5). */
   readonly type: number;
   /** Milliseconds that the device may take for anything: 1000 if left out. */
@@ -43,7 +44,8 @@ const MOST_WAITS = 20;
  */
 export async function runChecks(
   fn: FunctionFacts,
-  { checks, type, patience = 1000, seed = 1, write = false, tell, signal }: RunOptions,
+  checks: readonly Check[],
+  { type, patience = 1000, seed = 1, write = false, tell, signal }: RunOptions,
 ): Promise<readonly Result[]> {
   using device = taken(fn);
   const rig = new Rig({ device, type, patience });

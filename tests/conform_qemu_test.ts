@@ -5,7 +5,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { type Check, CHECKS, runChecks } from "../conform/mod.ts";
+import { checkDevice, CHECKS, type Rule } from "../conform/mod.ts";
 import type { Kernel } from "../mod.ts";
 import { eachQemuTest } from "./support/machine.ts";
 import { FileDisk, openQemuKernel } from "./support/qemu.ts";
@@ -36,7 +36,7 @@ function openSix(disk: FileDisk, packed = ""): Promise<Kernel> {
 /** Checks devices. Returns what is not as it should be, by device type. */
 async function findings(
   kernel: Kernel,
-  checks: readonly Check[],
+  checks: readonly Rule[],
   least: number,
   types: readonly number[] = [1, 2, 3, 4, 5, 8],
 ): Promise<Record<number, Record<string, string>>> {
@@ -44,7 +44,7 @@ async function findings(
   for (const { function: fn, identity } of kernel.nodes) {
     const type = identity.virtio?.type;
     if (type === undefined || !types.includes(type)) continue;
-    const results = await runChecks(fn, { checks, type, write: true, patience: 3000 });
+    const results = await checkDevice(fn, checks, { type, write: true, patience: 3000 });
     const others = results.filter(({ verdict }) =>
       verdict !== "conforms" && verdict !== "not applicable"
     );

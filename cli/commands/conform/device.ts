@@ -1,4 +1,4 @@
-import type { Check, Result, Verdict } from "../../../conform/mod.ts";
+import type { Result, Rule, Verdict } from "../../../conform/mod.ts";
 import type { Node } from "../../../mod.ts";
 import type { Command, Context } from "../../command.ts";
 import { WRITE_OPTION } from "../../disk.ts";
@@ -83,12 +83,12 @@ interface Device {
 }
 
 /** The checks that the user wants. */
-function chosen({ given }: Context, all: readonly Check[]): readonly Check[] {
+function chosen({ given }: Context, all: readonly Rule[]): readonly Rule[] {
   const misuse = given.misuse === true;
   const { only } = given;
   if (typeof only !== "string") return all.filter((check) => misuse || !check.misuse);
   const wanted = only.split(",");
-  const fits = ({ name }: Check, word: string) => name === word || name.startsWith(`${word}.`);
+  const fits = ({ name }: Rule, word: string) => name === word || name.startsWith(`${word}.`);
   for (const word of wanted) {
     const found = all.filter((check) => fits(check, word));
     if (found.length === 0) {
@@ -156,8 +156,8 @@ async function checkNode(
   context: Context,
   kernel: Kernel,
   node: Node,
-  { runChecks }: Conform,
-  manner: ReturnType<typeof mannerOf> & { readonly checks: readonly Check[] },
+  { checkDevice }: Conform,
+  { checks, ...manner }: ReturnType<typeof mannerOf> & { readonly checks: readonly Rule[] },
 ): Promise<Device> {
   const { options, given, io } = context;
   const { address } = node.function;
@@ -165,7 +165,7 @@ async function checkNode(
   context.talk(`Checking ${address} (device type ${type})`);
   const results: Result[] = [];
   try {
-    await runChecks(node.function, {
+    await checkDevice(node.function, checks, {
       ...manner,
       type,
       write: kernel.machine.kind !== "local" || given.write === true,
