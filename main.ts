@@ -36,6 +36,9 @@ const system: System = {
   async loadTesting() {
     return await import("./testing/mod.ts");
   },
+  async loadConform() {
+    return await import("./conform/mod.ts");
+  },
   async diagnose() {
     const { diagnose, walls } = await import("./machine/mod.ts");
     return [...diagnose(), ...walls()];

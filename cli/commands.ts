@@ -10,6 +10,7 @@ import { blkRead } from "./commands/blk/read.ts";
 import { blkServe } from "./commands/blk/serve.ts";
 import { blkWrite } from "./commands/blk/write.ts";
 import { check } from "./commands/check.ts";
+import { conformDevice } from "./commands/conform/device.ts";
 import { consoleAttach } from "./commands/console/attach.ts";
 import { consoleList } from "./commands/console/list.ts";
 import { consolePipe } from "./commands/console/pipe.ts";
@@ -37,6 +38,7 @@ export const COMMANDS: readonly Command[] = [
   ls,
   show,
   check,
+  conformDevice,
   drivers,
   explain,
   doctor,

@@ -116,6 +116,7 @@ function fakeSystem(world: World, calls: string[]): System {
       calls.push(`write ${folder}: ${Object.keys(files).join(" ")}`);
       return Promise.resolve();
     },
+    loadConform: () => import("../conform/mod.ts"),
     loadDrivers(folders) {
       calls.push(["load", ...folders].join(" "));
       return Promise.resolve(drivers);

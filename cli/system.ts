@@ -6,6 +6,7 @@
 import type { Binding, BindRequest, Diagnosis } from "../machine/mod.ts";
 import type { Kernel as WholeKernel, OpenOptions, PluginSource } from "../mod.ts";
 import type { Exports } from "./modules.ts";
+import type * as conform from "../conform/mod.ts";
 import type * as serving from "../serving.ts";
 import type * as testing from "../testing/mod.ts";
 
@@ -14,6 +15,9 @@ export type Serving = typeof serving;
 
 /** What drivers are tested with. */
 export type Testing = typeof testing;
+
+/** What devices are checked with. */
+export type Conform = typeof conform;
 
 /** The core, as far as the commands know it. */
 export interface System {
@@ -45,6 +49,8 @@ export interface System {
   writeFolder(folder: string, files: Readonly<Record<string, string>>): Promise<void>;
   /** What the command `conform driver` works with. */
   loadTesting(): Promise<Testing>;
+  /** What the command `conform device` works with. */
+  loadConform(): Promise<Conform>;
   /** Looks at what keeps a driver in its process here; part of the diagnosis. */
   walls(): Promise<readonly Diagnosis[]>;
 }

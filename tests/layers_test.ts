@@ -108,6 +108,8 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "core/virtio",
     "core/virtqueue",
   ],
+  // What devices are checked with.
+  "conform": ["core/dma", "core/linux", "core/pci", "core/virtio", "core/virtqueue"],
   "nbd": ["classes", "core/bus", "core/class", "core/linux", "core/irq"],
   // Tools around the machine.
   "machine": [
@@ -126,6 +128,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "testing/mod.ts",
     "core/class/mod.ts",
     "core/linux/mod.ts",
+    "conform/mod.ts",
     "serve/mod.ts",
     "simulation/mod.ts",
     "machine/mod.ts",
@@ -146,6 +149,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "serving.ts": ["core", "plugins", "serve", "simulation"],
   "main.ts": [
     "cli",
+    "conform/mod.ts",
     "core/linux/mod.ts",
     "machine/mod.ts",
     "mod.ts",
@@ -200,7 +204,18 @@ function* sources(folder = ""): Generator<string> {
     if (isDirectory) {
       if (
         folder !== "" ||
-        ["classes", "core", "cli", "machine", "nbd", "plugins", "serve", "simulation", "testing"]
+        [
+          "classes",
+          "conform",
+          "core",
+          "cli",
+          "machine",
+          "nbd",
+          "plugins",
+          "serve",
+          "simulation",
+          "testing",
+        ]
           .includes(name)
       ) {
         yield* sources(`${path}/`);

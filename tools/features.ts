@@ -10,7 +10,17 @@ const ROOT = new URL("../", import.meta.url);
 const PAGE = new URL("docs/features.md", ROOT);
 
 /** Folders that have rows of their own, beside those of the plugins. */
-const PARTS = ["core", "classes", "machine", "simulation", "serve", "testing", "cli", "nbd"];
+const PARTS = [
+  "core",
+  "classes",
+  "machine",
+  "simulation",
+  "serve",
+  "testing",
+  "cli",
+  "nbd",
+  "conform",
+];
 
 /** How a test proves a row, from the strongest way to the weakest. */
 const WAYS = ["guest", "QEMU", "simulation", "unit"] as const;

@@ -17,6 +17,7 @@ if (import.meta.main) {
     diagnose: never,
     walls: never,
     importModule: never,
+    loadConform: never,
     loadServing: never,
     loadTesting: never,
     writeFolder: never,
