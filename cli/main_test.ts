@@ -191,10 +191,10 @@ Deno.test("a word behind a switch is a word #cli:booleans", () => {
     const { words, json, quiet } = parseOptions(["--json", word, "-q", word]);
     assertEquals([words, json, quiet], [[word, word], true, true]);
   }
-  const { help, verbose, color, qemuArguments } = parseOptions(
+  const { help, verbose, color, machineArguments } = parseOptions(
     ["--no-color", "-hv", "--machine", "qemu", "--", "--json=no", "-q"],
   );
-  assertEquals([help, verbose, color, qemuArguments], [true, true, false, ["--json=no", "-q"]]);
+  assertEquals([help, verbose, color, machineArguments], [true, true, false, ["--json=no", "-q"]]);
   assertEquals(parseOptions(["--no-promiscuous"], OWN_OPTIONS).given, { "no-promiscuous": true });
 });
 
