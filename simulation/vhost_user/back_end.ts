@@ -13,6 +13,7 @@ import { RING_PACKED, VERSION_1 } from "../model.ts";
 import type { Surroundings } from "../virtio_device.ts";
 import type { VirtioCore } from "../virtio_pci.ts";
 import { type Width, window } from "../window.ts";
+import { HungUp } from "./connection.ts";
 import { type BackEndFacts, Session } from "./session.ts";
 
 const { DRIVER_OK, FEATURES_OK } = DeviceStatus;
@@ -173,8 +174,7 @@ export class BackEnd implements VirtioCore, Disposable {
       try {
         return new Session(fd, this.facts);
       } catch (error) {
-        const busy = this.#first !== undefined && (error as Error).message.includes("hung up");
-        if (!busy || tries === TRIES) throw error;
+        if (!(error instanceof HungUp) || tries === TRIES) throw error;
         poll(new Int32Array(0), 0, AGAIN_MS);
       }
     }
@@ -351,10 +351,9 @@ export class BackEnd implements VirtioCore, Disposable {
   }
 
   #writeStatus(value: number): void {
-    if (value === 0) {
-      this.reset();
-      return this.connect();
-    }
+    if (value === 0) return this.reset();
+    // One that is made quiet, and not used again, is left alone.
+    if (this.#status === 0) this.connect();
     const rising = value & ~this.#status;
     if (rising & FEATURES_OK) {
       const accepted = this.#driverFeatures;

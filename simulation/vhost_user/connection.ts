@@ -18,6 +18,9 @@ type Names = typeof FRONT_END;
 /** Milliseconds that a back-end has for each answer: DPDK takes a second for its first. */
 const DEADLINE = 5000;
 
+/** The other side has hung up. */
+export class HungUp extends VhostFault {}
+
 /**
  * A front-end's connection to a back-end. It speaks only when it asks, and waits then, since registers are
  * synchronous. Whatever goes wrong ends it: what is under way is not known afterwards.
@@ -78,7 +81,7 @@ export class Connection implements Disposable {
   /** Looks at a socket that became readable unasked. */
   listen(): void {
     this.#guard(() => {
-      const frame = this.#receive("what was not asked");
+      const frame = this.#receive();
       if (frame || this.#framing.inside) throw new VhostFault("it speaks without being asked");
     });
   }
@@ -89,7 +92,7 @@ export class Connection implements Disposable {
     needReply: boolean,
     descriptors: readonly number[],
   ): void {
-    if (this.#closed) throw new VhostFault("it has hung up");
+    if (this.#closed) throw new HungUp("it has hung up");
     try {
       const bytes = encodeMessage(FRONT_END[name] as never, body as never, needReply);
       sendDescriptors(this.fd, bytes, descriptors);
@@ -117,13 +120,15 @@ export class Connection implements Disposable {
   }
 
   /** Takes what is there. */
-  #receive(name: string): Frame | undefined {
+  #receive(name?: string): Frame | undefined {
     const framing = this.#framing;
     for (;;) {
       const { room, mostDescriptors, descriptors } = framing;
       const got = receiveDescriptors(this.fd, room, mostDescriptors, descriptors, false);
       if (got < 0) return undefined;
-      if (got === 0) throw new VhostFault(`it hung up instead of answering ${name}`);
+      if (got === 0) {
+        throw new HungUp(name ? `it hung up instead of answering ${name}` : "it hung up");
+      }
       const frame = framing.received(got);
       if (frame) return frame;
     }

@@ -124,8 +124,8 @@ class Place implements PciFunction {
     if (!this.#backEnd) throw new Refusal(`Cannot use ${this.address}: ${this.refusal}`);
     if (this.#open) throw new Error(`Cannot open ${this.address}: it was opened already`);
     const backEnd = this.#backEnd;
-    backEnd.connect();
     backEnd.refresh();
+    backEnd.connect();
     if (backEnd.lost !== undefined) throw new DeviceFault("D-74", backEnd.lost);
     return this.#open = new OpenBackEnd(this.#device, backEnd, () => this.#open = undefined);
   }
