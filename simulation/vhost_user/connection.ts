@@ -56,7 +56,7 @@ export class Connection implements Disposable {
     return this.#guard(() => {
       this.#send(name, body, false, []);
       const kind = FRONT_END[name] as unknown as Question<AnswerOf<Names[Name]>>;
-      return decodeAnswer(kind, this.#answer(name));
+      return this.#answer(name, (frame) => decodeAnswer(kind, frame));
     });
   }
 
@@ -73,7 +73,7 @@ export class Connection implements Disposable {
     this.#guard(() => {
       this.#send(name, body, this.acknowledges, descriptors);
       if (!this.acknowledges) return;
-      const result = decodeAcknowledgement(this.#answer(name));
+      const result = this.#answer(name, decodeAcknowledgement);
       if (result !== 0n) throw new VhostFault(`it refuses ${name} (${result})`);
     });
   }
@@ -82,6 +82,7 @@ export class Connection implements Disposable {
   listen(): void {
     this.#guard(() => {
       const frame = this.#receive();
+      frame?.descriptors.forEach(close);
       if (frame || this.#framing.inside) throw new VhostFault("it speaks without being asked");
     });
   }
@@ -101,7 +102,8 @@ export class Connection implements Disposable {
     }
   }
 
-  #answer(name: string): Frame {
+  /** Waits for the answer. Descriptors that come with one are not wanted, and so are not kept. */
+  #answer<T>(name: string, decode: (frame: Frame) => T): T {
     const end = performance.now() + this.#deadline;
     for (;;) {
       const frame = this.#receive(name);
@@ -113,8 +115,11 @@ export class Connection implements Disposable {
         }
         throw new VhostFault(`it did not answer ${name} within ${this.#deadline} ms`);
       }
-      if (frame.name === name) return frame;
-      frame.descriptors.forEach(close);
+      try {
+        if (frame.name === name) return decode(frame);
+      } finally {
+        frame.descriptors.forEach(close);
+      }
       throw new VhostFault(`it answered ${frame.name} instead of ${name}`);
     }
   }
