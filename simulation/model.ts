@@ -71,9 +71,9 @@ export interface DeviceModel {
 
 /** One request of the driver: bytes to read, then room to write into. Both are consumed from front to back. */
 export interface Request {
-  /** Bytes that are left to read. */
+  /** Bytes that are left to read; none while the device may not reach them, as after its reset. */
   readonly readable: number;
-  /** Bytes that are left to write. */
+  /** Bytes that are left to write, likewise. */
   readonly writable: number;
   /** Bytes that were written or passed over so far. */
   readonly written: number;

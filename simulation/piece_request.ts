@@ -35,11 +35,11 @@ export class PieceRequest implements Request {
   }
 
   get readable(): number {
-    return this.#from.left;
+    return this.#isThere() ? this.#from.left : 0;
   }
 
   get writable(): number {
-    return this.#into.left;
+    return this.#isThere() ? this.#into.left : 0;
   }
 
   get written(): number {

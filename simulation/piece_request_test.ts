@@ -52,3 +52,14 @@ Deno.test("a request is answered once, with no more than it has room for", () =>
 Deno.test("a model may answer later", () => {
   assertEquals(ask(model(() => undefined), new Uint8Array(), 1), undefined);
 });
+
+Deno.test("a request whose buffers may not be used any more has none left: a model's loop ends", () => {
+  let isThere = true;
+  const piece = () => new Uint8Array(new SharedArrayBuffer(4));
+  const request = new PieceRequest([piece(), piece(), piece()], 2, () => {}, () => isThere);
+  assertEquals([request.readable, request.writable], [8, 4]);
+  request.nextReadable();
+  isThere = false;
+  assertEquals([request.readable, request.writable], [0, 0]);
+  assertEquals(request.nextReadable().length, 0);
+});

@@ -276,9 +276,10 @@ for (const isolation of ISOLATIONS) {
       const status = () => (qmp.execute("query-migrate") as { status: string }).status;
       assert(await soon(() => status() === "completed", 20_000), status());
       qmp.execute("cont");
-      const deadline = performance.now() + 5000;
+      const deadline = performance.now() + 20_000;
       let counted = await counters(balloon);
       while (counted.hint_pages_held !== 0 && performance.now() < deadline) {
+        await delay(10);
         counted = await counters(balloon);
       }
       const { hint_rounds, hinted_pages, hint_pages_held } = counted;

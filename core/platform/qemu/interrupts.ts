@@ -34,7 +34,7 @@ export interface Interrupts extends Disposable {
   /**
    * Makes the eventfd of a message of 16 bits; of these there are {@linkcode MOST_VECTORS} for all functions together.
    *
-   * @returns It; undefined if there are no more.
+   * @returns It; undefined if there are no more, or none because QEMU is the master.
    * @throws As `open`.
    */
   openShort(): Vectors | undefined;
@@ -57,8 +57,10 @@ const START_MS = 10_000;
 /** The core waits in place: other devices do not go on meanwhile. */
 const GROW_MS = 1000;
 
-/** By what QEMU itself goes at its ivshmem device: not 0, since it listens to what is written for itself. */
+/** By what QEMU itself goes at its ivshmem device: it listens to what is written for itself. */
 const QEMU_ID = 0xffff;
+/** Only by this number it may be moved to another QEMU: its state is its own then, and no server's. */
+const MASTER_ID = 0;
 
 /** A number at the ivshmem device, and the eventfds that QEMU knows under it. */
 interface Peer {
@@ -74,8 +76,13 @@ function silence(milliseconds: number): Error {
   );
 }
 
-/** Makes the server's side of the conversation; how it begins is all said before QEMU starts. */
-export function interrupts(): Interrupts {
+/**
+ * Makes the server's side of the conversation; how it begins is all said before QEMU starts.
+ *
+ * @param master Whether QEMU is told that its ivshmem device is the master, so that the machine can be moved: there are no
+ * messages of 16 bits then, since they would be for QEMU itself.
+ */
+export function interrupts(master: boolean): Interrupts {
   const [ours, theirs] = socketPair();
   // Shared memory is what the device is there for; it is not used here.
   const memory = memoryFile("virtio-ivshmem", 4096);
@@ -90,7 +97,7 @@ export function interrupts(): Interrupts {
   const say = (value: number, ...descriptors: number[]) =>
     sendDescriptors(ours, new Uint8Array(new BigInt64Array([BigInt(value)]).buffer), descriptors);
   say(0); // version of the protocol
-  say(QEMU_ID);
+  say(master ? MASTER_ID : QEMU_ID);
   say(-1, memory);
 
   function makePeer(): Peer {
@@ -148,7 +155,7 @@ export function interrupts(): Interrupts {
   }
 
   function openShort(): Vectors | undefined {
-    if (freeShort.length === 0 && short.fds.length === MOST_VECTORS) return undefined;
+    if (master || freeShort.length === 0 && short.fds.length === MOST_VECTORS) return undefined;
     const vector = freeShort.pop() ?? short.fds.length;
     waitFor(short, vector + 1);
     clear(short.fds[vector]!);

@@ -93,6 +93,8 @@ const QUMRANET_VENDOR = 0x1af4;
 const IVSHMEM_DEVICE = 0x1110;
 /** How long QEMU gets to write its images back when it is asked to quit, in milliseconds. */
 const QUIT = 2000;
+/** What a machine is given that is to be moved to another QEMU. */
+const MASTER = "ivshmem-doorbell.master=on";
 
 /**
  * Starts QEMU as hardware without a guest: its processor sleeps, and we are the driver of its devices. It ends with
@@ -117,7 +119,7 @@ export async function openQemu(options: QemuParts, loop?: Loop): Promise<QemuPla
 
   await using starting = new AsyncDisposableStack();
   const memory = starting.use(guestMemory(mebibytes * MIB));
-  const vectors = starting.use(interrupts());
+  const vectors = starting.use(interrupts(options.arguments.includes(MASTER)));
   const [qtestSocket, qtestEnd] = socketPair();
   starting.defer(() => close(qtestSocket));
   const [qmpSocket, qmpEnd] = socketPair();
