@@ -258,17 +258,39 @@ for (const isolation of ["process", "inline"] as const) {
   );
 }
 
+Deno.test("vhost-user: a program that connects to us is waited for, and not for ever #core:vhost_user_listen", async () => {
+  using folder = new Folder();
+  const [late, never] = [folder.of("late"), folder.of("never")];
+  const dialling = new Worker(import.meta.resolve("./support/bad_back_end.ts"), {
+    type: "module",
+  });
+  dialling.postMessage([{ path: late, dials: true }]);
+  const left = await leftovers(async () => {
+    await using kernel = await openKernel({
+      machine: "vhost-user",
+      vhostUser: [
+        { kind: "rng", socket: late, listen: true },
+        { kind: "rng", socket: never, listen: true },
+      ],
+    });
+    const [came, missing] = kernel.nodes;
+    assertEquals(came?.function.refusal, undefined);
+    assertMatch(missing?.function.refusal ?? "", /did not connect within 5000 ms/);
+    await using _random = await kernel.attach(came!.function.address);
+  });
+  dialling.terminate();
+  assertEquals(left, []);
+  assertEquals([...Deno.readDirSync(folder.path)], []);
+});
+
 /** Starts programs that do something wrong. */
 async function startBad(wrongs: readonly Wrong[]): Promise<Disposable> {
-  const workers = await Promise.all(wrongs.map(async (wrong) => {
-    const worker = new Worker(import.meta.resolve("./support/bad_back_end.ts"), { type: "module" });
-    await new Promise((resolve) => {
-      worker.onmessage = resolve;
-      worker.postMessage(wrong);
-    });
-    return worker;
-  }));
-  return { [Symbol.dispose]: () => workers.forEach((worker) => worker.terminate()) };
+  const worker = new Worker(import.meta.resolve("./support/bad_back_end.ts"), { type: "module" });
+  await new Promise((resolve) => {
+    worker.onmessage = resolve;
+    worker.postMessage(wrongs);
+  });
+  return { [Symbol.dispose]: () => worker.terminate() };
 }
 
 const VERSION_1 = 1n << 32n;
@@ -368,13 +390,13 @@ for (const how of ["closesAt", "refusesAt"] as const) {
     const wrongs = WHILE_STARTING.map((_, i) => ({ path: folder.of(`${i}`), [how]: FIRST + i }));
     using _bad = await startBad(wrongs);
     const left = await leftovers(async () => {
-      await using kernel = await openKernel({
-        machine: "vhost-user",
-        vhostUser: wrongs.map(({ path }) => ({ kind: "rng", socket: path })),
-        restarts: 0,
-      });
       for (const [i, name] of WHILE_STARTING.entries()) {
-        const { function: { address, refusal } } = kernel.nodes[i]!;
+        await using kernel = await openKernel({
+          machine: "vhost-user",
+          vhostUser: [{ kind: "rng", socket: wrongs[i]!.path }],
+          restarts: 0,
+        });
+        const { function: { address, refusal } } = kernel.nodes[0]!;
         assertEquals(refusal, undefined);
         const error = await assertRejects(() => kernel.attach(address), Error);
         assertMatch(

@@ -1,6 +1,6 @@
 /**
- * A program that serves an entropy source by vhost-user, and does one thing wrong. It is a worker, since whoever
- * uses such a device waits for its answers.
+ * Programs that serve an entropy source by vhost-user, each of which does one thing wrong; one after the other is used.
+ * They are a worker, since the thread that uses such a device waits for its answers.
  *
  * @module
  */
@@ -10,12 +10,14 @@
 import { receiveDescriptors, sendDescriptors } from "../../core/linux/descriptors.ts";
 import { close, eventfd } from "../../core/linux/fd.ts";
 import { poll, POLLIN } from "../../core/linux/poll.ts";
-import { accept, listenUnix } from "../../core/linux/socket.ts";
+import { accept, connectUnix, listenUnix } from "../../core/linux/socket.ts";
 
 /** What it does wrong. */
 export interface Wrong {
   /** The path of its socket. */
   readonly path: string;
+  /** It connects there, once something listens, and does nothing wrong. */
+  readonly dials?: boolean;
   /** It hangs up instead of answering message number so many, from 0. */
   readonly closesAt?: number;
   /** It is silent from there on. */
@@ -89,18 +91,37 @@ function serve(fd: number, wrong: Wrong): void {
   }
 }
 
-self.onmessage = ({ data }: MessageEvent<Wrong>) => {
-  const listener = listenUnix(data.path);
+/** Connects as soon as that can be, and serves that connection. */
+function dial(wrong: Wrong): void {
+  for (;;) {
+    try {
+      const fd = connectUnix(wrong.path);
+      serve(fd, wrong);
+      close(fd);
+      return;
+    } catch {
+      poll(new Int32Array(0), 0, 10);
+    }
+  }
+}
+
+self.onmessage = ({ data }: MessageEvent<readonly Wrong[]>) => {
+  const [first] = data;
+  if (first?.dials) return dial(first);
+  const listeners = data.map(({ path }) => listenUnix(path));
+  const set = new Int32Array(listeners.flatMap(({ fd }) => [fd, POLLIN]));
   self.postMessage("listens");
   for (;;) {
-    poll(new Int32Array([listener.fd, POLLIN]), 1, 60_000);
-    const fd = accept(listener.fd);
-    if (fd < 0) continue;
-    try {
-      serve(fd, data);
-    } catch {
-      // The other side has hung up.
+    poll(set, listeners.length, 60_000);
+    for (const [i, listener] of listeners.entries()) {
+      const fd = accept(listener.fd);
+      if (fd < 0) continue;
+      try {
+        serve(fd, data[i]!);
+      } catch {
+        // The other side has hung up.
+      }
+      close(fd);
     }
-    close(fd);
   }
 };
