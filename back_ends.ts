@@ -21,22 +21,21 @@ export interface VhostUserDevice {
 }
 
 /** What it can be. */
-export type BackEndKind = keyof typeof KINDS;
+export type BackEndKind = "blk" | "net" | "scsi" | "rng" | "console" | "balloon";
 
 type Kind = Omit<BackEndFacts, "name" | "socket" | "queueSize">;
 
 const bits = (...numbers: readonly number[]) =>
   numbers.reduce((set, number) => set | 1n << BigInt(number), 0n);
-const range = (from: number, to: number) => bits(...numbers(from, to));
-const numbers = (from: number, to: number) =>
-  Array.from({ length: to - from + 1 }, (_, i) => from + i);
+const range = (from: number, to: number) =>
+  bits(...Array.from({ length: to - from + 1 }, (_, i) => from + i));
 
 /** Of a network card, what it needs a control queue for, and what needs more than one frame's room. */
 const NET_HIDDEN = bits(2, 3, 7, 8, 9, 10, 16, 17, 18, 19, 20, 21, 22, 23) | range(50, 63);
 const F_MAC = bits(5);
 
 /** The kinds (virtio 1.4, 5). */
-const KINDS = {
+const KINDS: Readonly<Record<BackEndKind, Kind>> = {
   blk: {
     type: 2,
     known: range(0, 17),
@@ -57,7 +56,7 @@ const KINDS = {
   rng: { type: 4, known: 0n, queues: 1, configBytes: 0 },
   console: { type: 3, known: range(0, 2), queues: 2, configBytes: 12 },
   balloon: { type: 5, known: range(0, 5), queues: 2, configBytes: 16 },
-} satisfies Readonly<Record<string, Kind>>;
+};
 
 /** Their names. */
 export const BACK_END_KINDS: readonly BackEndKind[] = Object.keys(KINDS) as BackEndKind[];

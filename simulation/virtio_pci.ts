@@ -1,3 +1,5 @@
+// The PCI function of a VirtIO device.
+
 import { VENDOR_SPECIFIC } from "../core/pci/capabilities.ts";
 import type { Registers } from "../core/pci/registers.ts";
 import { VIRTIO_VENDOR } from "../core/pci/virtio_identity.ts";

@@ -1,3 +1,5 @@
+// Questions to a back-end, and its answers.
+
 import { receiveDescriptors, sendDescriptors } from "../../core/linux/descriptors.ts";
 import { close } from "../../core/linux/fd.ts";
 import { poll, POLLIN } from "../../core/linux/poll.ts";

@@ -1,3 +1,5 @@
+// A conversation with a back-end, from getting to know it.
+
 import { close } from "../../core/linux/fd.ts";
 import { receive, socketPair } from "../../core/linux/socket.ts";
 import { VhostFault } from "../../core/vhost/fault.ts";
