@@ -4,7 +4,7 @@
  * @module
  */
 
-import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } from "@std/assert";
 import { RequestError } from "../core/bus/request_error.ts";
 import {
   type AnyDevice,
@@ -15,7 +15,7 @@ import {
   type VhostUserDevice,
 } from "../mod.ts";
 import type { Wrong } from "./support/bad_back_end.ts";
-import { alive, leftovers, soon } from "./support/leaks.ts";
+import { alive, descriptors, leftovers, soon } from "./support/leaks.ts";
 import "./support/libc.ts";
 import { testWith, withoutPrograms } from "./support/needs.ts";
 import { program, run, Running } from "./support/program.ts";
@@ -282,6 +282,50 @@ Deno.test("vhost-user: a program that connects to us is waited for, and not for 
   assertEquals(left, []);
   assertEquals([...Deno.readDirSync(folder.path)], []);
 });
+
+testWith(
+  withoutDaemon,
+  "vhost-user: a program that hangs is left, and writes to memory that is not used any more #core:vhost_user_return",
+  async () => {
+    using folder = new Folder();
+    const [file, socket] = [folder.of("disk"), folder.of("socket")];
+    Deno.writeFileSync(file, new Uint8Array(1 << 20).fill(1));
+    await using daemon = await Daemon.start(file, socket);
+    const left = await leftovers(async () => {
+      await using kernel = await openKernel({
+        machine: "vhost-user",
+        vhostUser: [{ kind: "blk", socket }],
+        isolation: "inline",
+        requestDeadline: 500,
+        restarts: 10,
+      });
+      const disk = await kernel.attachFirst("block");
+      const before = inodes();
+      assertEquals(before.length, 1);
+      Deno.kill(daemon.pid, "SIGSTOP");
+      // Not by a timer of this thread, which is going to wait for the daemon.
+      const later = new Deno.Command("sh", {
+        args: ["-c", `sleep 3; kill -CONT ${daemon.pid}`],
+      }).spawn();
+      const bytes = new Uint8Array(4096).fill(7);
+      await disk.client.write(8192, bytes);
+      assertEquals(await disk.client.read(8192, 4096), bytes);
+      assertEquals(await disk.client.read(0, 512), new Uint8Array(512).fill(1));
+      assert((await disk.describe()).restarts >= 1);
+      assertEquals(inodes().length, 1);
+      assertNotEquals(inodes(), before);
+      await later.status;
+    });
+    assertEquals(left, []);
+  },
+);
+
+/** Which memory files this process holds for devices. */
+function inodes(): number[] {
+  return descriptors().filter((each) => each.includes("memfd:virtio-dma")).map((each) =>
+    Deno.statSync(`/proc/self/fd/${each.split(" ")[0]}`).ino!
+  );
+}
 
 /** Starts programs that do something wrong. */
 async function startBad(wrongs: readonly Wrong[]): Promise<Disposable> {
