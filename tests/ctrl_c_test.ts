@@ -56,7 +56,7 @@ const STANDING: readonly Standing[] = [
   { command: "net bench --seconds 1", works: /^ +64 /m },
   { command: "console pipe org.virtio.ring" },
   { command: "random --continuous > /dev/null" },
-  { command: "balloon watch", works: /host wants/ },
+  { command: "balloon watch", works: /hypervisor wants/ },
 ];
 
 for (const { command, works } of STANDING) {
