@@ -29,7 +29,7 @@ const FIRST_ADDRESS = 0x2_0000_0000;
 const NEXT_ADDRESS = 0x40_0000_0000;
 /** What rings an eventfd. */
 const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
-/** Device types have an id of PCI each (virtio 1.4, 4.1.2). */
+/** Places on a bus, without that of its bridge. */
 const LARGEST_BUS = 31;
 
 /**
