@@ -27,12 +27,14 @@ import { InterruptLoop } from "./core/irq/interrupt_loop.ts";
 import type { Machine, Platform } from "./core/platform/platform.ts";
 import { openQemu, type QemuParts } from "./core/platform/qemu/mod.ts";
 import { openSimulated } from "./simulation/platform/simulated.ts";
+import { openVhostUser } from "./simulation/vhost_user/platform.ts";
 import type { FunctionModel } from "./simulation/function_model.ts";
 import { openLocal } from "./core/platform/vfio/local.ts";
 import type { DeviceModel } from "./simulation/model.ts";
 import { CLASSES, type StandardClasses } from "./classes.ts";
 import type { DeviceClass } from "./core/class/define.ts";
 import type { Classes } from "./core/kernel/device.ts";
+import { BACK_END_KINDS, backEndFacts, type VhostUserDevice } from "./back_ends.ts";
 import { DRIVERS, simulatedDevices } from "./drivers.ts";
 
 /** A QEMU of our own: its board, memory and devices. */
@@ -53,12 +55,14 @@ export interface QemuOptions {
 
 /** Which machine to open, and what is in it. */
 export interface MachineOptions {
-  /** The machine that this program runs on, a QEMU of its own, or one made of device models. */
+  /** The machine that this program runs on, a QEMU of its own, or one made of device models or of other programs. */
   readonly machine?: Machine["kind"];
   /** For `"qemu"`: its board, memory and devices. */
   readonly qemu?: QemuOptions;
   /** For `"simulated"`: its devices, of VirtIO or not; an entropy source and a disk if left out. */
   readonly devices?: readonly (DeviceModel | FunctionModel)[];
+  /** For `"vhost-user"`: its devices, which other programs serve. */
+  readonly vhostUser?: readonly VhostUserDevice[];
   /**
    * For `"local"`: whether to drive devices, too, that nothing keeps from reaching all memory of this machine; false if
    * left out.
@@ -92,7 +96,8 @@ export interface OpenOptions<More extends Classes<More> = NoClasses>
  * @param loop What waits for the doorbells of a simulated machine, and for interrupt pins.
  */
 function openMachine(
-  { machine = "local", qemu = { arguments: [] }, devices, unsafeDma = false }: MachineOptions,
+  { machine = "local", qemu = { arguments: [] }, devices, vhostUser = [], unsafeDma = false }:
+    MachineOptions,
   loop: InterruptLoop,
 ): Promise<Platform> {
   switch (machine) {
@@ -102,6 +107,8 @@ function openMachine(
       return openQemu(qemuParts(qemu), loop);
     case "simulated":
       return Promise.resolve(openSimulated({ devices: devices ?? simulatedDevices(), loop }));
+    case "vhost-user":
+      return Promise.resolve(openVhostUser(vhostUser.map(backEndFacts), loop));
   }
 }
 
@@ -119,13 +126,13 @@ function qemuParts({ disks = [], units = [], ...options }: QemuOptions): QemuPar
   };
 }
 
-const MACHINES = ["local", "qemu", "simulated"] as const;
+const MACHINES = ["local", "qemu", "simulated", "vhost-user"] as const;
 
 /** Checks what an application asks {@linkcode openKernel} for. Returns a copy. */
 function checkOptions(given: OpenOptions): OpenOptions {
   const where = "openKernel";
   const options = { ...argument.record(given, where, "options") };
-  const { machine = "local", qemu, devices, unsafeDma = false } = options;
+  const { machine = "local", qemu, devices, vhostUser, unsafeDma = false } = options;
   const { plugins = [], drivers = [], classes = {} } = options;
   argument.word(machine, where, "options.machine", MACHINES);
   argument.flag(unsafeDma, where, "options.unsafeDma");
@@ -147,6 +154,19 @@ function checkOptions(given: OpenOptions): OpenOptions {
     argument.callback((value as DeviceClass).open, where, `options.classes.${name}.open`);
   }
   if (devices !== undefined) each("options.devices", devices, object);
+  if (vhostUser !== undefined) {
+    each("options.vhostUser", vhostUser, (device: VhostUserDevice, name) => {
+      const { kind, socket, mac, listen = false, queueSize = 128 } = object(
+        device,
+        name,
+      ) as VhostUserDevice;
+      argument.word(kind, where, `${name}.kind`, BACK_END_KINDS);
+      text(socket, `${name}.socket`);
+      if (mac !== undefined) text(mac, `${name}.mac`);
+      argument.flag(listen, where, `${name}.listen`);
+      bytes(queueSize, `${name}.queueSize`);
+    });
+  }
   if (qemu !== undefined) {
     object(qemu, "options.qemu");
     each("options.qemu.arguments", qemu.arguments, text);
@@ -211,6 +231,7 @@ export { NoSuchFunction } from "./core/platform/no_such_function.ts";
 export { Refusal } from "./core/platform/refusal.ts";
 export { bit, Feature } from "./core/virtio/features.ts";
 export { DeviceFault } from "./core/pci/device_fault.ts";
+export type { BackEndKind, VhostUserDevice } from "./back_ends.ts";
 export type { AnyDevice, ClassName, Clients, Device, StandardClasses } from "./classes.ts";
 export type {
   AnyDeviceOf,

@@ -5,6 +5,7 @@ import type { CommandOption, Context } from "./command.ts";
 import { CliError, EXIT, usageError } from "./exit.ts";
 import { DEVICE_OPTION, type DeviceInUse, useDevice } from "./kernel.ts";
 import { LUN_OPTION, lunOf } from "./lun.ts";
+import type { Kernel } from "./system.ts";
 
 /** The option without which disks of this machine are not written. */
 export const WRITE_OPTION: CommandOption = {
@@ -64,12 +65,17 @@ export async function useDrive(context: Context): Promise<DiskInUse> {
 export function checkMayWrite(context: Context, { kernel, device, disk }: DiskInUse): void {
   const action = `Cannot write to ${device.address}`;
   if (disk.readOnly) throw new CliError(EXIT.refused, `${action}: the disk is read-only`);
-  if (kernel.machine.kind !== "local" || context.given.write === true) return;
+  if (!keepsDisks(kernel) || context.given.write === true) return;
   throw new CliError(
     EXIT.refused,
     `${action}: it is a disk of this machine, and what is on it would be lost. ` +
       "If that is what you want, add --write",
   );
+}
+
+/** Whether the disks of a machine were there before it, and what is on them counts. */
+export function keepsDisks({ machine: { kind } }: Pick<Kernel, "machine">): boolean {
+  return kind === "local" || kind === "vhost-user";
 }
 
 /** Options that say which part of the disk is meant. */

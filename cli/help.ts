@@ -6,7 +6,7 @@ import { MEANING } from "./exit.ts";
 const PROGRAM = "deno run --allow-ffi main.ts";
 
 const OPTIONS: readonly (readonly [string, string])[] = [
-  ["--machine <local|qemu|simulated>", "where the devices are (local)"],
+  ["--machine <local|qemu|simulated|vhost-user>", "where the devices are (local)"],
   ["--qemu <program>", "the QEMU to start, with --machine qemu (qemu-system-x86_64 in PATH)"],
   ["--board <q35|pc>", "what QEMU is to be, with --machine qemu (q35)"],
   ["--isolation <process|inline>", "where drivers run (process: each in one of its own)"],
@@ -38,7 +38,7 @@ const OPTIONS: readonly (readonly [string, string])[] = [
   ["-V, --version", "the version"],
   [
     "-- <arguments>",
-    "for QEMU; without any it has a device for each driver, and no file",
+    "for QEMU; without any it has a device for each driver, and no file; for vhost-user, devices: blk=<socket>",
   ],
 ];
 

@@ -5,6 +5,7 @@ import type { Machine } from "./options.ts";
 import type { AnyDevice, ClassName, Device, Node, QemuOptions } from "../mod.ts";
 import { importClasses, importModels } from "./modules.ts";
 import type { Kernel } from "./system.ts";
+import { parseVhostUser } from "./vhost_user.ts";
 
 const MIB = 2 ** 20;
 
@@ -36,9 +37,9 @@ export async function openKernel(
   usualDevices: QemuDevices = USUAL_DEVICES,
 ): Promise<Kernel> {
   const { io: { system }, options } = context;
-  const { machine = usual, board, qemu: program, qemuArguments, plugins, ...drive } = options;
+  const { machine = usual, board, qemu: program, machineArguments, plugins, ...drive } = options;
   context.detail(`Opening machine ${machine}`);
-  const devices = qemuArguments.length > 0 ? { arguments: qemuArguments } : usualDevices;
+  const devices = machineArguments.length > 0 ? { arguments: machineArguments } : usualDevices;
   const classes = await importClasses(context);
   const models = await importModels(context);
   const kernel = await disposeIfLate(
@@ -48,6 +49,7 @@ export async function openKernel(
       ...(machine === "qemu"
         ? { qemu: { machine: board, ...(program === undefined ? {} : { program }), ...devices } }
         : {}),
+      ...(machine === "vhost-user" ? { vhostUser: machineArguments.map(parseVhostUser) } : {}),
       plugins,
       classes,
       ...(models.length > 0 && { devices: models }),
@@ -151,7 +153,7 @@ function nodeOf(context: Context, kernel: Kernel, classes: readonly ClassName[])
   throw new CliError(
     EXIT.notFound,
     `Cannot find a device of class ${wanted} on the ${kernel.machine.kind} machine ` +
-      `(${kernel.machine.description}). Another machine: --machine local, qemu or simulated`,
+      `(${kernel.machine.description}). Another machine: --machine local, qemu, simulated or vhost-user`,
   );
 }
 
@@ -196,7 +198,7 @@ export function findNode(kernel: Kernel, word: string): Node {
     EXIT.notFound,
     `Cannot find ${address} on the ${kernel.machine.kind} machine (${kernel.machine.description}): ` +
       (known.length > 0 ? `it has ${known.join(", ")}` : "it has no PCI functions") +
-      ". Another machine: --machine local, qemu or simulated",
+      ". Another machine: --machine local, qemu, simulated or vhost-user",
   );
 }
 

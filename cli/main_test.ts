@@ -17,7 +17,7 @@ Deno.test("run --help prints examples first, then everything, and opens nothing"
   ) {
     assertStringIncludes(out, `\n  ${word}`);
   }
-  assertStringIncludes(out, "--machine <local|qemu|simulated>");
+  assertStringIncludes(out, "--machine <local|qemu|simulated|vhost-user>");
   assertMatch(out, /\n {2}124 +not done in time/);
 });
 
@@ -144,7 +144,7 @@ const WRONG: readonly [string, string][] = [
   ["ls -x", 'Unknown option "-x".'],
   [
     "ls --machine qemo",
-    'Unknown value "qemo" for --machine: wanted one of local, qemu, simulated. Did you',
+    'Unknown value "qemo" for --machine: wanted one of local, qemu, simulated, vhost-user. Did you',
   ],
   ["ls --machine", "Cannot use --machine without a value: wanted local, qemu, simulated"],
   ["ls --machine qemu --machine local", "Cannot use --machine 2 times"],
@@ -192,10 +192,10 @@ Deno.test("a word behind a switch is a word #cli:booleans", () => {
     const { words, json, quiet } = parseOptions(["--json", word, "-q", word]);
     assertEquals([words, json, quiet], [[word, word], true, true]);
   }
-  const { help, verbose, color, qemuArguments } = parseOptions(
+  const { help, verbose, color, machineArguments } = parseOptions(
     ["--no-color", "-hv", "--machine", "qemu", "--", "--json=no", "-q"],
   );
-  assertEquals([help, verbose, color, qemuArguments], [true, true, false, ["--json=no", "-q"]]);
+  assertEquals([help, verbose, color, machineArguments], [true, true, false, ["--json=no", "-q"]]);
   assertEquals(parseOptions(["--no-promiscuous"], OWN_OPTIONS).given, { "no-promiscuous": true });
 });
 

@@ -5,9 +5,9 @@ import type { CommandOption } from "./command.ts";
 import { usageError } from "./exit.ts";
 import { suggest } from "./suggest.ts";
 
-/** Where the devices are: on this machine, in a QEMU of our own, or made of device models. */
+/** Where the devices are: on this machine, in a QEMU of our own, made of device models, or other programs. */
 export type Machine = typeof MACHINES[number];
-const MACHINES = ["local", "qemu", "simulated"] as const;
+const MACHINES = ["local", "qemu", "simulated", "vhost-user"] as const;
 const BOARDS = ["q35", "pc"] as const;
 const ISOLATIONS = ["process", "inline"] as const;
 
@@ -51,8 +51,8 @@ export interface Options {
   readonly verbose: boolean;
   /** Colours are allowed. */
   readonly color: boolean;
-  /** What follows `--`: for QEMU. */
-  readonly qemuArguments: readonly string[];
+  /** What follows `--`: for QEMU, or the devices that other programs serve. */
+  readonly machineArguments: readonly string[];
   /** Options that not all commands have, as they were given. */
   readonly given: Given;
 }
@@ -139,12 +139,18 @@ export function parseOptions(
     quiet: switches.has("quiet"),
     verbose: switches.has("verbose"),
     color: !switches.has("no-color"),
-    qemuArguments: parsed["--"],
+    machineArguments: parsed["--"],
     given: givenOf(own, parsed, switches),
   };
-  if (options.qemuArguments.length > 0 && options.machine !== "qemu") {
+  const takesMore = options.machine === "qemu" || options.machine === "vhost-user";
+  if (options.machineArguments.length > 0 && !takesMore) {
     throw usageError(
       "Cannot use what follows --: it is for QEMU. Add --machine qemu, or leave it out",
+    );
+  }
+  if (options.machine === "vhost-user" && options.machineArguments.length === 0) {
+    throw usageError(
+      "Cannot use --machine vhost-user without devices: name them, as in -- blk=/run/disk.sock",
     );
   }
   for (const name of ["board", "qemu"] as const) {

@@ -12,10 +12,10 @@ import type { Lie } from "../simulation/lie.ts";
 import type { DeviceModel } from "../simulation/model.ts";
 import { VirtioDevice } from "../simulation/virtio_device.ts";
 import { readBytes } from "../simulation/window.ts";
-import { VhostFault } from "./vhost/fault.ts";
-import { InFlightNotes, notesBytes } from "./vhost/in_flight.ts";
-import { encodeAnswer, encodeMessage } from "./vhost/message.ts";
-import type { ConfigPart, InFlightMemory, MemoryRegion } from "./vhost/payload.ts";
+import { VhostFault } from "../core/vhost/fault.ts";
+import { InFlightNotes, notesBytes } from "../core/vhost/in_flight.ts";
+import { encodeAnswer, encodeMessage } from "../core/vhost/message.ts";
+import type { ConfigPart, InFlightMemory, MemoryRegion } from "../core/vhost/payload.ts";
 import {
   BACK_END,
   F_PROTOCOL_FEATURES,
@@ -23,7 +23,7 @@ import {
   type Message,
   type ProtocolFeature,
   protocolFeatures,
-} from "./vhost/protocol.ts";
+} from "../core/vhost/protocol.ts";
 import { DeviceStatus } from "../core/virtio/status.ts";
 import { bit, Feature } from "../core/virtio/features.ts";
 import { LARGEST_QUEUE } from "../core/virtqueue/layout.ts";

@@ -7,9 +7,9 @@ import {
 import { close } from "../core/linux/fd.ts";
 import { UnfitMemory } from "../core/linux/foreign_memory.ts";
 import { OsError } from "../core/linux/os_error.ts";
-import { VhostFault } from "./vhost/fault.ts";
-import { decodeMessage, encodeAcknowledgement, Framing } from "./vhost/message.ts";
-import { FRONT_END } from "./vhost/protocol.ts";
+import { VhostFault } from "../core/vhost/fault.ts";
+import { decodeMessage, encodeAcknowledgement, Framing } from "../core/vhost/message.ts";
+import { FRONT_END } from "../core/vhost/protocol.ts";
 import { DriverFault } from "../core/virtqueue/device_queue.ts";
 import type { BackEnd } from "./back_end.ts";
 

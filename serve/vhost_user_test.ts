@@ -14,8 +14,8 @@ import {
   type Request,
   RING_PACKED,
 } from "../simulation/model.ts";
-import { encodeMessage } from "./vhost/message.ts";
-import { FRONT_END } from "./vhost/protocol.ts";
+import { encodeMessage } from "../core/vhost/message.ts";
+import { FRONT_END } from "../core/vhost/protocol.ts";
 import { type ServedDevice, type ServeOptions, serveVhostUser } from "./vhost_user.ts";
 
 // Opened once for the whole process, so not by a test.

@@ -1,3 +1,5 @@
+// The PCI function of a VirtIO device.
+
 import { VENDOR_SPECIFIC } from "../core/pci/capabilities.ts";
 import type { Registers } from "../core/pci/registers.ts";
 import { VIRTIO_VENDOR } from "../core/pci/virtio_identity.ts";
@@ -12,7 +14,7 @@ import type {
 import { LEGACY_BYTES, legacyRegisters } from "./legacy_registers.ts";
 import type { CapabilityOffsets, Lie } from "./lie.ts";
 import type { DeviceModel } from "./model.ts";
-import { VirtioDevice } from "./virtio_device.ts";
+import { type Surroundings, VirtioDevice } from "./virtio_device.ts";
 import { readBytes, readWidth, type Width, writeWidth } from "./window.ts";
 
 /** I/O BAR with the legacy registers. */
@@ -29,7 +31,29 @@ const DEVICE = 0x2000;
 const NOTIFY = 0x3000;
 const PAGE = 0x1000;
 
+/** What is behind the registers of a VirtIO function. */
+export type VirtioCore = Pick<
+  VirtioDevice,
+  | "common"
+  | "notify"
+  | "notifyAll"
+  | "process"
+  | "reset"
+  | "forget"
+  | "needsReset"
+  | "becomeLegacy"
+  | "configWrite"
+  | "readField"
+  | "writeField"
+>;
+
 const NOTIFY_MULTIPLIER = 4;
+
+/** The queue that is notified by a write to this offset of the BAR with the structures. */
+export function notifiedQueue(offset: number): number {
+  return (offset - NOTIFY) / NOTIFY_MULTIPLIER;
+}
+
 const ISR_QUEUE = 1;
 const ISR_CONFIG = 2;
 const MOST_VECTORS = 2048;
@@ -63,7 +87,8 @@ export class VirtioFunction implements FunctionModel {
   readonly #at: CapabilityOffsets;
   readonly #hasModern: boolean;
   #handle!: FunctionHandle;
-  #virtio!: VirtioDevice;
+  #virtio!: VirtioCore;
+  readonly #make: (around: Surroundings) => VirtioCore;
   #legacy!: Registers;
   #sendLying!: (vector: number) => void;
   #isr = 0;
@@ -71,11 +96,16 @@ export class VirtioFunction implements FunctionModel {
   /**
    * Makes the function of a model.
    *
+   * @param make Makes what is behind its registers, if that is not the model itself.
    * @throws {RangeError} If no VirtIO device can be so.
    */
-  constructor(model: DeviceModel) {
+  constructor(
+    model: DeviceModel,
+    make: (around: Surroundings) => VirtioCore = (around) => new VirtioDevice(model, around),
+  ) {
     const { generation = "modern", config, queues } = model;
     this.#model = model;
+    this.#make = make;
     this.#lies = model.lies ?? [];
     this.#hasModern = generation !== "legacy";
     const hasLegacy = generation !== "modern";
@@ -114,7 +144,7 @@ export class VirtioFunction implements FunctionModel {
 
   attach(handle: FunctionHandle): void {
     this.#handle = handle;
-    const virtio = this.#virtio = new VirtioDevice(this.#model, {
+    const virtio = this.#virtio = this.#make({
       memory: handle.memory,
       vectors: this.msix?.vectors ?? 0,
       mayMaster: () => handle.mayMaster,

@@ -32,6 +32,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "core/pci": ["core/dma"],
   "core/virtqueue": ["core/dma"],
   "core/virtio": ["core/pci"],
+  "core/vhost": ["core/virtqueue"],
   "core/bus": ["core/dma", "core/pci", "core/virtqueue"],
   "core/class": ["core/bus"],
   "core/plugin": ["core/bus", "core/pci", "core/virtio", "core/virtqueue"],
@@ -52,8 +53,17 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "core/platform",
     "simulation",
   ],
+  "simulation/vhost_user": [
+    "core/dma",
+    "core/linux",
+    "core/irq",
+    "core/pci",
+    "core/platform",
+    "core/vhost",
+    "core/virtio",
+    "simulation",
+  ],
   // Devices that we play for other programs.
-  "serve/vhost": ["core/virtqueue"],
   "serve/vfio_user": ["core/pci", "simulation"],
   "serve": [
     "core/dma",
@@ -62,7 +72,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "core/pci",
     "simulation",
     "serve/vfio_user",
-    "serve/vhost",
+    "core/vhost",
     "core/virtio",
     "core/virtqueue",
   ],
@@ -143,7 +153,8 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     [`${plugin}/model`, ["simulation/mod.ts"]],
   ])),
   // Wiring.
-  "mod.ts": ["classes", "classes.ts", "core", "drivers.ts", "simulation"],
+  "back_ends.ts": ["simulation"],
+  "mod.ts": ["back_ends.ts", "classes", "classes.ts", "core", "drivers.ts", "simulation"],
   "classes.ts": ["classes", "core"],
   "drivers.ts": ["core", "plugins", "simulation"],
   "serving.ts": ["core", "plugins", "serve", "simulation"],
@@ -313,9 +324,10 @@ Deno.test("modules: the core, simulation, servers and testing know no device", (
 /** The folder that a module is in; modules at the top, and those of `exports`, stand for themselves. */
 function folderOf(path: string): string {
   const [, folder = path] =
-    /^((?:core\/platform|core|classes|plugins)\/[^/]+|serve\/v\w+|simulation\/platform|\w+)\//.exec(
-      path,
-    ) ?? [];
+    /^((?:core\/platform|core|classes|plugins)\/[^/]+|serve\/v\w+|simulation\/(?:platform|vhost_user)|\w+)\//
+      .exec(
+        path,
+      ) ?? [];
   return folder;
 }
 

@@ -5,7 +5,7 @@ import { type CheckResult, count, type Finding, Status } from "../../core/class/
 import { checkDevice } from "../check/check.ts";
 import { Steps } from "../check/steps.ts";
 import type { Command, Context } from "../command.ts";
-import { WRITE_OPTION } from "../disk.ts";
+import { keepsDisks, WRITE_OPTION } from "../disk.ts";
 import { CliError, EXIT, type ExitCode, exitCode, messageOf } from "../exit.ts";
 import { machineJson, nodeJson, printJson } from "../json.ts";
 import { firstLine, printable } from "../printable.ts";
@@ -106,7 +106,7 @@ async function checkKernel(context: Context, kernel: Kernel): Promise<ExitCode> 
   const { machine } = kernel;
   const named = words.map((word) => findNode(kernel, word));
   const nodes = named.length > 0 ? [...new Set(named)] : kernel.nodes;
-  const write = machine.kind !== "local" || given.write === true;
+  const write = !keepsDisks(kernel) || given.write === true;
   const patience = 1000 * numberOption(context, "patience", {
     usual: PATIENCE,
     least: 0.01,

@@ -11,7 +11,7 @@ import type { DriverReport, FromDriver, Grant, WirePlan, WireProperties } from "
 import type { CheckOptions, CheckResult } from "../class/check.ts";
 import type { DeviceClass, OpenDevice } from "../class/define.ts";
 import { clearer } from "../linux/fd.ts";
-import { mapShared } from "../linux/memory.ts";
+import { mapShared, placeFile } from "../linux/memory.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
 import { DeviceFault } from "../pci/device_fault.ts";
 import type { Registers } from "../pci/registers.ts";
@@ -231,7 +231,8 @@ export class Attachment implements AttachedDevice {
       () => this.lose("it is being unplugged: the machine wants it back"),
     );
     this.#listen(device.failed, () => {
-      this.#fail(new DeviceFault("D-74", "The bus reports an error of the device"));
+      const what = device.failure?.() ?? "The bus reports an error of the device";
+      this.#fail(new DeviceFault("D-74", what));
     });
     this.#stack.defer(() => {
       this.#lanes.forEach((lane) => lane.fail());
@@ -263,13 +264,24 @@ export class Attachment implements AttachedDevice {
     return { ...arena, memory: mapShared(fd, offset, size, alignment) };
   }
 
+  /** What clients have put into the memory stays where they find it, also if a device that was left may write to the old. */
+  #renew(arena: Arena): Arena {
+    const fresh = this.#binding.device.renew?.(arena);
+    if (!fresh) return arena;
+    const { memory, size } = arena;
+    const bytes = new Uint8Array(memory, 0, size);
+    new Uint8Array(mapShared(fresh.fd, fresh.offset, size)).set(bytes);
+    placeFile(memory, 0, size, fresh.fd);
+    return { ...arena, ...fresh };
+  }
+
   /** Starts device and driver. */
   async #initialise(): Promise<void> {
     const binding = this.#binding;
     await binding.begin(this.#ended.signal);
     // A device that was ended meanwhile is not looked at again from here.
     this.#ended.signal.throwIfAborted();
-    this.#arena ??= this.#allocate();
+    this.#arena = this.#arena ? this.#renew(this.#arena) : this.#allocate();
     const host = this.#host = this.#startHost();
     this.#pid = host.pid;
     this.#incarnation.defer(() => {

@@ -52,6 +52,11 @@ export interface OpenFunction extends Disposable {
    */
   dma(bytes: number, reach?: DmaReach): DmaMemory;
   /**
+   * Other memory in its place, at the same addresses and as long, if a device that was left behind may still reach it:
+   * asked before the device is started anew. Undefined if it may be used on.
+   */
+  renew?(memory: DmaMemory): DmaMemory | undefined;
+  /**
    * Where the machine itself finds that memory, for devices that are told so and not where they find it (virtio 1.4,
    * 5.5.6). The same runs as `memory` has if absent.
    *
@@ -107,6 +112,8 @@ export interface OpenFunction extends Disposable {
   readonly wanted?: number;
   /** An eventfd that is signalled when the bus reports that the function did something very wrong. */
   readonly failed?: number;
+  /** What that was, if it is known: a sentence without a period. */
+  failure?(): string | undefined;
 }
 
 /** How a device reaches memory. */

@@ -4,8 +4,8 @@ import type { PciFunction } from "../pci/function.ts";
 
 /** What a machine is. */
 export interface Machine {
-  /** Which machine this is: the one we run on, a QEMU of our own, or one made of device models. */
-  readonly kind: "local" | "qemu" | "simulated";
+  /** Which machine this is: the one we run on, a QEMU of our own, one made of device models, or of other programs. */
+  readonly kind: "local" | "qemu" | "simulated" | "vhost-user";
   /** One line for people, for example `"QEMU 7.2.22 q35"`. */
   readonly description: string;
 }

@@ -6,8 +6,12 @@ const KNOWN = wire.F_SIZE_MAX | wire.F_SEG_MAX | wire.F_GEOMETRY | wire.F_RO | w
   wire.F_FLUSH | wire.F_TOPOLOGY | wire.F_CONFIG_WCE | wire.F_MQ | wire.F_DISCARD |
   wire.F_WRITE_ZEROES | wire.F_LIFETIME | wire.F_SECURE_ERASE | wire.F_ZONED;
 
-/** For each feature with limits, the fields that must not be 0: with one that is, nothing can be asked for. */
+/**
+ * For each feature with limits, the fields that must not be 0: with one that is, nothing can be asked for. With a
+ * largest segment of 0 a device means that it has no limit (qemu-storage-daemon).
+ */
 const LIMITS: readonly (readonly [feature: bigint, fields: readonly number[]])[] = [
+  [wire.F_SIZE_MAX, [wire.CONFIG_SIZE_MAX]],
   [wire.F_DISCARD, [wire.CONFIG_MAX_DISCARD_SECTORS, wire.CONFIG_MAX_DISCARD_SEG]],
   [wire.F_WRITE_ZEROES, [wire.CONFIG_MAX_WRITE_ZEROES_SECTORS, wire.CONFIG_MAX_WRITE_ZEROES_SEG]],
   [wire.F_SECURE_ERASE, [

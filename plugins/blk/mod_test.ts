@@ -128,7 +128,10 @@ Deno.test("size_max bounds a slot, in whole sectors, if it was offered (D-38) #b
     assertEquals(slotBytes(sizeMax!), bytes);
   }
   assertEquals(slotBytes(0, 0n), 65536);
-  for (const sizeMax of [0, 1, 100, 511]) {
+  // With 0, qemu-storage-daemon means that there is no limit.
+  assertEquals(slotBytes(0), 65536);
+  assertEquals(plan({ sizeMax: 0, features: wire.F_SIZE_MAX }).features, 0n);
+  for (const sizeMax of [1, 100, 511]) {
     const reason = decline({ sizeMax, features: wire.F_SIZE_MAX });
     assert(reason.includes(`${sizeMax} bytes at a time`));
   }

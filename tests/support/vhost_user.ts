@@ -18,13 +18,13 @@ import {
   type Frame,
   Framing,
   type Question,
-} from "../../serve/vhost/message.ts";
+} from "../../core/vhost/message.ts";
 import {
   type AnswerOf,
   type BodyOf,
   F_PROTOCOL_FEATURES,
   FRONT_END,
-} from "../../serve/vhost/protocol.ts";
+} from "../../core/vhost/protocol.ts";
 import { makeDriverQueue } from "../../core/virtqueue/driver_queue.ts";
 import { layoutPacked, layoutSplit, type QueueLayout } from "../../core/virtqueue/layout.ts";
 import type { DriverQueue } from "../../core/virtqueue/virtqueue.ts";

@@ -36,6 +36,8 @@ export function throughWindow(device: OpenFunction, loop: InterruptLoop): OpenFu
     ...(device.wanted === undefined ? {} : { wanted: device.wanted }),
     ...(device.failed === undefined ? {} : { failed: device.failed }),
     dma: (bytes, reach) => device.dma(bytes, reach),
+    renew: (memory) => device.renew?.(memory),
+    failure: () => device.failure?.(),
     physical: (memory) => device.physical?.(memory) ?? memory.runs,
     vectors: (wanted) => device.vectors(wanted),
     ...(device.useVectors ? { useVectors: (count) => device.useVectors!(count) } : {}),

@@ -1,6 +1,6 @@
 // The notes about requests in flight, which a front-end keeps over the end of its back-end.
 
-import type { Chain, DeviceQueue, HonestQueue } from "../../core/virtqueue/device_queue.ts";
+import type { Chain, DeviceQueue, HonestQueue } from "../virtqueue/device_queue.ts";
 
 // Of a ring (docs/interop/vhost-user.rst, "Inflight I/O tracking", split virtqueue): offsets of 16 bits each.
 const VERSION = 8, ENTRIES = 10, LAST_OF_BATCH = 12, USED = 14;

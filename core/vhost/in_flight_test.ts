@@ -1,10 +1,10 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { addressTable } from "../../core/dma/address_table.ts";
-import { chain } from "../../core/virtqueue/device_queue.ts";
-import { layoutSplit } from "../../core/virtqueue/layout.ts";
-import { SplitDevice } from "../../core/virtqueue/split_device.ts";
-import { SplitDriver } from "../../core/virtqueue/split_driver.ts";
+import { addressTable } from "../dma/address_table.ts";
+import { chain } from "../virtqueue/device_queue.ts";
+import { layoutSplit } from "../virtqueue/layout.ts";
+import { SplitDevice } from "../virtqueue/split_device.ts";
+import { SplitDriver } from "../virtqueue/split_driver.ts";
 import { InFlightNotes, notesBytes } from "./in_flight.ts";
 
 const SIZE = 8;

@@ -1,0 +1,253 @@
+// A machine whose devices are other programs.
+
+import type { Loop } from "../../core/irq/interrupt_loop.ts";
+import { close, eventfd, signal } from "../../core/linux/fd.ts";
+import { memoryFile } from "../../core/linux/memory.ts";
+import {
+  COMMAND,
+  COMMAND_BUS_MASTER,
+  COMMAND_IO,
+  COMMAND_MEMORY,
+} from "../../core/pci/config_space.ts";
+import { DeviceFault } from "../../core/pci/device_fault.ts";
+import type { DmaMemory, Doorbell, OpenFunction, PciFunction } from "../../core/pci/function.ts";
+import type { Registers } from "../../core/pci/registers.ts";
+import type { Platform } from "../../core/platform/platform.ts";
+import { Refusal } from "../../core/platform/refusal.ts";
+import type { DeviceModel } from "../model.ts";
+import { SimulatedFunction } from "../pci_function.ts";
+import { notifiedQueue, VirtioFunction } from "../virtio_pci.ts";
+import { readWidth, type Width, window, writeWidth } from "../window.ts";
+import { BackEnd } from "./back_end.ts";
+import type { BackEndFacts } from "./session.ts";
+
+export type { BackEndFacts };
+
+/** Where DMA memory starts: above 4 GiB, so that a back-end that cuts addresses off is found out. */
+const FIRST_ADDRESS = 0x2_0000_0000;
+/** Apart by more than any memory is long. */
+const NEXT_ADDRESS = 0x40_0000_0000;
+/** What rings an eventfd. */
+const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
+/** Places on a bus, without that of its bridge. */
+const LARGEST_BUS = 31;
+
+/**
+ * A machine whose devices are programs that speak vhost-user. Each is a PCI function as any other; one that cannot be
+ * reached, or is not what it should be, is refused, and the others are there all the same.
+ *
+ * @param loop Waits for what back-ends say by themselves.
+ * @throws {RangeError} If there are too many.
+ */
+export function openVhostUser(backEnds: readonly BackEndFacts[], loop: Loop): Platform {
+  if (backEnds.length > LARGEST_BUS) {
+    throw new RangeError(
+      `Cannot have ${backEnds.length} back-ends: a bus has room for ${LARGEST_BUS}`,
+    );
+  }
+  const functions = backEnds.map((facts, i) => new Place(facts, i + 1, loop));
+  return {
+    kind: "vhost-user",
+    description: `vhost-user machine, ${backEnds.map(({ name }) => name).join(" ")}`,
+    functions,
+    [Symbol.asyncDispose]() {
+      for (const each of functions) each.close();
+      return Promise.resolve();
+    },
+  };
+}
+
+/** A back-end in its place on the bus. */
+class Place implements PciFunction {
+  readonly address: string;
+  readonly config: Registers;
+  readonly refusal?: string;
+  readonly #loop: Loop;
+  readonly #device: SimulatedFunction;
+  readonly #backEnd: BackEnd | undefined;
+  #heard: readonly number[] = [];
+  #open: OpenBackEnd | undefined;
+
+  constructor(facts: BackEndFacts, slot: number, loop: Loop) {
+    this.address = `0000:00:${slot.toString(16).padStart(2, "0")}.0`;
+    this.#loop = loop;
+    try {
+      this.#backEnd = new BackEnd(facts, {
+        memories: () => this.#open?.memories ?? [],
+        vector: (index) => this.#open?.eventfds[index],
+        changed: () => this.#listen(),
+      });
+    } catch (error) {
+      this.refusal = `${facts.name}: ${(error as Error).message}`;
+    }
+    const backEnd = this.#backEnd;
+    const model: DeviceModel = {
+      id: facts.type,
+      queues: backEnd?.queues ?? [],
+      pin: false,
+      get config() {
+        return backEnd?.config ?? new Uint8Array(facts.configBytes);
+      },
+      handle: () => 0,
+    };
+    const virtio = backEnd
+      ? new VirtioFunction(model, (around) => backEnd.attach(around))
+      : new VirtioFunction(model);
+    this.#device = new SimulatedFunction(virtio, {
+      interrupt: (vector) => this.#open?.interrupt(vector),
+      pin: () => {},
+      failed: () => this.#open?.fail(),
+    });
+    this.config = this.#device.config;
+    this.#listen();
+  }
+
+  /** Waits for what there is to be heard now. */
+  #listen(): void {
+    for (const fd of this.#heard) this.#loop.remove(fd);
+    const backEnd = this.#backEnd;
+    const session = backEnd?.session;
+    if (!backEnd || !session) {
+      this.#heard = [];
+      return;
+    }
+    const { connection, channel } = session;
+    this.#heard = [connection.fd, ...channel === undefined ? [] : [channel]];
+    this.#loop.add(connection.fd, () => backEnd.hear());
+    if (channel === undefined) return;
+    this.#loop.add(channel, () => {
+      if (!backEnd.hearChannel()) this.#loop.remove(channel);
+    });
+  }
+
+  open(): OpenFunction {
+    if (!this.#backEnd) throw new Refusal(`Cannot use ${this.address}: ${this.refusal}`);
+    if (this.#open) throw new Error(`Cannot open ${this.address}: it was opened already`);
+    const backEnd = this.#backEnd;
+    backEnd.refresh();
+    backEnd.connect();
+    if (backEnd.lost !== undefined) throw new DeviceFault("D-74", backEnd.lost);
+    return this.#open = new OpenBackEnd(this.#device, backEnd, () => this.#open = undefined);
+  }
+
+  close(): void {
+    this.#open?.[Symbol.dispose]();
+    for (const fd of this.#heard) this.#loop.remove(fd);
+    this.#heard = [];
+    this.#backEnd?.[Symbol.dispose]();
+  }
+}
+
+class OpenBackEnd implements OpenFunction {
+  readonly config: Registers;
+  readonly failed = eventfd();
+  memories: readonly DmaMemory[] = [];
+  eventfds: readonly number[] = [];
+  readonly #device: SimulatedFunction;
+  readonly #backEnd: BackEnd;
+  readonly #closed: () => void;
+  readonly #descriptors: number[] = [this.failed];
+  readonly #bars = new Map<number, Registers>();
+  #signals: "msix" | "pin" = "pin";
+  #isClosed = false;
+
+  constructor(device: SimulatedFunction, backEnd: BackEnd, closed: () => void) {
+    this.#device = device;
+    this.#backEnd = backEnd;
+    this.#closed = closed;
+    this.config = device.config;
+    this.#setCommand();
+  }
+
+  #setCommand(): void {
+    this.config.write16(COMMAND, COMMAND_IO | COMMAND_MEMORY | COMMAND_BUS_MASTER);
+  }
+
+  interrupt(vector: number): void {
+    const fd = this.eventfds[vector];
+    if (fd !== undefined) signal(fd);
+  }
+
+  fail(): void {
+    signal(this.failed);
+  }
+
+  failure(): string | undefined {
+    return this.#backEnd.lost;
+  }
+
+  bar(index: number): Registers | undefined {
+    const registers = this.#device.bar(index);
+    if (!registers) return undefined;
+    let bar = this.#bars.get(index);
+    if (!bar) this.#bars.set(index, bar = this.#watched(registers));
+    return bar;
+  }
+
+  /** Registers of a device whose program is gone are an error, and not one of the driver's. */
+  #watched(registers: Registers): Registers {
+    const check = () => {
+      const { lost } = this.#backEnd;
+      if (lost !== undefined) throw new DeviceFault("D-74", lost);
+    };
+    const read = (offset: number, width: Width) => readWidth(registers, offset, width);
+    return window(registers.size, read, (offset, width, value) => {
+      writeWidth(registers, offset, width, value);
+      if (value !== 0) check();
+    });
+  }
+
+  dma(bytes: number): DmaMemory {
+    const start = FIRST_ADDRESS + NEXT_ADDRESS * this.memories.length;
+    const memory = this.#allocate(bytes, [{ address: start, length: bytes }]);
+    this.memories = [...this.memories, memory];
+    return memory;
+  }
+
+  #allocate(size: number, runs: DmaMemory["runs"]): DmaMemory {
+    const fd = memoryFile("virtio-dma", size);
+    this.#descriptors.push(fd);
+    return { fd, offset: 0, size, runs };
+  }
+
+  renew(memory: DmaMemory): DmaMemory | undefined {
+    if (!this.#backEnd.takeTaint()) return undefined;
+    const { fd, size, runs } = memory;
+    const fresh = this.#allocate(size, runs);
+    this.memories = this.memories.map((each) => each.fd === fd ? fresh : each);
+    this.#descriptors.splice(this.#descriptors.indexOf(fd), 1);
+    close(fd);
+    return fresh;
+  }
+
+  vectors(wanted: number): readonly number[] {
+    const count = Math.min(wanted, this.#device.vectors);
+    this.eventfds = Array.from({ length: count }, eventfd);
+    this.#descriptors.push(...this.eventfds);
+    this.#signals = count > 0 ? "msix" : "pin";
+    this.#device.signalBy(this.#signals);
+    return this.eventfds;
+  }
+
+  doorbell(_bar: number, offset: number): Doorbell {
+    return { fd: this.#backEnd.kick(notifiedQueue(offset)), message: ONE };
+  }
+
+  takeAnswers(): void {
+    // Nothing answers an eventfd.
+  }
+
+  restore(): void {
+    this.#setCommand();
+    this.#device.signalBy(this.#signals);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#backEnd.leave();
+    this.#device.reset();
+    this.#closed();
+    for (const fd of this.#descriptors) close(fd);
+  }
+}
