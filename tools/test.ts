@@ -16,6 +16,7 @@ const ROOT = new URL("../", import.meta.url);
 const PARTS = [
   "classes",
   "cli",
+  "conform",
   "core",
   "machine",
   "nbd",
