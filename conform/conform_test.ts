@@ -15,7 +15,7 @@ import {
 import { openSimulated } from "../simulation/platform/simulated.ts";
 import "../tests/support/libc.ts";
 import type { Check, Rule } from "./check.ts";
-import { checkDevice, CHECKS, junit, type Result, type RunOptions } from "./mod.ts";
+import { checkDevice, CHECKS, junit, junitSuite, type Result, type RunOptions } from "./mod.ts";
 import { runChecks } from "./run.ts";
 
 /** Checks models, each in a machine of its own. */
@@ -229,16 +229,13 @@ Deno.test("junit: failures, errors, skipped and passed checks #conform:junit", (
     milliseconds: 1500,
     ...(why !== undefined && { why }),
   });
-  const xml = junit([{
-    name: "0000:00:01.0",
-    results: [
-      result("conforms"),
-      result("violates", "it <is> \x00 wrong"),
-      result("wedged", "late"),
-      result("cannot tell", "dark"),
-      result("not applicable", "other"),
-    ],
-  }]);
+  const xml = junit([junitSuite("0000:00:01.0", [
+    result("conforms"),
+    result("violates", "it <is> \x00 wrong"),
+    result("wedged", "late"),
+    result("cannot tell", "dark"),
+    result("not applicable", "other"),
+  ])]);
   assertStringIncludes(xml, 'tests="5" failures="1" errors="1" skipped="2"');
   assertStringIncludes(xml, '<failure message="violates: it &lt;is>  wrong"/>');
   assertStringIncludes(xml, "says &quot;&lt;no>&quot; &amp; more");

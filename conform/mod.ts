@@ -25,7 +25,7 @@ import type { Check, Rule } from "./check.ts";
 import { type Result, runChecks, type RunOptions } from "./run.ts";
 
 export type { Rule, Verdict } from "./check.ts";
-export { type Checked, junit } from "./junit.ts";
+export { junit, type JunitCase, type JunitSuite, junitSuite } from "./junit.ts";
 export type { Result, RunOptions } from "./run.ts";
 export type { FunctionFacts } from "../core/pci/function.ts";
 export type { Registers } from "../core/pci/registers.ts";

@@ -65,10 +65,9 @@ export const conformDevice: Command = {
       if (device.error instanceof Error && device.error.name === "QemuGone") break;
     }
     if (file) {
-      const text = conform.junit(devices.map(({ node, results }) => ({
-        name: node.function.address,
-        results,
-      })));
+      const text = conform.junit(
+        devices.map(({ node, results }) => conform.junitSuite(node.function.address, results)),
+      );
       await file.write(0, new TextEncoder().encode(text));
       await file.finish();
     }

@@ -9,7 +9,6 @@ import { kindAt } from "../../../core/linux/mod.ts";
 import type { AnyPlugin } from "../../../mod.ts";
 import type { DriverReport, DriverRow, RowName } from "../../../testing/mod.ts";
 import type { Command, Context } from "../../command.ts";
-import { junit } from "../../conform/junit.ts";
 import { EXIT, usageError } from "../../exit.ts";
 import { UserFile } from "../../file.ts";
 import { printJson } from "../../json.ts";
@@ -168,13 +167,17 @@ async function writeJunit(
   { driver, rows }: DriverReport,
   rowText: Testing["rowText"],
 ): Promise<void> {
+  const { junit } = await context.io.system.loadConform();
+  const name = `conform driver ${driver}`;
   const cases = rows.map((row) => ({
+    group: name,
     name: [row.row, row.detail, row.isolation].filter((each) => each !== undefined).join(", "),
     milliseconds: row.milliseconds,
-    ...(row.result === "failed" && { failure: rowText(row) }),
-    ...(row.result === "notApplicable" && { skipped: row.reason ?? "does not apply" }),
+    ...(row.result === "failed" && { end: { as: "failure" as const, why: rowText(row) } }),
+    ...(row.result === "notApplicable" &&
+      { end: { as: "skipped" as const, why: row.reason ?? "does not apply" } }),
   }));
   using file = await UserFile.open(context, path, "write");
-  await file.write(0, new TextEncoder().encode(junit(`conform driver ${driver}`, cases)));
+  await file.write(0, new TextEncoder().encode(junit([{ name, cases }])));
   await file.finish();
 }
