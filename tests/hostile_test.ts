@@ -67,8 +67,8 @@ const RESPONSES: Readonly<Record<LieId, RegExp | readonly [split: RegExp, packed
   // They are read once, and that is what counts.
   "D-26": served,
   "D-27": served,
-  // The block driver finds a limit of 0 bytes behind one of them.
-  "D-28": /^served$|^attach: DriverGone: The driver declines: it takes 0 bytes at a time/,
+  // What the device does not have it does not take either, when a driver agrees to it.
+  "D-28": /^served$|^attach: DeviceFault: The device refuses every set of features.*\[D-20\]$/,
   "D-29": served,
   "D-30": served,
   "D-31": refused("DeviceFault", "says that it has 65535 virtqueues \\[D-31\\]"),

@@ -253,6 +253,9 @@ newerQemuTest(
       modules: ["virtio_pci", "virtio_console", "virtio_balloon"],
     });
     const port = "/dev/$(basename $(dirname $(grep -l echo /sys/class/virtio-ports/*/name)))";
+    // Ports come one by one.
+    const come = "grep -q echo /sys/class/virtio-ports/*/name 2>/dev/null";
+    await guest.run(`for i in $(seq 100); do ${come} && break; sleep 0.2; done; ${come}`);
     assertEquals(
       await guest.run(`exec 3<>${port}; echo hello >&3; head -n 1 <&3`),
       "hello",
