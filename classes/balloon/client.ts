@@ -192,6 +192,8 @@ export class BalloonClient {
    * they are taken are told as one. Ends with the device, or when `signal` is aborted.
    */
   changes(signal?: AbortSignal): Feed<BalloonState> {
+    // What a new reader gets first, others have had, and no reader gets it again.
+    this.#change();
     return this.#news.feed({ signal, first: this.state });
   }
 

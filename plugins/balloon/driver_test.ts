@@ -75,9 +75,12 @@ function judge({ detail = "", reason = "" }: DriverRow): void {
     if (REFUSED.includes(number)) return new RegExp(`^refused.*\\[${id}\\]$`);
     const lost = LOST[number];
     if (lost === undefined) return OTHERS[number] ?? /^served$/;
-    // In a packed ring another rule may show earlier.
+    // In a packed ring another rule may show earlier, or a request that does not end.
+    if (packed) {
+      return /^given up: (On queue \w+ the device .*\[D-\d\d\]|The device did not finish .*\[D-64\])$/;
+    }
     return new RegExp(
-      `^given up: On queue \\w+ the device .*\\[${packed ? "D-\\d\\d" : lost}\\]$`,
+      `^given up: On queue \\w+ the device .*\\[${lost}\\]$`,
     );
   }
 }
