@@ -51,6 +51,7 @@ const OTHERS: Readonly<Record<string, RegExp>> = {
   // Depends on when the device spoils what the driver looks at.
   "50": /^served$|^given up: .*\[D-4[12]\]$/,
   "51": /^served$|^given up: .*\[D-4[128]\]$/,
+  "54": /^served$|^given up: The device set DEVICE_NEEDS_RESET \[D-77\]$/,
   "60": /^served$|^given up: .*\[D-60\]$/,
   "63": /^served$|^given up: .*\[D-4[128]\]$/,
   "64": /^given up: The device did not finish a request within \d+ ms/,
