@@ -33,6 +33,10 @@ const system: System = {
     const { writeFolder } = await import("./core/linux/mod.ts");
     writeFolder(folder, files);
   },
+  async loadClasses() {
+    const { CLASSES } = await import("./mod.ts");
+    return CLASSES;
+  },
   async loadTesting() {
     return await import("./testing/mod.ts");
   },

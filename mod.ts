@@ -232,6 +232,7 @@ export { Refusal } from "./core/platform/refusal.ts";
 export { bit, Feature } from "./core/virtio/features.ts";
 export { DeviceFault } from "./core/pci/device_fault.ts";
 export type { BackEndKind, VhostUserDevice } from "./back_ends.ts";
+export { CLASSES } from "./classes.ts";
 export type { AnyDevice, ClassName, Clients, Device, StandardClasses } from "./classes.ts";
 export type {
   AnyDeviceOf,

@@ -58,6 +58,14 @@ export function usageError(message: string): CliError {
 /** Statuses of a program that was told to end by a signal. */
 const BY_SIGNAL: readonly ExitCode[] = [EXIT.hungUp, EXIT.interrupted, EXIT.terminated];
 
+/** Settles when a command is told to end, or its time is over. */
+export function untilEnded(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    signal.addEventListener("abort", () => resolve());
+    if (signal.aborted) resolve();
+  });
+}
+
 /** Whether a command was told to end by a person or a service manager, and not because its time is over. */
 export function endedByPerson({ aborted, reason }: AbortSignal): boolean {
   return aborted && BY_SIGNAL.includes(exitCode(reason));

@@ -111,6 +111,7 @@ function fakeSystem(world: World, calls: string[]): System {
     diagnose: () => Promise.resolve(world.diagnoses ?? []),
     walls: () => Promise.resolve(world.diagnoses ?? []),
     loadServing: () => world.loadServing?.() ?? import("../serving.ts"),
+    loadClasses: () => import("../mod.ts").then(({ CLASSES }) => CLASSES),
     loadTesting: () => world.loadTesting?.() ?? import("../testing/mod.ts"),
     writeFolder(folder, files) {
       calls.push(`write ${folder}: ${Object.keys(files).join(" ")}`);

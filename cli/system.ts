@@ -4,7 +4,7 @@
  * @module
  */
 import type { Binding, BindRequest, Diagnosis } from "../machine/mod.ts";
-import type { Kernel as WholeKernel, OpenOptions, PluginSource } from "../mod.ts";
+import type { CLASSES, Kernel as WholeKernel, OpenOptions, PluginSource } from "../mod.ts";
 import type { Exports } from "./modules.ts";
 import type * as conform from "../conform/mod.ts";
 import type * as serving from "../serving.ts";
@@ -47,6 +47,8 @@ export interface System {
    * @throws {Error} If something else is there.
    */
   writeFolder(folder: string, files: Readonly<Record<string, string>>): Promise<void>;
+  /** The device classes that need not be brought, by their names. */
+  loadClasses(): Promise<typeof CLASSES>;
   /** What the command `conform driver` works with. */
   loadTesting(): Promise<Testing>;
   /** What the command `conform device` works with. */

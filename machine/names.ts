@@ -1,3 +1,7 @@
+// Names for what PCI has numbers for.
+
+import { hexDigits } from "../core/pci/address.ts";
+
 /** Names for PCI numbers, as far as they are known. */
 export interface PciNames {
   /** A vendor, 16 bits: `"Red Hat, Inc."`. */
@@ -47,10 +51,11 @@ export function parseNames(text: string): PciNames {
   }
 
   return {
-    vendor: (vendor) => line(hex(vendor, 4), 0, lines.length)?.name,
-    device: (vendor, device) => below(hex(vendor, 4), hex(device, 4)),
-    subclass: (subclass) => below(`C ${hex(subclass >> 8, 2)}`, hex(subclass & 0xff, 2)),
-    baseClass: (baseClass) => line(`C ${hex(baseClass, 2)}`, 0, lines.length)?.name,
+    vendor: (vendor) => line(hexDigits(vendor, 4), 0, lines.length)?.name,
+    device: (vendor, device) => below(hexDigits(vendor, 4), hexDigits(device, 4)),
+    subclass: (subclass) =>
+      below(`C ${hexDigits(subclass >> 8, 2)}`, hexDigits(subclass & 0xff, 2)),
+    baseClass: (baseClass) => line(`C ${hexDigits(baseClass, 2)}`, 0, lines.length)?.name,
   };
 }
 
@@ -62,8 +67,4 @@ export function preferNames(first: PciNames, second: PciNames): PciNames {
     subclass: (subclass) => first.subclass(subclass) ?? second.subclass(subclass),
     baseClass: (baseClass) => first.baseClass(baseClass) ?? second.baseClass(baseClass),
   };
-}
-
-function hex(value: number, digits: number): string {
-  return value.toString(16).padStart(digits, "0");
 }

@@ -2,6 +2,7 @@
 
 import { identityOfOpen } from "../core/linux/file_kind.ts";
 import { type ForeignMemory, openForeign, UnfitMemory } from "../core/linux/foreign_memory.ts";
+import { hex } from "../core/pci/fault.ts";
 import type { DeviceMemory } from "../simulation/device_memory.ts";
 
 /** A part of a memory file of a guest's machine. */
@@ -98,8 +99,8 @@ export class GuestMemory implements Disposable {
       if (end <= address || start >= address + size) return false;
       if (start >= address && end <= address + size) return true;
       throw new UnfitMemory(
-        `${size} bytes at ${hex(address)} are a part of the region of ${held.size} at ${
-          hex(start)
+        `${size} bytes at ${hex(address, 1)} are a part of the region of ${held.size} at ${
+          hex(start, 1)
         }`,
       );
     });
@@ -172,7 +173,7 @@ function checkPlace({ addresses, size, offset }: GuestRegion): void {
     if (address >= 0 && size > 0 && Number.isSafeInteger(address + size)) continue;
     throw new UnfitMemory(
       `A region of ${size} bytes at ${
-        hex(address)
+        hex(address, 1)
       } is empty, or lies beyond all that a machine has`,
     );
   }
@@ -184,13 +185,9 @@ function checkApart(region: GuestRegion, held: Held): void {
     const start = held.addresses[i]!;
     if (address + region.size <= start || address >= start + held.size) continue;
     throw new UnfitMemory(
-      `A region of ${region.size} bytes at ${hex(address)} overlaps that of ${held.size} at ${
-        hex(start)
+      `A region of ${region.size} bytes at ${hex(address, 1)} overlaps that of ${held.size} at ${
+        hex(start, 1)
       }`,
     );
   }
-}
-
-function hex(address: number): string {
-  return `0x${address.toString(16)}`;
 }

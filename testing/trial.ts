@@ -8,6 +8,7 @@ import type { Isolation } from "../core/kernel/driver_host.ts";
 import { Kernel } from "../core/kernel/kernel.ts";
 import { PATIENCE, type Patience } from "../core/kernel/patience.ts";
 import { InterruptLoop } from "../core/irq/interrupt_loop.ts";
+import { hexDigits } from "../core/pci/address.ts";
 import { openSimulated } from "../simulation/platform/simulated.ts";
 import type { DeviceModel } from "../simulation/model.ts";
 import type { FunctionModel } from "../simulation/function_model.ts";
@@ -170,8 +171,8 @@ export class Trial<Client, Model extends AnyModel> implements AsyncDisposable {
     if (node!.manifest === undefined) {
       throw new Failure(
         "it is matched with the model's device",
-        `no rule of its plugin.json fits ${hex(node!.identity.vendor)}:${
-          hex(node!.identity.device)
+        `no rule of its plugin.json fits ${hexDigits(node!.identity.vendor, 4)}:${
+          hexDigits(node!.identity.device, 4)
         }`,
         "a rule that does",
       );
@@ -349,8 +350,4 @@ export async function within(milliseconds: number, what: Promise<unknown>): Prom
 /** Lets happen what is about to. */
 export function pause(milliseconds = 0): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
-}
-
-function hex(id: number): string {
-  return id.toString(16).padStart(4, "0");
 }

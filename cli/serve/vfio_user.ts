@@ -2,20 +2,15 @@ import type { PluginSource } from "../../mod.ts";
 import type { DeviceModel, FunctionModel } from "../../simulation/mod.ts";
 import type { Context } from "../command.ts";
 import type { Transport } from "../commands/serve.ts";
-import { endedByPerson, EXIT, usageError } from "../exit.ts";
+import { endedByPerson, EXIT, untilEnded, usageError } from "../exit.ts";
 import { printJson } from "../json.ts";
 import { importModel } from "../modules.ts";
 import type { Serving } from "../system.ts";
 import { chooseModel, liesOf } from "./model_options.ts";
+import { sharedMemory, shellLine } from "./qemu_line.ts";
 
 /** The most functions that are served at once. */
 const MOST = 31;
-
-/** QEMU's arguments for memory that devices of ours reach, too. */
-const MEMORY = [
-  ...["-m", "1G", "-object", "memory-backend-memfd,id=memory,size=1G,share=on"],
-  ...["-machine", "q35,memory-backend=memory"],
-];
 
 /** Whole PCI functions, each at a Unix socket in a folder. */
 export const VFIO_USER: Transport = {
@@ -51,19 +46,16 @@ export const VFIO_USER: Transport = {
     await using served = serving.serveVfioUser(models, folder, { log: context.talk });
     const { sockets } = served;
     const qemu = [
-      ...MEMORY,
+      ...sharedMemory("q35"),
       ...Object.entries(sockets).flatMap(([id, path]) => deviceOf(id, path)),
     ];
     if (options.json) {
       printJson(context, "serve", { sockets, lies: liesOf(context), qemu });
     } else {
       context.talk(`Serving ${names.join(", ")} in ${folder} until Ctrl-C. QEMU needs:`);
-      io.out(qemu.map(quoted).join(" "));
+      io.out(shellLine(qemu));
     }
-    const over = Promise.withResolvers<void>();
-    signal.addEventListener("abort", () => over.resolve());
-    if (signal.aborted) over.resolve();
-    await over.promise;
+    await untilEnded(signal);
     if (!endedByPerson(signal)) throw signal.reason;
     return EXIT.done;
   },
@@ -73,11 +65,6 @@ export const VFIO_USER: Transport = {
 function deviceOf(id: string, path: string): readonly string[] {
   const device = { driver: "vfio-user-pci", id, socket: { type: "unix", path } };
   return ["-device", JSON.stringify(device)];
-}
-
-/** As a shell takes it for one word. */
-function quoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
 /** Throws if an option is given that none of the models knows, or that two would share. */

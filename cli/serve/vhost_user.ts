@@ -1,14 +1,9 @@
 import { absolutePath } from "../../core/linux/mod.ts";
 import type { Transport } from "../commands/serve.ts";
-import { CliError, endedByPerson, EXIT } from "../exit.ts";
+import { CliError, endedByPerson, EXIT, untilEnded } from "../exit.ts";
 import { printJson } from "../json.ts";
 import { chooseModel } from "./model_options.ts";
-
-/** QEMU's arguments for memory that we may use, too. */
-const MEMORY = [
-  ...["-m", "1G", "-object", "memory-backend-memfd,id=memory,size=1G,share=on"],
-  ...["-machine", "memory-backend=memory"],
-];
+import { sharedMemory, shellLine } from "./qemu_line.ts";
 
 /** A device at a Unix socket: the machine plays its registers, and we its rings. */
 export const VHOST_USER: Transport = {
@@ -39,17 +34,14 @@ export const VHOST_USER: Transport = {
     });
     // As programs find it that were started elsewhere.
     const socket = absolutePath(where);
-    const qemu = [...MEMORY, ...servable.qemu(socket)];
+    const qemu = [...sharedMemory(), ...servable.qemu(socket)];
     if (options.json) {
       printJson(context, "serve", { model: name, socket, lies: chosen.lies, qemu });
     } else {
       context.talk(`Serving ${name} at ${socket} until Ctrl-C. QEMU needs:`);
-      io.out(qemu.join(" "));
+      io.out(shellLine(qemu));
     }
-    const over = Promise.withResolvers<void>();
-    signal.addEventListener("abort", () => over.resolve());
-    if (signal.aborted) over.resolve();
-    const why = await Promise.race([served.ended, over.promise]);
+    const why = await Promise.race([served.ended, untilEnded(signal)]);
     if (signal.aborted) {
       if (!endedByPerson(signal)) throw signal.reason;
       return EXIT.done;

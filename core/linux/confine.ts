@@ -1,7 +1,7 @@
 // Limits and shuts in the process that calls it: prctl, user, Landlock, seccomp.
 
 import { check, errno, OsError } from "./os_error.ts";
-import { cString, libc } from "./libc.ts";
+import { addressOf, cString, libc } from "./libc.ts";
 import { close, writeAll } from "./fd.ts";
 import { open, readFolder, readLink } from "./file.ts";
 import { callNumber, driverFilter, type Machine, type Pass } from "./filter.ts";
@@ -155,7 +155,7 @@ function filterCalls(opening: Opening): void {
   // struct sock_fprog: the number of instructions, and where they are.
   const head = new BigUint64Array(2);
   head[0] = BigInt(program.length / 8);
-  head[1] = BigInt(Deno.UnsafePointer.value(Deno.UnsafePointer.of(program)));
+  head[1] = addressOf(program);
   const number = callNumber("seccomp", machine);
   const result = libc().seccomp(
     number,

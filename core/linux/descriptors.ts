@@ -6,7 +6,7 @@
  */
 
 import { close, EAGAIN, EINTR } from "./fd.ts";
-import { libc } from "./libc.ts";
+import { addressOf, libc } from "./libc.ts";
 import { check, errno, OsError } from "./os_error.ts";
 
 const SOL_SOCKET = 1;
@@ -48,10 +48,6 @@ function messageHeader(bytes: Uint8Array<ArrayBuffer>, count: number): DataView<
   view.setBigUint64(VECTOR, bytes.length === 0 ? 0n : addressOf(bytes), true);
   view.setBigUint64(VECTOR + 8, BigInt(bytes.length), true);
   return view;
-}
-
-function addressOf(bytes: Uint8Array<ArrayBuffer>): bigint {
-  return BigInt(Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes)));
 }
 
 function checkCount(count: number): void {

@@ -150,3 +150,12 @@ export function cString(text: string): Uint8Array<ArrayBuffer> {
   }
   return encoder.encode(text + "\0");
 }
+
+/**
+ * Where bytes are, as structures for C say it.
+ *
+ * Safety: the address is good only while the bytes are held, by the caller, in a variable that is used after the call.
+ */
+export function addressOf(bytes: Uint8Array<ArrayBufferLike>): bigint {
+  return BigInt(Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes as BufferSource)));
+}

@@ -1,7 +1,7 @@
 // Files in memory, and their pages in place of those of a WebAssembly memory.
 
 import { check, errno, OsError } from "./os_error.ts";
-import { cString, libc } from "./libc.ts";
+import { addressOf, cString, libc } from "./libc.ts";
 
 /** Shared memory comes in WebAssembly pages of this many bytes. */
 export const GRANULE = 65536;
@@ -135,7 +135,7 @@ export function reserveShared(size: number, alignment = 4096): SharedArrayBuffer
   const fillers: SharedArrayBuffer[] = [];
   for (let tries = 0; tries < TRIES; tries++) {
     const buffer = reserve(size);
-    const beyond = Number(addressOf(buffer) % BigInt(alignment));
+    const beyond = Number(addressOf(new Uint8Array(buffer)) % BigInt(alignment));
     if (beyond === 0) return buffer;
     // Allocated downwards, so the next one of this size fits if what is beyond the boundary is taken.
     fillers.push(buffer, reserve(beyond));
@@ -189,7 +189,7 @@ function place(
   if (!(at >= 0 && at % 4096 === 0 && size > 0 && at + size <= buffer.byteLength)) {
     throw new RangeError(`Cannot map ${size} bytes at ${at} of a memory: it has none there`);
   }
-  const address = addressOf(buffer) + BigInt(at);
+  const address = addressOf(new Uint8Array(buffer)) + BigInt(at);
   const mapped = libc().mmap(
     address,
     BigInt(size),
@@ -199,9 +199,4 @@ function place(
     BigInt(offset),
   );
   if (BigInt(mapped) !== address) throw new OsError(`Cannot map ${size} bytes`, errno());
-}
-
-function addressOf(buffer: SharedArrayBuffer): bigint {
-  const bytes = new Uint8Array(buffer) as unknown as BufferSource;
-  return BigInt(Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes)));
 }

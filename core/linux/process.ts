@@ -3,7 +3,7 @@
 import { check, errno, OsError } from "./os_error.ts";
 import { close, duplicate } from "./fd.ts";
 import { readFolder, readText } from "./file.ts";
-import { cString, libc } from "./libc.ts";
+import { addressOf, cString, libc } from "./libc.ts";
 
 /** The terminal is gone. */
 export const SIGHUP = 1;
@@ -128,7 +128,7 @@ function pointers(
   const strings = texts.map(cString);
   const array = new BigUint64Array(texts.length + 1);
   strings.forEach((string, i) => {
-    array[i] = BigInt(Deno.UnsafePointer.value(Deno.UnsafePointer.of(string)));
+    array[i] = addressOf(string);
   });
   return { array, strings };
 }

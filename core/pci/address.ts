@@ -36,12 +36,12 @@ export function parseAddress(text: string): PciAddress {
 
 /** The address in full, as `lspci -D` prints it: `0000:00:03.0`. */
 export function formatAddress(address: PciAddress): string {
-  return `${hex(address.domain, 4)}:${formatShortAddress(address)}`;
+  return `${hexDigits(address.domain, 4)}:${formatShortAddress(address)}`;
 }
 
 /** The address without its domain, as lspci prints it on machines with one domain: `00:03.0`. */
 export function formatShortAddress(address: PciAddress): string {
-  return `${hex(address.bus, 2)}:${hex(address.device, 2)}.${address.function}`;
+  return `${hexDigits(address.bus, 2)}:${hexDigits(address.device, 2)}.${address.function}`;
 }
 
 /** Orders addresses as lspci does, for `sort`. */
@@ -49,6 +49,7 @@ export function compareAddresses(a: PciAddress, b: PciAddress): number {
   return a.domain - b.domain || a.bus - b.bus || a.device - b.device || a.function - b.function;
 }
 
-function hex(value: number, digits: number): string {
-  return value.toString(16).padStart(digits, "0");
+/** A number in hexadecimal as PCI is written: padded, without `0x`. */
+export function hexDigits(value: number, count: number): string {
+  return value.toString(16).padStart(count, "0");
 }

@@ -19,6 +19,7 @@ if (import.meta.main) {
     importModule: never,
     loadConform: never,
     loadServing: never,
+    loadClasses: never,
     loadTesting: never,
     writeFolder: never,
   };

@@ -54,7 +54,8 @@ export async function publish({ args = [], registry, print }: PublishOptions): P
   try {
     for (const { folder, name } of PACKAGES) {
       // What is in the package that drivers import reaches it by its own files.
-      await configure(copy, folder === "." ? "alone" : "workspace");
+      if (folder === ".") await configure(copy, "alone");
+      else if (folder === PACKAGES[1]!.folder) await configure(copy, "workspace");
       const { success, stderr } = await new Deno.Command(Deno.execPath(), {
         args: ["publish", "--no-check", ...args],
         cwd: `${copy}/${folder}`,
@@ -99,7 +100,7 @@ async function configure(copy: string, as: "alone" | "workspace"): Promise<void>
     `${config.name}${name.slice(1)}`,
     path,
   ]);
-  for (const folder of plugins()) {
+  for (const { folder } of PACKAGES.slice(1)) {
     const file = `${copy}/${folder}/deno.json`;
     if (as === "workspace") await Deno.copyFile(new URL(`${folder}/deno.json`, ROOT), file);
     else await Deno.remove(file);

@@ -3,7 +3,7 @@ import { absolutePath } from "../../../core/linux/mod.ts";
 import { NbdServer, nbdUri, type ServeOptions } from "../../../nbd/mod.ts";
 import type { Command } from "../../command.ts";
 import { DISK_OPTIONS, useDrive, WRITE_OPTION } from "../../disk.ts";
-import { CliError, endedByPerson, EXIT, messageOf, usageError } from "../../exit.ts";
+import { CliError, endedByPerson, EXIT, messageOf, untilEnded, usageError } from "../../exit.ts";
 import { goneError } from "../../gone.ts";
 import { printJson } from "../../json.ts";
 
@@ -56,11 +56,7 @@ export const blkServe: Command = {
       if (options.json) {
         printJson(context, "blk serve", { uri, readOnly: readOnly || disk.readOnly });
       } else context.talk(`Serving ${device.address} at ${uri} until Ctrl-C`);
-      const ended = new Promise<void>((resolve) => {
-        signal.addEventListener("abort", () => resolve());
-        if (signal.aborted) resolve();
-      });
-      await Promise.race([ended, device.gone]);
+      await Promise.race([untilEnded(signal), device.gone]);
     }
     if (!signal.aborted) throw await goneError(context, device);
     // Of all that was answered, now that nothing more is.

@@ -3,7 +3,7 @@ import type { Node } from "../../../mod.ts";
 import type { Command, Context } from "../../command.ts";
 import { WRITE_OPTION } from "../../disk.ts";
 import { CliError, EXIT, type ExitCode, exitCode, messageOf, usageError } from "../../exit.ts";
-import { UserFile } from "../../file.ts";
+import { junitFile, writeText } from "../../conform/junit_file.ts";
 import { machineJson, printJson } from "../../json.ts";
 import { findNode, openKernel } from "../../kernel.ts";
 import { numberOption } from "../../number_option.ts";
@@ -53,7 +53,6 @@ export const conformDevice: Command = {
     const conform = await context.io.system.loadConform();
     const checks = chosen(context, conform.CHECKS);
     const manner = mannerOf(context);
-    // A file that cannot be written is known before a long run.
     using file = await junitFile(context);
     await using kernel = await openKernel(context);
     const devices: Device[] = [];
@@ -68,8 +67,7 @@ export const conformDevice: Command = {
       const text = conform.junit(
         devices.map(({ node, results }) => conform.junitSuite(node.function.address, results)),
       );
-      await file.write(0, new TextEncoder().encode(text));
-      await file.finish();
+      await writeText(file, text);
     }
     return tell(context, kernel, devices);
   },
@@ -120,11 +118,6 @@ function mannerOf(context: Context): { readonly patience: number; readonly seed:
   });
   const seed = numberOption(context, "seed", { usual: 1, least: 0, greatest: 2 ** 32 - 1 });
   return { patience: 1000 * patience, seed };
-}
-
-async function junitFile(context: Context): Promise<UserFile | undefined> {
-  const { junit } = context.given;
-  return typeof junit === "string" ? await UserFile.open(context, junit, "write") : undefined;
 }
 
 /** The devices that the user means: VirtIO devices only. */

@@ -1,31 +1,16 @@
-import { balloon } from "../../../classes/balloon/mod.ts";
-import { block } from "../../../classes/block/mod.ts";
-import { console } from "../../../classes/console/mod.ts";
-import { entropy } from "../../../classes/entropy/mod.ts";
-import { network } from "../../../classes/network/mod.ts";
-import { scsi } from "../../../classes/scsi/mod.ts";
 import type { DeviceClass } from "../../../core/class/mod.ts";
 import { kindAt } from "../../../core/linux/mod.ts";
 import type { AnyPlugin } from "../../../mod.ts";
 import type { DriverReport, DriverRow, RowName } from "../../../testing/mod.ts";
 import type { Command, Context } from "../../command.ts";
 import { EXIT, usageError } from "../../exit.ts";
-import { UserFile } from "../../file.ts";
+import { junitFile, writeText } from "../../conform/junit_file.ts";
+import type { UserFile } from "../../file.ts";
 import { printJson } from "../../json.ts";
 import { importClasses, importMaker, load } from "../../modules.ts";
 import { printable } from "../../printable.ts";
 import { suggest } from "../../suggest.ts";
 import type { Testing } from "../../system.ts";
-
-/** The classes that need not be brought. */
-const CLASSES: Readonly<Record<string, DeviceClass>> = {
-  balloon: balloon(() => ({})),
-  block,
-  console,
-  entropy,
-  network,
-  scsi,
-};
 
 /** Tests a driver. */
 export const conformDriver: Command = {
@@ -78,6 +63,7 @@ export const conformDriver: Command = {
       );
     }
     const known = await classOf(context, folder, manifest.class);
+    using file = await junitFile(context);
     const report = await until(testDriver(plugin, maker, {
       folder,
       ...(known && { class: known }),
@@ -87,7 +73,7 @@ export const conformDriver: Command = {
     }));
     const failed = report.rows.filter(({ result }) => result === "failed");
     const passed = failed.length === 0 && report.rows.some(({ result }) => result === "passed");
-    if (typeof given.junit === "string") await writeJunit(context, given.junit, report, rowText);
+    if (file) await writeJunit(context, file, report, rowText);
     if (options.json) {
       const { name, file, version = null } = manifest;
       printJson(context, "conform driver", {
@@ -134,8 +120,9 @@ async function classOf(context: Context, folder: string, name: string): Promise<
   const { classes } = context.options;
   const paths = classes.length === 0 && kindAt(beside) !== undefined ? [beside] : classes;
   const options = { ...context.options, classes: paths, plugins: [folder] };
+  const own: Readonly<Record<string, DeviceClass>> = await context.io.system.loadClasses();
   const found = (await importClasses({ ...context, options }))[name] ??
-    (Object.hasOwn(CLASSES, name) ? CLASSES[name] : undefined);
+    (Object.hasOwn(own, name) ? own[name] : undefined);
   if (found) return found;
   throw usageError(
     `Cannot test ${folder}: the class ${name} is not known; export it from ${beside}, or name its module by --class`,
@@ -163,7 +150,7 @@ function rowJson(row: DriverRow): object {
 
 async function writeJunit(
   context: Context,
-  path: string,
+  file: UserFile,
   { driver, rows }: DriverReport,
   rowText: Testing["rowText"],
 ): Promise<void> {
@@ -177,7 +164,5 @@ async function writeJunit(
     ...(row.result === "notApplicable" &&
       { end: { as: "skipped" as const, why: row.reason ?? "does not apply" } }),
   }));
-  using file = await UserFile.open(context, path, "write");
-  await file.write(0, new TextEncoder().encode(junit([{ name, cases }])));
-  await file.finish();
+  await writeText(file, junit([{ name, cases }]));
 }
