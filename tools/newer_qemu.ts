@@ -11,9 +11,7 @@ import { otherLists, run, Unavailable, unpackWhole } from "./packages.ts";
 const FOLDER = "newer-qemu";
 const PROGRAM = "qemu-system-x86_64";
 const SUITE = "trixie-backports";
-const KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg";
-const SOURCES = ["trixie", SUITE]
-  .map((suite) => `deb [signed-by=${KEYS}] http://deb.debian.org/debian ${suite} main`);
+const SUITES = ["trixie", SUITE];
 
 /** Path of the program; undefined where it was not fetched. */
 export function newerQemu(): string | undefined {
@@ -35,10 +33,9 @@ export async function fetchNewerQemu(): Promise<string> {
 }
 
 async function build(folder: string): Promise<void> {
-  if (!exists(KEYS)) throw new Unavailable(`Debian's keys are not here (${KEYS})`);
   const work = await Deno.makeTempDir({ prefix: "virtio-lists-" });
   try {
-    await unpackWhole(await otherLists(work, SOURCES), "qemu-system-x86", SUITE, `${folder}/root`);
+    await unpackWhole(await otherLists(work, SUITES), "qemu-system-x86", SUITE, `${folder}/root`);
   } finally {
     await Deno.remove(work, { recursive: true });
   }
