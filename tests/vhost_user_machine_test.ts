@@ -44,7 +44,7 @@ async function listens(socket: string): Promise<void> {
       return false;
     }
   };
-  assert(await soon(there, 30_000), `nothing listens at ${socket}`);
+  assert(await soon(there), `nothing listens at ${socket}`);
 }
 
 /** One of our models, served by a program of its own. */
