@@ -38,7 +38,12 @@ async function build(folder: string): Promise<void> {
   if (!exists(KEYS)) throw new Unavailable(`Debian's keys are not here (${KEYS})`);
   const work = await Deno.makeTempDir({ prefix: "virtio-lists-" });
   try {
-    await unpackWhole(await otherLists(work, SOURCES), "qemu-system-x86", SUITE, `${folder}/root`);
+    await unpackWhole(
+      await otherLists(work, SOURCES),
+      ["qemu-system-x86"],
+      SUITE,
+      `${folder}/root`,
+    );
   } finally {
     await Deno.remove(work, { recursive: true });
   }
