@@ -17,6 +17,7 @@ const PARTS = [
   "simulation",
   "serve",
   "testing",
+  "trace",
   "cli",
   "nbd",
   "conform",
