@@ -25,7 +25,7 @@ import type { PluginSource } from "./core/kernel/attachment.ts";
 import { refuseDebugger } from "./core/kernel/refuse_debugger.ts";
 import { monotonicClock } from "./core/linux/clock.ts";
 import { Trace, type TraceSink } from "./core/trace/trace.ts";
-import { traceFile } from "./trace/mod.ts";
+import { traceFile } from "./watch/trace/mod.ts";
 import { InterruptLoop } from "./core/irq/interrupt_loop.ts";
 import type { Machine, Platform } from "./core/platform/platform.ts";
 import { openQemu, type QemuParts } from "./core/platform/qemu/mod.ts";
@@ -240,7 +240,7 @@ export async function openKernel<More extends Classes<More> = NoClasses>(
 export type { DriveOptions, KernelOf, PluginSource };
 export { checkManifest, ManifestError } from "./core/plugin/manifest.ts";
 export { TunableError } from "./core/plugin/tunables.ts";
-export { traceFile, type TraceFileOptions } from "./trace/mod.ts";
+export { traceFile, type TraceFileOptions } from "./watch/trace/mod.ts";
 export type { TraceSink } from "./core/trace/trace.ts";
 export type { Actor, Told, TracedDescriptor, TraceEvent } from "./core/trace/event.ts";
 export { Status } from "./core/bus/lane.ts";

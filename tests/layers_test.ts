@@ -124,7 +124,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   // What devices are checked with.
   "conform": ["core/dma", "core/linux", "core/pci", "core/virtio", "core/virtqueue"],
   // What is made of a trace, and what other programs see of a machine at work.
-  "trace": ["core/linux", "core/trace"],
+  "watch": ["core/irq", "core/kernel", "core/linux", "core/trace"],
   "nbd": ["classes", "core/bus", "core/class", "core/linux", "core/irq"],
   // Tools around the machine.
   "machine": [
@@ -159,7 +159,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   ])),
   // Wiring.
   "back_ends.ts": ["simulation"],
-  "mod.ts": ["back_ends.ts", "classes", "classes.ts", "core", "drivers.ts", "simulation", "trace"],
+  "mod.ts": ["back_ends.ts", "classes", "classes.ts", "core", "drivers.ts", "simulation", "watch"],
   "classes.ts": ["classes", "core"],
   "drivers.ts": ["core", "plugins", "simulation"],
   "serving.ts": ["core", "plugins", "serve", "simulation"],
@@ -231,7 +231,7 @@ function* sources(folder = ""): Generator<string> {
           "serve",
           "simulation",
           "testing",
-          "trace",
+          "watch",
         ]
           .includes(name)
       ) {

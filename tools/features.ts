@@ -17,7 +17,7 @@ const PARTS = [
   "simulation",
   "serve",
   "testing",
-  "trace",
+  "watch",
   "cli",
   "nbd",
   "conform",

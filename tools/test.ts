@@ -24,7 +24,7 @@ const PARTS = [
   "serve",
   "simulation",
   "testing",
-  "trace",
+  "watch",
   "tools",
 ];
 
@@ -78,7 +78,7 @@ function* testFiles(folder: string): Generator<string> {
 }
 
 /** Folders that are one program each; of the others, each folder in them is one. */
-const WHOLE = ["machine", "nbd", "serve", "simulation", "testing", "trace"];
+const WHOLE = ["machine", "nbd", "serve", "simulation", "testing", "watch"];
 
 /** The program that a file belongs to. */
 function unitOf(file: string): string {

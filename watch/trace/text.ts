@@ -1,4 +1,4 @@
-import type { TraceEvent } from "../core/trace/event.ts";
+import type { TraceEvent } from "../../core/trace/event.ts";
 import type { Format } from "./file.ts";
 import { explain } from "./explain.ts";
 

@@ -1,4 +1,4 @@
-import type { Told } from "../core/trace/event.ts";
+import type { Told } from "../../core/trace/event.ts";
 
 /** Why a `Status` of a request is what it is. */
 const STATUS = ["ok", "failed", "unsupported", "invalid", "gone", "unknown", "refused"];

@@ -1,10 +1,10 @@
 // A trace in a file.
 
-import { close } from "../core/linux/fd.ts";
-import { openFile, writeAt } from "../core/linux/file.ts";
-import { kindAt } from "../core/linux/file_kind.ts";
-import type { TraceEvent } from "../core/trace/event.ts";
-import type { TraceSink } from "../core/trace/trace.ts";
+import { close } from "../../core/linux/fd.ts";
+import { openFile, writeAt } from "../../core/linux/file.ts";
+import { kindAt } from "../../core/linux/file_kind.ts";
+import type { TraceEvent } from "../../core/trace/event.ts";
+import type { TraceSink } from "../../core/trace/trace.ts";
 import { pageFormat } from "./page_format.ts";
 import { perfettoFormat } from "./perfetto.ts";
 import { textFormat } from "./text.ts";

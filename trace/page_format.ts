@@ -1,3 +1,0 @@
-import type { Format } from "./file.ts";
-/** x */
-export const pageFormat = (): Format => ({ begin: () => "", event: () => "", end: () => "" });
