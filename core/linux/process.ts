@@ -194,6 +194,11 @@ export function processId(): number {
   return libc().getpid();
 }
 
+/** What this process was started with: the program's name first, as it was given. */
+export function commandLine(): string[] {
+  return readText("/proc/self/cmdline").split("\0").slice(0, -1);
+}
+
 const SIG_IGN = 1n;
 
 /** Makes this process ignore a signal, whatever was to be done about it before. */
