@@ -26,6 +26,10 @@ const OPTIONS: readonly (readonly [string, string])[] = [
     "a device of a simulated machine, instead of the usual ones; runs likewise; may be repeated",
   ],
   ["--tune <driver.name=value>", "a choice that a driver offers, see drivers; may be repeated"],
+  ["--trace <file>", "all that happens: lines (.txt), for Perfetto (.json), a page (.html)"],
+  ["--trace-limit <MiB>", "the most that the trace may have (256; a page 16)"],
+  ["--control <socket>", "let top, hosts and show --live of this user look at the machine"],
+  ["--metrics <socket|file>", "figures for Prometheus: a socket if it ends in .sock, else a file"],
   ["--json", 'data as JSON, with "schema": 1'],
   [
     "--timeout <seconds>",
