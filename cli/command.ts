@@ -32,7 +32,7 @@ export interface Command {
   readonly standing?: boolean;
   /** Whether it puts no device to work, so that there is nothing to trace and nothing to look at. */
   readonly idle?: boolean;
-  /** What else is to be known, as lines. */
+  /** What else is to be known, as lines of paragraphs; an empty line ends one. */
   readonly notes: readonly string[];
   /** Does it. */
   run(context: Context): Promise<ExitCode>;
@@ -48,6 +48,10 @@ export interface Context {
   readonly words: readonly string[];
   /** Its own options as they were given; `true` for one without a value. */
   readonly given: Given;
+  /** All commands of the program. */
+  readonly commands: readonly Command[];
+  /** How many columns there are for data; undefined where a program reads it. */
+  readonly columns: number | undefined;
   /** Aborted when the command must end: time is over, or the user interrupted it. */
   readonly signal: AbortSignal;
   /** Devices that the command put to work: if one is gone, that is why the command failed. */

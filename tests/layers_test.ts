@@ -184,7 +184,9 @@ const WORDS: readonly (readonly [word: RegExp, only: readonly string[]])[] = [
   [/\b(eval|Function)\(/, []],
   // Only what a command needs is loaded for it; and a plugin, with less rights than what loads it.
   [/\bimport\(/, ["main.ts", "core/kernel/process_host.ts", "core/kernel/process_main.ts"]],
-  [/from "(node|npm|https?):/, []],
+  // Deno's own code, which needs no permission.
+  [/from "node:crypto"/, ["cli"]],
+  [/from "(node:(?!crypto")|npm:|https?:)/, []],
   [/from "(jsr:)?@std\//, ["cli"]],
 ];
 

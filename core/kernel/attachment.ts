@@ -378,7 +378,12 @@ export class Attachment implements AttachedDevice {
 
   #greeted({ api }: { api: number }): void {
     if (api !== API) {
-      throw new DriverGone(`The driver speaks plugin API ${api}, this core speaks ${API}`);
+      const which = api > API
+        ? "an older version of the driver, or a newer @virtio/deno"
+        : "a newer version of the driver";
+      throw new DriverGone(
+        `The driver is written for version ${api} of the plugin API, and this core has ${API}: take ${which}`,
+      );
     }
   }
 

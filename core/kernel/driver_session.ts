@@ -8,7 +8,7 @@ import { DriverLane } from "../bus/driver_lane.ts";
 import { addressTable, deviceAddress, PAGE } from "../dma/address_table.ts";
 import type { AnyPlugin, DefinedPciPlugin, PciPlan, RegisterWindow } from "../plugin/pci_plugin.ts";
 import {
-  API,
+  apiOf,
   type Decline,
   type Driver,
   type Plan,
@@ -88,7 +88,7 @@ export class DriverSession {
     this.#plugin = plugin;
     this.#port = port;
     this.#interrupts = new Array(port.vectors).fill(0);
-    this.#send({ type: "hello", api: API });
+    this.#send({ type: "hello", api: apiOf(plugin) });
   }
 
   /** Whether the session is over, in order or not. */
