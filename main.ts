@@ -53,4 +53,4 @@ const system: System = {
   },
 };
 
-Deno.exit(await run(Deno.args, processIo(system)));
+Deno.exit(await run(Deno.args, processIo(system, import.meta.url)));

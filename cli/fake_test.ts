@@ -43,6 +43,8 @@ export interface Ran {
 /** How the made-up world differs from the usual one. */
 export interface World {
   readonly terminal?: boolean;
+  readonly columns?: number;
+  readonly program?: string;
   readonly environment?: Record<string, string>;
   readonly signal?: AbortSignal;
   readonly input?: Input;
@@ -80,6 +82,8 @@ export async function runFake(line: string, world: World = {}): Promise<Ran> {
     input: world.input ?? NO_INPUT,
     err: (text) => err.push(text),
     terminal: world.terminal ?? false,
+    columns: world.columns ?? (world.terminal ? 0 : undefined),
+    program: world.program ?? "deno run --allow-ffi main.ts",
     environment: world.environment ?? {},
     denoVersion: world.denoVersion ?? "2.9.6",
     signal: world.signal ?? new AbortController().signal,

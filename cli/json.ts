@@ -6,9 +6,14 @@ import { hex } from "./lspci.ts";
 /** Of all JSON that the program prints. Grows when a key changes its meaning or goes away. */
 export const SCHEMA = 1;
 
-/** Prints a JSON document: `schema`, `command`, and what the command has to say. */
-export function printJson(context: Context, command: string, body: object): void {
-  context.io.out(JSON.stringify({ schema: SCHEMA, command, ...body }, null, 2));
+/** A JSON document: `schema`, `command`, and what the command has to say. */
+export function jsonText(command: string | null, body: object): string {
+  return JSON.stringify({ schema: SCHEMA, command, ...body }, null, 2);
+}
+
+/** Prints a JSON document. */
+export function printJson({ io }: Pick<Context, "io">, command: string, body: object): void {
+  io.out(jsonText(command, body));
 }
 
 /** A machine, for JSON. */

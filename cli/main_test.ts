@@ -34,7 +34,11 @@ Deno.test("run <command> --help prints the command's help", async () => {
 
 Deno.test("run --version prints the version of deno.json", async () => {
   assertMatch((await runFake("--version")).out, /^virtio for Deno \d+\.\d+\.\d+/);
-  assertEquals(Object.keys(JSON.parse((await runFake("-V --json")).out)), ["schema", "version"]);
+  assertEquals(Object.keys(JSON.parse((await runFake("-V --json")).out)), [
+    "schema",
+    "command",
+    "version",
+  ]);
 });
 
 /** The command lines that a help text gives as examples. */
@@ -50,7 +54,7 @@ Deno.test("each example of each help text is a command of the program #cli:help_
   const topics = ["", ...nouns, ...COMMANDS.map(({ name }) => name)];
   let count = 0;
   for (const topic of topics) {
-    const { out } = await runFake(`${topic} --help`);
+    const { out } = await runFake(`${topic} --help`, { environment: { COLUMNS: "400" } });
     for (const line of examples(out)) {
       count++;
       assert(line.startsWith(topic), `${line} is no example of ${topic}`);
@@ -68,6 +72,7 @@ Deno.test("each example of each help text is a command of the program #cli:help_
       assert(understood && exit !== 2, `${line}: ${exit} ${err}`);
     }
     assert(examples(out).length > 0, topic);
+    assertEquals((await runFake(`help ${topic}`, { environment: { COLUMNS: "400" } })).out, out);
   }
   assert(count > 2 * COMMANDS.length);
 });
@@ -84,6 +89,39 @@ Deno.test("help names no option that is not there, and all that are #cli:help_ex
       // The program's own examples have options of the commands.
       assert(known.has(name) || topic === "" && others.includes(name), `${topic}: --${name}`);
     }
+  }
+});
+
+Deno.test("help has lines that fit, whatever the terminal, and loses no word #cli:width", async () => {
+  const nouns = new Set(COMMANDS.map(({ name }) => name.split(" ")[0]!));
+  for (const topic of ["", ...nouns, ...COMMANDS.map(({ name }) => name)]) {
+    const words = (text: string) => text.split(/\s+/).filter((word) => word !== "\\").sort();
+    const whole = (await runFake(`${topic} --help`, { environment: { COLUMNS: "1000" } })).out;
+    for (const columns of [20, 40, 80, 120]) {
+      for (const program of ["virtio", "deno run --allow-ffi main.ts"]) {
+        const { out } = await runFake(`help ${topic}`, { terminal: true, columns, program });
+        for (const line of out.split("\n")) {
+          const words = line.replace(/ \\$/, "").trim().split(/ +/);
+          // A word that is longer than a line has one for itself.
+          const one = words.length === 1 && columns < 80;
+          assert(line.length <= columns || one, `${columns} columns: ${line}`);
+        }
+        const lost = words(whole.replaceAll("deno run --allow-ffi main.ts", program));
+        assertEquals(words(out), lost, topic);
+      }
+    }
+  }
+});
+
+Deno.test("help is 80 columns wide where a program reads it, and COLUMNS says otherwise #cli:width", async () => {
+  const widest = async (world: World) =>
+    Math.max(...(await runFake("--help", world)).out.split("\n").map(({ length }) => length));
+  assertEquals([await widest({}), await widest({ terminal: true, columns: 0 })], [80, 80]);
+  const wide = { environment: { COLUMNS: "200" } };
+  assert(await widest(wide) > 100);
+  assert(await widest({ ...wide, terminal: true, columns: 40 }) > 100);
+  for (const COLUMNS of ["", "-1", "wide", "0"]) {
+    assertEquals(await widest({ environment: { COLUMNS } }), 80);
   }
 });
 

@@ -2,6 +2,7 @@ import type { InterruptKind, Tunables, TunableValue } from "../mod.ts";
 import { parseArgs } from "@std/cli";
 import { INTERRUPTS } from "../machine/mod.ts";
 import type { CommandOption } from "./command.ts";
+import { FLAGS, LETTERS, type ValueName, VALUES } from "./common_options.ts";
 import { usageError } from "./exit.ts";
 import { suggest } from "./suggest.ts";
 
@@ -60,35 +61,6 @@ export interface Options {
 /** Options that were given, by name: their values, `true` where there is none. */
 export type Given = Readonly<Record<string, string | true>>;
 
-const FLAGS = [
-  "json",
-  "legacy",
-  "unsafe-dma",
-  "help",
-  "version",
-  "quiet",
-  "verbose",
-  "no-color",
-] as const;
-const VALUES = [
-  "machine",
-  "qemu",
-  "board",
-  "isolation",
-  "interrupts",
-  "plugins",
-  "class",
-  "model",
-  "tune",
-  "timeout",
-] as const;
-/** Letters that stand for switches. */
-const LETTERS: Readonly<Record<string, string>> = {
-  h: "help",
-  V: "version",
-  q: "quiet",
-  v: "verbose",
-};
 const NAMES = [...FLAGS, ...VALUES];
 
 /**
@@ -107,8 +79,8 @@ export function parseOptions(
   const { switches, rest } = takeSwitches(args, [...FLAGS, ...ownFlags]);
   const parsed = parseArgs(rest, {
     "--": true,
-    string: [...VALUES, ...ownValues, "_"] as (typeof VALUES[number] | "_")[],
-    collect: [...VALUES, ...ownValues] as typeof VALUES[number][],
+    string: [...VALUES, ...ownValues, "_"] as (ValueName | "_")[],
+    collect: [...VALUES, ...ownValues] as ValueName[],
     unknown(arg, key) {
       if (key !== undefined) throw unknownOption(arg, names);
     },
