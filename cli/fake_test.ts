@@ -65,6 +65,8 @@ export interface World {
   readonly drivers?: readonly PluginSource[];
   /** What modules export that can be imported, by their paths. */
   readonly modules?: Readonly<Record<string, Exports>>;
+  /** Of all devices: how often they were started anew. */
+  readonly restarts?: number;
   /** Of all devices: why they went out of work. */
   readonly gone?: string;
   /** Of all devices: what their description fails with. */
@@ -259,6 +261,7 @@ function fakeDevice(
   return {
     ...facts,
     pid,
+    restarts: world.restarts ?? 0,
     unsafeDma: undefined,
     // The rest of the real clients is of no use to the commands.
     client: client as unknown as BlockClient & EntropyClient & NetClient,

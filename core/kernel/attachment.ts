@@ -78,6 +78,8 @@ export interface AttachOptions {
   readonly patience: Patience;
   /** Takes lines that people should see in any case. */
   readonly notice: (line: string) => void;
+  /** Takes the lines that the driver prints. */
+  readonly print: (line: string) => void;
   /** Takes lines for people. */
   readonly log: (line: string) => void;
 }
@@ -163,6 +165,10 @@ export class Attachment implements AttachedDevice {
 
   get pid(): number | undefined {
     return this.#pid;
+  }
+
+  get restarts(): number {
+    return this.#restarts.total;
   }
 
   get client(): unknown {
@@ -323,7 +329,7 @@ export class Attachment implements AttachedDevice {
       ...part,
       watch,
       patience: this.#patience,
-      print: (line) => this.#log(line),
+      print: (line) => this.#options.print(`${this.address} ${this.driver}: ${line}`),
       gone: (reason) => this.#fail(new DriverGone(reason)),
     };
     if (isolation === "process") return processHost(options);
@@ -529,7 +535,7 @@ export class Attachment implements AttachedDevice {
       class: this.#options.source.manifest.class,
       isolation: this.isolation,
       ...(this.pid === undefined ? {} : { pid: this.pid }),
-      restarts: this.#restarts.count,
+      restarts: this.restarts,
       ...binding,
       statistics,
       queues: queues.map((queue) => ({

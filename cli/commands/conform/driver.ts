@@ -6,7 +6,7 @@ import type { Command, Context } from "../../command.ts";
 import { EXIT, usageError } from "../../exit.ts";
 import { junitFile, writeText } from "../../conform/junit_file.ts";
 import type { UserFile } from "../../file.ts";
-import { printJson } from "../../json.ts";
+import { driverJson, printJson } from "../../json.ts";
 import { importClasses, importMaker, load } from "../../modules.ts";
 import { printable } from "../../printable.ts";
 import { suggest } from "../../suggest.ts";
@@ -75,9 +75,8 @@ export const conformDriver: Command = {
     const passed = failed.length === 0 && report.rows.some(({ result }) => result === "passed");
     if (file) await writeJunit(context, file, report, rowText);
     if (options.json) {
-      const { name, file, version = null } = manifest;
       printJson(context, "conform driver", {
-        driver: { name, file, version },
+        driver: driverJson(manifest),
         passed,
         rows: report.rows.map(rowJson),
       });

@@ -4,7 +4,7 @@ import type { Device } from "../../../mod.ts";
 import { delay } from "@std/async";
 import type { Command, Context } from "../../command.ts";
 import { EXIT, usageError } from "../../exit.ts";
-import { machineJson, printJson } from "../../json.ts";
+import { inUseJson, machineJson, printJson } from "../../json.ts";
 import {
   attach,
   attachOne,
@@ -102,8 +102,8 @@ export const bench: Command = {
     if (json) {
       printJson(context, "net bench", {
         machine: machineJson(kernel.machine),
-        from: deviceJson(sender),
-        to: receiver ? deviceJson(receiver) : null,
+        from: inUseJson(context, kernel, sender),
+        to: receiver ? inUseJson(context, kernel, receiver) : null,
         figures: figures.map(figureJson),
         echo: echo ? { size: echo.size, echoes: echo.echoes, microseconds: echoTime(echo) } : null,
       });
@@ -187,8 +187,4 @@ function figureJson(figure: BenchFigure): object {
     receivedGigabits: received?.gigabits ?? null,
     lost: lost ?? null,
   };
-}
-
-function deviceJson({ address, driver, isolation, pid }: Device<"network">): object {
-  return { address, driver, isolation, pid: pid ?? null };
 }

@@ -3,7 +3,7 @@ import deno from "../../../deno.json" with { type: "json" };
 import type { Command, Context } from "../../command.ts";
 import { CliError, endedByPerson, EXIT, usageError } from "../../exit.ts";
 import { UserFile } from "../../file.ts";
-import { printJson } from "../../json.ts";
+import { printDeviceJson } from "../../json.ts";
 import { goneError } from "../../gone.ts";
 import { DEVICE_OPTION, useDevice } from "../../kernel.ts";
 import {
@@ -77,7 +77,7 @@ export const dump: Command = {
     if (given["no-promiscuous"] !== true) await hearEverything(context, card);
     const { gone, ...figures } = await capture(card, sink, limits, signal);
     const { captured, dropped, bytes } = figures;
-    if (options.json) printJson(context, "net dump", { device: address, file, ...figures });
+    if (options.json) printDeviceJson(context, "net dump", inUse, { file, ...figures });
     context.talk(`${captured} frames with ${bytes} bytes captured, ${dropped} dropped`);
     if (signal.aborted && !endedByPerson(signal)) throw signal.reason;
     if (gone) throw await goneError(context, device);
