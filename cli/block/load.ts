@@ -1,3 +1,4 @@
+import { delay } from "@std/async";
 import { BlockClient, type BlockDevice, BlockOperation, SECTOR } from "../../classes/block/mod.ts";
 import { Status } from "../../core/class/mod.ts";
 import { Latencies } from "./latencies.ts";
@@ -83,7 +84,7 @@ async function runSlots(disk: BlockClient, load: Load, signal: AbortSignal): Pro
       }
     }
     // The rest of the program goes on: the user may want it to end.
-    await new Promise((resolve) => setTimeout(resolve, 0));
+    await delay(0);
     if (signal.aborted) running = false;
   }
   signal.throwIfAborted();

@@ -4,7 +4,10 @@ import { formatSize } from "./size.ts";
 const WIDTH = 30;
 const EVERY_MS = 100;
 
-/** A bar that grows, where a person sees it and did not ask for silence or JSON. */
+/**
+ * A bar that grows, where a person sees it and did not ask for silence or JSON. By hand, as the bar of `@std/cli` is unstable,
+ * writes to a stream of its own timer, and is not on npm.
+ */
 export class Progress {
   readonly #write: ((text: string) => void) | undefined;
   readonly #what: string;

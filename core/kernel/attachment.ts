@@ -3,7 +3,8 @@
 import { openBinding } from "../binding/mod.ts";
 import type { Arena, Binding } from "../binding/binding.ts";
 import type { InterruptKind } from "../binding/interrupt_kind.ts";
-import { ClientLane } from "../bus/client_lane.ts";
+import { ClientLane, type LanePort } from "../bus/client_lane.ts";
+import type { LaneLayout } from "../bus/lane.ts";
 import { BusFault } from "../bus/mailbox.ts";
 import { answerRegisters } from "../bus/register_call.ts";
 import { passDoorbells } from "../bus/written_doorbells.ts";
@@ -19,6 +20,9 @@ import type { PciFunction } from "../pci/function.ts";
 import type { Manifest } from "../plugin/manifest.ts";
 import { API } from "../plugin/plugin.ts";
 import type { Tunables } from "../plugin/tunables.ts";
+import { tracedMessage } from "../trace/traced_message.ts";
+import type { DeviceTrace } from "../trace/trace.ts";
+import { TracedClientLane } from "../trace/traced_lanes.ts";
 import { Conversation, DriverGone } from "./conversation.ts";
 import { Deadline } from "./deadline.ts";
 import type { AttachedDevice, DeviceDescription } from "./device.ts";
@@ -82,6 +86,8 @@ export interface AttachOptions {
   readonly print: (line: string) => void;
   /** Takes lines for people. */
   readonly log: (line: string) => void;
+  /** Takes what happens, if that is wanted. */
+  readonly trace?: DeviceTrace | undefined;
 }
 
 /** A device may spoil its first start so often, by breaking a rule that its binding forgives. */
@@ -112,6 +118,7 @@ export class Attachment implements AttachedDevice {
   readonly #options: AttachOptions;
   readonly #patience: Patience;
   #state: State = "starting";
+  readonly #trace: DeviceTrace | undefined;
   /** What stays for good, in the order in which it was set up; it comes down in the opposite one. */
   readonly #stack = new AsyncDisposableStack();
   /** What belongs to one start of device and driver, likewise. */
@@ -121,6 +128,8 @@ export class Attachment implements AttachedDevice {
   #arena!: Arena;
   /** The windows of registers that the driver's process may ask for. */
   #registers: readonly Registers[] = [];
+  /** Their names. */
+  #windows: readonly string[] = [];
   /** Those of them that are doorbells. */
   #doorbells: Registers | undefined;
   #conversation = new Conversation();
@@ -156,6 +165,7 @@ export class Attachment implements AttachedDevice {
     this.class = options.class && options.source.manifest.class;
     this.isolation = options.isolation;
     this.#options = options;
+    this.#trace = options.trace;
     this.#patience = options.patience;
     this.#restarts = new Restarts(options.restarts);
     const { promise, resolve } = Promise.withResolvers<string | undefined>();
@@ -206,9 +216,17 @@ export class Attachment implements AttachedDevice {
     }
   }
 
+  /** From one state to another. */
+  #become(state: State, why?: string): void {
+    this.#state = state;
+    this.#trace?.tell({ kind: "state", by: "core", state, ...(why !== undefined && { why }) });
+  }
+
   /** Takes the function and what is needed for as long as it is held. */
   #take(): void {
+    this.#become("starting");
     const { source, loop } = this.#options;
+    const trace = this.#trace;
     const binding = this.#binding = this.#stack.use(openBinding({
       ...this.#options,
       manifest: source.manifest,
@@ -222,16 +240,29 @@ export class Attachment implements AttachedDevice {
     }));
     const { device } = binding;
     this.#link = this.#stack.use(
-      new Link(loop, {
-        message: (message) => this.#hear(message),
-        completions: () => this.#drain(),
-        fault: (error) => this.#fail(error),
-        takeAnswers: () => device.takeAnswers(),
-        registers: () => answerRegisters(this.#link.words, this.#registers),
-        doorbells: () => passDoorbells(this.#link.words, this.#doorbells),
-        answered: () => binding.answered?.() ?? false,
-      }, source.manifest.limits.memoryMiB * 2 ** 20),
+      new Link(
+        loop,
+        {
+          message: (message) => this.#hear(message),
+          completions: trace
+            ? () => {
+              // Before what the client does about it.
+              trace.fetch();
+              return this.#drain();
+            }
+            : () => this.#drain(),
+          fault: (error) => this.#fail(error),
+          takeAnswers: () => device.takeAnswers(),
+          registers: () => answerRegisters(this.#link.words, this.#registers),
+          doorbells: () => passDoorbells(this.#link.words, this.#doorbells),
+          answered: () => binding.answered?.() ?? false,
+          ...(trace && { told: (by, message) => trace.tell(tracedMessage(by, message)) }),
+        },
+        source.manifest.limits.memoryMiB * 2 ** 20,
+        trace !== undefined,
+      ),
     );
+    if (this.#link.trace !== undefined) trace?.listen(this.#link.control, this.#link.trace);
     this.#listen(
       device.wanted,
       () => this.lose("it is being unplugged: the machine wants it back"),
@@ -306,7 +337,7 @@ export class Attachment implements AttachedDevice {
     // One that learns while it starts what its device is like has told it by now.
     if (!this.#opened) this.#tell({});
     binding.live();
-    this.#state = "running";
+    this.#become("running");
     // Not before: what a device said until now is lost, and from now on nothing is.
     if (again) this.#opened?.restarted();
     host.send({ type: "go" });
@@ -317,6 +348,7 @@ export class Attachment implements AttachedDevice {
     const { source, loop, isolation, watch } = this.#options;
     const part = this.#binding.host();
     const windows = Object.values(part.registers ?? {});
+    this.#windows = Object.keys(part.registers ?? {});
     this.#registers = windows.map(({ window }) => window);
     this.#doorbells = windows.find(({ doorbells }) => doorbells)?.window;
     const options: DriverHostOptions = {
@@ -341,7 +373,12 @@ export class Attachment implements AttachedDevice {
 
   #greeted({ api }: { api: number }): void {
     if (api !== API) {
-      throw new DriverGone(`The driver speaks plugin API ${api}, this core speaks ${API}`);
+      const which = api > API
+        ? "an older version of the driver, or a newer @virtio/deno"
+        : "a newer version of the driver";
+      throw new DriverGone(
+        `The driver is written for version ${api} of the plugin API, and this core has ${API}: take ${which}`,
+      );
     }
   }
 
@@ -364,6 +401,12 @@ export class Attachment implements AttachedDevice {
     for (const { offset, bytes } of grant.buffers) arena.fill(0, offset, offset + bytes);
     if (this.#grant) this.#resume(grant);
     else this.#makeLanes(grant, plan);
+    const names = (named: readonly { readonly name: string }[]) => named.map(({ name }) => name);
+    this.#trace?.named({
+      queues: names(grant.queues),
+      lanes: names(grant.lanes),
+      windows: this.#windows,
+    });
     this.#grant = grant;
     this.#granted = true;
   }
@@ -377,8 +420,13 @@ export class Attachment implements AttachedDevice {
 
   #makeLanes(grant: Grant, plan: WirePlan): void {
     const { loop } = this.#options;
+    const trace = this.#trace;
+    const make = (layout: LaneLayout, port: LanePort) =>
+      trace
+        ? new TracedClientLane(layout, port, (event) => trace.tell(event))
+        : new ClientLane(layout, port);
     this.#lanes = grant.lanes.map((layout) =>
-      new ClientLane(layout, {
+      make(layout, {
         control: this.#link.control,
         arena: this.#arena.memory,
         ring: () => this.#host?.ring(),
@@ -468,7 +516,7 @@ export class Attachment implements AttachedDevice {
     this.#link.close();
     this.#conversation.end(error);
     if (this.#state !== "running") return;
-    this.#state = "recovering";
+    this.#become("recovering", error.message);
     this.#recovering = this.#recover(error);
   }
 
@@ -587,7 +635,7 @@ export class Attachment implements AttachedDevice {
 
   #end(reason: string | undefined): Promise<void> {
     return this.#ending ??= (async () => {
-      this.#state = "ending";
+      this.#become("ending", reason);
       const gone = new DriverGone(reason ?? "the device was stopped");
       this.#ended.abort(gone);
       this.#conversation.end(gone);
@@ -598,7 +646,7 @@ export class Attachment implements AttachedDevice {
       } catch (error) {
         this.#log((error as Error).message);
       }
-      this.#state = "gone";
+      this.#become("gone");
       this.#settleGone(reason);
     })();
   }

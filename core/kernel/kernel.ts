@@ -14,6 +14,7 @@ import { Attachment, type PluginSource } from "./attachment.ts";
 import type { AnyDeviceOf, AttachedDevice, Classes, DeviceOf } from "./device.ts";
 import { checkDriveOptions } from "./drive_options.ts";
 import type { InterruptKind } from "../binding/interrupt_kind.ts";
+import type { Trace } from "../trace/trace.ts";
 import type { Isolation } from "./driver_host.ts";
 import { PATIENCE, type Patience } from "./patience.ts";
 
@@ -29,6 +30,8 @@ export interface KernelParts<C extends Classes<C> = Classes> {
   readonly classes: C;
   /** How long it waits for devices and drivers; as ever if left out. */
   readonly patience?: Patience;
+  /** Takes what happens; nothing is told if left out. */
+  readonly trace?: Trace | undefined;
   /** Closes what the kernel stands on, after all devices have come down. */
   readonly close?: () => Promise<void>;
 }
@@ -190,7 +193,7 @@ export class Kernel<C extends Classes<C> = Classes> implements AnyKernel {
   async attach(address: string): Promise<AnyDeviceOf<C>> {
     argument.text(address, "Kernel.attach", "address");
     if (this.#closed) throw new TypeError(`Cannot drive ${address}: the kernel was disposed`);
-    const { loop, drivers, patience = PATIENCE } = this.#parts;
+    const { loop, drivers, patience = PATIENCE, trace } = this.#parts;
     const node = this.#nodes.find((candidate) => candidate.function.address === address);
     const refuse = (why: string) => new TypeError(`Cannot drive ${address}: ${why}`);
     if (!node) {
@@ -227,6 +230,7 @@ export class Kernel<C extends Classes<C> = Classes> implements AnyKernel {
       notice: this.#options.notice ?? this.#options.log ?? (() => {}),
       print: this.#options.print ?? this.#options.log ?? (() => {}),
       log: this.#options.log ?? (() => {}),
+      trace: trace?.device(address, source.manifest.name),
     });
     this.#devices.set(address, device);
     device.gone.then(() => this.#devices.delete(address));

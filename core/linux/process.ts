@@ -50,7 +50,13 @@ export interface Child {
 }
 
 /** How a process ended. */
-export type Exit = { readonly code: number } | { readonly signal: number };
+export type Exit = {
+  /** The status that it ended with by itself, 0 to 255. */
+  readonly code: number;
+} | {
+  /** The number of the signal that ended it. */
+  readonly signal: number;
+};
 
 /**
  * Starts a program, without `--allow-run`. It ends when we end it, and not with us when a person ends us: it has a

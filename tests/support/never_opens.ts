@@ -23,5 +23,7 @@ if (import.meta.main) {
     loadTesting: never,
     writeFolder: never,
   };
-  Deno.exit(await run(["ls", "--machine", "simulated", "--verbose"], processIo(system)));
+  Deno.exit(
+    await run(["ls", "--machine", "simulated", "--verbose"], processIo(system, import.meta.url)),
+  );
 }

@@ -1,26 +1,54 @@
 /**
- * The ring benchmark: the driver side of a virtqueue against a device in the same process that answers at once, as
- * `ring.c` and `packed.c` do it.
+ * The driver's side of a virtqueue against a device in the same thread that answers at once, in TypeScript as in C.
  *
- *     deno run -A bench/ring.ts [split|packed descriptors batch]
- *
- * Each figure is measured in a process of its own, started as a driver's is: what the compiler learns from one of them
- * would slow the next.
+ * Each subject has a process of its own, started as a driver's is: what the compiler learns from one of them would slow
+ * the next.
  *
  * @module
  */
 
-import { addressTable } from "../core/dma/address_table.ts";
-import { AVAILABLE, NEXT, USED, WRITE } from "../core/virtqueue/descriptor.ts";
-import { V8_FLAGS } from "../core/kernel/v8_flags.ts";
-import { makeDriverQueue } from "../core/virtqueue/driver_queue.ts";
-import { layoutPacked, layoutSplit } from "../core/virtqueue/layout.ts";
-import type { Figure } from "./figure.ts";
-import { median } from "./median.ts";
+import { addressTable } from "../../core/dma/address_table.ts";
+import { V8_FLAGS } from "../../core/kernel/v8_flags.ts";
+import { AVAILABLE, NEXT, USED, WRITE } from "../../core/virtqueue/descriptor.ts";
+import { makeDriverQueue } from "../../core/virtqueue/driver_queue.ts";
+import { layoutPacked, layoutSplit } from "../../core/virtqueue/layout.ts";
+import { contend } from "../contend.ts";
+import { compile } from "../compile.ts";
+import { deno, DRIVER, pinned } from "../programs.ts";
+import type { Suite } from "../suite.ts";
+
+type Kind = "split" | "packed";
+
+/** Beside its C reference. */
+export const ring: Suite = {
+  name: "ring",
+  what: "a virtqueue's driver against a device in the same thread, beside C",
+  async *subjects(folder, missing) {
+    for (const kind of ["split", "packed"] as const) {
+      const source = kind === "split" ? "ring.c" : "packed.c";
+      const program = await compile(source, folder, missing);
+      for (const descriptors of [1, 3]) {
+        const c = { name: "C", command: pinned(DRIVER, [program ?? "", `${descriptors}`]) };
+        const args = [import.meta.filename!, kind, `${descriptors}`];
+        yield {
+          subject: `${kind}, ${descriptors} ${descriptors === 1 ? "descriptor" : "descriptors"}`,
+          axis: "batch",
+          points: [1, 32],
+          unit: "ns a request",
+          better: "less",
+          yardstick: "C",
+          contenders: [
+            ...program ? [c] : [],
+            { name: "TypeScript", command: pinned(DRIVER, deno(args, V8_FLAGS)) },
+          ],
+        };
+      }
+    }
+  },
+};
 
 const SIZE = 256;
 const BUFFER_BYTES = 512;
-const ROUNDS = 7;
 const REQUESTS = 2_000_000;
 const ARENA = 1 << 20;
 
@@ -30,25 +58,8 @@ const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: 
 const halves = new Uint16Array(memory);
 const words = new Uint32Array(memory);
 
-/** Measures all modes. */
-export async function benchRing(): Promise<Figure[]> {
-  const figures: Figure[] = [];
-  for (const kind of ["split", "packed"] as const) {
-    for (const descriptors of [1, 3]) {
-      for (const batch of [1, 32]) {
-        const mode = [kind, `${descriptors}`, `${batch}`];
-        const args = ["run", "-A", `--v8-flags=${V8_FLAGS.join()}`, import.meta.filename!, ...mode];
-        const { stdout } = await new Deno.Command(Deno.execPath(), { args, stderr: "inherit" })
-          .output();
-        figures.push(JSON.parse(new TextDecoder().decode(stdout)));
-      }
-    }
-  }
-  return figures;
-}
-
-/** Measures one mode. */
-function measure(kind: Figure["kind"], descriptors: number, batch: number): Figure {
+/** What measures nanoseconds for a request: add, device, drain. */
+function measure(kind: Kind, descriptors: number): (batch: number) => number {
   const layout = (kind === "split" ? layoutSplit : layoutPacked)(0, SIZE, 0);
   const queue = makeDriverQueue({
     memory,
@@ -73,27 +84,23 @@ function measure(kind: Figure["kind"], descriptors: number, batch: number): Figu
     queue.writable(offset + (descriptors - 1) * BUFFER_BYTES, BUFFER_BYTES);
     queue.commit();
   }
-  function burst(): number {
+  function burst(batch: number): number {
     for (let i = 0; i < batch; i++) add(i);
     queue.publish();
     device();
     return queue.drain(collect);
   }
-  function run(requests: number): number {
+  return (batch) => {
     bytes = 0;
     let done = 0;
     const begin = performance.now();
-    while (done < requests) done += burst();
+    while (done < REQUESTS) done += burst(batch);
     const ns = (performance.now() - begin) * 1e6 / done;
     if (bytes !== done * BUFFER_BYTES || queue.inFlight !== 0) {
       throw new Error("The ring lost requests");
     }
     return ns;
-  }
-
-  run(REQUESTS / 2);
-  const ns = median(Array.from({ length: ROUNDS }, () => run(REQUESTS)));
-  return { kind, descriptors, batch, ns };
+  };
 }
 
 /** A device that takes each head and gives it back. */
@@ -147,8 +154,6 @@ function packedDevice(ring: number): () => void {
 }
 
 if (import.meta.main) {
-  const [kind, descriptors, batch] = Deno.args;
-  if (kind === "split" || kind === "packed") {
-    console.log(JSON.stringify(measure(kind, Number(descriptors), Number(batch))));
-  } else console.log(JSON.stringify({ unit: "ns/request", results: await benchRing() }));
+  const [kind, descriptors] = Deno.args;
+  await contend(measure(kind as Kind, Number(descriptors)));
 }

@@ -1,10 +1,11 @@
 // The C reference of the ring benchmark: the driver's side of a packed virtqueue (virtio 1.x, 2.8)
-// against a device in the same process that answers at once. bench/ring.ts does the same in
-// TypeScript; ring.c is the same for a split virtqueue.
+// against a device in the same process that answers at once. suites/ring.ts does the same in
+// TypeScript;
+// ring.c is the same for a split virtqueue.
 //
-//   gcc -O2 -std=c11 -o packed packed.c && ./packed [millions of requests a round]
+//   gcc -O2 -std=c11 -o packed packed.c && echo 32 | ./packed 1
 //
-// Prints one JSON object: nanoseconds for a request (add, device, drain), median of 7 rounds.
+// See measure.h for what it reads and prints.
 
 #define _POSIX_C_SOURCE 200809L
 

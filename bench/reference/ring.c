@@ -1,10 +1,10 @@
 // The C reference of the ring benchmark: the driver's side of a split virtqueue (virtio 1.x, 2.7)
-// against a device in the same process that answers at once. bench/main.ts does the same in
+// against a device in the same process that answers at once. suites/ring.ts does the same in
 // TypeScript.
 //
-//   gcc -O2 -std=c11 -o ring ring.c && ./ring [millions of requests a round]
+//   gcc -O2 -std=c11 -o ring ring.c && echo 32 | ./ring 1
 //
-// Prints one JSON object: nanoseconds for a request (add, device, drain), median of 7 rounds.
+// See measure.h for what it reads and prints.
 
 #define _POSIX_C_SOURCE 200809L
 
