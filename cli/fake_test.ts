@@ -45,6 +45,7 @@ export interface World {
   readonly terminal?: boolean;
   readonly columns?: number;
   readonly program?: string;
+  readonly side?: { readonly columns: number; draw(text: string): void };
   readonly environment?: Record<string, string>;
   readonly signal?: AbortSignal;
   readonly input?: Input;
@@ -85,6 +86,7 @@ export async function runFake(line: string, world: World = {}): Promise<Ran> {
     err: (text) => err.push(text),
     terminal: world.terminal ?? false,
     columns: world.columns ?? (world.terminal ? 0 : undefined),
+    side: world.side,
     program: world.program ?? "deno run --allow-ffi main.ts",
     environment: world.environment ?? {},
     denoVersion: world.denoVersion ?? "2.9.6",

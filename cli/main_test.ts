@@ -405,11 +405,11 @@ Deno.test("ls --verbose prints lspci's line, and all that is known of each", asy
 
 Deno.test("ls and check have one line a device, whatever the terminal #cli:width", async () => {
   for (const columns of [80, 60, 40, 20]) {
-    const world = { terminal: true, columns, refusal: "" };
+    const world = { terminal: true, columns, refusal: "", environment: { NO_COLOR: "1" } };
     const ls = (await runFake("ls", world)).out.split("\n");
     const check = (await runFake("check --machine simulated", world)).out.split("\n");
     assertEquals([ls.length, check.length], [5, 4]);
-    for (const line of check) assert(line.replace(/\x1b\[\d+m/g, "").length <= columns, line);
+    for (const line of check) assert(line.length <= columns, line);
     // What tells one device from the other is never cut.
     for (const line of ls) assert(columns < 60 || line.length <= columns, line);
     assertMatch(ls[2]!, /^00:01.0 {2}1af4:1044 {2}random {2}virtio-pci/);
@@ -644,7 +644,7 @@ Deno.test("check puts every device with a driver to work, one line each", async 
   );
   assertMatch(
     lines[2]!,
-    /^00:02.0 blk    passed: "disk-1", 8388608 bytes, written and read: /,
+    /^00:02.0 blk +passed: "disk-1", 8388608 bytes, written and read: /,
   );
   assertMatch(lines[2]!, /offset 4194304 length 2097152 sha256 [0-9a-f]{64}$/);
   assertEquals(lines[3], "00:03.0 -      no driver: VirtIO network");

@@ -13,6 +13,7 @@ import {
 } from "../../disk.ts";
 import { CliError, EXIT, usageError } from "../../exit.ts";
 import { goneAmong } from "../../gone.ts";
+import { Progress } from "../../progress.ts";
 import { printDeviceJson } from "../../json.ts";
 
 /** What `--rw` may be, as fio has it. */
@@ -66,7 +67,13 @@ export const blkBench: Command = {
     if (use.disk.capacity < load.blockSize) {
       throw new CliError(EXIT.failed, `Cannot measure: the disk has ${use.disk.capacity} bytes`);
     }
-    const result = await runLoad(use.disk, load, context.signal);
+    const progress = new Progress(context, "Measuring", load.milliseconds);
+    const result = await runLoad(
+      use.disk,
+      load,
+      context.signal,
+      (passed, requests) => progress.show(passed, `${requests} requests`),
+    ).finally(() => progress.hide());
     const gone = result.errors > 0 ? await goneAmong([use.device]) : undefined;
     if (gone) throw gone;
     print(context, use, String(rw), load, result);

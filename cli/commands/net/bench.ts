@@ -15,6 +15,7 @@ import {
 } from "../../kernel.ts";
 import { benchEcho, type BenchFigure, benchFrames, type EchoFigure } from "../../net/bench.ts";
 import { numberOption } from "../../number_option.ts";
+import { Progress } from "../../progress.ts";
 import type { Kernel } from "../../system.ts";
 
 /** Bytes of frames, from the shortest with its checksum left out to the longest of a usual network (RFC 2544, 9.1). */
@@ -86,13 +87,24 @@ export const bench: Command = {
     }
     const sizes = one === 0 ? SIZES.filter((size) => size <= most) : [one];
     const { options: { json }, io } = context;
-    const say = (line: string) => json || io.out(line);
+    const parts = sizes.length + (to ? 1 : 0);
+    using progress = new Progress(context, "Measuring", WARM_UP + 1000 * seconds * parts);
+    const say = (line: string) => {
+      progress.hide();
+      if (!json) io.out(line);
+    };
     say(`${sender.address} to ${receiver?.address ?? "no receiver"}`);
     say(HEADING);
-    const pause = () => breathe(context);
+    const start = performance.now();
+    let now = sizes[0]!;
+    const pause = async () => {
+      progress.show(performance.now() - start, `frames of ${now} bytes`);
+      await breathe(context);
+    };
     await benchFrames(from, to, sizes[0]!, WARM_UP, pause);
     const figures: BenchFigure[] = [];
     for (const size of sizes) {
+      now = size;
       const figure = await benchFrames(from, to, size, 1000 * seconds, pause);
       figures.push(figure);
       say(figureLine(figure));
