@@ -1,6 +1,6 @@
 import { COMMANDS } from "../../../cli/commands.ts";
 import type { Command, CommandOption } from "../../../cli/command.ts";
-import { COMMON_OPTIONS } from "../common_options.ts";
+import { COMMON_OPTIONS } from "../../../cli/common_options.ts";
 import { code, slug, table } from "../markdown.ts";
 
 /** What starts the program. */
