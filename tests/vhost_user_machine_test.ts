@@ -15,7 +15,7 @@ import {
   type VhostUserDevice,
 } from "../mod.ts";
 import { Folder, listens, StorageDaemon, withoutDaemon } from "./support/back_ends.ts";
-import type { Wrong } from "./support/bad_back_end.ts";
+import { BadBackEnds, type Wrong } from "./support/bad_back_end.ts";
 import { descriptors, leftovers, soon } from "./support/leaks.ts";
 import "./support/libc.ts";
 import { testWith } from "./support/needs.ts";
@@ -193,11 +193,8 @@ for (const isolation of ["process", "inline"] as const) {
 Deno.test("vhost-user: a program that connects to us is waited for, and not for ever #core:vhost_user_listen", async () => {
   using folder = new Folder();
   const [late, never] = [folder.of("late"), folder.of("never")];
-  const dialling = new Worker(import.meta.resolve("./support/bad_back_end.ts"), {
-    type: "module",
-  });
-  dialling.postMessage([{ path: late, dials: true }]);
-  const left = await leftoversBesideWorker(async () => {
+  await using _dialling = new BadBackEnds([{ path: late, dials: true }]);
+  const left = await leftoversBesideBad(async () => {
     await using kernel = await openKernel({
       machine: "vhost-user",
       vhostUser: [
@@ -210,7 +207,6 @@ Deno.test("vhost-user: a program that connects to us is waited for, and not for 
     assertMatch(missing?.function.refusal ?? "", /did not connect within 5000 ms/);
     await using _random = await kernel.attach(came!.function.address);
   });
-  dialling.terminate();
   assertEquals(left, []);
   assertEquals([...Deno.readDirSync(folder.path)], []);
 });
@@ -259,18 +255,8 @@ function inodes(): number[] {
   );
 }
 
-/** Starts programs that do something wrong. */
-async function startBad(wrongs: readonly Wrong[]): Promise<Disposable> {
-  const worker = new Worker(import.meta.resolve("./support/bad_back_end.ts"), { type: "module" });
-  await new Promise((resolve) => {
-    worker.onmessage = resolve;
-    worker.postMessage(wrongs);
-  });
-  return { [Symbol.dispose]: () => worker.terminate() };
-}
-
-/** As `leftovers`, where the bad programs close their ends of connections, in this process, when they come to it. */
-function leftoversBesideWorker(work: () => Promise<void>): Promise<string[]> {
+/** As `leftovers`, where bad programs close their ends of connections, in this process, when they come to it. */
+function leftoversBesideBad(work: () => Promise<void>): Promise<string[]> {
   const before = descriptors().length;
   return leftovers(async () => {
     await work();
@@ -292,7 +278,10 @@ const AT_OPENING: readonly (readonly [Omit<Wrong, "path">, RegExp])[] = [
   [{ features: VERSION_1 | 1n << 5n }, /another type/],
   [{ silentAt: 0 }, /did not answer GET_FEATURES within 5000 ms/],
   ...["GET_FEATURES", "GET_PROTOCOL_FEATURES"].map((name, closesAt) =>
-    [{ closesAt }, new RegExp(`hung up instead of answering ${name}|does not take`)] as const
+    [
+      { closesAt },
+      new RegExp(`hung up (instead of answering|before) ${name}|does not take`),
+    ] as const
   ),
   [{ refusesAt: 3 }, /refuses SET_OWNER/],
 ];
@@ -300,7 +289,7 @@ const AT_OPENING: readonly (readonly [Omit<Wrong, "path">, RegExp])[] = [
 Deno.test("vhost-user: what is no such program is refused in a sentence, and the others go on #core:vhost_user_bad", async () => {
   using folder = new Folder();
   const wrongs = AT_OPENING.map(([wrong], i) => ({ ...wrong, path: folder.of(`bad${i}`) }));
-  using _bad = await startBad(wrongs);
+  await using _bad = new BadBackEnds(wrongs);
   await using _served = await served("random", folder.of("good"));
   Deno.writeTextFileSync(folder.of("file"), "");
   const devices: VhostUserDevice[] = [
@@ -315,7 +304,7 @@ Deno.test("vhost-user: what is no such program is refused in a sentence, and the
     /refused/i,
     /at most 107 bytes/,
   ];
-  const left = await leftoversBesideWorker(async () => {
+  const left = await leftoversBesideBad(async () => {
     await using kernel = await openKernel({
       machine: "vhost-user",
       vhostUser: [...devices, { kind: "rng", socket: folder.of("good") }],
@@ -373,8 +362,8 @@ for (const how of ["closesAt", "refusesAt"] as const) {
   Deno.test(`vhost-user: a program that ${how === "closesAt" ? "hangs up" : "refuses"} at any message of the start is a sentence #core:vhost_user_bad`, async () => {
     using folder = new Folder();
     const wrongs = WHILE_STARTING.map((_, i) => ({ path: folder.of(`${i}`), [how]: FIRST + i }));
-    using _bad = await startBad(wrongs);
-    const left = await leftoversBesideWorker(async () => {
+    await using _bad = new BadBackEnds(wrongs);
+    const left = await leftoversBesideBad(async () => {
       for (const [i, name] of WHILE_STARTING.entries()) {
         await using kernel = await openKernel({
           machine: "vhost-user",
@@ -399,8 +388,10 @@ Deno.test("vhost-user: what is wrong on a command line is said #core:vhost_user_
     [[], /without devices: name them/],
     [["--", "disk=/x"], /"disk" is none of blk, net/],
     [["--", "blk"], /it names no socket/],
-    [["--", "blk=/x,ro"], /"ro" is none of mac=, size= and listen/],
-    [["--", "blk=/x,mac=52:54:00:12:34:56"], /only a network card has a mac/],
+    [["--", "blk=/x,ro"], /"ro" is none of mac=, pairs=, size= and listen/],
+    [["--", "blk=/x,mac=52:54:00:12:34:56"], /only a network card has mac/],
+    [["--", "blk=/x,pairs=2"], /only a network card has pairs/],
+    [["--", "net=/x,pairs=33"], /wanted a number from 1 to 32/],
     [["--", "net=/x,mac=53:54:00:12:34:56"], /wanted the address of one station/],
     [["--", "blk=/x,size=3"], /wanted a power of two/],
   ];

@@ -221,7 +221,8 @@ export class Testpmd extends BackEndProgram {
   async quit(): Promise<{ readonly received: number; readonly sent: number }> {
     await this.#input.write(new TextEncoder().encode("quit\n"));
     const text = await this.#output;
-    const [, received, sent] = /RX-packets: (\d+)[\s\S]*?TX-packets: (\d+)/.exec(text) ?? [];
+    const [, received, sent] =
+      /statistics for port 0[\s\S]*?RX-packets: (\d+)[\s\S]*?TX-packets: (\d+)/.exec(text) ?? [];
     assert(received !== undefined && sent !== undefined, `no statistics: ${text}`);
     return { received: Number(received), sent: Number(sent) };
   }
