@@ -676,6 +676,8 @@ Deno.test("names are text of a bounded length that steers no terminal #console:D
 
 Deno.test("a port that flaps ends in the state that it was in last #console:D-91", async () => {
   await using it = await bench({ ports: PORTS }, { isolation: "process" });
+  // What the model says before it has introduced its ports comes before their first names.
+  await it.client.announced(5000);
   const port = await it.open(1);
   // A port is introduced when the driver is ready for it: what is said before that comes before its first name.
   for (const name of ["org.test.one", "echo"]) assert(await it.client.find(name, 5000));

@@ -49,6 +49,8 @@ const NEEDS: Need[] = [
     tests: "tests of UEFI firmware on served devices",
   },
   { command: "mke2fs", package: "e2fsprogs", tests: "tests of file systems on served disks" },
+  { command: "zsh", package: "zsh", tests: "tests of completions in zsh" },
+  { command: "fish", package: "fish", tests: "tests of completions in fish" },
 ];
 
 const TIME_LIMIT_MINUTES = 10;

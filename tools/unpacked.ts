@@ -57,6 +57,12 @@ const PROGRAMS = {
     program: "usr/bin/dpdk-testpmd",
     arguments: ["-d", `$root/${LIBRARIES}/dpdk/pmds-25.0`],
   },
+  "nbdkit": {
+    title: "nbdkit with libblkio",
+    packages: ["nbdkit", "libblkio-dev"],
+    suite: "trixie",
+    program: "usr/bin/nbdkit",
+  },
 } as const satisfies Readonly<Record<string, Unpacked>>;
 
 /** Which of them, which is the name of its folder as well. */
@@ -77,6 +83,12 @@ export function unpackedTitle(name: UnpackedName): string {
 /** Path of the program; undefined where it was not fetched. */
 export function unpacked(name: UnpackedName): string | undefined {
   const path = `${cacheFolder()}/${name}/${fileName(name)}`;
+  return exists(path) ? path : undefined;
+}
+
+/** Where its packages were unpacked; undefined where they were not fetched. */
+export function unpackedRoot(name: UnpackedName): string | undefined {
+  const path = `${cacheFolder()}/${name}/root`;
   return exists(path) ? path : undefined;
 }
 
