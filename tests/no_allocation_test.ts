@@ -84,7 +84,7 @@ function laneScript(requests: number) {
     const driver = new DriverLane(control, layout);
     const polling = { [Symbol.dispose]() {} };
     const client = new ClientLane(layout, {
-      control, arena, spins: 10, ring() {}, pump() {}, turn() {}, busyPoll: () => polling,
+      control, arena, spins: 10, ring() {}, run: () => true, wait() {}, busyPoll: () => polling,
     });
     let ended = 0;
     const done = (slot, status, length) => {
@@ -140,7 +140,7 @@ function netScript(frames: number) {
     function pair(name, at) {
       const layout = { name, slots: SLOTS, slotBytes: BYTES, control: at, data: place(SLOTS * BYTES) };
       const port = {
-        control, arena, spins: 10, ring() {}, pump() {}, turn() {}, busyPoll: () => polling,
+        control, arena, spins: 10, ring() {}, run: () => true, wait() {}, busyPoll: () => polling,
       };
       return [new DriverLane(control, layout), new ClientLane(layout, port)];
     }
@@ -296,7 +296,7 @@ function nvmeScript(commands: number) {
     });
     const polling = { [Symbol.dispose]() {} };
     const client = new ClientLane(layouts[0], {
-      control, arena, spins: 10, ring() {}, pump() {}, turn() {}, busyPoll: () => polling,
+      control, arena, spins: 10, ring() {}, run: () => true, wait() {}, busyPoll: () => polling,
     });
     let sector = 0;
     const done = (slot, status, length) => {
