@@ -166,8 +166,7 @@ function netScript(frames: number) {
     const [receiveLane, receiveClient] = pair("receive", 0);
     const [transmitLane, transmitClient] = pair("transmit", lanePlaces(0, SLOTS).end * 4 + 64 & ~63);
     const [receiveRing, fill] = queue(0);
-    const [transmitRing, send] = queue(2);
-    const headers = place(4096);
+    const [transmitRing, send] = queue(0);
     const shape = { features: MRG, headerBytes: 12 };
     const receiving = receiveQueue({
       ...shape, pair: 0, queue: receiveRing, lane: receiveLane, arena, apart: false, longest: 1518,
@@ -176,7 +175,8 @@ function netScript(frames: number) {
       ...shape,
       queues: [transmitRing],
       lane: transmitLane,
-      headers: { offset: headers, bytes: new Uint8Array(arena, headers, 4096) },
+      arena,
+      apart: false,
       longest: { whole: 1518, cut: 1518 },
     });
     const receiver = new NetReceiver(receiveClient, () => {}, () => {});
