@@ -22,17 +22,8 @@ import {
 import { Progress } from "./progress.ts";
 import type { Suite } from "./suite.ts";
 import { print } from "./table.ts";
-import { blk } from "./suites/blk.ts";
-import { consoles } from "./suites/console.ts";
-import { growth } from "./suites/growth.ts";
-import { nbd } from "./suites/nbd.ts";
-import { net } from "./suites/net.ts";
-import { recover } from "./suites/recover.ts";
-import { ring } from "./suites/ring.ts";
-import { scsi } from "./suites/scsi.ts";
-import { start } from "./suites/start.ts";
+import { SUITES } from "./suites.ts";
 
-const SUITES: readonly Suite[] = [ring, blk, net, scsi, consoles, nbd, start, recover, growth];
 /** Fewer would say little of the noise. */
 const ROUNDS = 9;
 
