@@ -43,6 +43,9 @@ const system: System = {
   async loadConform() {
     return await import("./conform/mod.ts");
   },
+  async loadWatch() {
+    return await import("./watch/mod.ts");
+  },
   async diagnose() {
     const { diagnose, walls } = await import("./machine/mod.ts");
     return [...diagnose(), ...walls()];
@@ -53,4 +56,4 @@ const system: System = {
   },
 };
 
-Deno.exit(await run(Deno.args, processIo(system)));
+Deno.exit(await run(Deno.args, processIo(system, import.meta.url)));

@@ -10,6 +10,7 @@ import { blkRead } from "./commands/blk/read.ts";
 import { blkServe } from "./commands/blk/serve.ts";
 import { blkWrite } from "./commands/blk/write.ts";
 import { check } from "./commands/check.ts";
+import { completions } from "./commands/completions.ts";
 import { conformDevice } from "./commands/conform/device.ts";
 import { consoleAttach } from "./commands/console/attach.ts";
 import { consoleList } from "./commands/console/list.ts";
@@ -18,6 +19,7 @@ import { conformDriver } from "./commands/conform/driver.ts";
 import { doctor } from "./commands/doctor.ts";
 import { drivers } from "./commands/drivers.ts";
 import { explain } from "./commands/explain.ts";
+import { help } from "./commands/help.ts";
 import { ls } from "./commands/ls.ts";
 import { bench as netBench } from "./commands/net/bench.ts";
 import { bridge as netBridge } from "./commands/net/bridge.ts";
@@ -68,6 +70,8 @@ export const COMMANDS: readonly Command[] = [
   serve,
   newDriver,
   conformDriver,
+  completions,
+  help,
 ];
 
 /** All options that some of them have, each once. */

@@ -14,38 +14,12 @@ import {
   openKernel,
   type VhostUserDevice,
 } from "../mod.ts";
+import { Folder, listens, StorageDaemon, withoutDaemon } from "./support/back_ends.ts";
 import type { Wrong } from "./support/bad_back_end.ts";
-import { alive, descriptors, leftovers, soon } from "./support/leaks.ts";
+import { descriptors, leftovers, soon } from "./support/leaks.ts";
 import "./support/libc.ts";
-import { testWith, withoutPrograms } from "./support/needs.ts";
+import { testWith } from "./support/needs.ts";
 import { program, run, Running } from "./support/program.ts";
-
-const DAEMON = "qemu-storage-daemon";
-const withoutDaemon = withoutPrograms(DAEMON);
-
-/** A folder with sockets in it. Disposing it takes it away. */
-class Folder implements Disposable {
-  readonly path = Deno.makeTempDirSync();
-
-  of(name: string): string {
-    return `${this.path}/${name}`;
-  }
-
-  [Symbol.dispose](): void {
-    Deno.removeSync(this.path, { recursive: true });
-  }
-}
-
-async function listens(socket: string): Promise<void> {
-  const there = () => {
-    try {
-      return Deno.lstatSync(socket).isSocket === true;
-    } catch {
-      return false;
-    }
-  };
-  assert(await soon(there, 30_000), `nothing listens at ${socket}`);
-}
 
 /** One of our models, served by a program of its own. */
 async function served(model: string, socket: string): Promise<Running> {
@@ -55,48 +29,6 @@ async function served(model: string, socket: string): Promise<Running> {
   ]);
   await listens(socket);
   return running;
-}
-
-/** The daemon with a disk of a file. */
-class Daemon implements AsyncDisposable {
-  readonly #child: Deno.ChildProcess;
-
-  private constructor(file: string, socket: string) {
-    this.#child = new Deno.Command(DAEMON, {
-      args: [
-        ...["--blockdev", `driver=file,node-name=file,filename=${file}`],
-        "--export",
-        `type=vhost-user-blk,id=disk,node-name=file,writable=on,addr.type=unix,addr.path=${socket}`,
-      ],
-      stdin: "null",
-      stdout: "null",
-      stderr: "null",
-    }).spawn();
-  }
-
-  static async start(file: string, socket: string): Promise<Daemon> {
-    try {
-      Deno.removeSync(socket);
-    } catch {
-      // There was none before.
-    }
-    const daemon = new Daemon(file, socket);
-    await listens(socket);
-    return daemon;
-  }
-
-  get pid(): number {
-    return this.#child.pid;
-  }
-
-  async kill(): Promise<void> {
-    if (alive(this.pid)) this.#child.kill("SIGKILL");
-    await this.#child.status;
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.kill();
-  }
 }
 
 /** The device passes the check of its class. */
@@ -155,12 +87,12 @@ for (const [model, kind] of MODELS) {
 for (const isolation of ["process", "inline"] as const) {
   testWith(
     withoutDaemon,
-    `vhost-user: a disk of ${DAEMON} (${isolation}) #core:vhost_user_daemon`,
+    `vhost-user: a disk of qemu-storage-daemon (${isolation}) #core:vhost_user_daemon`,
     async () => {
       using folder = new Folder();
       const [file, socket] = [folder.of("disk"), folder.of("socket")];
       Deno.writeFileSync(file, new Uint8Array(1 << 24));
-      await using _daemon = await Daemon.start(file, socket);
+      await using _daemon = await StorageDaemon.start({ disk: file, socket });
       const left = await leftovers(async () => {
         await using kernel = await openKernel({
           machine: "vhost-user",
@@ -192,7 +124,7 @@ for (const isolation of ["process", "inline"] as const) {
       using folder = new Folder();
       const [file, socket] = [folder.of("disk"), folder.of("socket")];
       Deno.writeFileSync(file, new Uint8Array(1 << 26));
-      await using daemon = await Daemon.start(file, socket);
+      await using daemon = await StorageDaemon.start({ disk: file, socket });
       await using _other = await served("random", folder.of("other"));
       const left = await leftovers(async () => {
         await using kernel = await openKernel({
@@ -227,7 +159,7 @@ for (const isolation of ["process", "inline"] as const) {
       using folder = new Folder();
       const [file, socket] = [folder.of("disk"), folder.of("socket")];
       Deno.writeFileSync(file, new Uint8Array(1 << 26));
-      await using daemon = await Daemon.start(file, socket);
+      await using daemon = await StorageDaemon.start({ disk: file, socket });
       const left = await leftovers(async () => {
         await using kernel = await openKernel({
           machine: "vhost-user",
@@ -244,7 +176,7 @@ for (const isolation of ["process", "inline"] as const) {
         });
         assert(await soon(() => begun > 20));
         await daemon.kill();
-        await using _next = await Daemon.start(file, socket);
+        await using _next = await StorageDaemon.start({ disk: file, socket });
         await Promise.all(writes);
         await disk.client.flush();
         assert((await disk.describe()).restarts >= 1);
@@ -290,7 +222,7 @@ testWith(
     using folder = new Folder();
     const [file, socket] = [folder.of("disk"), folder.of("socket")];
     Deno.writeFileSync(file, new Uint8Array(1 << 20).fill(1));
-    await using daemon = await Daemon.start(file, socket);
+    await using daemon = await StorageDaemon.start({ disk: file, socket });
     const left = await leftovers(async () => {
       await using kernel = await openKernel({
         machine: "vhost-user",

@@ -1,4 +1,4 @@
-import type { DeviceModel } from "../../simulation/mod.ts";
+import type { DeviceModel, FunctionModel } from "../../simulation/mod.ts";
 import type { Context } from "../command.ts";
 import { CliError, EXIT, exitCode, messageOf, usageError } from "../exit.ts";
 import { numberOption } from "../number_option.ts";
@@ -7,7 +7,7 @@ import type { Serving } from "../system.ts";
 
 /** A model as the user wants it. Disposing it closes its disk. */
 export interface ChosenModel extends Disposable {
-  readonly model: DeviceModel;
+  readonly model: DeviceModel | FunctionModel;
   /** Numbers of the rules that it breaks. */
   readonly lies: readonly string[];
 }

@@ -10,6 +10,7 @@ import type {
 import type { Registers } from "../pci/registers.ts";
 import type { Manifest } from "../plugin/manifest.ts";
 import type { Tunables } from "../plugin/tunables.ts";
+import type { DeviceTrace } from "../trace/trace.ts";
 import type { FeatureReport } from "../virtio/negotiate.ts";
 import type { QueueKind } from "../virtqueue/layout.ts";
 import type { InterruptKind } from "./interrupt_kind.ts";
@@ -92,6 +93,8 @@ export interface BindingOptions {
   readonly driver: DriverPort;
   /** How long the device is waited for. */
   readonly patience: DevicePatience;
+  /** Takes what happens, if that is wanted. */
+  readonly trace?: DeviceTrace | undefined;
 }
 
 /** How long a device is waited for, in milliseconds. */

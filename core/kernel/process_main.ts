@@ -13,6 +13,7 @@ import { askedRegisters } from "../bus/register_call.ts";
 import { doorbellWriter } from "../bus/written_doorbells.ts";
 import { confine, enclose } from "../linux/confine.ts";
 import { mapDevice } from "../linux/device_memory.ts";
+import { monotonicClock } from "../linux/clock.ts";
 import { clearer, close, signaller } from "../linux/fd.ts";
 import type { Pass } from "../linux/filter.ts";
 import { forgetLibc } from "../linux/libc.ts";
@@ -26,6 +27,7 @@ import { beforePlugin } from "./before_plugin.ts";
 import { type Boot, Descriptor, fromWire } from "./boot.ts";
 import { Doorbells } from "./doorbell.ts";
 import type { AnyPlugin } from "../plugin/pci_plugin.ts";
+import { TraceWriter } from "../trace/ring.ts";
 import { DriverSession } from "./driver_session.ts";
 
 /** A device that answers at once is not worth a sleep: so often it is looked at before. */
@@ -64,7 +66,7 @@ for (let i = 0; i < boot.vectors; i++) {
   loop.add(Descriptor.vectors + i, () => {
     clear();
     // What comes before has its answer when the driver starts: it looks then.
-    session?.interrupted();
+    session?.interrupted(i);
   });
 }
 loop.addBell(driverBell, Descriptor.driverBell, (causes) => {
@@ -85,6 +87,10 @@ const registers: Record<string, Registers> = askedRegisters(boot.registers, {
   ring: () => coreBell.ring(Cause.register),
   wait: waitFor,
 });
+/** What is told, if it is to be; its clock is compared while the C library is there. */
+const trace = boot.trace === undefined
+  ? undefined
+  : new TraceWriter(control, boot.trace, monotonicClock());
 /** How often the driver has read registers that are mapped. */
 let reads = 0;
 for (const { name, bytes, pages, doorbells } of boot.registers) {
@@ -244,6 +250,9 @@ function serve(plugin: AnyPlugin): never {
     registers,
     doorbell: (index) => rings[index]!,
     watch: boot.watch,
+    counted: boot.counted,
+    vectors: boot.vectors,
+    ...(trace && { trace }),
   });
   let spins = SPINS;
   for (let round = 1; !own.ended; round++) {

@@ -7,14 +7,14 @@
  */
 
 import { lie, type LieId, LIES } from "../../simulation/hostile.ts";
-import { newerQemu } from "../newer_qemu.ts";
+import { unpacked } from "../unpacked.ts";
 import { type Firmware, meetFirmware, OVMF, SEABIOS } from "./firmware.ts";
 import { LinuxGuests } from "./linux.ts";
 import { NOTHING, type Verdict } from "./verdict.ts";
 
 const PAGE = new URL("../../docs/hostile-guests.md", import.meta.url);
 
-const qemu = newerQemu();
+const qemu = unpacked("newer-qemu");
 if (qemu === undefined) {
   console.error("There is no newer QEMU than the system's: deno task prepare fetches one");
   Deno.exit(1);

@@ -1,0 +1,120 @@
+// What a trace tells.
+
+/** Which part of the program did something: the core, a driver in its host, the application's client, or a device. */
+export type Actor = "core" | "driver" | "client" | "device";
+
+/** A descriptor of a request, as it stands in the ring or in the request's table (virtio 1.4, 2.7.5, 2.8.1). */
+export interface TracedDescriptor {
+  /** Its place in the ring, or in the table. */
+  readonly slot: number;
+  /** The device's address of the buffer, in hexadecimal. */
+  readonly address: string;
+  /** Bytes of the buffer. */
+  readonly bytes: number;
+  /** Whether the device writes there. */
+  readonly write: boolean;
+}
+
+/** What happened, without when and to which device. */
+export type Told =
+  /** A device went from one state of its life to another. */
+  | { readonly kind: "state"; readonly by: "core"; readonly state: string; readonly why?: string }
+  /** Registers were read or written. */
+  | {
+    readonly kind: "register";
+    readonly by: "core" | "driver";
+    readonly access: "read" | "write";
+    /** The structure or the window that it is in. */
+    readonly window: string;
+    readonly offset: number;
+    /** In bytes. */
+    readonly width: number;
+    readonly value: number;
+    /** Its name in the specification, what the value means, and where that stands; if the core knows it. */
+    readonly name?: string;
+    readonly meaning?: string;
+    readonly section?: string;
+  }
+  /** A message went over the bus; when the core sent or read it. */
+  | {
+    readonly kind: "message";
+    readonly by: "core" | "driver";
+    readonly type: string;
+    readonly body: Readonly<Record<string, unknown>>;
+  }
+  /** The driver made a request, which the device may see once it is published. */
+  | {
+    readonly kind: "request";
+    readonly by: "driver";
+    readonly queue: string;
+    /** A running number in its queue. */
+    readonly number: number;
+    /** The driver's own number for it, mostly the slot of a lane. */
+    readonly cookie: number;
+    /** Head of its chain in a split ring, buffer id in a packed one. */
+    readonly id: number;
+    /** Whether the ring has one descriptor for it, of a table. */
+    readonly indirect: boolean;
+    readonly descriptors: readonly TracedDescriptor[];
+  }
+  /** The requests made since the last time were shown to the device. */
+  | {
+    readonly kind: "publish";
+    readonly by: "driver";
+    readonly queue: string;
+    readonly requests: number;
+  }
+  /** The device used a request, and the driver found that. */
+  | {
+    readonly kind: "used";
+    readonly by: "driver";
+    readonly queue: string;
+    readonly number: number;
+    readonly cookie: number;
+    /** Bytes that the device says it wrote. */
+    readonly written: number;
+  }
+  /** The device was notified. */
+  | {
+    readonly kind: "doorbell";
+    readonly by: "driver";
+    readonly queue: string;
+    /** What the driver tells under VIRTIO_F_NOTIFICATION_DATA (2.9). */
+    readonly data: number;
+  }
+  /** The device interrupted; when it was heard. */
+  | { readonly kind: "interrupt"; readonly by: "core" | "driver"; readonly source: string }
+  /** A request of a lane: the client submits it, the driver takes it, the driver completes it, the client gets it. */
+  | {
+    readonly kind: "lane";
+    readonly by: "client" | "driver";
+    readonly step: "submit" | "take" | "complete" | "end";
+    readonly lane: string;
+    readonly slot: number;
+    /** Of a request: what to do, bytes, and the first words of the class. Of its end: a `Status`, and bytes. */
+    readonly words: readonly number[];
+  }
+  /** The clock of a process was compared with that of the machine. */
+  | {
+    readonly kind: "clock";
+    readonly by: "core" | "driver";
+    /** Milliseconds that its times may be wrong by. */
+    readonly uncertainty: number;
+  }
+  /** Something could not be noted. */
+  | {
+    readonly kind: "lost";
+    readonly by: "core" | "driver";
+    readonly count: number;
+    readonly why: string;
+  };
+
+/** What happened, when, and to which device. */
+export type TraceEvent = Told & {
+  /** Milliseconds on the machine's monotonic clock, which is the same in all processes. */
+  readonly at: number;
+  /** PCI address. */
+  readonly device: string;
+  /** The device's driver. */
+  readonly driver: string;
+};
