@@ -18,34 +18,50 @@ export interface TracedDescriptor {
 /** What happened, without when and to which device. */
 export type Told =
   /** A device went from one state of its life to another. */
-  | { readonly kind: "state"; readonly by: "core"; readonly state: string; readonly why?: string }
+  | {
+    readonly kind: "state";
+    readonly by: "core";
+    /** The new state. */
+    readonly state: string;
+    /** What led to it, in a sentence. */
+    readonly why?: string;
+  }
   /** Registers were read or written. */
   | {
     readonly kind: "register";
+    /** Which part of the program did it, or noticed it. */
     readonly by: "core" | "driver";
+    /** What was done to it. */
     readonly access: "read" | "write";
     /** The structure or the window that it is in. */
     readonly window: string;
+    /** Where in the window, in bytes. */
     readonly offset: number;
     /** In bytes. */
     readonly width: number;
+    /** What was read or written. */
     readonly value: number;
-    /** Its name in the specification, what the value means, and where that stands; if the core knows it. */
+    /** Its name in the specification, if the core knows it. */
     readonly name?: string;
+    /** What the value means, likewise. */
     readonly meaning?: string;
+    /** Where that stands, likewise: `4.1.4.3`. */
     readonly section?: string;
   }
   /** A message went over the bus; when the core sent or read it. */
   | {
     readonly kind: "message";
     readonly by: "core" | "driver";
+    /** What it is: `hello`. */
     readonly type: string;
+    /** All that it says. */
     readonly body: Readonly<Record<string, unknown>>;
   }
   /** The driver made a request, which the device may see once it is published. */
   | {
     readonly kind: "request";
     readonly by: "driver";
+    /** The name that the driver gave to the queue. */
     readonly queue: string;
     /** A running number in its queue. */
     readonly number: number;
@@ -55,6 +71,7 @@ export type Told =
     readonly id: number;
     /** Whether the ring has one descriptor for it, of a table. */
     readonly indirect: boolean;
+    /** Its buffers, in their order. */
     readonly descriptors: readonly TracedDescriptor[];
   }
   /** The requests made since the last time were shown to the device. */
@@ -62,6 +79,7 @@ export type Told =
     readonly kind: "publish";
     readonly by: "driver";
     readonly queue: string;
+    /** How many. */
     readonly requests: number;
   }
   /** The device used a request, and the driver found that. */
@@ -83,13 +101,21 @@ export type Told =
     readonly data: number;
   }
   /** The device interrupted; when it was heard. */
-  | { readonly kind: "interrupt"; readonly by: "core" | "driver"; readonly source: string }
+  | {
+    readonly kind: "interrupt";
+    readonly by: "core" | "driver";
+    /** Which one: `interrupt 0`. */
+    readonly source: string;
+  }
   /** A request of a lane: the client submits it, the driver takes it, the driver completes it, the client gets it. */
   | {
     readonly kind: "lane";
     readonly by: "client" | "driver";
+    /** Where on its way the request is. */
     readonly step: "submit" | "take" | "complete" | "end";
+    /** The name of the lane. */
     readonly lane: string;
+    /** Number of the request's slot. */
     readonly slot: number;
     /** Of a request: what to do, bytes, and the first words of the class. Of its end: a `Status`, and bytes. */
     readonly words: readonly number[];
@@ -105,6 +131,7 @@ export type Told =
   | {
     readonly kind: "lost";
     readonly by: "core" | "driver";
+    /** How many events. */
     readonly count: number;
     readonly why: string;
   };
