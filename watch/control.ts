@@ -120,6 +120,7 @@ export class ControlClient implements Disposable {
     return new ControlError(`Cannot look at ${this.#path}: ${why}`, ended);
   }
 
+  /** Closes the connection. */
   [Symbol.dispose](): void {
     close(this.#fd);
   }
