@@ -140,6 +140,7 @@ function exists(path: string): boolean {
 function missing({ marks: { needs = "" } }: Block): string | undefined {
   return needs.split(/,\s*/).filter(Boolean).map((need) => {
     if (Object.hasOwn(WANTS, need)) return WANTS[need]!();
+    if (need.startsWith("/")) return exists(need) ? undefined : `there is no ${need}`;
     return findProgram(need) === undefined ? `there is no ${need}` : undefined;
   }).find(Boolean);
 }

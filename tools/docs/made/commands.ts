@@ -1,6 +1,6 @@
 import { COMMANDS } from "../../../cli/commands.ts";
 import type { Command, CommandOption } from "../../../cli/command.ts";
-import { COMMON_OPTIONS } from "../common_options.ts";
+import { COMMON_OPTIONS } from "../../../cli/common_options.ts";
 import { code, slug, table } from "../markdown.ts";
 
 /** What starts the program. */
@@ -24,7 +24,9 @@ export function commands(): string {
   ].join("\n");
 }
 
-function section({ name, usage, summary, options: own = [], examples, notes, standing }: Command): string[] {
+function section(
+  { name, usage, summary, options: own = [], examples, notes, standing }: Command,
+): string[] {
   return [
     `## ${name}`,
     "",
@@ -32,7 +34,7 @@ function section({ name, usage, summary, options: own = [], examples, notes, sta
     "",
     `Usage: ${code(`${name} ${usage}`.trim())}`,
     "",
-    "<!-- run by: cli/main_test.ts -->",
+    "<!-- not run: cli/main_test.ts tries all examples of help, which these are -->",
     "```sh",
     ...examples.flatMap(([line, does]) => [`# ${does}`, `${PROGRAM} ${line}`]),
     "```",
