@@ -12,7 +12,7 @@ import config from "../deno.json" with { type: "json" };
 import { LIES } from "../simulation/mod.ts";
 import { anchorsOf, linksOf } from "../tools/docs/links.ts";
 import { made, pagesWithParts } from "../tools/docs/made.ts";
-import { blocksOf, pages, pageTest, ROOT, textOf } from "./support/pages.ts";
+import { blocksOf, exists, pages, pageTest, ROOT, textOf } from "./support/pages.ts";
 
 /** Pages whose commands take so long that each is a program of tests of its own. */
 const ALONE: Readonly<Record<string, string>> = {
@@ -61,11 +61,7 @@ Deno.test("a page with a command that is neither run nor says why not is refused
 function deadLinks(page: string, text: string): string[] {
   return linksOf(text).flatMap(({ target, anchor }) => {
     const path = new URL(target, `file:///${page}`).pathname.slice(1);
-    try {
-      Deno.statSync(`${ROOT}/${path}`);
-    } catch {
-      return [`${page}: there is no ${path}`];
-    }
+    if (path !== page && !exists(`${ROOT}/${path}`)) return [`${page}: there is no ${path}`];
     if (anchor === undefined || !path.endsWith(".md")) return [];
     const there = anchorsOf(path === page ? text : textOf(path));
     return there.has(anchor) ? [] : [`${page}: ${path} has no heading #${anchor}`];
@@ -78,6 +74,7 @@ Deno.test("no link of a page leads nowhere #core:docs_links", () => {
   assertEquals(deadLinks("docs/page.md", wrong), [
     "docs/page.md: there is no docs/nowhere.md",
     "docs/page.md: README.md has no heading #no-such",
+    "docs/page.md: docs/page.md has no heading #none",
   ]);
 });
 

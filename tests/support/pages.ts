@@ -127,7 +127,8 @@ function whyWrong(block: Block, before: Block | undefined, page: string): string
   return COMMAND.test(body) ? "a command that is neither run nor says why not" : undefined;
 }
 
-function exists(path: string): boolean {
+/** Whether something stands at a path. */
+export function exists(path: string): boolean {
   try {
     Deno.lstatSync(path);
     return true;

@@ -75,7 +75,9 @@ function commentOf(text: string, line: RegExp): string {
 }
 
 function plain(comment: string): string {
-  return comment.replace(/\n\s*\*\s?/g, " ").replace(/\{@linkcode ([^}|]+)[^}]*\}/g, "`$1`").trim();
+  const link = /\{@linkcode ([^}|]+)[^}]*\}/g;
+  return comment.replace(/\n\s*\*\s?/g, " ")
+    .replace(/`[^`]*`/g, (code) => code.replace(link, "$1")).replace(link, "`$1`").trim();
 }
 
 function sourceOf(name: string): string | undefined {
