@@ -75,9 +75,10 @@ function commentOf(text: string, line: RegExp): string {
 }
 
 function plain(comment: string): string {
-  const link = /\{@linkcode ([^}|]+)[^}]*\}/g;
   return comment.replace(/\n\s*\*\s?/g, " ")
-    .replace(/`[^`]*`/g, (code) => code.replace(link, "$1")).replace(link, "`$1`").trim();
+    // What goes on as code is one piece of code.
+    .replace(/\{@linkcode ([^}|]+)[^}]*\}`/g, "`$1")
+    .replace(/\{@linkcode ([^}|]+)[^}]*\}/g, "`$1`").trim();
 }
 
 function sourceOf(name: string): string | undefined {
