@@ -43,6 +43,9 @@ const system: System = {
   async loadConform() {
     return await import("./conform/mod.ts");
   },
+  async loadWatch() {
+    return await import("./watch/mod.ts");
+  },
   async diagnose() {
     const { diagnose, walls } = await import("./machine/mod.ts");
     return [...diagnose(), ...walls()];

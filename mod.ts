@@ -25,6 +25,9 @@ import type { PluginSource } from "./core/kernel/attachment.ts";
 import { refuseDebugger } from "./core/kernel/refuse_debugger.ts";
 import { monotonicClock } from "./core/linux/clock.ts";
 import { Trace, type TraceSink } from "./core/trace/trace.ts";
+import { serveControl } from "./watch/control.ts";
+import { publishMetrics } from "./watch/publish_metrics.ts";
+import { snapshot } from "./watch/snapshot.ts";
 import { traceFile } from "./watch/trace/mod.ts";
 import { InterruptLoop } from "./core/irq/interrupt_loop.ts";
 import type { Machine, Platform } from "./core/platform/platform.ts";
@@ -96,6 +99,13 @@ export interface OpenOptions<More extends Classes<More> = NoClasses>
    * (a page of its own), or what takes the events. Nothing is told, and that costs nothing, if left out.
    */
   readonly trace?: string | TraceSink;
+  /** The path of a Unix socket at which other programs of this user may look at the machine, as `main.ts top` does. */
+  readonly control?: string;
+  /**
+   * Where to tell figures in Prometheus' text format: a path that ends in `.sock` becomes a Unix socket of this user that
+   * answers HTTP, any other a file that is written again every 5 s.
+   */
+  readonly metrics?: string;
 }
 
 /**
@@ -141,7 +151,7 @@ function checkOptions(given: OpenOptions): OpenOptions {
   const where = "openKernel";
   const options = { ...argument.record(given, where, "options") };
   const { machine = "local", qemu, devices, vhostUser, unsafeDma = false } = options;
-  const { plugins = [], drivers = [], classes = {}, trace } = options;
+  const { plugins = [], drivers = [], classes = {}, trace, control, metrics } = options;
   argument.word(machine, where, "options.machine", MACHINES);
   argument.flag(unsafeDma, where, "options.unsafeDma");
   const each = (name: string, values: unknown, check: (value: never, name: string) => unknown) =>
@@ -160,6 +170,9 @@ function checkOptions(given: OpenOptions): OpenOptions {
   for (const [name, value] of Object.entries(object(classes, "options.classes"))) {
     object(value, `options.classes.${name}`);
     argument.callback((value as DeviceClass).open, where, `options.classes.${name}.open`);
+  }
+  for (const [name, path] of Object.entries({ control, metrics })) {
+    if (path !== undefined) text(path, `options.${name}`);
   }
   if (devices !== undefined) each("options.devices", devices, object);
   if (trace !== undefined && typeof trace !== "string") {
@@ -214,7 +227,9 @@ export function findDrivers(plugins: readonly string[] = []): readonly PluginSou
 export async function openKernel<More extends Classes<More> = NoClasses>(
   options: OpenOptions<More> = {},
 ): Promise<Kernel<More>> {
-  const { plugins = [], drivers = [], classes, trace: told, ...rest } = checkOptions(options);
+  const { plugins = [], drivers = [], classes, trace: told, control, metrics, ...rest } =
+    checkOptions(options);
+  const opened = performance.now();
   const all = [...drivers, ...findDrivers(plugins)];
   await using stack = new AsyncDisposableStack();
   const sink = typeof told === "string" ? traceFile(told) : told;
@@ -222,13 +237,21 @@ export async function openKernel<More extends Classes<More> = NoClasses>(
   stack.use(refuseDebugger());
   const loop = stack.use(new InterruptLoop());
   const platform = stack.use(await openMachine(rest, loop));
-  const kernel = new KernelOf(
+  const look = () => snapshot(kernel, opened);
+  if (control !== undefined) stack.use(serveControl(control, loop, look));
+  const failed = rest.notice ?? rest.log ?? (() => {});
+  const publisher = metrics === undefined
+    ? undefined
+    : stack.use(publishMetrics(metrics, { loop, look, failed }));
+  const kernel: Kernel<More> = new KernelOf(
     {
       loop,
       platform,
       drivers: all,
       classes: { ...CLASSES, ...classes } as StandardClasses & More,
       trace,
+      counted: control !== undefined || metrics !== undefined,
+      ...(publisher && { leaving: () => publisher.refresh() }),
       close: () => kept.disposeAsync(),
     },
     rest,

@@ -30,6 +30,8 @@ export interface Command {
   readonly examples: readonly (readonly [string, string])[];
   /** Whether it goes on until the user ends it: then only `--timeout` limits its time. */
   readonly standing?: boolean;
+  /** Whether it puts no device to work, so that there is nothing to trace and nothing to look at. */
+  readonly idle?: boolean;
   /** What else is to be known, as lines of paragraphs; an empty line ends one. */
   readonly notes: readonly string[];
   /** Does it. */
@@ -60,6 +62,8 @@ export interface Context {
   talk(line: string): void;
   /** Tells details, if `--verbose`. */
   detail(line: string): void;
+  /** Tells what went wrong beside the command's own work; it has failed then, however that ends. */
+  trouble(line: string): void;
   /** Waits for a promise, at most until `signal` aborts; then throws its reason. */
   until<T>(promise: Promise<T>): Promise<T>;
 }

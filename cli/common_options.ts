@@ -59,6 +59,26 @@ export const COMMON_OPTIONS = [
     value: "<driver.name=value>",
     summary: "a choice that a driver offers, see drivers; may be repeated",
   },
+  {
+    name: "trace",
+    value: "<file>",
+    summary: "tell all that happens: as lines (.txt), for Perfetto (.json), as a page (.html)",
+  },
+  {
+    name: "trace-limit",
+    value: "<MiB>",
+    summary: "the most that the trace may have (256; a page 16)",
+  },
+  {
+    name: "control",
+    value: "<socket>",
+    summary: "let top, hosts and show --live of this user look at the machine",
+  },
+  {
+    name: "metrics",
+    value: "<socket|file>",
+    summary: "figures for Prometheus: at a socket if it ends in .sock, else in a file",
+  },
   { name: "json", summary: "data and errors as JSON; schemas/ has what it is like" },
   {
     name: "timeout",

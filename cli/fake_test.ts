@@ -126,6 +126,7 @@ function fakeSystem(world: World, calls: string[]): System {
       return Promise.resolve();
     },
     loadConform: () => import("../conform/mod.ts"),
+    loadWatch: () => import("../watch/mod.ts"),
     loadDrivers(folders) {
       calls.push(["load", ...folders].join(" "));
       return Promise.resolve(drivers);

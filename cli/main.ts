@@ -64,6 +64,7 @@ export async function run(args: readonly string[], world: Io): Promise<ExitCode>
     if (options.words.length > 0 && !command) throw verbMissing(COMMANDS, options.words);
     if (command) checkWords(command, words);
     if (command !== help) checkGiven(command, options.given);
+    checkWatched(command, options);
     const limit = options.timeout ?? (command?.standing ? undefined : TIMEOUT);
     const grace = command?.standing ? STANDING_GRACE : GRACE;
     return await runLimited(command?.run ?? checkAnything, { io, options, words }, limit, grace);
@@ -112,6 +113,14 @@ function checkGiven(command: Command | undefined, given: Given): void {
   }
 }
 
+/** Refuses what looks on, where there is nothing to see. */
+function checkWatched(command: Command | undefined, options: Options): void {
+  if (!command?.idle) return;
+  const name = (["trace", "control", "metrics"] as const).find((each) => options[each]);
+  if (name === undefined) return;
+  throw usageError(`Cannot use --${name} with ${command.name}: it puts no device to work`);
+}
+
 function checkWords(
   { name, usage, words: [least, most] }: Command,
   words: readonly string[],
@@ -140,6 +149,7 @@ async function runLimited(
   const tell = (line: string) => io.err(printable(line));
   const talk = options.quiet ? () => {} : tell;
   const devices: AnyDevice[] = [];
+  let troubled = false;
   const running = command({
     io,
     options,
@@ -152,6 +162,10 @@ async function runLimited(
     devices,
     talk,
     detail: options.verbose ? tell : () => {},
+    trouble(line) {
+      troubled = true;
+      tell(`error: ${line}`);
+    },
     until: (promise) => abortable(promise, signal),
   });
   // A command that was told to end cleans up first; one that does not manage to is left behind.
@@ -166,7 +180,8 @@ async function runLimited(
   try {
     const exit = await Promise.race([running, left.promise]);
     // What it had to say is said; how it came to its end the status says.
-    return endedByPerson(signal) ? exitCode(signal.reason) : exit;
+    if (endedByPerson(signal)) return exitCode(signal.reason);
+    return troubled && exit === EXIT.done ? EXIT.failed : exit;
   } catch (error) {
     throw (error === signal.reason ? undefined : await goneAmong(devices)) ?? error;
   } finally {

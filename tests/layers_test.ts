@@ -148,6 +148,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "simulation/mod.ts",
     "machine/mod.ts",
     "nbd/mod.ts",
+    "watch/mod.ts",
     ...modulesOfClasses("mod.ts"),
     ...modulesOfClasses("protocol.ts"),
   ],
@@ -171,6 +172,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "mod.ts",
     "serving.ts",
     "testing/mod.ts",
+    "watch/mod.ts",
   ],
 };
 

@@ -13,6 +13,7 @@ import type { CheckOptions, CheckResult } from "../class/check.ts";
 import type { DeviceClass, OpenDevice } from "../class/define.ts";
 import { clearer } from "../linux/fd.ts";
 import { mapShared, placeFile } from "../linux/memory.ts";
+import { processorTime, residentMemory } from "../linux/process.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
 import { DeviceFault } from "../pci/device_fault.ts";
 import type { Registers } from "../pci/registers.ts";
@@ -80,6 +81,10 @@ export interface AttachOptions {
   readonly restarts: number;
   /** How long device and driver are waited for. */
   readonly patience: Patience;
+  /** Whether bytes of queues are counted. */
+  readonly counted: boolean;
+  /** Called before a device that is at work is stopped in order. */
+  readonly leaving: () => Promise<void>;
   /** Takes lines that people should see in any case. */
   readonly notice: (line: string) => void;
   /** Takes the lines that the driver prints. */
@@ -93,7 +98,7 @@ export interface AttachOptions {
 /** A device may spoil its first start so often, by breaking a rule that its binding forgives. */
 const STARTS = 3;
 
-const NOTHING_TO_REPORT: DriverReport = { queues: [], statistics: {} };
+const NOTHING_TO_REPORT: DriverReport = { queues: [], statistics: {}, interrupts: [], heap: 0 };
 
 /**
  * Where a device and its driver are. `starting` leads to `running`; from there a fault leads to `recovering`, and that
@@ -137,6 +142,9 @@ export class Attachment implements AttachedDevice {
   #down: Promise<boolean> = Promise.resolve(true);
   /** The driver's host, while there is one. */
   #host: DriverHost | undefined;
+  /** How often the driver was started, and when the last time. */
+  #starts = 0;
+  #startedAt = 0;
   /** Of the driver's process, the latest if it was started anew. */
   #pid: number | undefined;
   #lanes: readonly ClientLane[] = [];
@@ -321,6 +329,8 @@ export class Attachment implements AttachedDevice {
     this.#arena = this.#arena ? this.#renew(this.#arena) : this.#allocate();
     const host = this.#host = this.#startHost();
     this.#pid = host.pid;
+    this.#starts++;
+    this.#startedAt = performance.now();
     this.#incarnation.defer(() => {
       this.#host = undefined;
       return host.end();
@@ -360,6 +370,7 @@ export class Attachment implements AttachedDevice {
       arena: this.#arena,
       ...part,
       watch,
+      counted: this.#options.counted,
       patience: this.#patience,
       print: (line) => this.#options.print(`${this.address} ${this.driver}: ${line}`),
       gone: (reason) => this.#fail(new DriverGone(reason)),
@@ -573,19 +584,39 @@ export class Attachment implements AttachedDevice {
   }
 
   async describe(): Promise<DeviceDescription> {
-    const { queues: reports, statistics } = this.#state === "running"
+    const { queues: reports, statistics, interrupts, heap } = this.#state === "running"
       ? await (this.#report ??= this.#inspect())
       : NOTHING_TO_REPORT;
     const { queues, ...binding } = this.#binding.describe();
+    const { pid } = this;
+    const now = performance.now();
     return {
       address: this.address,
       driver: this.driver,
       class: this.#options.source.manifest.class,
       isolation: this.isolation,
-      ...(this.pid === undefined ? {} : { pid: this.pid }),
+      ...(pid === undefined ? {} : { pid }),
+      state: this.#state,
       restarts: this.restarts,
       ...binding,
       statistics,
+      host: {
+        starts: this.#starts,
+        uptime: this.#host ? (now - this.#startedAt) / 1000 : 0,
+        heap,
+        ...(pid !== undefined && this.#host && {
+          processor: (processorTime(pid) ?? 0) / 1000,
+          memory: residentMemory(pid) ?? 0,
+        }),
+      },
+      lanes: this.#lanes.map((lane, i) => ({
+        name: this.#grant!.lanes[i]!.name,
+        slots: lane.slots,
+        submitted: lane.submissions,
+        ended: lane.ended,
+        inFlight: lane.inFlight,
+      })),
+      interruptCounts: interrupts,
       queues: queues.map((queue) => ({
         ...queue,
         ...reports.find(({ name }) => name === queue.name),
@@ -607,6 +638,7 @@ export class Attachment implements AttachedDevice {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#report?.catch(() => {});
+    if (this.#state === "running") await this.#options.leaving();
     if (this.#state === "running") await this.#closeClient();
     if (this.#state === "running") {
       try {

@@ -16,6 +16,7 @@ import {
   type Properties,
 } from "../plugin/plugin.ts";
 import { featureText } from "../virtio/features.ts";
+import { CountedQueue } from "../virtqueue/counted_queue.ts";
 import { makeDriverQueue } from "../virtqueue/driver_queue.ts";
 import type { DriverQueue, QueueFault } from "../virtqueue/virtqueue.ts";
 import { configView } from "../binding/virtio/config_view.ts";
@@ -49,6 +50,10 @@ export interface SessionPort {
   readonly watch: number;
   /** Where it is told what the driver does, if that is wanted. */
   readonly trace?: TraceWriter;
+  /** Whether the bytes of its queues are counted. */
+  readonly counted: boolean;
+  /** How many interrupts it hears. */
+  readonly vectors: number;
 }
 
 /**
@@ -69,6 +74,8 @@ export class DriverSession {
   #resettable = false;
   /** Whether the core waits to hear that an interrupt was answered. */
   #unmask = false;
+  /** How often each came. */
+  readonly #interrupts: number[];
   /** Whether an interrupt came since the driver last worked. */
   #interrupted = false;
   /** Queues that are being reset, with what they held once that is known. The driver rests meanwhile. */
@@ -80,6 +87,7 @@ export class DriverSession {
   constructor(plugin: AnyPlugin, port: SessionPort) {
     this.#plugin = plugin;
     this.#port = port;
+    this.#interrupts = new Array(port.vectors).fill(0);
     this.#send({ type: "hello", api: apiOf(plugin) });
   }
 
@@ -151,6 +159,7 @@ export class DriverSession {
   /** An interrupt came, by one of the vectors; for the host. */
   interrupted(vector: number): void {
     this.#interrupted = true;
+    this.#interrupts[vector]!++;
     this.#port.trace?.write(Kind.interrupt, vector, 0);
   }
 
@@ -231,10 +240,15 @@ export class DriverSession {
         return this.#send({
           type: "report",
           statistics: this.#driver?.statistics?.() ?? {},
+          interrupts: this.#interrupts,
+          heap: Deno.memoryUsage().heapUsed,
           queues: this.#queues.map(({ grant, queue }) => ({
             name: grant.name,
             inFlight: queue.inFlight,
             ...queue.counters,
+            ...(queue instanceof CountedQueue && {
+              bytes: { read: queue.read, written: queue.written },
+            }),
             ...(queue.broken && { broken: queue.broken }),
           })),
         });
@@ -266,7 +280,7 @@ export class DriverSession {
   }
 
   #start(grant: Grant): void {
-    const { arena, control, trace } = this.#port;
+    const { arena, control, trace, counted } = this.#port;
     const addresses = addressTable(grant.runs);
     this.#polled = grant.polled;
     this.#resettable = grant.resettable;
@@ -281,9 +295,10 @@ export class DriverSession {
         inOrder,
         notify,
       });
-      if (!trace) return { grant: granted, queue };
-      const traced = new TracedQueue({ queue, subject, memory: arena, layout, addresses, trace });
-      return { grant: granted, queue: traced };
+      const traced = trace
+        ? new TracedQueue({ queue, subject, memory: arena, layout, addresses, trace })
+        : queue;
+      return { grant: granted, queue: counted ? new CountedQueue(traced) : traced };
     });
     this.#kicks = this.#queues.map(() => ({ moved: 0, left: KICKS }));
     this.#lanes = grant.lanes.map((layout, subject) =>

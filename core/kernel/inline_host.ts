@@ -29,6 +29,8 @@ export function inlineHost(plugin: AnyPlugin, options: DriverHostOptions): Drive
     ),
     doorbell: (index) => bells.rings[index]!,
     watch: options.watch,
+    counted: options.counted,
+    vectors: vectors.length,
     ...(link.trace !== undefined &&
       { trace: new TraceWriter(link.control, link.trace, monotonicClock()) }),
   });

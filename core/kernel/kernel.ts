@@ -32,6 +32,10 @@ export interface KernelParts<C extends Classes<C> = Classes> {
   readonly patience?: Patience;
   /** Takes what happens; nothing is told if left out. */
   readonly trace?: Trace | undefined;
+  /** Whether drivers count the bytes of their queues; false if left out. */
+  readonly counted?: boolean;
+  /** Called before a device that is at work is stopped in order; its figures are still there. */
+  readonly leaving?: () => Promise<void>;
   /** Closes what the kernel stands on, after all devices have come down. */
   readonly close?: () => Promise<void>;
 }
@@ -193,7 +197,7 @@ export class Kernel<C extends Classes<C> = Classes> implements AnyKernel {
   async attach(address: string): Promise<AnyDeviceOf<C>> {
     argument.text(address, "Kernel.attach", "address");
     if (this.#closed) throw new TypeError(`Cannot drive ${address}: the kernel was disposed`);
-    const { loop, drivers, patience = PATIENCE, trace } = this.#parts;
+    const { loop, drivers, patience = PATIENCE, trace, counted = false, leaving } = this.#parts;
     const node = this.#nodes.find((candidate) => candidate.function.address === address);
     const refuse = (why: string) => new TypeError(`Cannot drive ${address}: ${why}`);
     if (!node) {
@@ -227,6 +231,8 @@ export class Kernel<C extends Classes<C> = Classes> implements AnyKernel {
       watch,
       restarts,
       patience,
+      counted,
+      leaving: leaving ?? (() => Promise.resolve()),
       notice: this.#options.notice ?? this.#options.log ?? (() => {}),
       print: this.#options.print ?? this.#options.log ?? (() => {}),
       log: this.#options.log ?? (() => {}),

@@ -250,6 +250,8 @@ function serve(plugin: AnyPlugin): never {
     registers,
     doorbell: (index) => rings[index]!,
     watch: boot.watch,
+    counted: boot.counted,
+    vectors: boot.vectors,
     ...(trace && { trace }),
   });
   let spins = SPINS;

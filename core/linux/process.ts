@@ -189,6 +189,21 @@ export function isIgnored(signal: number): boolean {
   return (BigInt(`0x${set}`) >> BigInt(signal - 1) & 1n) === 1n;
 }
 
+/** Bytes of memory that a process has in use; undefined if it is no more. */
+export function residentMemory(pid: number): number | undefined {
+  try {
+    const [, kib] = /^VmRSS:\s*(\d+) kB$/m.exec(readText(`/proc/${pid}/status`)) ?? [];
+    return kib === undefined ? undefined : Number(kib) * 1024;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The user that this process acts for. */
+export function effectiveUser(): number {
+  return libc().geteuid();
+}
+
 /** This process's id. */
 export function processId(): number {
   return libc().getpid();

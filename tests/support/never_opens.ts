@@ -21,6 +21,7 @@ if (import.meta.main) {
     loadServing: never,
     loadClasses: never,
     loadTesting: never,
+    loadWatch: never,
     writeFolder: never,
   };
   Deno.exit(

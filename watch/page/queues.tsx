@@ -97,8 +97,11 @@ function Chain(
 
 function Descriptor({ slot, address, bytes, write }: TracedDescriptor) {
   return (
-    <span class={`descriptor ${write ? "write" : "read"}`} title={address}>
-      <i>[{slot}]</i> {write ? "device writes" : "device reads"} <b>{bytes}</b>
+    <span
+      class={`descriptor ${write ? "write" : "read"}`}
+      title={`the device ${write ? "writes" : "reads"} there`}
+    >
+      <i>[{slot}]</i> {write ? "writes" : "reads"} <b>{bytes}</b>
       <small>{address}</small>
     </span>
   );

@@ -36,7 +36,9 @@ export interface Format {
 export interface TraceFileOptions {
   /** Bytes that the file may have: at least 1 MiB; 256 MiB if left out, 16 MiB for a page. */
   readonly limit?: number;
-  /** Takes the sentence that says so if the file could not be written to its end. */
+  /** Takes the sentence that says so if the file is at its limit before the end. */
+  readonly cut?: (reason: string) => void;
+  /** Takes the sentence that says so if the file cannot be written any more. */
   readonly failed?: (reason: string) => void;
 }
 
@@ -70,14 +72,14 @@ export function traceFile(path: string, options: TraceFileOptions = {}): TraceSi
   if (kind === "folder" || kind === "socket") {
     throw new RangeError(`Cannot trace to ${path}: it is a ${kind}`);
   }
-  return new TraceFile(path, format, limit, options.failed ?? (() => {}));
+  return new TraceFile(path, format, limit, options);
 }
 
 class TraceFile implements TraceSink {
   readonly #path: string;
   readonly #format: Format;
   readonly #limit: number;
-  readonly #failed: (reason: string) => void;
+  readonly #options: TraceFileOptions;
   readonly #fd: number;
   readonly #encoder = new TextEncoder();
   #at = 0;
@@ -88,11 +90,11 @@ class TraceFile implements TraceSink {
   #unwritten = 0;
   #broken: string | undefined;
 
-  constructor(path: string, format: Format, limit: number, failed: (reason: string) => void) {
+  constructor(path: string, format: Format, limit: number, options: TraceFileOptions) {
     this.#path = path;
     this.#format = format;
     this.#limit = limit - END_BYTES;
-    this.#failed = failed;
+    this.#options = options;
     this.#fd = openFile(path, { write: true, create: true, truncate: true });
     this.#add(format.begin());
     this.#write();
@@ -125,7 +127,7 @@ class TraceFile implements TraceSink {
       this.#at += bytes.length;
     } catch (error) {
       this.#broken = (error as Error).message;
-      this.#failed(`The trace in ${this.#path} ends early: ${this.#broken}`);
+      this.#options.failed?.(`The trace in ${this.#path} ends early: ${this.#broken}`);
     }
   }
 
@@ -138,7 +140,7 @@ class TraceFile implements TraceSink {
     this.#add(this.#format.end(missing));
     this.#write();
     close(this.#fd);
-    if (missing !== undefined) this.#failed(`The trace in ${this.#path} is cut: ${missing}`);
+    if (missing !== undefined) this.#options.cut?.(`The trace in ${this.#path} is cut: ${missing}`);
   }
 }
 

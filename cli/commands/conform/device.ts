@@ -21,6 +21,7 @@ export const conformDevice: Command = {
   summary: "Check devices against the VirtIO specification, section by section",
   usage: "[address|all]",
   words: [0, 1],
+  idle: true,
   options: [
     { name: "only", value: "<checks>", summary: "these, by name or beginning: status,rings.wrap" },
     { name: "misuse", summary: "break the rules, too: what does not serve afterwards violates" },

@@ -19,6 +19,7 @@ export const conformDriver: Command = {
   summary: "Test the driver in a folder against the model of its device",
   usage: "<folder>",
   words: [1, 1],
+  idle: true,
   options: [
     { name: "only", value: "<rows>", summary: "what it is tested for, for example start,lies" },
     { name: "junit", value: "<file>", summary: "also write the results there, as JUnit's XML" },
