@@ -43,6 +43,9 @@ const system: System = {
   async loadConform() {
     return await import("./conform/mod.ts");
   },
+  async loadWatch() {
+    return await import("./watch/mod.ts");
+  },
   async diagnose() {
     const { diagnose, walls } = await import("./machine/mod.ts");
     return [...diagnose(), ...walls()];
@@ -53,4 +56,6 @@ const system: System = {
   },
 };
 
-Deno.exit(await run(Deno.args, processIo(system)));
+// What modules of the user's print in this program is talk: the standard output is for data.
+console.log = console.info = console.debug = console.error;
+Deno.exit(await run(Deno.args, processIo(system, import.meta.url)));

@@ -1,63 +1,136 @@
 /**
- * All benchmarks: the ring beside its C reference, and a disk through the whole of the system.
+ * Measures, on this machine: our drivers beside those of others on the same devices.
  *
- *     deno task bench [--json]
+ *     deno task bench [suite[:subject]...] [--rounds <n>] [--json <file>] [--compare <file>]
  *
  * @module
  */
 
 import { parseArgs } from "@std/cli";
-import { benchBlock, type BlockFigure } from "./blk.ts";
+import { tell } from "./compare.ts";
 import type { Figure } from "./figure.ts";
-import { benchReference } from "./reference.ts";
-import { benchRing } from "./ring.ts";
+import { revision, thisMachine } from "./machine.ts";
+import { measure } from "./measure.ts";
+import {
+  type Measurement,
+  type Missing,
+  NoMeasurement,
+  readMeasurement,
+  SCHEMA,
+  writeMeasurement,
+} from "./measurement.ts";
+import { Progress } from "./progress.ts";
+import type { Suite } from "./suite.ts";
+import { print } from "./table.ts";
+import { SUITES } from "./suites.ts";
 
-const { json } = parseArgs(Deno.args, { boolean: ["json"] });
+/** Fewer would say little of the noise. */
+const ROUNDS = 9;
 
-const reference = await benchReference();
-const ring = await benchRing();
-const block = await benchBlock();
+/** What was asked for cannot be done. */
+class Misuse extends Error {}
 
-if (json) {
-  console.log(JSON.stringify({ schema: 1, ring: { c: reference, typescript: ring }, block }));
-} else print(reference, ring, block);
+const HELP =
+  `Usage: deno task bench [suite[:subject]...] [--rounds <n>] [--json <file>] [--compare <file>]
 
-function print(
-  c: readonly Figure[],
-  typescript: readonly Figure[],
-  disk: readonly BlockFigure[],
-): void {
-  console.log("ring, ns a request   descriptors  batch      C     TS  ratio");
-  for (const { kind, descriptors, batch, ns } of typescript) {
-    const same = c.find((figure) =>
-      figure.kind === kind && figure.descriptors === descriptors && figure.batch === batch
-    );
-    const columns = [kind.padEnd(20), String(descriptors).padStart(11), String(batch).padStart(6)];
-    const ratio = same
-      ? [same.ns.toFixed(1), ns.toFixed(1), (ns / same.ns).toFixed(1)]
-      : ["-", ns.toFixed(1), "-"];
-    console.log([...columns, ...ratio.map((text) => text.padStart(6))].join(" "));
+Measures our drivers beside those of others on the same devices: medians of ${ROUNDS} rounds, in each of which all
+contenders take their turn; in parentheses the quarters of the samples, and how many times the yardstick of the same round.
+
+${SUITES.map(({ name, what }) => `  ${name.padEnd(8)} ${what}`).join("\n")}
+
+  ring:split        only subjects of ring with "split" in their names
+  --rounds <n>      ${ROUNDS} if left out
+  --json <file>     writes the measurement, too
+  --compare <file>  says what has changed since that measurement by more than noise
+`;
+
+/** Suites, and what the subjects that are wanted of each have in their names. */
+function chosen(names: readonly string[]): ReadonlyMap<Suite, string> {
+  if (names.length === 0) return new Map(SUITES.map((suite) => [suite, ""]));
+  return new Map(names.map((text) => {
+    const [, name, part] = /^([^:]*):?(.*)$/s.exec(text)!;
+    const suite = SUITES.find((each) => each.name === name);
+    if (suite) return [suite, part!];
+    const known = SUITES.map(({ name }) => name).join(", ");
+    throw new Misuse(`There is no suite "${name}"; there are ${known}`);
+  }));
+}
+
+function roundsOf(text: string | undefined): number {
+  const rounds = text === undefined ? ROUNDS : Number(text);
+  if (Number.isInteger(rounds) && rounds >= 1 && rounds <= 1000) return rounds;
+  throw new Misuse(`--rounds is "${text}", wanted an integer from 1 to 1000`);
+}
+
+/** Runs suites. */
+async function run(suites: ReadonlyMap<Suite, string>, rounds: number): Promise<Measurement> {
+  const date = new Date().toISOString();
+  const [before] = Deno.loadavg();
+  const machine = await thisMachine();
+  const figures: Figure[] = [];
+  const missing: Missing[] = [];
+  using progress = new Progress();
+  const folder = await Deno.makeTempDir({ prefix: "virtio-bench-" });
+  const end = () => Deno.removeSync(folder, { recursive: true });
+  // Programs end with this one; what is in the file system has to be taken away.
+  const signals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+  for (const [signal, code] of Object.entries(signals)) {
+    Deno.addSignalListener(signal as Deno.Signal, () => {
+      end();
+      Deno.exit(code);
+    });
   }
-  console.log(
-    "\nblk, 4 KiB reads of QEMU null-co, thousand a second   depth  inline  process  ratio",
-  );
-  for (
-    const { device, depth, copy, iops } of disk.filter(({ isolation }) => isolation === "inline")
-  ) {
-    const other = disk.find((figure) =>
-      figure.isolation === "process" && figure.device === device && figure.depth === depth &&
-      figure.copy === copy
-    )!;
-    const what = copy ? `${device}, with the client's copy` : device;
-    const columns = [
-      Math.round(iops / 1000),
-      Math.round(other.iops / 1000),
-      (iops / other.iops).toFixed(2),
-    ];
-    console.log(
-      what.padEnd(53),
-      String(depth).padStart(5),
-      ...columns.map((text) => String(text).padStart(7)),
-    );
+  try {
+    for (const [suite, part] of suites) {
+      await measure(suite, part, folder, rounds, {
+        progress: (text, part) => progress.tell(text, part),
+        missing: (suite, why) => {
+          missing.push({ suite, why });
+          progress.say(`${suite}: not measured: ${why}`);
+        },
+        figures: (more) => figures.push(...more),
+      });
+      progress.say(print(figures.filter((figure) => figure.suite === suite.name)) + "\n");
+    }
+  } finally {
+    end();
   }
+  const [after] = Deno.loadavg();
+  return {
+    schema: SCHEMA,
+    date,
+    revision: await revision(),
+    machine,
+    load: { before: before!, after: after! },
+    rounds,
+    figures,
+    missing,
+  };
+}
+
+async function main(args: readonly string[]): Promise<void> {
+  const options = parseArgs([...args], {
+    string: ["rounds", "json", "compare", "_"],
+    boolean: ["help"],
+    unknown: (arg, key) => {
+      if (key !== undefined) throw new Misuse(`There is no option ${arg}; --help names them`);
+    },
+  });
+  if (options.help) return console.log(HELP);
+  const suites = chosen(options._.map(String));
+  const rounds = roundsOf(options.rounds);
+  // What cannot be compared with is found before minutes were spent.
+  const before = options.compare === undefined ? undefined : await readMeasurement(options.compare);
+  const measurement = await run(suites, rounds);
+  if (options.json !== undefined) await writeMeasurement(options.json, measurement);
+  if (before !== undefined) console.log(tell(before, measurement));
+}
+
+try {
+  await main(Deno.args);
+  Deno.exit();
+} catch (error) {
+  if (!(error instanceof Misuse || error instanceof NoMeasurement)) throw error;
+  console.error(error.message);
+  Deno.exit(2);
 }

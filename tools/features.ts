@@ -17,6 +17,7 @@ const PARTS = [
   "simulation",
   "serve",
   "testing",
+  "watch",
   "cli",
   "nbd",
   "conform",

@@ -106,14 +106,15 @@ export async function unpack(lists: Lists, names: readonly string[], into: strin
 }
 
 /**
- * Likewise a package with all that it needs and the system does not have.
+ * Likewise packages with all that they need and the system does not have.
  *
  * @param lists Of {@linkcode freshLists} or {@linkcode otherLists}, whose folder still is there.
+ * @param names Of packages, or patterns of names.
  * @param suite The one that is preferred.
  */
 export async function unpackWhole(
   lists: Lists,
-  name: string,
+  names: readonly string[],
   suite: string,
   into: string,
 ): Promise<void> {
@@ -121,7 +122,7 @@ export async function unpackWhole(
   try {
     await Deno.mkdir(`${debs}/partial`);
     const options = ["-o", `Dir::Cache::Archives=${debs}`, "--no-install-recommends"];
-    const install = ["-q", "-y", "install", "--download-only", "-t", suite, name];
+    const install = ["-q", "-y", "install", "--download-only", "-t", suite, ...names];
     await run("apt-get", [...lists, ...options, ...install]);
     await unpackAll(debs, into);
   } finally {

@@ -24,6 +24,7 @@ const PARTS = [
   "serve",
   "simulation",
   "testing",
+  "watch",
   "tools",
 ];
 
@@ -77,7 +78,7 @@ function* testFiles(folder: string): Generator<string> {
 }
 
 /** Folders that are one program each; of the others, each folder in them is one. */
-const WHOLE = ["machine", "nbd", "serve", "simulation", "testing"];
+const WHOLE = ["machine", "nbd", "serve", "simulation", "testing", "watch"];
 
 /** The program that a file belongs to. */
 function unitOf(file: string): string {

@@ -33,6 +33,8 @@ export interface DriverHostOptions {
   readonly registers?: Readonly<Record<string, GrantedRegisters>>;
   /** Milliseconds after which a device that should interrupt is looked at all the same. */
   readonly watch: number;
+  /** Whether it counts the bytes of its queues. */
+  readonly counted: boolean;
   /** How long it is waited for. */
   readonly patience: Patience;
   /** A line that the driver printed. */
@@ -53,8 +55,8 @@ export interface DriverHost {
   ring(): void;
   /** How often a client should look before it waits: more where its looking is what gets work done. */
   readonly spins: number;
-  /** Does what there is to do without waiting: for a client that looks again and again. */
-  run(): void;
+  /** Does what there is to do without waiting, for a client that looks again. Returns whether it may go on so. */
+  run(): boolean;
   /** Waits, blocking this thread, until something happens. */
   wait(timeout: number): void;
   /** A client that looked again and again does so no more: interrupts are wanted again. */

@@ -13,6 +13,7 @@ import { askedRegisters } from "../bus/register_call.ts";
 import { doorbellWriter } from "../bus/written_doorbells.ts";
 import { confine, enclose } from "../linux/confine.ts";
 import { mapDevice } from "../linux/device_memory.ts";
+import { monotonicClock } from "../linux/clock.ts";
 import { clearer, close, signaller } from "../linux/fd.ts";
 import type { Pass } from "../linux/filter.ts";
 import { forgetLibc } from "../linux/libc.ts";
@@ -26,10 +27,13 @@ import { beforePlugin } from "./before_plugin.ts";
 import { type Boot, Descriptor, fromWire } from "./boot.ts";
 import { Doorbells } from "./doorbell.ts";
 import type { AnyPlugin } from "../plugin/pci_plugin.ts";
+import { TraceWriter } from "../trace/ring.ts";
 import { DriverSession } from "./driver_session.ts";
 
 /** A device that answers at once is not worth a sleep: so often it is looked at before. */
 const SPINS = 2000;
+/** After so many in vain another may have the processor, so that a client that waits for this one gets it at once. */
+const LOOKS = 16;
 /** Under load, interrupts and the like are looked for after so many rounds of that. */
 const ROUNDS = 16;
 /** What the core does not ring for often, and waits for. */
@@ -64,7 +68,7 @@ for (let i = 0; i < boot.vectors; i++) {
   loop.add(Descriptor.vectors + i, () => {
     clear();
     // What comes before has its answer when the driver starts: it looks then.
-    session?.interrupted();
+    session?.interrupted(i);
   });
 }
 loop.addBell(driverBell, Descriptor.driverBell, (causes) => {
@@ -85,6 +89,10 @@ const registers: Record<string, Registers> = askedRegisters(boot.registers, {
   ring: () => coreBell.ring(Cause.register),
   wait: waitFor,
 });
+/** What is told, if it is to be; its clock is compared while the C library is there. */
+const trace = boot.trace === undefined
+  ? undefined
+  : new TraceWriter(control, boot.trace, monotonicClock());
 /** How often the driver has read registers that are mapped. */
 let reads = 0;
 for (const { name, bytes, pages, doorbells } of boot.registers) {
@@ -244,6 +252,9 @@ function serve(plugin: AnyPlugin): never {
     registers,
     doorbell: (index) => rings[index]!,
     watch: boot.watch,
+    counted: boot.counted,
+    vectors: boot.vectors,
+    ...(trace && { trace }),
   });
   let spins = SPINS;
   for (let round = 1; !own.ended; round++) {
@@ -252,7 +263,8 @@ function serve(plugin: AnyPlugin): never {
     const read = reads;
     // However long a turn takes, the core waits for one of them, not for all.
     for (let i = 0; i < spins && !driverBell.hasRung(URGENT); i++) {
-      worked = own.run() || worked;
+      if (own.run()) worked = true;
+      else if (i % LOOKS === LOOKS - 1 && !yieldProcessor()) break;
       // Where a look costs an access to a register, of the core's or in place, one is enough: a virtual machine is left for it.
       if (words[ControlWord.registerAsked] !== asked || reads !== read) break;
     }

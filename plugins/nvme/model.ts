@@ -27,10 +27,15 @@ export interface NamespaceOptions {
 
 /** A completion on its way to the driver. */
 export interface Completion {
+  /** The submission queue that the command came by. */
   readonly sqid: number;
+  /** Where the controller reads on in that queue. */
   readonly sqhd: number;
+  /** The identifier of the command. */
   readonly cid: number;
+  /** The status field without its phase tag: 0 if all went well. */
   readonly status: number;
+  /** The first double word, which some commands answer with. */
   readonly result: number;
   /** Whether it has the phase tag of the completion that was there before. */
   readonly stale?: boolean;

@@ -1,8 +1,16 @@
-import { type Buffer, type DriverLane, Status, type Virtqueue, Word } from "@virtio/deno/plugin";
-import { NetSegmentation, NetTransmitWord } from "@virtio/deno/classes/network";
+import type { DriverLane, Virtqueue } from "@virtio/deno/plugin";
+import * as bus from "@virtio/deno/plugin";
+import * as protocol from "@virtio/deno/classes/network";
 import { Counters } from "./counters.ts";
-import { HEADER_STRIDE } from "./plan.ts";
 import * as wire from "./wire.ts";
+
+const { Status } = bus;
+const { NetSegmentation, NetTransmitWord, TRANSMIT_HEADROOM } = protocol;
+const { ETHER_HEADER, HDR_F_NEEDS_CSUM } = wire;
+/** Places in a frame's header, in halves. */
+const HDR_LEN = wire.HDR_HDR_LEN / 2, GSO_SIZE = wire.HDR_GSO_SIZE / 2;
+const CSUM_START = wire.HDR_CSUM_START / 2, CSUM_OFFSET = wire.HDR_CSUM_OFFSET / 2;
+const NUM_BUFFERS = wire.HDR_NUM_BUFFERS / 2;
 
 /** What is counted of a transmit queue. */
 const NAMES = [
@@ -28,12 +36,14 @@ export interface TransmitOptions {
   readonly queues: readonly Virtqueue[];
   /** Their lane. */
   readonly lane: DriverLane;
-  /** Headers, one a slot. */
-  readonly headers: Buffer;
+  /** The arena. */
+  readonly arena: SharedArrayBuffer;
   /** Features that were agreed. */
   readonly features: bigint;
   /** Bytes of the header of a frame. */
   readonly headerBytes: number;
+  /** Whether the header has a descriptor of its own (5.1.9.8). */
+  readonly apart: boolean;
   /** Bytes that a frame may have that is not cut, and that one may have that is. */
   readonly longest: { readonly whole: number; readonly cut: number };
 }
@@ -52,9 +62,9 @@ export interface TransmitQueues {
 
 /** Makes the transmit queues. */
 export function transmitQueues(options: TransmitOptions): TransmitQueues {
-  const { queues, lane, headers, features, headerBytes, longest } = options;
-  const halves = new Uint16Array(headers.bytes.buffer);
-  const data = new Uint8Array(headers.bytes.buffer);
+  const { queues, lane, arena, features, headerBytes, apart, longest } = options;
+  const halves = new Uint16Array(arena);
+  const bytes = new Uint8Array(arena);
   const checksums = (features & wire.F_CSUM) !== 0n;
   const segments = segmentsOf(features);
   const ecn = (features & (wire.F_HOST_ECN | wire.F_GSO)) !== 0n;
@@ -63,14 +73,14 @@ export function transmitQueues(options: TransmitOptions): TransmitQueues {
   function provide(slot: number): boolean {
     const pair = transmit.active === 1 ? 0 : flowOf(slot) % transmit.active;
     const { counts } = counters[pair]!;
-    const length = lane.word(slot, Word.length);
-    const wantsChecksum = lane.word(slot, Word.operation) === 1;
+    const length = lane.word(slot, NetTransmitWord.length);
+    const wantsChecksum = lane.word(slot, NetTransmitWord.operation) === 1;
     const checksum = lane.word(slot, NetTransmitWord.checksum);
     const segmentation = lane.word(slot, NetTransmitWord.segmentation);
     const headersEnd = lane.word(slot, NetTransmitWord.headers);
     const type = segmentation & 0xff;
     const cut = type !== NetSegmentation.none;
-    if (length < wire.ETHER_HEADER || length > (cut ? longest.cut : longest.whole)) {
+    if (length < ETHER_HEADER || length > (cut ? longest.cut : longest.whole)) {
       return refuse(slot, counts, OERRORS);
     }
     if (wantsChecksum && !(checksums && (checksum & 0xffff) + (checksum >>> 16) + 2 <= length)) {
@@ -83,22 +93,26 @@ export function transmitQueues(options: TransmitOptions): TransmitQueues {
     }
 
     // All of the header is written each time: nothing of another frame is left in it.
-    const at = (headers.offset + slot * HEADER_STRIDE) / 2;
-    halves[at] = (wantsChecksum ? wire.HDR_F_NEEDS_CSUM : 0) | type << 8;
-    halves[at + wire.HDR_HDR_LEN / 2] = cut ? headersEnd : 0;
-    halves[at + wire.HDR_GSO_SIZE / 2] = segmentation >>> 16;
-    halves[at + wire.HDR_CSUM_START / 2] = wantsChecksum ? checksum & 0xffff : 0;
-    halves[at + wire.HDR_CSUM_OFFSET / 2] = wantsChecksum ? checksum >>> 16 : 0;
-    for (let i = wire.HDR_NUM_BUFFERS / 2; i < headerBytes / 2; i++) halves[at + i] = 0;
+    const frame = lane.offset(slot) + TRANSMIT_HEADROOM;
+    const header = frame - headerBytes;
+    const at = header >>> 1;
+    halves[at] = (wantsChecksum ? HDR_F_NEEDS_CSUM : 0) | type << 8;
+    halves[at + HDR_LEN] = cut ? headersEnd : 0;
+    halves[at + GSO_SIZE] = segmentation >>> 16;
+    halves[at + CSUM_START] = wantsChecksum ? checksum & 0xffff : 0;
+    halves[at + CSUM_OFFSET] = wantsChecksum ? checksum >>> 16 : 0;
+    for (let i = NUM_BUFFERS; i < headerBytes / 2; i++) halves[at + i] = 0;
 
     const queue = queues[pair]!;
     queue.begin(slot);
-    queue.readable(headers.offset + slot * HEADER_STRIDE, headerBytes);
-    queue.readable(lane.offset(slot), length);
+    if (apart) {
+      queue.readable(header, headerBytes);
+      queue.readable(frame, length);
+    } else queue.readable(header, headerBytes + length);
     if (!queue.commit()) return false;
     counts[OPACKETS]!++;
     counts[OBYTES]! += length;
-    if (data[lane.offset(slot)]! & 1) counts[OMCASTS]!++;
+    if (bytes[frame]! & 1) counts[OMCASTS]!++;
     if (wantsChecksum) counts[CSUM]!++;
     if (cut) counts[TSO]!++;
     return true;
@@ -106,7 +120,7 @@ export function transmitQueues(options: TransmitOptions): TransmitQueues {
 
   /** A number that is the same for all frames of a flow, by IPv4 addresses and ports: its frames keep their order. */
   function flowOf(slot: number): number {
-    const first = (lane.offset(slot) + FLOW) / 2;
+    const first = (lane.offset(slot) + TRANSMIT_HEADROOM + FLOW) >>> 1;
     let flow = 0;
     for (let i = 0; i < FLOW_BYTES / 2; i++) flow ^= halves[first + i]!;
     return flow ^ flow >>> 8;

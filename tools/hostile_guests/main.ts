@@ -8,8 +8,8 @@
 
 import { type LieId, LIES } from "../../simulation/hostile.ts";
 import { openNewerImage, openSmallImage } from "../guest/small_image.ts";
-import { newerQemu } from "../newer_qemu.ts";
 import { Unavailable } from "../packages.ts";
+import { unpacked } from "../unpacked.ts";
 import { meetFirmware, OVMF, SEABIOS } from "./firmware.ts";
 import { LinuxGuests } from "./linux.ts";
 import { PAGE, page } from "./page.ts";
@@ -29,7 +29,7 @@ interface Guest extends AsyncDisposable {
   meet(id: LieId, patience: number): Promise<Met>;
 }
 
-const found = newerQemu();
+const found = unpacked("newer-qemu");
 if (found === undefined) {
   console.error("There is no newer QEMU than the system's: deno task prepare fetches one");
   Deno.exit(1);
