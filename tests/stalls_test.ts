@@ -50,7 +50,7 @@ async function bothHosts(
     assertEquals((await kernel.devices[0]!.describe()).restarts, 0);
     if (COUNT > 10_000) {
       console.log(
-        `${interrupts} ${isolation} ${waiting}: ${COUNT} in ${bursts} bursts, ${
+        `${interrupts} ${isolation} ${waiting}: ${COUNT / HOW.length} in ${bursts} bursts, ${
           seconds.toFixed(1)
         } s`,
       );
