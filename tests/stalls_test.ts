@@ -9,8 +9,12 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { DiskModel } from "@virtio/blk/model";
 import { NetModel } from "@virtio/vtnet/model";
+import type { ClientLane } from "../core/bus/client_lane.ts";
+import { Status } from "../core/bus/lane.ts";
+import { defineClass, type DeviceClass } from "../core/class/mod.ts";
+import { definePlugin } from "../core/plugin/mod.ts";
 import type { InterruptKind } from "../core/binding/interrupt_kind.ts";
-import { type Kernel, openKernel, type OpenOptions } from "../mod.ts";
+import { checkManifest, type Kernel, openKernel, type OpenOptions } from "../mod.ts";
 import {
   Folder,
   StorageDaemon,
@@ -18,9 +22,10 @@ import {
   withoutDaemon,
   withoutTestpmd,
 } from "./support/back_ends.ts";
-import { frameBursts, readBursts, type Waiting } from "./support/bursts.ts";
+import { frameBursts, readBursts, STALL, type Waiting } from "./support/bursts.ts";
 import { lie, lying } from "../simulation/hostile.ts";
 import "./support/libc.ts";
+import { soon } from "./support/leaks.ts";
 import { testWith } from "./support/needs.ts";
 
 /** Reads, and frames, of each test. */
@@ -113,6 +118,50 @@ for (const interrupts of ["msix", "intx", "polling"] as const) {
     await bothHosts({ machine: "simulated", devices: [new NetModel()] }, interrupts, frames(false));
   });
 }
+
+Deno.test("a driver that ends requests at once rings for what its client took already, and is at no fault #core:no_stall", async () => {
+  const lane: DeviceClass<ClientLane> = defineClass({
+    lanes: ["requests"],
+    open: ({ requests }) => ({ client: requests }),
+  });
+  const plugin = definePlugin({
+    plan: () => ({
+      queues: { requests: { index: 0, size: 8 } },
+      lanes: { requests: { slots: 8, slotBytes: 64 } },
+    }),
+    start: ({ lanes: { requests } }) => ({
+      rung: () =>
+        requests.take((slot) => {
+          requests.complete(slot, Status.ok, 0);
+          return true;
+        }),
+    }),
+  });
+  const manifest = checkManifest({
+    name: "prompt",
+    entry: "./mod.ts",
+    class: "lane",
+    match: [{ vendor: "1af4", device: "1044" }],
+  }, "plugin.json");
+  const notices: string[] = [];
+  await using kernel = await openKernel({
+    machine: "simulated",
+    drivers: [{ manifest, entry: "file:///nowhere/mod.ts", plugin }],
+    classes: { lane },
+    isolation: "inline",
+    notice: (line) => notices.push(line),
+  });
+  const { client: requests } = await kernel.attachFirst("lane");
+  for (let i = 0; i < 1000; i++) {
+    const slot = requests.take();
+    requests.submit(slot, (slot) => requests.release(slot));
+    requests.publish();
+    assertEquals(requests.wait(STALL), 1);
+  }
+  // What is wrong with it would be told when this thread comes to it.
+  await soon(() => notices.length > 0, 300);
+  assertEquals(notices, []);
+});
 
 // A client that waits in the thread of a driver sees for itself what is there.
 for (const [isolation, waiting] of HOW.slice(0, 3)) {
