@@ -33,7 +33,7 @@ import { DriverSession } from "./driver_session.ts";
 /** A device that answers at once is not worth a sleep: so often it is looked at before. */
 const SPINS = 2000;
 /** After so many in vain another may have the processor, so that a client that waits for this one gets it at once. */
-const LOOKS = 16;
+const LOOKS = 8;
 /** Under load, interrupts and the like are looked for after so many rounds of that. */
 const ROUNDS = 16;
 /** What the core does not ring for often, and waits for. */
