@@ -24,7 +24,9 @@ export function commands(): string {
   ].join("\n");
 }
 
-function section({ name, usage, summary, options: own = [], examples, notes, standing }: Command): string[] {
+function section(
+  { name, usage, summary, options: own = [], examples, notes, standing }: Command,
+): string[] {
   return [
     `## ${name}`,
     "",
