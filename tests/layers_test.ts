@@ -124,7 +124,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   // What devices are checked with.
   "conform": ["core/dma", "core/linux", "core/pci", "core/virtio", "core/virtqueue"],
   // What is made of a trace, and what other programs see of a machine at work.
-  "watch": ["core/irq", "core/kernel", "core/linux", "core/trace"],
+  "watch": ["core/irq", "core/kernel", "core/linux", "core/platform", "core/trace"],
   "nbd": ["classes", "core/bus", "core/class", "core/linux", "core/irq"],
   // Tools around the machine.
   "machine": [

@@ -3,7 +3,7 @@
  *
  * - `receive`: requests that wait for a frame. One that ends holds a frame, or a part of one that is longer than a slot:
  *   its parts end one after the other.
- * - `transmit`: a frame each, without a header of the device's.
+ * - `transmit`: a frame each, behind {@linkcode TRANSMIT_HEADROOM} bytes that are the driver's.
  * - `control`: a {@linkcode NetOperation} each.
  * - `events`: requests that wait for the link to change, or for the device to ask for an announcement.
  *
@@ -59,6 +59,12 @@ export const NetSegmentation = {
   /** Besides: a TCP segment with congestion bits. */
   ecn: 0x80,
 } as const;
+
+/**
+ * Bytes in front of a frame in a slot of `transmit`. The device's header fits there, so that header and frame are one
+ * stretch, and one descriptor.
+ */
+export const TRANSMIT_HEADROOM = 32;
 
 /** The words of a record in the lane `transmit`. Its operation is 1 if the device is to fill in a checksum. */
 export const NetTransmitWord = {

@@ -75,7 +75,10 @@ function commentOf(text: string, line: RegExp): string {
 }
 
 function plain(comment: string): string {
-  return comment.replace(/\n\s*\*\s?/g, " ").replace(/\{@linkcode ([^}|]+)[^}]*\}/g, "`$1`").trim();
+  return comment.replace(/\n\s*\*\s?/g, " ")
+    // What goes on as code is one piece of code.
+    .replace(/\{@linkcode ([^}|]+)[^}]*\}`/g, "`$1")
+    .replace(/\{@linkcode ([^}|]+)[^}]*\}/g, "`$1`").trim();
 }
 
 function sourceOf(name: string): string | undefined {

@@ -34,7 +34,7 @@ function section(
     "",
     `Usage: ${code(`${name} ${usage}`.trim())}`,
     "",
-    "<!-- run by: cli/main_test.ts -->",
+    "<!-- not run: cli/main_test.ts tries all examples of help, which these are -->",
     "```sh",
     ...examples.flatMap(([line, does]) => [`# ${does}`, `${PROGRAM} ${line}`]),
     "```",
