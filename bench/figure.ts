@@ -66,6 +66,6 @@ export function ratios(figure: Figure, all: readonly Figure[]): readonly number[
 
 /** A number with three digits that matter. */
 export function digits(value: number): string {
-  const most = value >= 100 ? 0 : value >= 10 ? 1 : 2;
-  return value.toFixed(most);
+  if (value < 1) return value.toPrecision(2);
+  return value.toFixed(value >= 100 ? 0 : value >= 10 ? 1 : 2);
 }

@@ -1,7 +1,7 @@
 /**
  * Measures, on this machine: our drivers beside those of others on the same devices.
  *
- *     deno task bench [suite...] [--rounds <n>] [--json <file>] [--compare <file>]
+ *     deno task bench [suite[:subject]...] [--rounds <n>] [--json <file>] [--compare <file>]
  *
  * @module
  */
@@ -23,34 +23,40 @@ import { Progress } from "./progress.ts";
 import type { Suite } from "./suite.ts";
 import { print } from "./table.ts";
 import { blk } from "./suites/blk.ts";
+import { net } from "./suites/net.ts";
 import { ring } from "./suites/ring.ts";
 
-const SUITES: readonly Suite[] = [ring, blk];
+const SUITES: readonly Suite[] = [ring, blk, net];
 /** Fewer would say little of the noise. */
 const ROUNDS = 9;
 
 /** What was asked for cannot be done. */
 class Misuse extends Error {}
 
-const HELP = `Usage: deno task bench [suite...] [--rounds <n>] [--json <file>] [--compare <file>]
+const HELP =
+  `Usage: deno task bench [suite[:subject]...] [--rounds <n>] [--json <file>] [--compare <file>]
 
 Measures our drivers beside those of others on the same devices: medians of ${ROUNDS} rounds, in each of which all
 contenders take their turn; in parentheses the quarters of the samples, and how many times the yardstick of the same round.
 
 ${SUITES.map(({ name, what }) => `  ${name.padEnd(8)} ${what}`).join("\n")}
 
+  ring:split        only subjects of ring with "split" in their names
   --rounds <n>      ${ROUNDS} if left out
   --json <file>     writes the measurement, too
   --compare <file>  says what has changed since that measurement by more than noise
 `;
 
-function chosen(names: readonly string[]): readonly Suite[] {
-  const unknown = names.find((name) => !SUITES.some((suite) => suite.name === name));
-  if (unknown !== undefined) {
+/** Suites, and what the subjects that are wanted of each have in their names. */
+function chosen(names: readonly string[]): ReadonlyMap<Suite, string> {
+  if (names.length === 0) return new Map(SUITES.map((suite) => [suite, ""]));
+  return new Map(names.map((text) => {
+    const [, name, part] = /^([^:]*):?(.*)$/s.exec(text)!;
+    const suite = SUITES.find((each) => each.name === name);
+    if (suite) return [suite, part!];
     const known = SUITES.map(({ name }) => name).join(", ");
-    throw new Misuse(`There is no suite "${unknown}"; there are ${known}`);
-  }
-  return names.length === 0 ? SUITES : SUITES.filter(({ name }) => names.includes(name));
+    throw new Misuse(`There is no suite "${name}"; there are ${known}`);
+  }));
 }
 
 function roundsOf(text: string | undefined): number {
@@ -60,7 +66,7 @@ function roundsOf(text: string | undefined): number {
 }
 
 /** Runs suites. */
-async function run(suites: readonly Suite[], rounds: number): Promise<Measurement> {
+async function run(suites: ReadonlyMap<Suite, string>, rounds: number): Promise<Measurement> {
   const date = new Date().toISOString();
   const [before] = Deno.loadavg();
   const machine = await thisMachine();
@@ -78,9 +84,9 @@ async function run(suites: readonly Suite[], rounds: number): Promise<Measuremen
     });
   }
   try {
-    for (const suite of suites) {
-      await measure(suite, folder, rounds, {
-        progress: (text) => progress.tell(text),
+    for (const [suite, part] of suites) {
+      await measure(suite, part, folder, rounds, {
+        progress: (text, part) => progress.tell(text, part),
         missing: (suite, why) => {
           missing.push({ suite, why });
           progress.say(`${suite}: not measured: ${why}`);

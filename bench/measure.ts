@@ -11,22 +11,28 @@ import type { Subject, Suite } from "./suite.ts";
 /** What a run says while it goes on. */
 export interface Told {
   /** What it is about to do. */
-  progress(text: string): void;
+  progress(text: string, part?: string): void;
   /** What is not measured, and why. */
   missing(suite: string, why: string): void;
   /** What was measured of a subject. */
   figures(figures: readonly Figure[]): void;
 }
 
-/** Measures a suite. */
+/**
+ * Measures a suite.
+ *
+ * @param part What the names of subjects have to have in them.
+ */
 export async function measure(
   suite: Suite,
+  part: string,
   folder: string,
   rounds: number,
   told: Told,
 ): Promise<void> {
   const missing = (why: string) => told.missing(suite.name, why);
   for await (const subject of suite.subjects(folder, missing)) {
+    if (!subject.subject.includes(part)) continue;
     const least = Math.min(rounds, subject.rounds ?? rounds);
     told.figures(await race(suite.name, subject, least, told));
   }
@@ -40,18 +46,18 @@ async function race(
   told: Told,
 ): Promise<Figure[]> {
   await using stack = new AsyncDisposableStack();
-  let racers: Racer[] = [];
   told.progress(`${suite}: ${subject}`);
-  for (const contender of contenders) {
+  const started = await Promise.all(contenders.map(async (contender) => {
     try {
-      racers.push(stack.use(await Racer.start(contender)));
+      return stack.use(await Racer.start(contender));
     } catch (error) {
       told.missing(suite, `${subject}, ${contender.name}: ${(error as Error).message}`);
     }
-  }
+  }));
+  let racers = started.filter((start) => start !== undefined);
   const samples = new Map<string, number[]>();
   for (let round = 0; round <= rounds; round++) {
-    told.progress(`${suite}: ${subject}, round ${round} of ${rounds}`);
+    told.progress(`${suite}: ${subject}`, `, round ${round} of ${rounds}`);
     for (const at of points) {
       for (const racer of racers) {
         try {

@@ -7,14 +7,14 @@
 
 import type { Isolation } from "../mod.ts";
 
-const LAST = navigator.hardwareConcurrency - 1;
+const COUNT = navigator.hardwareConcurrency;
 
-/** The processor of drivers, and of an application whose driver runs inline. */
+/** The processor of devices, which is theirs alone: some of them never sleep. */
+export const DEVICE = COUNT - 1;
+/** That of drivers, and of an application whose driver runs inline. */
 export const DRIVER = 0;
-/** That of devices. */
-export const DEVICE = LAST;
-/** That of an application whose driver is a process: its own if there are three, else the device's. */
-export const APPLICATION = Math.min(1, LAST);
+/** That of an application whose driver is a process: its own if there are three, else the driver's. */
+export const APPLICATION = COUNT > 2 ? 1 : DRIVER;
 
 /** How long a program may take to listen, in milliseconds. */
 const PATIENCE = 20_000;

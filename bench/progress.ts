@@ -3,9 +3,10 @@ export class Progress implements Disposable {
   readonly #encoder = new TextEncoder();
   readonly #isTerminal = Deno.stderr.isTerminal();
 
-  /** What is about to be done. */
-  tell(text: string): void {
-    if (this.#isTerminal) this.#write(`\r\x1b[K${text}`);
+  /** What is about to be done, and how far it is. */
+  tell(text: string, part = ""): void {
+    if (this.#isTerminal) this.#write(`\r\x1b[K${text}${part}`);
+    else if (part === "") this.#write(`${text}\n`);
   }
 
   /** What stays on standard output. */

@@ -45,6 +45,7 @@ export interface World {
   readonly terminal?: boolean;
   readonly columns?: number;
   readonly program?: string;
+  readonly side?: { readonly columns: number; draw(text: string): void };
   readonly environment?: Record<string, string>;
   readonly signal?: AbortSignal;
   readonly input?: Input;
@@ -65,6 +66,8 @@ export interface World {
   readonly drivers?: readonly PluginSource[];
   /** What modules export that can be imported, by their paths. */
   readonly modules?: Readonly<Record<string, Exports>>;
+  /** Of all devices: how often they were started anew. */
+  readonly restarts?: number;
   /** Of all devices: why they went out of work. */
   readonly gone?: string;
   /** Of all devices: what their description fails with. */
@@ -83,6 +86,7 @@ export async function runFake(line: string, world: World = {}): Promise<Ran> {
     err: (text) => err.push(text),
     terminal: world.terminal ?? false,
     columns: world.columns ?? (world.terminal ? 0 : undefined),
+    side: world.side,
     program: world.program ?? "deno run --allow-ffi main.ts",
     environment: world.environment ?? {},
     denoVersion: world.denoVersion ?? "2.9.6",
@@ -260,6 +264,7 @@ function fakeDevice(
   return {
     ...facts,
     pid,
+    restarts: world.restarts ?? 0,
     unsafeDma: undefined,
     // The rest of the real clients is of no use to the commands.
     client: client as unknown as BlockClient & EntropyClient & NetClient,

@@ -64,6 +64,7 @@ export async function openKernel(
       tunables: drive.tunables,
       unsafeDma: drive.unsafeDma,
       notice: context.talk,
+      print: context.talk,
       log: context.detail,
     }),
   );

@@ -26,9 +26,18 @@ export function columnsOf(
   return told === undefined ? undefined : Math.max(LEAST_COLUMNS, told || USUAL_COLUMNS);
 }
 
-/** Columns that a text takes. */
+/** What takes two columns, and what takes none. */
+const WIDE =
+  /[\p{scx=Han}\p{scx=Hangul}\p{scx=Hira}\p{scx=Kana}\p{Emoji_Presentation}\uff01-\uff60]/u;
+const NONE = /[\p{Mn}\p{Me}\p{Cf}]/u;
+
+/** Columns that a text takes. By hand, as `unicodeWidth` of `@std/cli` lacks its data on npm. */
 export function widthOf(text: string): number {
-  return text.length;
+  let width = 0;
+  for (const character of text) {
+    width += character <= "\x7f" ? 1 : WIDE.test(character) ? 2 : NONE.test(character) ? 0 : 1;
+  }
+  return width;
 }
 
 /** A text with spaces behind it, to a width. */

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { clipped, columnsOf, definitions, paragraphs, table, wrapped } from "./layout.ts";
+import { clipped, columnsOf, definitions, paragraphs, table, widthOf, wrapped } from "./layout.ts";
 
 Deno.test("wrapped keeps words whole, and indents all lines but the first #cli:width", () => {
   assertEquals(wrapped("one two three", 7), ["one two", "three"]);
@@ -57,4 +57,8 @@ Deno.test("columnsOf: COLUMNS before the terminal, and no limit where there is n
   assertEquals(columnsOf({ COLUMNS: "40" }, 100), 40);
   assertEquals(columnsOf({ COLUMNS: "40" }, undefined), 40);
   assertEquals(columnsOf({ COLUMNS: "x" }, 100), 100);
+});
+
+Deno.test("widthOf counts columns, not letters", () => {
+  assertEquals(["abc", "ü", "u\u0308", "漢字", "🙂", ""].map(widthOf), [3, 1, 1, 4, 2, 0]);
 });

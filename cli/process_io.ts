@@ -2,6 +2,7 @@ import { commandLine, environment, isIgnored, SIGHUP } from "../core/linux/mod.t
 import { pciNames } from "../machine/mod.ts";
 import { CliError, EXIT, type ExitCode, messageOf } from "./exit.ts";
 import type { Io } from "./io.ts";
+import { USUAL_COLUMNS } from "./layout.ts";
 import { programName } from "./program_name.ts";
 import type { System } from "./system.ts";
 
@@ -14,7 +15,8 @@ export function processIo(system: System, main: string): Io {
   // Before anything is listened to: Deno catches SIGHUP itself from then on.
   const nohup = outlivesTerminal();
   const write = writer(Deno.stdout, "the standard output");
-  const err = lines(writer(Deno.stderr));
+  const aside = writer(Deno.stderr);
+  const err = lines(aside);
   const keys = terminalKeys();
   return {
     out: lines(write),
@@ -24,6 +26,14 @@ export function processIo(system: System, main: string): Io {
     get columns() {
       return Deno.stdout.isTerminal() ? consoleColumns() : undefined;
     },
+    side: Deno.stderr.isTerminal()
+      ? {
+        get columns() {
+          return consoleColumns() || USUAL_COLUMNS;
+        },
+        draw: (text) => void aside(new TextEncoder().encode(text)),
+      }
+      : undefined,
     get program() {
       const { standalone } = Deno.build;
       return programName({ main, commandLine: orNothing(commandLine, []), standalone });

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { SCHEMA } from "../cli/json.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { findProgram } from "../core/linux/file.ts";
 import { soon } from "./support/leaks.ts";
@@ -111,7 +112,7 @@ Deno.test("console list prints each port, for people and for programs", async ()
     { id: 0, name: null, console: true, connected: true, size: { columns: 80, rows: 25 } },
     { id: 1, name: ECHO, console: false, connected: true, size: null },
   ]);
-  assertEquals([json.schema, json.command, json.emergencyWrite], [1, "console list", true]);
+  assertEquals([json.schema, json.command, json.emergencyWrite], [SCHEMA, "console list", true]);
 });
 
 for (const isolation of ["process", "inline"]) {

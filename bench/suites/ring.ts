@@ -103,6 +103,9 @@ function measure(kind: Kind, descriptors: number): (batch: number) => number {
   };
 }
 
+// The devices run in the driver's thread, so the accesses that would have to be atomic are plain ones, as they are in C
+// on this processor.
+
 /** A device that takes each head and gives it back. */
 function splitDevice(driver: number, device: number): () => void {
   const availableIndex = driver / 2 + 1;
@@ -111,20 +114,19 @@ function splitDevice(driver: number, device: number): () => void {
   const usedRing = device / 4 + 1;
   let seen = 0;
   return () => {
-    const end = Atomics.load(halves, availableIndex);
+    const end = halves[availableIndex]!;
     while (seen !== end) {
-      const at = usedRing + seen % SIZE * 2;
-      words[at] = halves[availableRing + seen % SIZE]!;
-      words[at + 1] = BUFFER_BYTES;
+      const entry = seen & SIZE - 1;
+      words[usedRing + entry * 2] = halves[availableRing + entry]!;
+      words[usedRing + entry * 2 + 1] = BUFFER_BYTES;
       seen = seen + 1 & 0xffff;
     }
-    Atomics.store(halves, usedIndex, end);
+    halves[usedIndex] = end;
   };
 }
 
 /**
- * A device that goes through each request and writes a used descriptor over its first one. It runs in the driver's
- * thread, so the accesses that would have to be atomic are plain ones, as they are in C on this processor.
+ * A device that goes through each request and writes a used descriptor over its first one.
  */
 function packedDevice(ring: number): () => void {
   const STATE = AVAILABLE | USED;

@@ -1,5 +1,7 @@
-import { argument, type ClientLane, type Done, Word } from "../../core/class/mod.ts";
-import { BlockOperation, BlockWord } from "./protocol.ts";
+import { argument, type ClientLane, type Done } from "../../core/class/mod.ts";
+import * as protocol from "./protocol.ts";
+
+const { BlockOperation, BlockWord } = protocol;
 
 /** The greatest number in a word of a record. */
 const MOST = 2 ** 32 - 1;
@@ -96,8 +98,8 @@ export class BlockSlots {
     once: boolean,
   ): void {
     const lane = this.#lane;
-    lane.setWord(slot, Word.operation, operation);
-    lane.setWord(slot, Word.length, length);
+    lane.setWord(slot, BlockWord.operation, operation);
+    lane.setWord(slot, BlockWord.length, length);
     lane.setWord(slot, BlockWord.sectorLow, sector % 2 ** 32);
     lane.setWord(slot, BlockWord.sectorHigh, Math.floor(sector / 2 ** 32));
     lane.submit(slot, done, once);

@@ -1,5 +1,9 @@
-import { argument, BusFault, type ClientLane, RECORD_WORDS, Status } from "../../core/class/mod.ts";
-import { NetReceiveWord } from "./protocol.ts";
+import * as kit from "../../core/class/mod.ts";
+import { argument, BusFault, type ClientLane, RECORD_WORDS } from "../../core/class/mod.ts";
+import * as protocol from "./protocol.ts";
+
+const { Status } = kit;
+const { NetReceiveWord } = protocol;
 
 /**
  * Called for each slot of a frame, in their order. If it throws, the rest of the frame goes back to the device, and

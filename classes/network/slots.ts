@@ -1,7 +1,9 @@
-import { argument, type ClientLane, type Done, Word } from "../../core/class/mod.ts";
-import { FRAME_HEADER, NetSegmentation, NetTransmitWord } from "./protocol.ts";
+import { argument, type ClientLane, type Done } from "../../core/class/mod.ts";
+import * as protocol from "./protocol.ts";
 import type { NetReceiver } from "./receiver.ts";
 import { type Segmentation, SEGMENTATIONS } from "./frame.ts";
+
+const { FRAME_HEADER, NetSegmentation, NetTransmitWord } = protocol;
 
 /** What the device is to do about a frame before it sends it. */
 export interface TransmitOffload {
@@ -125,8 +127,8 @@ export class NetSlots {
     if (offload !== undefined) offload = transmitOffload(offload, length, where);
     const checksum = offload?.checksum;
     const segments = offload?.segmentation;
-    lane.setWord(slot, Word.operation, checksum ? 1 : 0);
-    lane.setWord(slot, Word.length, length);
+    lane.setWord(slot, NetTransmitWord.operation, checksum ? 1 : 0);
+    lane.setWord(slot, NetTransmitWord.length, length);
     lane.setWord(
       slot,
       NetTransmitWord.checksum,

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { delay } from "@std/async";
 import type { Context } from "../command.ts";
 import type { Source, Target } from "./ends.ts";
-import { Progress } from "./progress.ts";
+import { Progress } from "../progress.ts";
 
 /** Bytes that are moved at a time. */
 const PIECE = 1 << 20;
@@ -73,7 +73,7 @@ export async function transfer(
     await target?.finish();
   } finally {
     await Promise.allSettled([next, ...writing]);
-    progress.end();
+    progress.hide();
   }
   return { bytes, sha256: sum.digest("hex"), milliseconds: performance.now() - start };
 }

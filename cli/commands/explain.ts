@@ -2,7 +2,7 @@ import { formatMatch, virtioTypeName } from "../../machine/mod.ts";
 import type { Node } from "../../mod.ts";
 import type { Command } from "../command.ts";
 import { EXIT } from "../exit.ts";
-import { machineJson, nodeJson, printJson } from "../json.ts";
+import { deviceJson, driverJson, machineJson, printJson } from "../json.ts";
 import { lspciLine } from "../lspci.ts";
 import { findNode, openKernel } from "../kernel.ts";
 
@@ -24,14 +24,13 @@ export const explain: Command = {
     const names = context.io.names();
     if (context.options.json) {
       const rules = node.tried.map(({ manifest, match, result }) => ({
-        driver: manifest.name,
-        file: manifest.file,
+        driver: driverJson(manifest),
         match,
         fits: result === true,
         mismatch: result === true ? null : result,
       }));
       const machine = machineJson(kernel.machine);
-      const device = nodeJson(node, names);
+      const device = deviceJson(node, names);
       printJson(context, "explain", { machine, device, rules, verdict: verdict(node) });
       return EXIT.done;
     }

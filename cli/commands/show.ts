@@ -13,8 +13,9 @@ import type { AnyDevice, DeviceDescription, Node } from "../../mod.ts";
 import type { Command, Context } from "../command.ts";
 import { wholeAddress } from "../address.ts";
 import { formatSize } from "../block/size.ts";
+import { errorJson } from "../error_json.ts";
 import { CliError, EXIT, type ExitCode, exitCode, messageOf } from "../exit.ts";
-import { machineJson, nodeJson, printJson } from "../json.ts";
+import { deviceJson, machineJson, printJson } from "../json.ts";
 import { attach, findNode, isDrivable, openKernel } from "../kernel.ts";
 import { className, deviceName, hex } from "../lspci.ts";
 import { firstLine, printable } from "../printable.ts";
@@ -266,6 +267,21 @@ function workFacts(work: Found<DeviceDescription | undefined>): Fact[] {
   ];
 }
 
+/** What the device's own shape does not tell of it. */
+function workJson(
+  {
+    address: _,
+    driver: _driver,
+    class: _class,
+    isolation: _isolation,
+    pid: _pid,
+    restarts: _restarts,
+    ...work
+  }: DeviceDescription,
+): object {
+  return work;
+}
+
 function showJson(
   context: Context,
   kernel: Kernel,
@@ -276,14 +292,13 @@ function showJson(
 ): void {
   const list = "value" in listed ? listed.value : [];
   const description = "value" in work ? work.value : undefined;
-  const message = text(work);
   printJson(context, "show", {
     machine: machineJson(kernel.machine),
-    device: nodeJson(node, context.io.names()),
+    device: deviceJson(node, context.io.names(), description),
     capabilities: list.map(({ id, offset }) => ({ id: hex(id, 2), offset })),
     capabilitiesFault: text(listed) ?? text(structures) ?? null,
     structures: ("value" in structures ? structures.value : undefined) ?? null,
-    work: description ? { ...description, pid: description.pid ?? null } : null,
-    error: message === undefined ? null : { exit: status(work), message },
+    work: description ? workJson(description) : null,
+    error: "fault" in work ? errorJson(work.fault) : null,
   });
 }

@@ -64,7 +64,7 @@ for (const [shell, starts] of Object.entries(SHELLS)) {
           args: starts(file.path, line),
           stdin: "null",
           signal: patience(),
-          env: { LC_ALL: "C.UTF-8", HOME: "/nonexistent" },
+          env: { LC_ALL: "C.UTF-8", HOME: Deno.makeTempDirSync() },
         }).output();
         const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
         assertEquals(text(stderr), "", line);

@@ -42,7 +42,7 @@ export const VHOST_USER: Transport = {
     const socket = absolutePath(where);
     const qemu = [...sharedMemory(), ...vhostUser.qemu(socket)];
     if (options.json) {
-      printJson(context, "serve", { model: name, socket, lies: chosen.lies, qemu });
+      printJson(context, "serve", { sockets: { [String(name)]: socket }, lies: chosen.lies, qemu });
     } else {
       context.talk(`Serving ${name} at ${socket} until Ctrl-C. QEMU needs:`);
       io.out(shellLine(qemu));

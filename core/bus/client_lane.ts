@@ -4,14 +4,10 @@ import { BusFault } from "./mailbox.ts";
 import { applicationError } from "./application_error.ts";
 import * as argument from "./arguments.ts";
 import { RequestError } from "./request_error.ts";
-import {
-  type LaneLayout,
-  type LanePlaces,
-  lanePlaces,
-  RECORD_WORDS,
-  Status,
-  Word,
-} from "./lane.ts";
+import * as lane from "./lane.ts";
+import { type LaneLayout, type LanePlaces, lanePlaces } from "./lane.ts";
+
+const { RECORD_WORDS, Status, Word } = lane;
 
 /**
  * Called once when a request ends: its slot, a `Status`, and bytes moved. What it throws is an `error` event of the
@@ -53,9 +49,9 @@ const Owner = {
  */
 export class ClientLane {
   /** Number of slots. */
-  readonly slots: number;
+  readonly slots: number = 0;
   /** Bytes of data in each slot. */
-  readonly slotBytes: number;
+  readonly slotBytes: number = 0;
   readonly #port: LanePort;
   readonly #words: Uint32Array<SharedArrayBuffer>;
   readonly #places: LanePlaces;
@@ -66,7 +62,7 @@ export class ClientLane {
   readonly #order: Float64Array<ArrayBuffer>;
   #sequence = 0;
   readonly #free: Uint16Array<ArrayBuffer>;
-  #freeCount: number;
+  #freeCount = 0;
   /** Whether each slot's request must not be submitted again. */
   readonly #once: Uint8Array<ArrayBuffer>;
   /** Which side has each slot: an {@linkcode Owner}. */

@@ -1,14 +1,17 @@
-import { type LaneLayout, type LanePlaces, lanePlaces, RECORD_WORDS, Word } from "./lane.ts";
+import * as lane from "./lane.ts";
+import { type LaneLayout, type LanePlaces, lanePlaces } from "./lane.ts";
+
+const { RECORD_WORDS, Word } = lane;
 
 /** The driver's end of a lane: takes requests, completes them. */
 export class DriverLane {
   /** Number of slots. */
-  readonly slots: number;
+  readonly slots: number = 0;
   /** Bytes of data in each slot. */
-  readonly slotBytes: number;
+  readonly slotBytes: number = 0;
   readonly #words: Uint32Array<SharedArrayBuffer>;
   readonly #places: LanePlaces;
-  readonly #data: number;
+  readonly #data: number = 0;
   #taken = 0;
   #completed = 0;
   #shown = 0;

@@ -5,7 +5,8 @@
  * @module
  */
 
-export { type ClassDefinition, type ClientOf, defineClass, type DeviceClass } from "./define.ts";
+export { type ClassDefinition, type ClassProtocol, type ClientOf } from "./define.ts";
+export { defineClass, type DeviceClass } from "./define.ts";
 export type { Lanes, OpenClient, OpenDevice, Told } from "./define.ts";
 export {
   flag,

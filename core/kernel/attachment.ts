@@ -87,6 +87,8 @@ export interface AttachOptions {
   readonly leaving: () => Promise<void>;
   /** Takes lines that people should see in any case. */
   readonly notice: (line: string) => void;
+  /** Takes the lines that the driver prints. */
+  readonly print: (line: string) => void;
   /** Takes lines for people. */
   readonly log: (line: string) => void;
   /** Takes what happens, if that is wanted. */
@@ -181,6 +183,10 @@ export class Attachment implements AttachedDevice {
 
   get pid(): number | undefined {
     return this.#pid;
+  }
+
+  get restarts(): number {
+    return this.#restarts.total;
   }
 
   get client(): unknown {
@@ -366,7 +372,7 @@ export class Attachment implements AttachedDevice {
       watch,
       counted: this.#options.counted,
       patience: this.#patience,
-      print: (line) => this.#log(line),
+      print: (line) => this.#options.print(`${this.address} ${this.driver}: ${line}`),
       gone: (reason) => this.#fail(new DriverGone(reason)),
     };
     if (isolation === "process") return processHost(options);
@@ -591,7 +597,7 @@ export class Attachment implements AttachedDevice {
       isolation: this.isolation,
       ...(pid === undefined ? {} : { pid }),
       state: this.#state,
-      restarts: this.#restarts.count,
+      restarts: this.restarts,
       ...binding,
       statistics,
       host: {

@@ -37,6 +37,8 @@ export interface AttachedDevice<
   readonly isolation: Isolation;
   /** The driver's process, if it has one of its own; the latest one, if it was started anew. */
   readonly pid: number | undefined;
+  /** How often it, or one of its queues, was started anew since it was attached. */
+  readonly restarts: number;
   /** Why nothing keeps the device from reaching all memory, if so. */
   readonly unsafeDma: string | undefined;
   /** Settles when the device is out of work: with the reason, or undefined if it was stopped in order. */
@@ -70,7 +72,7 @@ export interface DeviceDescription extends Omit<BindingDescription, "queues"> {
   readonly pid?: number;
   /** Where device and driver are in their life. */
   readonly state: "starting" | "running" | "recovering" | "ending" | "gone";
-  /** How often it, or one of its queues, was started anew in the last minute. */
+  /** How often it, or one of its queues, was started anew since it was attached. */
   readonly restarts: number;
   /** What the driver has counted, by its own names. */
   readonly statistics: Readonly<Record<string, number>>;

@@ -69,7 +69,9 @@ export interface DriveOptions {
   readonly restarts?: number;
   /** Takes the few lines that people should see in any case: a driver that died, memory that is not safe. */
   readonly notice?: (line: string) => void;
-  /** Takes lines for people, for example what drivers print. What it throws is an `error` event of the program. */
+  /** Takes the lines that drivers print, a bounded number of them; `log` does if it is left out. */
+  readonly print?: (line: string) => void;
+  /** Takes lines for people. What it throws is an `error` event of the program. */
   readonly log?: (line: string) => void;
 }
 
@@ -232,6 +234,7 @@ export class Kernel<C extends Classes<C> = Classes> implements AnyKernel {
       counted,
       leaving: leaving ?? (() => Promise.resolve()),
       notice: this.#options.notice ?? this.#options.log ?? (() => {}),
+      print: this.#options.print ?? this.#options.log ?? (() => {}),
       log: this.#options.log ?? (() => {}),
       trace: trace?.device(address, source.manifest.name),
     });

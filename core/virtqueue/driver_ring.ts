@@ -2,7 +2,7 @@
 
 import type { AddressTable } from "../dma/address_table.ts";
 import { PAGE, PAGE_SHIFT } from "../dma/address_table.ts";
-import { NEXT, WRITE } from "./descriptor.ts";
+import * as descriptor from "./descriptor.ts";
 import type { QueueLayout } from "./layout.ts";
 import type { DriverQueue, QueueCounters, QueueFault } from "./virtqueue.ts";
 
@@ -27,8 +27,16 @@ export interface DriverRingOptions {
   readonly notify: (data: number) => void;
 }
 
+const { NEXT, WRITE } = descriptor;
+
 /** Words of a request's record: the descriptors it takes and the last of them, writable bytes, cookie, rank. */
-export const RECORD = 4, EXTENT = 0, WRITABLE = 1, COOKIE = 2, RANK = 3;
+const RECORD = 4, EXTENT = 0, WRITABLE = 1, COOKIE = 2, RANK = 3;
+
+/**
+ * Whether the processor keeps a load behind an atomic store that came before it, as x86-64 does: there such a store is
+ * a full barrier. Elsewhere, as on arm64, only an atomic load stays behind it.
+ */
+const STORE_IS_BARRIER = Deno.build.arch === "x86_64";
 
 /**
  * What both kinds of ring have in common on the driver's side: the requests.
@@ -37,31 +45,33 @@ export const RECORD = 4, EXTENT = 0, WRITABLE = 1, COOKIE = 2, RANK = 3;
  * id by which the device names it, and a private record under this id. What the device says is read once and held
  * against the record.
  *
- * Numbers on their way into a typed array are made small integers (`| 0`) where V8 could not know that they are
- * such; otherwise it would move each through a floating-point register.
+ * What V8 knows, its code need not look up and check (docs/architecture.md, "The hot path"): a module's own constants
+ * are part of its code, imported ones are not, hence the copies; a field that is a small integer from the start is
+ * taken for one, and one that is only declared for what the constructor makes it. Numbers on their way into a typed array are made small integers (`| 0`) where it could not know that
+ * they are such; otherwise it would move each through a floating-point register.
  */
 export abstract class DriverRing implements DriverQueue {
-  readonly size: number;
+  readonly size: number = 0;
   readonly counters: QueueCounters = { published: 0, completed: 0, notifications: 0, overlong: 0 };
 
   protected readonly layout: QueueLayout;
-  protected readonly halves: Uint16Array<SharedArrayBuffer>;
-  protected readonly words: Int32Array<SharedArrayBuffer>;
-  protected readonly eventIndex: boolean;
-  protected readonly inOrder: boolean;
+  declare protected readonly halves: Uint16Array<SharedArrayBuffer>;
+  declare protected readonly words: Int32Array<SharedArrayBuffer>;
+  protected readonly eventIndex: boolean = false;
+  protected readonly inOrder: boolean = false;
   readonly #notify: (data: number) => void;
 
   readonly #addresses: AddressTable;
-  readonly #bytes: number;
+  readonly #bytes: number = 0;
   /** Bytes of the arena whose addresses are the first one plus an offset, without a carry: all or none. */
-  readonly #plain: number;
-  readonly #low: number;
-  readonly #high: number;
+  readonly #plain: number = 0;
+  readonly #low: number = 0;
+  readonly #high: number = 0;
 
   /** A record of {@linkcode RECORD} words for each id; one that is not in flight takes no descriptors. */
-  protected readonly records: Int32Array<ArrayBuffer>;
+  declare protected readonly records: Int32Array<ArrayBuffer>;
   /** Descriptors of the ring that no request takes. */
-  protected free: number;
+  protected free: number = 0;
   /** The id of the oldest request. Only in order. */
   protected oldest = 0;
   /** Requests since the start, as wrapping words: all, those that the device may know of, those that came back. */
@@ -263,6 +273,11 @@ export abstract class DriverRing implements DriverQueue {
       if (oldest === id) return this.finish(id, written, collect);
       this.finish(oldest, this.records[at + WRITABLE]! >>> 0, collect);
     }
+  }
+
+  /** What the device wishes, read behind the atomic store that published requests. V8 moves no load over that call. */
+  protected wishes(of: Int32Array | Uint16Array, at: number): number {
+    return STORE_IS_BARRIER ? of[at]! : Atomics.load(of, at);
   }
 
   protected notify(): void {

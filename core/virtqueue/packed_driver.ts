@@ -1,8 +1,11 @@
-import { AVAILABLE, INDIRECT, USED, WORDS, WRITE } from "./descriptor.ts";
+import * as descriptor from "./descriptor.ts";
 import { DriverRing, type DriverRingOptions } from "./driver_ring.ts";
-import { EVENT_DESCRIPTOR, wanted } from "./event_index.ts";
+import * as events from "./event_index.ts";
+import { wanted } from "./event_index.ts";
 import { DESCRIPTOR_BYTES } from "./layout.ts";
 
+const { AVAILABLE, INDIRECT, USED, WORDS, WRITE } = descriptor;
+const { EVENT_DESCRIPTOR } = events;
 /** Both flags that the wrap counters are about (virtio 1.4, 2.8.1). */
 const STATE = AVAILABLE | USED;
 /** Halves of a descriptor, and which of them are the buffer id and the flags (2.8.13). */
@@ -19,13 +22,13 @@ const HALVES = 2 * WORDS, ID = 6, FLAGS = 7;
  */
 export class PackedDriver extends DriverRing {
   // Places in the ring, of 32-bit words.
-  readonly #ring: number;
-  readonly #driverEvent: number;
-  readonly #deviceEvent: number;
+  readonly #ring: number = 0;
+  readonly #driverEvent: number = 0;
+  readonly #deviceEvent: number = 0;
 
   /** Offset of the indirect tables in the arena, one for each id; −1 without them. */
-  readonly #tables: number;
-  readonly #segments: number;
+  readonly #tables: number = 0;
+  readonly #segments: number = 0;
   /** Of a free buffer id the next free one. Where the device uses requests in order, the slot is the id. */
   readonly #nextId: Uint16Array<ArrayBuffer>;
   #firstId = 0;
@@ -190,7 +193,7 @@ export class PackedDriver extends DriverRing {
     this.#added = 0;
     // The store is a full barrier on both sides: descriptors before flags, flags before the device's wishes.
     Atomics.store(this.halves, this.#heldAt, this.#heldFlags);
-    const event = Atomics.load(this.words, this.#deviceEvent);
+    const event = this.wishes(this.words, this.#deviceEvent);
     if (wanted(event, this.#next, this.#wrap(), added, this.size, this.eventIndex)) this.notify();
   }
 

@@ -1,7 +1,9 @@
-import { INDIRECT, QUIET, WORDS, WRITE } from "./descriptor.ts";
+import * as descriptor from "./descriptor.ts";
 import { DriverRing, type DriverRingOptions } from "./driver_ring.ts";
 import { passed } from "./event_index.ts";
 import { DESCRIPTOR_BYTES } from "./layout.ts";
+
+const { INDIRECT, QUIET, WORDS, WRITE } = descriptor;
 
 /**
  * The driver side of a split virtqueue (virtio 1.4, 2.7).
@@ -10,22 +12,22 @@ import { DESCRIPTOR_BYTES } from "./layout.ts";
  * index once a batch and each used element once.
  */
 export class SplitDriver extends DriverRing {
-  readonly #mask: number;
+  readonly #mask: number = 0;
 
   // Places in the ring: of 32-bit words for descriptors and used elements, of 16-bit halves for the rest.
-  readonly #descriptors: number;
-  readonly #availableFlags: number;
-  readonly #availableIndex: number;
-  readonly #availableRing: number;
-  readonly #usedEvent: number;
-  readonly #usedFlags: number;
-  readonly #usedIndex: number;
-  readonly #usedRing: number;
-  readonly #availableEvent: number;
+  readonly #descriptors: number = 0;
+  readonly #availableFlags: number = 0;
+  readonly #availableIndex: number = 0;
+  readonly #availableRing: number = 0;
+  readonly #usedEvent: number = 0;
+  readonly #usedFlags: number = 0;
+  readonly #usedIndex: number = 0;
+  readonly #usedRing: number = 0;
+  readonly #availableEvent: number = 0;
 
   /** Offset of the indirect tables in the arena; −1 without them. */
-  readonly #tables: number;
-  readonly #segments: number;
+  readonly #tables: number = 0;
+  readonly #segments: number = 0;
   /**
    * Successors in the ring's own table: of a free descriptor the next free one, else the next of its chain. Where the
    * device uses requests in order it never changes: descriptors are then taken in the order of the table (2.7.5).
@@ -36,7 +38,7 @@ export class SplitDriver extends DriverRing {
   /** Successors where requests are built. */
   readonly #order: Uint16Array<ArrayBuffer>;
   // The request that is being built: the table that it stands in, the next descriptor there and the last one.
-  #table: number;
+  #table = 0;
   #at = 0;
   #last = 0;
 
@@ -137,8 +139,8 @@ export class SplitDriver extends DriverRing {
     // The store is a full barrier on both sides: descriptors before index, index before the device's wishes.
     Atomics.store(this.halves, this.#availableIndex, now & 0xffff);
     const wanted = this.eventIndex
-      ? passed(Atomics.load(this.halves, this.#availableEvent), now, before)
-      : (Atomics.load(this.halves, this.#usedFlags) & QUIET) === 0;
+      ? passed(this.wishes(this.halves, this.#availableEvent), now, before)
+      : (this.wishes(this.halves, this.#usedFlags) & QUIET) === 0;
     if (wanted) this.notify();
   }
 

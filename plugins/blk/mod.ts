@@ -4,13 +4,18 @@
  * @module
  */
 
-import { type Config, definePlugin, type Plugin, Status } from "@virtio/deno/plugin";
-import { BlockOperation, BlockWord } from "@virtio/deno/classes/block";
+import { type Config, definePlugin, type Plugin } from "@virtio/deno/plugin";
+import * as bus from "@virtio/deno/plugin";
+import * as protocol from "@virtio/deno/classes/block";
 import { isHostManaged, usable, zonesWrong } from "./limits.ts";
 import { blockSize, properties } from "./properties.ts";
 import { type RequestForm, requestForms } from "./requests.ts";
 import { makeStatistics } from "./statistics.ts";
 import * as wire from "./wire.ts";
+
+const { Status } = bus;
+const { BlockOperation, BlockWord } = protocol;
+const { HEADER_BYTES, SEGMENT_BYTES, STATUS_BYTES, APPEND_BYTES, SECTOR_BYTES, S_OK } = wire;
 
 const SLOTS = 128;
 const SLOT_BYTES = 65536;
@@ -19,16 +24,16 @@ const CONTROL_SLOTS = 4;
 const CONTROL_DEADLINE_MS = 5000;
 
 /** What the device reads of a request besides its data: the header, and a segment where one is needed. */
-const HEAD_BYTES = wire.HEADER_BYTES + wire.SEGMENT_BYTES;
+const HEAD_BYTES = HEADER_BYTES + SEGMENT_BYTES;
 /** What it writes: where an append went, which few requests have, and the status. */
 const TAIL_BYTES = 16;
-const TAIL_STATUS = wire.APPEND_BYTES;
+const TAIL_STATUS = APPEND_BYTES;
 
 /** A byte that no device writes as a status: it shows whether the device wrote one at all. */
 const NO_STATUS = 0xff;
 
 /** Positions are numbers here, and those are exact up to this many sectors: 8 PiB. */
-const MOST_SECTORS = BigInt(Number.MAX_SAFE_INTEGER) / BigInt(wire.SECTOR_BYTES);
+const MOST_SECTORS = BigInt(Number.MAX_SAFE_INTEGER) / BigInt(SECTOR_BYTES);
 
 /** The driver. */
 const blk: Plugin = definePlugin({
@@ -46,13 +51,13 @@ const blk: Plugin = definePlugin({
       return { decline: `its zones cannot be true: ${zonesWrong(offered, config)}` };
     }
     const largest = features & wire.F_SIZE_MAX ? config.u32(wire.CONFIG_SIZE_MAX) : SLOT_BYTES;
-    if (largest < wire.SECTOR_BYTES) {
+    if (largest < SECTOR_BYTES) {
       return { decline: `it takes ${largest} bytes at a time, less than a sector` };
     }
     // A slot may straddle one page more than it has, each a segment of its own at worst.
     const segments = features & wire.F_SEG_MAX ? config.u32(wire.CONFIG_SEG_MAX) : SLOT_BYTES;
     const pages = Math.max(1, segments - 1) * 4096;
-    const most = Math.min(SLOT_BYTES, pages, largest - largest % wire.SECTOR_BYTES);
+    const most = Math.min(SLOT_BYTES, pages, largest - largest % SECTOR_BYTES);
     const block = blockSize(features, config);
     if (most < block) {
       return { decline: `its blocks have ${block} bytes, and a request takes ${most}` };
@@ -134,7 +139,7 @@ const blk: Plugin = definePlugin({
       const requests = all[slot % all.length]!;
       const place = heads.offset + slot * HEAD_BYTES;
       requests.begin(slot);
-      requests.readable(place, wire.HEADER_BYTES);
+      requests.readable(place, HEADER_BYTES);
       if (form.carries === "output") requests.readable(lane.offset(slot), length);
       else if (form.carries === "input") requests.writable(lane.offset(slot), length);
       else if (form.carries === "segment") {
@@ -142,12 +147,12 @@ const blk: Plugin = definePlugin({
         head[at + 5] = lane.word(slot, BlockWord.sectorHigh);
         head[at + 6] = lane.word(slot, BlockWord.sectors);
         head[at + 7] = lane.word(slot, BlockWord.flags);
-        requests.readable(place + wire.HEADER_BYTES, wire.SEGMENT_BYTES);
+        requests.readable(place + HEADER_BYTES, SEGMENT_BYTES);
       }
       const end = tails.offset + slot * TAIL_BYTES;
       if (operation === BlockOperation.zoneAppend) {
-        requests.writable(end, wire.APPEND_BYTES + wire.STATUS_BYTES);
-      } else requests.writable(end + TAIL_STATUS, wire.STATUS_BYTES);
+        requests.writable(end, APPEND_BYTES + STATUS_BYTES);
+      } else requests.writable(end + TAIL_STATUS, STATUS_BYTES);
       return requests.commit();
     }
 
@@ -178,7 +183,7 @@ const blk: Plugin = definePlugin({
         operation === BlockOperation.read || operation === BlockOperation.write ||
         operation === BlockOperation.zoneAppend
       ) {
-        count = length / wire.SECTOR_BYTES;
+        count = length / SECTOR_BYTES;
         if (count === 0 || count !== Math.floor(count)) return false;
       } else if (operation === BlockOperation.zoneReport) {
         if (length < wire.REPORT_BYTES + wire.ZONE_BYTES) return false;
@@ -196,19 +201,19 @@ const blk: Plugin = definePlugin({
       let result = outcome(answer, zoned);
       if (result === Status.ok) {
         if (operation === BlockOperation.zoneReport) {
-          length = Math.min(length, Math.max(0, written - wire.STATUS_BYTES));
-        } else if (form.carries === "input" && written < length + wire.STATUS_BYTES) {
+          length = Math.min(length, Math.max(0, written - STATUS_BYTES));
+        } else if (form.carries === "input" && written < length + STATUS_BYTES) {
           // A read that did not fill its buffer up to the status byte is none (5.2.6).
           result = Status.invalid;
         } else if (operation === BlockOperation.zoneAppend) {
-          if (written < wire.APPEND_BYTES + wire.STATUS_BYTES) result = Status.invalid;
+          if (written < APPEND_BYTES + STATUS_BYTES) result = Status.invalid;
           lane.setWord(slot, BlockWord.sectorLow, tail[slot * TAIL_BYTES / 4]!);
           lane.setWord(slot, BlockWord.sectorHigh, tail[slot * TAIL_BYTES / 4 + 1]!);
         }
       }
       const moved = form.carries === "segment"
         ? lane.word(slot, BlockWord.sectors)
-        : length / wire.SECTOR_BYTES;
+        : length / SECTOR_BYTES;
       statistics.count(operation, result, moved);
       lane.setWord(slot, BlockWord.answer, answer);
       lane.complete(slot, result, length);
@@ -257,7 +262,7 @@ function queueCount(features: bigint, config: Config, present: readonly number[]
 }
 
 function outcome(status: number, zoned: boolean): number {
-  if (status === wire.S_OK) return Status.ok;
+  if (status === S_OK) return Status.ok;
   if (status === wire.S_UNSUPP) return Status.unsupported;
   const last = zoned ? wire.S_ZONE_ACTIVE_RESOURCE : wire.S_IOERR;
   return status === wire.S_IOERR || status > wire.S_UNSUPP && status <= last

@@ -1,5 +1,7 @@
-import { Status } from "@virtio/deno/plugin";
+import * as bus from "@virtio/deno/plugin";
 import { BlockOperation } from "@virtio/deno/classes/block";
+
+const { Status } = bus;
 
 /** Which requests are counted together, under Linux's names (Documentation/block/stat); others under like ones. */
 const NAMES: Readonly<Record<number, string>> = {

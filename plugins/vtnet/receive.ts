@@ -1,7 +1,16 @@
-import { type DriverLane, Status, type Virtqueue } from "@virtio/deno/plugin";
-import { NetChecksum, NetReceiveWord } from "@virtio/deno/classes/network";
+import type { DriverLane, Virtqueue } from "@virtio/deno/plugin";
+import * as bus from "@virtio/deno/plugin";
+import * as protocol from "@virtio/deno/classes/network";
 import { Counters } from "./counters.ts";
 import * as wire from "./wire.ts";
+
+const { Status } = bus;
+const { NetChecksum, NetReceiveWord } = protocol;
+const { ETHER_HEADER, GSO_NONE, HDR_F_DATA_VALID, HDR_F_NEEDS_CSUM } = wire;
+/** Places in a frame's header, in halves. */
+const HDR_LEN = wire.HDR_HDR_LEN / 2, GSO_SIZE = wire.HDR_GSO_SIZE / 2;
+const CSUM_START = wire.HDR_CSUM_START / 2, CSUM_OFFSET = wire.HDR_CSUM_OFFSET / 2;
+const NUM_BUFFERS = wire.HDR_NUM_BUFFERS / 2;
 
 /** What is counted of a receive queue. */
 const NAMES = [
@@ -93,11 +102,11 @@ export function receiveQueue(options: ReceiveOptions): ReceiveQueue {
     const first = halves[at]!;
     flags = checksums ? first & 0xff : 0;
     gsoType = first >>> 8;
-    headers = halves[at + wire.HDR_HDR_LEN / 2]!;
-    gsoSize = halves[at + wire.HDR_GSO_SIZE / 2]!;
-    start = halves[at + wire.HDR_CSUM_START / 2]!;
-    offset = halves[at + wire.HDR_CSUM_OFFSET / 2]!;
-    const buffers = mergeable ? halves[at + wire.HDR_NUM_BUFFERS / 2]! : 1;
+    headers = halves[at + HDR_LEN]!;
+    gsoSize = halves[at + GSO_SIZE]!;
+    start = halves[at + CSUM_START]!;
+    offset = halves[at + CSUM_OFFSET]!;
+    const buffers = mergeable ? halves[at + NUM_BUFFERS]! : 1;
     if (hashes) {
       const value = at + wire.HDR_HASH_VALUE / 2;
       hash = halves[value]! | halves[value + 1]! << 16;
@@ -128,18 +137,18 @@ export function receiveQueue(options: ReceiveOptions): ReceiveQueue {
   function finish(): void {
     let length = -headerBytes;
     for (let i = 0; i < parts; i++) length += lengths[i]!;
-    if (length < wire.ETHER_HEADER) return drop(IERRORS);
+    if (length < ETHER_HEADER) return drop(IERRORS);
     if (length > longest) return drop(FRAME_TOO_LARGE);
-    const segmented = gsoType !== wire.GSO_NONE;
+    const segmented = gsoType !== GSO_NONE;
     if (segmented && !(mayBe(gsoType) && gsoSize > 0 && headers <= length)) return drop(IERRORS);
     let checksum: number = NetChecksum.unknown;
-    if (flags & wire.HDR_F_NEEDS_CSUM) {
+    if (flags & HDR_F_NEEDS_CSUM) {
       if (start + offset + 2 > length) {
         counts[CSUM_FAILED]!++;
         return drop(CSUM_BAD_OFFSET);
       }
       checksum = NetChecksum.partial;
-    } else if (flags & wire.HDR_F_DATA_VALID) checksum = NetChecksum.valid;
+    } else if (flags & HDR_F_DATA_VALID) checksum = NetChecksum.valid;
 
     counts[IPACKETS]!++;
     counts[IBYTES]! += length;

@@ -1,8 +1,18 @@
-import { type Buffer, type DriverLane, Status, type Virtqueue, Word } from "@virtio/deno/plugin";
-import { NetSegmentation, NetTransmitWord } from "@virtio/deno/classes/network";
+import type { Buffer, DriverLane, Virtqueue } from "@virtio/deno/plugin";
+import * as bus from "@virtio/deno/plugin";
+import * as protocol from "@virtio/deno/classes/network";
 import { Counters } from "./counters.ts";
-import { HEADER_STRIDE } from "./plan.ts";
+import * as plan from "./plan.ts";
 import * as wire from "./wire.ts";
+
+const { Status } = bus;
+const { NetSegmentation, NetTransmitWord } = protocol;
+const { HEADER_STRIDE } = plan;
+const { ETHER_HEADER, HDR_F_NEEDS_CSUM } = wire;
+/** Places in a frame's header, in halves. */
+const HDR_LEN = wire.HDR_HDR_LEN / 2, GSO_SIZE = wire.HDR_GSO_SIZE / 2;
+const CSUM_START = wire.HDR_CSUM_START / 2, CSUM_OFFSET = wire.HDR_CSUM_OFFSET / 2;
+const NUM_BUFFERS = wire.HDR_NUM_BUFFERS / 2;
 
 /** What is counted of a transmit queue. */
 const NAMES = [
@@ -63,14 +73,14 @@ export function transmitQueues(options: TransmitOptions): TransmitQueues {
   function provide(slot: number): boolean {
     const pair = transmit.active === 1 ? 0 : flowOf(slot) % transmit.active;
     const { counts } = counters[pair]!;
-    const length = lane.word(slot, Word.length);
-    const wantsChecksum = lane.word(slot, Word.operation) === 1;
+    const length = lane.word(slot, NetTransmitWord.length);
+    const wantsChecksum = lane.word(slot, NetTransmitWord.operation) === 1;
     const checksum = lane.word(slot, NetTransmitWord.checksum);
     const segmentation = lane.word(slot, NetTransmitWord.segmentation);
     const headersEnd = lane.word(slot, NetTransmitWord.headers);
     const type = segmentation & 0xff;
     const cut = type !== NetSegmentation.none;
-    if (length < wire.ETHER_HEADER || length > (cut ? longest.cut : longest.whole)) {
+    if (length < ETHER_HEADER || length > (cut ? longest.cut : longest.whole)) {
       return refuse(slot, counts, OERRORS);
     }
     if (wantsChecksum && !(checksums && (checksum & 0xffff) + (checksum >>> 16) + 2 <= length)) {
@@ -84,12 +94,12 @@ export function transmitQueues(options: TransmitOptions): TransmitQueues {
 
     // All of the header is written each time: nothing of another frame is left in it.
     const at = (headers.offset + slot * HEADER_STRIDE) / 2;
-    halves[at] = (wantsChecksum ? wire.HDR_F_NEEDS_CSUM : 0) | type << 8;
-    halves[at + wire.HDR_HDR_LEN / 2] = cut ? headersEnd : 0;
-    halves[at + wire.HDR_GSO_SIZE / 2] = segmentation >>> 16;
-    halves[at + wire.HDR_CSUM_START / 2] = wantsChecksum ? checksum & 0xffff : 0;
-    halves[at + wire.HDR_CSUM_OFFSET / 2] = wantsChecksum ? checksum >>> 16 : 0;
-    for (let i = wire.HDR_NUM_BUFFERS / 2; i < headerBytes / 2; i++) halves[at + i] = 0;
+    halves[at] = (wantsChecksum ? HDR_F_NEEDS_CSUM : 0) | type << 8;
+    halves[at + HDR_LEN] = cut ? headersEnd : 0;
+    halves[at + GSO_SIZE] = segmentation >>> 16;
+    halves[at + CSUM_START] = wantsChecksum ? checksum & 0xffff : 0;
+    halves[at + CSUM_OFFSET] = wantsChecksum ? checksum >>> 16 : 0;
+    for (let i = NUM_BUFFERS; i < headerBytes / 2; i++) halves[at + i] = 0;
 
     const queue = queues[pair]!;
     queue.begin(slot);

@@ -176,13 +176,12 @@ export interface TestpmdOptions {
 /** DPDK's testpmd as a network card: what it receives, and what it sends, are frames of the card's driver. */
 export class Testpmd extends BackEndProgram {
   readonly #input: WritableStreamDefaultWriter<Uint8Array>;
-  readonly #read: Promise<void>;
-  #text = "";
+  readonly #output: Promise<string>;
 
   private constructor(child: Deno.ChildProcess) {
     super(child);
     this.#input = child.stdin.getWriter();
-    this.#read = this.#collect();
+    this.#output = new Response(child.stdout).text();
   }
 
   /** Starts it, and waits until it forwards. It polls: one processor is busy from now on. */
@@ -218,30 +217,18 @@ export class Testpmd extends BackEndProgram {
     return testpmd;
   }
 
-  async #collect(): Promise<void> {
-    for await (const text of this.child.stdout.pipeThrough(new TextDecoderStream())) {
-      this.#text += text;
-    }
-  }
-
-  /** What it has printed. */
-  get text(): string {
-    return this.#text;
-  }
-
-  /** Frames that it has received and sent. */
-  async statistics(): Promise<{ readonly received: number; readonly sent: number }> {
-    const from = this.#text.length;
-    await this.#input.write(new TextEncoder().encode("show port stats all\n"));
-    const found = () => /RX-packets: (\d+)[\s\S]*TX-packets: (\d+)/.exec(this.#text.slice(from));
-    assert(await soon(() => found() !== null, PATIENCE), `no statistics: ${this.#text}`);
-    const [, received, sent] = found()!;
+  /** Ends it as its user does. Returns the frames that it has received and sent, which it only tells then. */
+  async quit(): Promise<{ readonly received: number; readonly sent: number }> {
+    await this.#input.write(new TextEncoder().encode("quit\n"));
+    const text = await this.#output;
+    const [, received, sent] = /RX-packets: (\d+)[\s\S]*?TX-packets: (\d+)/.exec(text) ?? [];
+    assert(received !== undefined && sent !== undefined, `no statistics: ${text}`);
     return { received: Number(received), sent: Number(sent) };
   }
 
   override async kill(): Promise<void> {
     await super.kill();
-    await this.#read;
+    await this.#output;
     await this.#input.close().catch(() => {}); // the pipe may have ended before
   }
 }

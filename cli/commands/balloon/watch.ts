@@ -28,7 +28,13 @@ export const balloonWatch: Command = {
       if (signal.aborted || !open) break;
       const { requested, target, actual } = state;
       const line = options.json
-        ? JSON.stringify({ schema: SCHEMA, command: "balloon watch", ...state })
+        ? JSON.stringify({
+          schema: SCHEMA,
+          command: "balloon watch",
+          address: device.address,
+          restarts: device.restarts,
+          ...state,
+        })
         : `hypervisor wants ${requested} pages, target ${target}, in balloon ${actual}`;
       open = io.write(new TextEncoder().encode(`${line}\n`));
     }

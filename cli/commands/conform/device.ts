@@ -2,9 +2,10 @@ import type { Result, Rule, Verdict } from "../../../conform/mod.ts";
 import type { Node } from "../../../mod.ts";
 import type { Command, Context } from "../../command.ts";
 import { WRITE_OPTION } from "../../disk.ts";
+import { errorJson } from "../../error_json.ts";
 import { CliError, EXIT, type ExitCode, exitCode, messageOf, usageError } from "../../exit.ts";
 import { junitFile, writeText } from "../../conform/junit_file.ts";
-import { machineJson, printJson } from "../../json.ts";
+import { deviceJson, machineJson, printJson } from "../../json.ts";
 import { findNode, openKernel } from "../../kernel.ts";
 import { numberOption } from "../../number_option.ts";
 import { firstLine } from "../../printable.ts";
@@ -192,12 +193,12 @@ function tell(context: Context, kernel: Kernel, devices: readonly Device[]): Exi
   const count = (results: readonly Result[], ...verdicts: readonly Verdict[]) =>
     results.filter(({ verdict }) => verdicts.includes(verdict)).length;
   if (context.options.json) {
+    const names = context.io.names();
     printJson(context, "conform device", {
       machine: machineJson(kernel.machine),
       devices: devices.map(({ node, results, error }) => ({
-        address: node.function.address,
-        type: node.identity.virtio!.type,
-        error: error === undefined ? null : messageOf(error),
+        ...deviceJson(node, names),
+        error: error === undefined ? null : errorJson(error),
         checks: results.map(({ check, verdict, why, milliseconds }) => ({
           name: check.name,
           section: check.section,

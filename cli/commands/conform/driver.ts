@@ -6,8 +6,9 @@ import type { Command, Context } from "../../command.ts";
 import { EXIT, usageError } from "../../exit.ts";
 import { junitFile, writeText } from "../../conform/junit_file.ts";
 import type { UserFile } from "../../file.ts";
-import { printJson } from "../../json.ts";
+import { driverJson, printJson } from "../../json.ts";
 import { importClasses, importMaker, load } from "../../modules.ts";
+import { Progress } from "../../progress.ts";
 import { printable } from "../../printable.ts";
 import { suggest } from "../../suggest.ts";
 import type { Testing } from "../../system.ts";
@@ -65,20 +66,25 @@ export const conformDriver: Command = {
     }
     const known = await classOf(context, folder, manifest.class);
     using file = await junitFile(context);
+    using progress = new Progress(context, `Testing ${manifest.name}:`, undefined);
+    let done = 0;
     const report = await until(testDriver(plugin, maker, {
       folder,
       ...(known && { class: known }),
       ...(rows && { rows }),
       tunables: options.tunables,
-      told: (row) => context.detail(rowText(row)),
+      told: (row) => {
+        progress.show(++done, `${done} done, ${nameOf(row)}`);
+        context.detail(rowText(row));
+      },
     }));
+    progress.hide();
     const failed = report.rows.filter(({ result }) => result === "failed");
     const passed = failed.length === 0 && report.rows.some(({ result }) => result === "passed");
     if (file) await writeJunit(context, file, report, rowText);
     if (options.json) {
-      const { name, file, version = null } = manifest;
       printJson(context, "conform driver", {
-        driver: { name, file, version },
+        driver: driverJson(manifest),
         passed,
         rows: report.rows.map(rowJson),
       });
@@ -143,6 +149,10 @@ function summary(row: RowName, tests: readonly DriverRow[]): string | undefined 
   return `${row.padEnd(13)}  ${end}${why}${of} (${seconds.toFixed(1)} s)`;
 }
 
+function nameOf({ row, detail, isolation }: DriverRow): string {
+  return [row, detail, isolation].filter((each) => each !== undefined).join(", ");
+}
+
 /** A row, for JSON. What is not there is null, so that every key is always there. */
 function rowJson(row: DriverRow): object {
   const { detail = null, mistake = null, reason = null } = row;
@@ -159,7 +169,7 @@ async function writeJunit(
   const name = `conform driver ${driver}`;
   const cases = rows.map((row) => ({
     group: name,
-    name: [row.row, row.detail, row.isolation].filter((each) => each !== undefined).join(", "),
+    name: nameOf(row),
     milliseconds: row.milliseconds,
     ...(row.result === "failed" && { end: { as: "failure" as const, why: rowText(row) } }),
     ...(row.result === "notApplicable" &&
