@@ -56,4 +56,6 @@ const system: System = {
   },
 };
 
+// What modules of the user's print in this program is talk: the standard output is for data.
+console.log = console.info = console.debug = console.error;
 Deno.exit(await run(Deno.args, processIo(system, import.meta.url)));

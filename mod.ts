@@ -126,7 +126,9 @@ function openMachine(
     case "simulated":
       return Promise.resolve(openSimulated({ devices: devices ?? simulatedDevices(), loop }));
     case "vhost-user":
-      return Promise.resolve(openVhostUser(vhostUser.map(backEndFacts), loop));
+      // They are spoken to from the first moment on.
+      loop.start();
+      return openVhostUser(vhostUser.map(backEndFacts), loop);
   }
 }
 
@@ -184,7 +186,7 @@ function checkOptions(given: OpenOptions): OpenOptions {
   }
   if (vhostUser !== undefined) {
     each("options.vhostUser", vhostUser, (device: VhostUserDevice, name) => {
-      const { kind, socket, mac, listen = false, queueSize = 128 } = object(
+      const { kind, socket, mac, pairs = 1, listen = false, queueSize = 128 } = object(
         device,
         name,
       ) as VhostUserDevice;
@@ -192,6 +194,7 @@ function checkOptions(given: OpenOptions): OpenOptions {
       text(socket, `${name}.socket`);
       if (mac !== undefined) text(mac, `${name}.mac`);
       argument.flag(listen, where, `${name}.listen`);
+      bytes(pairs, `${name}.pairs`);
       bytes(queueSize, `${name}.queueSize`);
     });
   }

@@ -22,11 +22,8 @@ import {
 import { Progress } from "./progress.ts";
 import type { Suite } from "./suite.ts";
 import { print } from "./table.ts";
-import { blk } from "./suites/blk.ts";
-import { net } from "./suites/net.ts";
-import { ring } from "./suites/ring.ts";
+import { SUITES } from "./suites.ts";
 
-const SUITES: readonly Suite[] = [ring, blk, net];
 /** Fewer would say little of the noise. */
 const ROUNDS = 9;
 

@@ -50,7 +50,7 @@ export interface Binding extends Disposable {
    *
    * @throws DeviceFault If it does not.
    */
-  live(): void;
+  live(): void | Promise<void>;
   /** Takes a message of the driver's that concerns this kind of device only. Returns whether it was one. */
   hear(message: FromDriver): boolean;
   /** The driver has answered an interrupt, where its grant says that it must tell. Returns whether there was one. */

@@ -346,7 +346,10 @@ export class Attachment implements AttachedDevice {
     this.#ended.signal.throwIfAborted();
     // One that learns while it starts what its device is like has told it by now.
     if (!this.#opened) this.#tell({});
-    binding.live();
+    await binding.live();
+    // Device or driver may have ended meanwhile.
+    this.#ended.signal.throwIfAborted();
+    this.#conversation.throwIfOver();
     this.#become("running");
     // Not before: what a device said until now is lost, and from now on nothing is.
     if (again) this.#opened?.restarted();
@@ -441,7 +444,7 @@ export class Attachment implements AttachedDevice {
         control: this.#link.control,
         arena: this.#arena.memory,
         ring: () => this.#host?.ring(),
-        run: () => this.#host?.run(),
+        run: () => this.#host?.run() ?? false,
         spins: this.#host!.spins,
         wait: (timeout) => this.#host ? this.#host.wait(timeout) : loop.runOnce(timeout),
         busyPoll: () => {

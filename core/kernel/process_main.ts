@@ -32,6 +32,8 @@ import { DriverSession } from "./driver_session.ts";
 
 /** A device that answers at once is not worth a sleep: so often it is looked at before. */
 const SPINS = 2000;
+/** After so many in vain another may have the processor, so that a client that waits for this one gets it at once. */
+const LOOKS = 16;
 /** Under load, interrupts and the like are looked for after so many rounds of that. */
 const ROUNDS = 16;
 /** What the core does not ring for often, and waits for. */
@@ -261,7 +263,8 @@ function serve(plugin: AnyPlugin): never {
     const read = reads;
     // However long a turn takes, the core waits for one of them, not for all.
     for (let i = 0; i < spins && !driverBell.hasRung(URGENT); i++) {
-      worked = own.run() || worked;
+      if (own.run()) worked = true;
+      else if (i % LOOKS === LOOKS - 1 && !yieldProcessor()) break;
       // Where a look costs an access to a register, of the core's or in place, one is enough: a virtual machine is left for it.
       if (words[ControlWord.registerAsked] !== asked || reads !== read) break;
     }

@@ -1,12 +1,14 @@
 /**
- * Programs of others that serve devices by vhost-user: QEMU's storage daemon and DPDK's testpmd.
+ * Programs that serve devices by vhost-user: our own, QEMU's storage daemon and DPDK's testpmd.
  *
  * @module
  */
 
-import { assert } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
+import type { AnyDevice } from "../../mod.ts";
 import { unpacked } from "../../tools/unpacked.ts";
 import { alive, soon } from "./leaks.ts";
+import { program, Running } from "./program.ts";
 
 /** How long a program may take to start, in milliseconds. */
 const PATIENCE = 30_000;
@@ -36,6 +38,23 @@ export async function listens(socket: string): Promise<void> {
     }
   };
   assert(await soon(there, PATIENCE), `nothing listens at ${socket}`);
+}
+
+/** One of our models, served by a program of its own. */
+export async function served(model: string, socket: string): Promise<Running> {
+  const running = new Running([
+    ...[Deno.execPath(), "run", "-A", program().at(-1)!],
+    ...["serve", model, "--vhost-user", socket],
+  ]);
+  await listens(socket);
+  return running;
+}
+
+/** The device passes the check of its class. */
+export async function passes({ check }: Pick<AnyDevice, "check">): Promise<void> {
+  const { findings, nothing = false } = await check!({ write: true });
+  assertEquals(findings.filter(({ passed }) => !passed), []);
+  assert(!nothing && findings.length > 0);
 }
 
 function forget(socket: string): void {
@@ -221,7 +240,8 @@ export class Testpmd extends BackEndProgram {
   async quit(): Promise<{ readonly received: number; readonly sent: number }> {
     await this.#input.write(new TextEncoder().encode("quit\n"));
     const text = await this.#output;
-    const [, received, sent] = /RX-packets: (\d+)[\s\S]*?TX-packets: (\d+)/.exec(text) ?? [];
+    const [, received, sent] =
+      /statistics for port 0[\s\S]*?RX-packets: (\d+)[\s\S]*?TX-packets: (\d+)/.exec(text) ?? [];
     assert(received !== undefined && sent !== undefined, `no statistics: ${text}`);
     return { received: Number(received), sent: Number(sent) };
   }

@@ -185,9 +185,10 @@ export class VirtioBinding implements Binding {
     return { plan, grant };
   }
 
-  live(): void {
+  async live(): Promise<void> {
     const transport = this.#transport;
     transport.addStatus(DeviceStatus.DRIVER_OK);
+    await this.device.settled?.();
     if (transport.status() & DeviceStatus.DEVICE_NEEDS_RESET) {
       throw new DeviceFault("D-22", "The device set DEVICE_NEEDS_RESET while it was started");
     }
@@ -252,6 +253,7 @@ export class VirtioBinding implements Binding {
   async #greet(): Promise<void> {
     const transport = this.#transport;
     await this.#reset();
+    await this.device.settled?.();
     const quiet = transport.status();
     if (quiet !== 0) {
       throw new DeviceFault("D-25", `The device raised its status to ${quiet} after its reset`);
