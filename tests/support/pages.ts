@@ -127,7 +127,8 @@ function whyWrong(block: Block, before: Block | undefined, page: string): string
   return COMMAND.test(body) ? "a command that is neither run nor says why not" : undefined;
 }
 
-function exists(path: string): boolean {
+/** Whether something stands at a path. */
+export function exists(path: string): boolean {
   try {
     Deno.lstatSync(path);
     return true;
@@ -140,6 +141,7 @@ function exists(path: string): boolean {
 function missing({ marks: { needs = "" } }: Block): string | undefined {
   return needs.split(/,\s*/).filter(Boolean).map((need) => {
     if (Object.hasOwn(WANTS, need)) return WANTS[need]!();
+    if (need.startsWith("/")) return exists(need) ? undefined : `there is no ${need}`;
     return findProgram(need) === undefined ? `there is no ${need}` : undefined;
   }).find(Boolean);
 }
