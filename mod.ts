@@ -287,6 +287,8 @@ export type {
   Classes,
   DeviceDescription,
   DeviceOf,
+  HostDescription,
+  LaneDescription,
   QueueDescription,
 } from "./core/kernel/device.ts";
 export type { Isolation } from "./core/kernel/driver_host.ts";

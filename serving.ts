@@ -48,11 +48,12 @@ export interface ServableModel {
     /** Queues that a machine counts as one; 1 if absent. */
     readonly unit?: number;
     /**
-     * QEMU's arguments for it.
+     * QEMU's arguments for it. QEMU would want a queue for each processor of the guest's if it were not told.
      *
      * @param socket The path of the socket.
+     * @param queues Its request queues.
      */
-    qemu(socket: string): readonly string[];
+    qemu(socket: string, queues: number): readonly string[];
   };
   /** Makes one. */
   make(options: ModelOptions): DeviceModel | FunctionModel;
@@ -97,7 +98,10 @@ export const MODELS: Readonly<Record<string, ServableModel>> = {
         requestQueues: queues,
         ...(disk ? { store: disk } : {}),
       }),
-    vhostUser: { qemu: own("blk", "vhost-user-blk-pci", ",reconnect=1") },
+    vhostUser: {
+      qemu: (socket, queues) =>
+        own("blk", `vhost-user-blk-pci,num-queues=${queues}`, ",reconnect=1")(socket),
+    },
   },
   scsi: {
     summary: "a SCSI host with a disk in memory",
@@ -106,7 +110,7 @@ export const MODELS: Readonly<Record<string, ServableModel>> = {
         units: [{ capacity: 64 * MIB, serial: "VIRTIO-DENO" }],
         lacks: F_T10_PI,
       }),
-    vhostUser: { qemu: own("scsi", "vhost-user-scsi-pci") },
+    vhostUser: { qemu: own("scsi", "vhost-user-scsi-pci,num_queues=1") },
   },
   net: {
     summary: "a network card; at the other end of the wire 10.0.2.2 answers ARP, pings and DHCP",

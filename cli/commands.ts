@@ -32,13 +32,17 @@ import { raw as scsiRaw } from "./commands/scsi/raw.ts";
 import { random } from "./commands/random.ts";
 import { newDriver } from "./commands/new.ts";
 import { serve } from "./commands/serve.ts";
+import { hosts } from "./commands/hosts.ts";
 import { show } from "./commands/show.ts";
+import { top } from "./commands/top.ts";
 import { unbind } from "./commands/unbind.ts";
 
 /** All commands, in the order in which help lists them. */
 export const COMMANDS: readonly Command[] = [
   ls,
   show,
+  top,
+  hosts,
   check,
   conformDevice,
   drivers,

@@ -15,7 +15,7 @@ export interface HelpFor {
 }
 
 /** Command lines to begin with. */
-const EXAMPLES: Command["examples"] = [
+export const EXAMPLES: Command["examples"] = [
   ["", "check the devices here, or simulated ones if none may be driven"],
   ["ls", "the PCI functions of this machine"],
   ["check --machine simulated", "see all drivers work; needs nothing"],

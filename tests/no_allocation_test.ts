@@ -84,7 +84,7 @@ function laneScript(requests: number) {
     const driver = new DriverLane(control, layout);
     const polling = { [Symbol.dispose]() {} };
     const client = new ClientLane(layout, {
-      control, arena, spins: 10, ring() {}, pump() {}, turn() {}, busyPoll: () => polling,
+      control, arena, spins: 10, ring() {}, run: () => true, wait() {}, busyPoll: () => polling,
     });
     let ended = 0;
     const done = (slot, status, length) => {
@@ -140,7 +140,7 @@ function netScript(frames: number) {
     function pair(name, at) {
       const layout = { name, slots: SLOTS, slotBytes: BYTES, control: at, data: place(SLOTS * BYTES) };
       const port = {
-        control, arena, spins: 10, ring() {}, pump() {}, turn() {}, busyPoll: () => polling,
+        control, arena, spins: 10, ring() {}, run: () => true, wait() {}, busyPoll: () => polling,
       };
       return [new DriverLane(control, layout), new ClientLane(layout, port)];
     }
@@ -166,8 +166,7 @@ function netScript(frames: number) {
     const [receiveLane, receiveClient] = pair("receive", 0);
     const [transmitLane, transmitClient] = pair("transmit", lanePlaces(0, SLOTS).end * 4 + 64 & ~63);
     const [receiveRing, fill] = queue(0);
-    const [transmitRing, send] = queue(2);
-    const headers = place(4096);
+    const [transmitRing, send] = queue(0);
     const shape = { features: MRG, headerBytes: 12 };
     const receiving = receiveQueue({
       ...shape, pair: 0, queue: receiveRing, lane: receiveLane, arena, apart: false, longest: 1518,
@@ -176,7 +175,8 @@ function netScript(frames: number) {
       ...shape,
       queues: [transmitRing],
       lane: transmitLane,
-      headers: { offset: headers, bytes: new Uint8Array(arena, headers, 4096) },
+      arena,
+      apart: false,
       longest: { whole: 1518, cut: 1518 },
     });
     const receiver = new NetReceiver(receiveClient, () => {}, () => {});
@@ -296,7 +296,7 @@ function nvmeScript(commands: number) {
     });
     const polling = { [Symbol.dispose]() {} };
     const client = new ClientLane(layouts[0], {
-      control, arena, spins: 10, ring() {}, pump() {}, turn() {}, busyPoll: () => polling,
+      control, arena, spins: 10, ring() {}, run: () => true, wait() {}, busyPoll: () => polling,
     });
     let sector = 0;
     const done = (slot, status, length) => {

@@ -87,6 +87,10 @@ export async function documented(modules: readonly string[]): Promise<Documented
       for (const [member, noted] of members(declaration.def)) {
         count(`${before}${name}.${member}`, noted);
       }
+      // What several shapes of one type have in common is said once.
+      for (const [member, { location: _, ...noted }] of typeMembers(declaration.def?.tsType)) {
+        count(`${before}${name}.${member}`, { ...noted, location: declaration.location! });
+      }
       for (const inner of declaration.def?.elements ?? []) visit(inner, `${before}${name}.`);
     }
   };
@@ -108,18 +112,19 @@ function* members(def: Members["def"]): Generator<[string, Noted]> {
     if (each.params.length > 0) yield ["constructor", each];
   }
   for (const each of [...def.methods ?? [], ...def.properties ?? [], ...def.members ?? []]) {
-    // The word that tells one of several shapes from the others says itself what it is; a getter speaks for its setter.
+    // The word that tells one of several shapes from the others says itself what it is, and so do the specification's names in
+    // a table of them; a getter speaks for its setter.
     if (each.tsType?.kind === "literal" || each.kind === "setter") continue;
+    if (/^[A-Z][A-Z\d_]+$/.test(each.name ?? "")) continue;
     yield [each.name ?? "?", each];
   }
-  if (def.tsType) yield* typeMembers(def.tsType);
 }
 
-/** The members of a type that is written where it is used; those within these have the same comment. */
-function* typeMembers({ kind, value }: Type): Generator<[string, Noted]> {
-  if (Array.isArray(value)) {
-    for (const each of value) yield* typeMembers(each);
-  } else if (kind === "typeLiteral") yield* members(value as Members["def"]);
+/** The members of a type that is written where it is used, but not those within these. */
+function* typeMembers(type: Type | undefined): Generator<[string, Noted]> {
+  if (Array.isArray(type?.value)) {
+    for (const each of type.value) yield* typeMembers(each);
+  } else if (type?.kind === "typeLiteral") yield* members(type.value as Members["def"]);
 }
 
 /** The modules that a package exports, from the root of the project. */

@@ -4,7 +4,7 @@ import type { Loop } from "../core/irq/interrupt_loop.ts";
 import { close } from "../core/linux/fd.ts";
 import { pollAsync, POLLIN } from "../core/linux/poll.ts";
 import { effectiveUser } from "../core/linux/process.ts";
-import { connectUnix, peerUser, receive, send } from "../core/linux/socket.ts";
+import { connectUnix, peerUser, receive, sendNow } from "../core/linux/socket.ts";
 import { LineServer } from "./line_server.ts";
 import type { Snapshot } from "./snapshot.ts";
 
@@ -42,6 +42,14 @@ export function serveControl(
 export class ControlError extends Error {
   /** Tells the error apart. */
   override readonly name = "ControlError";
+  /** Whether the program at the other side has ended, in order or not. */
+  readonly ended: boolean;
+
+  /** Makes an error. */
+  constructor(message: string, ended = false) {
+    super(message);
+    this.ended = ended;
+  }
 }
 
 /** A connection to the control socket of a running program. */
@@ -74,7 +82,8 @@ export class ControlClient implements Disposable {
    * @throws ControlError If the program ends, or says something else.
    */
   async look(signal: AbortSignal, timeout: number): Promise<Snapshot> {
-    send(this.#fd, new TextEncoder().encode(`${LOOK}\n`));
+    const sent = sendNow(this.#fd, new TextEncoder().encode(`${LOOK}\n`));
+    if (sent < 0) throw this.#wrong("the program there has ended", true);
     const decoder = new TextDecoder();
     const bytes = new Uint8Array(65536);
     const deadline = performance.now() + timeout;
@@ -84,7 +93,7 @@ export class ControlClient implements Disposable {
       if (performance.now() > deadline) throw this.#wrong("it does not answer");
       if (await pollAsync(Int32Array.of(this.#fd, POLLIN), 1, LOOK_MS) === 0) continue;
       const got = receive(this.#fd, bytes, false);
-      if (got === 0) throw this.#wrong("the program there has ended");
+      if (got === 0) throw this.#wrong("the program there has ended", true);
       if (got < 0) continue;
       text += decoder.decode(bytes.subarray(0, got), { stream: true });
       if (text.length > MOST_BYTES) throw this.#wrong("its answer has no end");
@@ -107,10 +116,11 @@ export class ControlClient implements Disposable {
     return answer as Snapshot;
   }
 
-  #wrong(why: string): ControlError {
-    return new ControlError(`Cannot look at ${this.#path}: ${why}`);
+  #wrong(why: string, ended = false): ControlError {
+    return new ControlError(`Cannot look at ${this.#path}: ${why}`, ended);
   }
 
+  /** Closes the connection. */
   [Symbol.dispose](): void {
     close(this.#fd);
   }

@@ -61,9 +61,12 @@ export class LineServer implements Disposable {
         close(fd);
         continue;
       }
-      const client = new Client(fd, this.#loop, this.#served, () => this.#clients.delete(fd));
-      this.#clients.set(fd, client);
-      if (peerUser(fd) !== effectiveUser()) client.refuse();
+      const { refusal } = this.#served;
+      // It hears so when it has asked: a connection that is closed before takes the answer along.
+      const served = peerUser(fd) === effectiveUser()
+        ? this.#served
+        : { ...this.#served, again: false, answer: () => Promise.resolve(refusal) };
+      this.#clients.set(fd, new Client(fd, this.#loop, served, () => this.#clients.delete(fd)));
     }
   }
 
@@ -92,12 +95,6 @@ class Client implements Disposable {
     this.#served = served;
     this.#left = left;
     this.#listen();
-  }
-
-  /** Says that this is not for it, and leaves it. */
-  refuse(): void {
-    this.#last = true;
-    this.#say(this.#served.refusal);
   }
 
   #listen(): void {

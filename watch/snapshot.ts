@@ -1,5 +1,6 @@
 import type { DeviceDescription } from "../core/kernel/device.ts";
 import type { AnyKernel } from "../core/kernel/kernel.ts";
+import type { Machine } from "../core/platform/platform.ts";
 import { processId } from "../core/linux/process.ts";
 
 /** A machine at work, as plain data. */
@@ -11,7 +12,7 @@ export interface Snapshot {
   /** Seconds since the machine was opened. */
   readonly uptime: number;
   /** The machine. */
-  readonly machine: { readonly kind: string; readonly description: string };
+  readonly machine: Pick<Machine, "kind" | "description">;
   /** The devices that are at work, or on their way there. */
   readonly devices: readonly DeviceDescription[];
 }

@@ -43,7 +43,7 @@ function onQemu(...device: readonly string[]): OpenOptions {
  * Machines with one disk each. Where QEMU has no ioeventfd, the doorbell's own handler serves the ring: what is left is the
  * way to it.
  */
-const MACHINES: Readonly<Record<string, (socket: string) => OpenOptions>> = {
+export const MACHINES: Readonly<Record<string, (socket: string) => OpenOptions>> = {
   "vhost-user": (socket) => ({
     machine: "vhost-user",
     vhostUser: [{ kind: "blk", socket, queueSize: 1024 }],

@@ -11,6 +11,7 @@ import {
   type NetProperties,
   netProperties,
   NetReceiveWord,
+  TRANSMIT_HEADROOM,
 } from "./protocol.ts";
 import type { NetClient } from "./client.ts";
 import { network } from "./mod.ts";
@@ -181,7 +182,7 @@ Deno.test("NetClient sends as many frames as there are slots, and the others lat
   const sent: number[] = [];
   while (sent.length < 4) {
     const slots = bench.transmit.take();
-    for (const slot of slots) sent.push(bench.transmit.data(slot)[0]!);
+    for (const slot of slots) sent.push(bench.transmit.data(slot)[TRANSMIT_HEADROOM]!);
     bench.transmit.complete(slots);
     bench.transmit.client.drain();
     await new Promise((resolve) => setTimeout(resolve, 0));

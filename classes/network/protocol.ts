@@ -3,7 +3,7 @@
  *
  * - `receive`: requests that wait for a frame. One that ends holds a frame, or a part of one that is longer than a slot:
  *   its parts end one after the other.
- * - `transmit`: a frame each, without a header of the device's.
+ * - `transmit`: a frame each, behind {@linkcode TRANSMIT_HEADROOM} bytes that are the driver's.
  * - `control`: a {@linkcode NetOperation} each.
  * - `events`: requests that wait for the link to change, or for the device to ask for an announcement.
  *
@@ -60,6 +60,12 @@ export const NetSegmentation = {
   ecn: 0x80,
 } as const;
 
+/**
+ * Bytes in front of a frame in a slot of `transmit`. The device's header fits there, so that header and frame are one
+ * stretch, and one descriptor.
+ */
+export const TRANSMIT_HEADROOM = 32;
+
 /** The words of a record in the lane `transmit`. Its operation is 1 if the device is to fill in a checksum. */
 export const NetTransmitWord = {
   ...Word,
@@ -107,10 +113,8 @@ export const NetOperation = {
   announced: 10,
   /** Use so many pairs of queues, and let the device choose among them. */
   queuePairs: 11,
-  /**
-   * Choose the pair by a hash: its types, pair for frames without hash, pairs to transmit on, bytes of the key. Data: the
-   * key, then at an even place the table of pairs, 16 bits each.
-   */
+  // In one line each: Deno declares a longer comment of a table's member so that TypeScript cannot read it.
+  /** Choose the pair by a hash: types, the pair without one, pairs to transmit on, bytes of the key. Data: key, pairs (16 bits, even). */
   rss: 12,
   /** Report a hash: its types, bytes of the key. Data: the key. */
   hash: 13,

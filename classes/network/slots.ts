@@ -3,7 +3,7 @@ import * as protocol from "./protocol.ts";
 import type { NetReceiver } from "./receiver.ts";
 import { type Segmentation, SEGMENTATIONS } from "./frame.ts";
 
-const { FRAME_HEADER, NetSegmentation, NetTransmitWord } = protocol;
+const { FRAME_HEADER, NetSegmentation, NetTransmitWord, TRANSMIT_HEADROOM } = protocol;
 
 /** What the device is to do about a frame before it sends it. */
 export interface TransmitOffload {
@@ -70,8 +70,10 @@ export class NetSlots {
   /** Number of slots for frames to send. */
   readonly count: number;
   /** Bytes of data in each. */
-  readonly bytes: number;
+  readonly bytes: number = 0;
   readonly #transmit: ClientLane;
+  /** Where the frames are in the lane's slots. */
+  readonly #frames: readonly Uint8Array<SharedArrayBuffer>[];
   readonly #receive: ClientLane;
   readonly #receiver: NetReceiver;
   readonly #ended: () => number;
@@ -83,7 +85,11 @@ export class NetSlots {
     this.#receiver = receiver;
     this.#ended = () => transmit.ended + receive.ended;
     this.count = transmit.slots;
-    this.bytes = transmit.slotBytes;
+    this.bytes = transmit.slotBytes - TRANSMIT_HEADROOM;
+    this.#frames = Array.from(
+      { length: transmit.slots },
+      (_, slot) => transmit.data(slot).subarray(TRANSMIT_HEADROOM),
+    );
   }
 
   /** Takes a free slot; −1 if there is none. */
@@ -98,7 +104,7 @@ export class NetSlots {
 
   /** A slot's data: the frame, from its first address on. */
   data(slot: number): Uint8Array<SharedArrayBuffer> {
-    return this.#transmit.data(slot);
+    return this.#frames[slot] ?? this.#transmit.data(slot);
   }
 
   /** Frames that are on their way out. */

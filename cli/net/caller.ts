@@ -9,7 +9,7 @@ import { ipv4Packet, Protocol } from "./ipv4.ts";
 const STATION = Uint8Array.of(10, 0, 2, 2), SELF = Uint8Array.of(10, 0, 2, 15);
 const EVERYONE = new Uint8Array(6).fill(0xff);
 /** Milliseconds from one call to the next. */
-const EVERY = 500;
+const EVERY = 250;
 /** What a call says. */
 const DATA = new TextEncoder().encode("Is anything to be seen here?");
 

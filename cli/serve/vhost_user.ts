@@ -40,7 +40,7 @@ export const VHOST_USER: Transport = {
     });
     // As programs find it that were started elsewhere.
     const socket = absolutePath(where);
-    const qemu = [...sharedMemory(), ...vhostUser.qemu(socket)];
+    const qemu = [...sharedMemory(), ...vhostUser.qemu(socket, chosen.queues)];
     if (options.json) {
       printJson(context, "serve", { sockets: { [String(name)]: socket }, lies: chosen.lies, qemu });
     } else {

@@ -23,8 +23,11 @@ export interface LanePort {
   readonly arena: SharedArrayBuffer;
   /** Tells the driver that requests were submitted. */
   readonly ring: () => void;
-  /** Does what there is to do without waiting, {@linkcode ClientLane.drain} included. */
-  readonly run: () => void;
+  /**
+   * Does what there is to do without waiting, {@linkcode ClientLane.drain} included. Returns whether to look again before
+   * it is time to wait: others may need the processor.
+   */
+  readonly run: () => boolean;
   /** Waits, blocking this thread, until something happens. */
   readonly wait: (timeout: number) => void;
   /** How often to look into the lane before a wait costs a system call. */
@@ -309,8 +312,9 @@ export class ClientLane {
     this.drain();
     for (;;) {
       for (let i = 0; i < spins; i++) {
-        run();
+        const again = run();
         if (ended() !== before) return ended() - before;
+        if (!again) break;
       }
       const left = deadline - performance.now();
       if (left <= 0) return 0;

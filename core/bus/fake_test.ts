@@ -41,7 +41,10 @@ export class Pair {
         this.rung++;
         ring?.(this);
       },
-      run: () => run?.(this),
+      run: () => {
+        run?.(this);
+        return true;
+      },
       wait: (timeout) => wait?.(this, timeout),
       busyPoll: () => {
         this.busyPolls++;

@@ -446,7 +446,7 @@ export class Attachment implements AttachedDevice {
         control: this.#link.control,
         arena: this.#arena.memory,
         ring: () => this.#host?.ring(),
-        run: () => this.#host?.run(),
+        run: () => this.#host?.run() ?? false,
         spins: this.#host!.spins,
         wait: (timeout) => this.#host ? this.#host.wait(timeout) : loop.runOnce(timeout),
         busyPoll: () => {

@@ -55,8 +55,8 @@ export interface DriverHost {
   ring(): void;
   /** How often a client should look before it waits: more where its looking is what gets work done. */
   readonly spins: number;
-  /** Does what there is to do without waiting: for a client that looks again and again. */
-  run(): void;
+  /** Does what there is to do without waiting, for a client that looks again. Returns whether it may go on so. */
+  run(): boolean;
   /** Waits, blocking this thread, until something happens. */
   wait(timeout: number): void;
   /** A client that looked again and again does so no more: interrupts are wanted again. */

@@ -84,6 +84,7 @@ export function inlineHost(plugin: AnyPlugin, options: DriverHostOptions): Drive
     run() {
       if (!ended) session.run();
       link.answerBell();
+      return true;
     },
     wait(timeout) {
       // While a client looks by itself, only this arms the queues.

@@ -5,6 +5,7 @@ import { Cause } from "../bus/bell.ts";
 import { PAGE } from "../dma/address_table.ts";
 import { close, pipe } from "../linux/fd.ts";
 import { environment, open, readLink, realPath } from "../linux/file.ts";
+import { yielder } from "../linux/poll.ts";
 import { type Exit, kill, processId, reap, SIGKILL, SIGUSR1, spawn } from "../linux/process.ts";
 import { type Boot, Descriptor, wireDoorbell } from "./boot.ts";
 import type { DriverHost, DriverHostOptions } from "./driver_host.ts";
@@ -14,6 +15,8 @@ import { Watchdog } from "./watchdog.ts";
 
 /** A killed process is gone after this long, or something is very wrong with the machine. */
 const END_MS = 2000;
+/** How often a client looks before it sleeps, and how often in a row before another may have the processor. */
+const SPINS = 400, LOOKS = 8;
 /** What Deno itself needs besides the driver's heap. */
 const RUNTIME_MIB = 1024;
 
@@ -31,6 +34,8 @@ const PASSED_ON = [
 export function processHost(options: DriverHostOptions): DriverHost {
   const { loop, link, arena, doorbells, entry, vectors } = options;
   const { heapMiB } = options.manifest.limits;
+  const yieldProcessor = yielder();
+  let looks = 0;
   let over = false;
   const gone = (reason: string) => {
     if (over) return;
@@ -113,9 +118,12 @@ export function processHost(options: DriverHostOptions): DriverHost {
     pid,
     send: (message) => link.send(message),
     ring: () => link.driver.ring(Cause.lane),
-    // Driver and device need the processors more than a client that only looks.
-    spins: 50,
-    run: () => link.answerBell(),
+    spins: SPINS,
+    run() {
+      link.answerBell();
+      // Driver and device need the processors more than a client that only looks.
+      return ++looks % LOOKS !== 0 || yieldProcessor();
+    },
     wait: (timeout) => loop.runOnce(timeout),
     rearm() {},
     async end() {

@@ -65,10 +65,18 @@ function first(set: PollSet, count: number): PollSet {
   throw new RangeError(`Cannot wait for ${count} descriptors: the set has ${set.length >> 1}`);
 }
 
-/** Makes a function that offers the processor to another thread, also when FFI was given up. */
-export function yielder(): () => void {
+/** An absence that is longer shows that others need the processor, in milliseconds. */
+const SOON_MS = 0.5;
+
+/**
+ * Makes a function that offers the processor to another thread, also when FFI was given up. It returns whether this one
+ * had it back soon; if not, a sleep does better than to look on, since a thread that is woken goes before those that run.
+ */
+export function yielder(): () => boolean {
   const { sched_yield } = libc();
   return () => {
+    const before = performance.now();
     sched_yield();
+    return performance.now() - before < SOON_MS;
   };
 }

@@ -5,7 +5,7 @@
  */
 
 import { definePlugin, type Plugin, Status } from "@virtio/deno/plugin";
-import { NetEventWord } from "@virtio/deno/classes/network";
+import { NetEventWord, TRANSMIT_HEADROOM } from "@virtio/deno/classes/network";
 import { controlQueue } from "./control.ts";
 import { makePlan, shapeOf } from "./plan.ts";
 import { receiveQueue } from "./receive.ts";
@@ -21,6 +21,8 @@ const vtnet: Plugin = definePlugin({
     const { receive: receiveLane, transmit: transmitLane, control: controlLane, events } = lanes;
     const shape = shapeOf(features, config, legacy);
     const { headerBytes } = shape;
+    const arena = buffers.commands!.bytes.buffer;
+    const room = transmitLane!.slotBytes - TRANSMIT_HEADROOM;
     const numbered = (name: string) =>
       Object.entries(queues).filter(([each]) => each.startsWith(name)).map(([, queue]) => queue);
 
@@ -29,7 +31,7 @@ const vtnet: Plugin = definePlugin({
         pair,
         queue,
         lane: receiveLane!,
-        arena: buffers.headers!.bytes.buffer,
+        arena,
         features,
         headerBytes,
         apart: legacy,
@@ -40,13 +42,11 @@ const vtnet: Plugin = definePlugin({
     const transmit = transmitQueues({
       queues: transmitting,
       lane: transmitLane!,
-      headers: buffers.headers!,
+      arena,
       features,
       headerBytes,
-      longest: {
-        whole: Math.min(shape.whole, transmitLane!.slotBytes),
-        cut: Math.min(shape.cut, transmitLane!.slotBytes),
-      },
+      apart: legacy,
+      longest: { whole: Math.min(shape.whole, room), cut: Math.min(shape.cut, room) },
     });
     const state = new State(features, config);
     const control = controlQueue({

@@ -1,4 +1,5 @@
 import type { Config, Offer, Plan, Properties } from "@virtio/deno/plugin";
+import { TRANSMIT_HEADROOM } from "@virtio/deno/classes/network";
 import * as wire from "./wire.ts";
 
 /** What is sent and received, apart from offloads, and all else that this driver knows. */
@@ -40,7 +41,9 @@ const MERGED_BYTES = 2048;
 /** For all slots that wait for frames, unless they would be too few. */
 const RECEIVE_BYTES = 16 * 2 ** 20;
 const FEWEST_SLOTS = 8;
-const TRANSMIT_SLOTS = 128;
+/** For frames to be sent, likewise; more slots than a queue holds are of no use. */
+const TRANSMIT_BYTES = 8 * 2 ** 20;
+const FEWEST_TRANSMIT_SLOTS = 128;
 /** Control operations come one at a time. */
 export const CONTROL_SLOTS = 2;
 /** What a control operation brings along, and what it brings back. */
@@ -134,6 +137,11 @@ export function makePlan(offer: Offer): Plan<string, string, string> {
   const slotBytes = mergeable ? MERGED_BYTES : roundUp(headerBytes + longest);
   // A header of its own takes a descriptor of its own.
   const parts = legacy ? 2 : 1;
+  const transmitBytes = roundUp(TRANSMIT_HEADROOM + cut);
+  const transmitSlots = Math.max(
+    FEWEST_TRANSMIT_SLOTS,
+    Math.min(QUEUE_SIZE, Math.floor(TRANSMIT_BYTES / transmitBytes)),
+  );
   const room = Math.min(
     QUEUE_SIZE,
     ...Array.from({ length: pairs }, (_, pair) => queues[2 * pair] ?? 0),
@@ -146,14 +154,14 @@ export function makePlan(offer: Offer): Plan<string, string, string> {
     queues: {
       ...Object.fromEntries(indices.flatMap((pair) => [
         [`receive${pair}`, { index: 2 * pair, size: QUEUE_SIZE, buffers: parts }],
-        [`transmit${pair}`, { index: 2 * pair + 1, size: QUEUE_SIZE, buffers: 2 }],
+        [`transmit${pair}`, { index: 2 * pair + 1, size: QUEUE_SIZE, buffers: parts }],
       ])),
       // What, up to two parts of data, a result before or behind the acknowledgement.
       ...(features & wire.F_CTRL_VQ && { control: { index: control, size: 64, buffers: 6 } }),
     },
     lanes: {
       receive: { slots: slots * pairs, slotBytes, deadline: 0 },
-      transmit: { slots: TRANSMIT_SLOTS, slotBytes: roundUp(cut) },
+      transmit: { slots: transmitSlots, slotBytes: transmitBytes },
       control: {
         slots: CONTROL_SLOTS,
         slotBytes: CONTROL_BYTES,
@@ -162,16 +170,12 @@ export function makePlan(offer: Offer): Plan<string, string, string> {
       events: { slots: 1, slotBytes: 64, deadline: 0 },
     },
     buffers: {
-      headers: TRANSMIT_SLOTS * HEADER_STRIDE,
       commands: CONTROL_SLOTS * COMMAND_BYTES,
       results: CONTROL_SLOTS * RESULT_BYTES,
     },
     properties: properties({ features, pairs, mtu }, config),
   };
 }
-
-/** Bytes from one header of a frame to the next. */
-export const HEADER_STRIDE = 32;
 
 function properties(
   { features, pairs, mtu }: {

@@ -1,13 +1,11 @@
-import type { Buffer, DriverLane, Virtqueue } from "@virtio/deno/plugin";
+import type { DriverLane, Virtqueue } from "@virtio/deno/plugin";
 import * as bus from "@virtio/deno/plugin";
 import * as protocol from "@virtio/deno/classes/network";
 import { Counters } from "./counters.ts";
-import * as plan from "./plan.ts";
 import * as wire from "./wire.ts";
 
 const { Status } = bus;
-const { NetSegmentation, NetTransmitWord } = protocol;
-const { HEADER_STRIDE } = plan;
+const { NetSegmentation, NetTransmitWord, TRANSMIT_HEADROOM } = protocol;
 const { ETHER_HEADER, HDR_F_NEEDS_CSUM } = wire;
 /** Places in a frame's header, in halves. */
 const HDR_LEN = wire.HDR_HDR_LEN / 2, GSO_SIZE = wire.HDR_GSO_SIZE / 2;
@@ -38,12 +36,14 @@ export interface TransmitOptions {
   readonly queues: readonly Virtqueue[];
   /** Their lane. */
   readonly lane: DriverLane;
-  /** Headers, one a slot. */
-  readonly headers: Buffer;
+  /** The arena. */
+  readonly arena: SharedArrayBuffer;
   /** Features that were agreed. */
   readonly features: bigint;
   /** Bytes of the header of a frame. */
   readonly headerBytes: number;
+  /** Whether the header has a descriptor of its own (5.1.9.8). */
+  readonly apart: boolean;
   /** Bytes that a frame may have that is not cut, and that one may have that is. */
   readonly longest: { readonly whole: number; readonly cut: number };
 }
@@ -62,9 +62,9 @@ export interface TransmitQueues {
 
 /** Makes the transmit queues. */
 export function transmitQueues(options: TransmitOptions): TransmitQueues {
-  const { queues, lane, headers, features, headerBytes, longest } = options;
-  const halves = new Uint16Array(headers.bytes.buffer);
-  const data = new Uint8Array(headers.bytes.buffer);
+  const { queues, lane, arena, features, headerBytes, apart, longest } = options;
+  const halves = new Uint16Array(arena);
+  const bytes = new Uint8Array(arena);
   const checksums = (features & wire.F_CSUM) !== 0n;
   const segments = segmentsOf(features);
   const ecn = (features & (wire.F_HOST_ECN | wire.F_GSO)) !== 0n;
@@ -93,7 +93,9 @@ export function transmitQueues(options: TransmitOptions): TransmitQueues {
     }
 
     // All of the header is written each time: nothing of another frame is left in it.
-    const at = (headers.offset + slot * HEADER_STRIDE) / 2;
+    const frame = lane.offset(slot) + TRANSMIT_HEADROOM;
+    const header = frame - headerBytes;
+    const at = header >>> 1;
     halves[at] = (wantsChecksum ? HDR_F_NEEDS_CSUM : 0) | type << 8;
     halves[at + HDR_LEN] = cut ? headersEnd : 0;
     halves[at + GSO_SIZE] = segmentation >>> 16;
@@ -103,12 +105,14 @@ export function transmitQueues(options: TransmitOptions): TransmitQueues {
 
     const queue = queues[pair]!;
     queue.begin(slot);
-    queue.readable(headers.offset + slot * HEADER_STRIDE, headerBytes);
-    queue.readable(lane.offset(slot), length);
+    if (apart) {
+      queue.readable(header, headerBytes);
+      queue.readable(frame, length);
+    } else queue.readable(header, headerBytes + length);
     if (!queue.commit()) return false;
     counts[OPACKETS]!++;
     counts[OBYTES]! += length;
-    if (data[lane.offset(slot)]! & 1) counts[OMCASTS]!++;
+    if (bytes[frame]! & 1) counts[OMCASTS]!++;
     if (wantsChecksum) counts[CSUM]!++;
     if (cut) counts[TSO]!++;
     return true;
@@ -116,7 +120,7 @@ export function transmitQueues(options: TransmitOptions): TransmitQueues {
 
   /** A number that is the same for all frames of a flow, by IPv4 addresses and ports: its frames keep their order. */
   function flowOf(slot: number): number {
-    const first = (lane.offset(slot) + FLOW) / 2;
+    const first = (lane.offset(slot) + TRANSMIT_HEADROOM + FLOW) >>> 1;
     let flow = 0;
     for (let i = 0; i < FLOW_BYTES / 2; i++) flow ^= halves[first + i]!;
     return flow ^ flow >>> 8;

@@ -4,6 +4,9 @@ import type { Told, TraceEvent } from "../../core/trace/event.ts";
 import { explain } from "./explain.ts";
 import type { Format } from "./file.ts";
 
+/** A span begins and ends in the same category, though different events do both. */
+const SPANS: Readonly<Partial<Record<Told["kind"], string>>> = { used: "request" };
+
 /** The fields of a trace event, as the format names them. */
 interface Entry {
   readonly ph: "M" | "i" | "b" | "e" | "B" | "E";
@@ -66,7 +69,7 @@ export function perfettoFormat(): Format {
     };
     const instant = (name: string): Entry => ({ ph: "i", s: "t", name, cat: kind, ...at, args });
     const span = (ph: "b" | "e", name: string, id: string): Entry => (
-      { ph, name, cat: kind, id: `${device} ${id}`, ...at, args }
+      { ph, name, cat: SPANS[kind] ?? kind, id: `${device} ${id}`, ...at, args }
     );
     switch (event.kind) {
       case "request":

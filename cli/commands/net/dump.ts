@@ -39,8 +39,8 @@ export const dump: Command = {
   examples: [
     ["net dump --count 4 --text --machine simulated", "a line for each frame; needs nothing"],
     ["net dump --machine qemu", "a line of text for each frame, until SIGINT"],
-    ["net dump capture.pcapng --count 100", "for Wireshark and its like"],
-    ["net dump --device 00:03.0 | tshark -r -", "the same as it happens"],
+    ["net dump capture.pcapng --count 10", "for Wireshark and its like"],
+    ["net dump --device 00:06.0 | tshark -r -", "the same as it happens"],
   ],
   standing: true,
   notes: [

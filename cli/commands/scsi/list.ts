@@ -30,7 +30,7 @@ export const list: Command = {
   options: [DEVICE_OPTION],
   examples: [
     ["scsi list --machine simulated", "the units of an adapter made of a device model"],
-    ["scsi list --device 00:04.0 --json", "those of one adapter, for programs"],
+    ["scsi list --device 00:03.0 --json", "those of one adapter, for programs"],
   ],
   notes: [
     "Each line: target and LUN, type, vendor, product, revision, bytes, bytes of a block, name.",

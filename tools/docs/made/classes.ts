@@ -12,9 +12,12 @@ export function classes(): string {
     return [
       `## ${name}`,
       "",
-      `Driven by ${drivers(name).join(", ")}.` + (protocol === undefined
+      `Driven by ${drivers(name).join(", ")}.` +
+      (protocol === undefined
         ? " Its requests have the words that all have, and no others."
-        : ` Driver and client agree on [${code(`@virtio/deno/classes/${name}`)}](../classes/${name}/protocol.ts).`),
+        : ` Driver and client agree on [${
+          code(`@virtio/deno/classes/${name}`)
+        }](../classes/${name}/protocol.ts).`),
       "",
       `Lanes: ${lanes.map(code).join(", ")}.` +
       (optional.length > 0 ? ` A driver may plan ${optional.map(code).join(", ")}, too.` : ""),
@@ -50,7 +53,8 @@ function properties_(
 
 /** The constants of a protocol: words of records, operations, bits. */
 function records(protocol: string): string[] {
-  const constants = /\/\*\* ((?:(?!\*\/)[^])*) \*\/\nexport const (\w+) = \{\n([^]*?)\n\} as const/g;
+  const constants =
+    /\/\*\* ((?:(?!\*\/)[^])*) \*\/\nexport const (\w+) = \{\n([^]*?)\n\} as const/g;
   return [...protocol.matchAll(constants)].flatMap(([, comment, name, body]) => {
     const rows = [...body!.matchAll(/^ {2}(\w+): ([^{\n]+),$/gm)].map(([line, member, value]) => [
       code(member!),
@@ -65,12 +69,16 @@ function records(protocol: string): string[] {
 /** The comment right above the first line that fits. */
 function commentOf(text: string, line: RegExp): string {
   const at = text.search(line);
-  const [, comment] = /\/\*\*\s+((?:(?!\*\/)[^])*?)\s*\*\/\s*$/.exec(text.slice(0, Math.max(at, 0))) ?? [];
+  const [, comment] =
+    /\/\*\*\s+((?:(?!\*\/)[^])*?)\s*\*\/\s*$/.exec(text.slice(0, Math.max(at, 0))) ?? [];
   return plain(comment ?? "");
 }
 
 function plain(comment: string): string {
-  return comment.replace(/\n\s*\*\s?/g, " ").replace(/\{@linkcode ([^}|]+)[^}]*\}/g, "`$1`").trim();
+  return comment.replace(/\n\s*\*\s?/g, " ")
+    // What goes on as code is one piece of code.
+    .replace(/\{@linkcode ([^}|]+)[^}]*\}`/g, "`$1")
+    .replace(/\{@linkcode ([^}|]+)[^}]*\}/g, "`$1`").trim();
 }
 
 function sourceOf(name: string): string | undefined {

@@ -24,7 +24,9 @@ export function commands(): string {
   ].join("\n");
 }
 
-function section({ name, usage, summary, options: own = [], examples, notes, standing }: Command): string[] {
+function section(
+  { name, usage, summary, options: own = [], examples, notes, standing }: Command,
+): string[] {
   return [
     `## ${name}`,
     "",
@@ -32,7 +34,7 @@ function section({ name, usage, summary, options: own = [], examples, notes, sta
     "",
     `Usage: ${code(`${name} ${usage}`.trim())}`,
     "",
-    "<!-- run by: cli/main_test.ts -->",
+    "<!-- not run: cli/main_test.ts tries all examples of help, which these are -->",
     "```sh",
     ...examples.flatMap(([line, does]) => [`# ${does}`, `${PROGRAM} ${line}`]),
     "```",

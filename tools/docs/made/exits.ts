@@ -9,7 +9,9 @@ const PAGE = new URL("../../../docs/troubleshooting.md", import.meta.url);
  * @throws {Error} If the page has no section about one.
  */
 export function exits(): string {
-  const headings = [...Deno.readTextFileSync(PAGE).matchAll(/^## (.+)$/gm)].map(([, text]) => text!);
+  const headings = [...Deno.readTextFileSync(PAGE).matchAll(/^## (.+)$/gm)].map(([, text]) =>
+    text!
+  );
   return table(
     ["status", "meaning", "what to do"],
     MEANING.map(([status, meaning]) => {

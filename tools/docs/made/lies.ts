@@ -1,6 +1,6 @@
 import { lie, type LieId, LIES } from "../../../simulation/mod.ts";
 import { RESPONSES } from "../../../tests/support/responses.ts";
-import { table } from "../markdown.ts";
+import { code, table } from "../markdown.ts";
 
 /** The catalogue of lies: what each is, where the specification speaks of it, and how it ends for our drivers. */
 export function lies(): string {
@@ -8,7 +8,7 @@ export function lies(): string {
     ["lie", "the device", "section", "how it ends here"],
     LIES.map((id) => {
       const { does, section = "" } = lie(id);
-      return [id, does, section, end(id)];
+      return [code(id), does, section, end(id)];
     }),
   );
 }

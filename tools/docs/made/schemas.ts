@@ -20,7 +20,9 @@ interface Schema {
 
 /** Each file of `schemas/`: its fields, and those of what it defines. */
 export function schemas(): string {
-  return [...Deno.readDirSync(FOLDER)].map(({ name }) => name).filter((name) => name.endsWith(".json"))
+  return [...Deno.readDirSync(FOLDER)].map(({ name }) => name).filter((name) =>
+    name.endsWith(".json")
+  )
     .sort().map(page).join("\n\n");
 }
 
@@ -30,12 +32,21 @@ function page(file: string): string {
   return [
     `## ${file}`,
     "",
-    `${schema.description ?? schema.title ?? ""} The schema is [${code(`schemas/${file}`)}](../schemas/${file}).`.trim(),
+    `${schema.description ?? schema.title ?? ""} The schema is [${
+      code(`schemas/${file}`)
+    }](../schemas/${file}).`.trim(),
     "",
     ...fields(schema),
     ...Object.entries(parts).flatMap(([name, part]) => {
       const rows = fields(part);
-      return rows.length === 0 ? [] : ["", `### ${file.replace(/\.json$/, "")}: ${name}`, "", part.description ?? "", "", ...rows];
+      return rows.length === 0 ? [] : [
+        "",
+        `### ${file.replace(/\.json$/, "")}: ${name}`,
+        "",
+        part.description ?? "",
+        "",
+        ...rows,
+      ];
     }),
   ].join("\n");
 }
@@ -51,7 +62,11 @@ function rowsOf({ properties = {}, required = [] }: Schema, before: string): str
     const inner = property.properties ? rowsOf(property, `${path}.`) : [];
     const items = property.items?.properties ? rowsOf(property.items, `${path}[].`) : [];
     return [
-      [code(path), typeOf(property) + (required.includes(name) ? "" : ", may be left out"), saysOf(property)],
+      [
+        code(path),
+        typeOf(property) + (required.includes(name) ? "" : ", may be left out"),
+        saysOf(property),
+      ],
       ...inner,
       ...items,
     ];
@@ -59,7 +74,9 @@ function rowsOf({ properties = {}, required = [] }: Schema, before: string): str
 }
 
 function saysOf({ description = "", default: usual }: Schema): string {
-  return usual === undefined ? description : `${description} ${code(JSON.stringify(usual))} if left out.`.trim();
+  return usual === undefined
+    ? description
+    : `${description} ${code(JSON.stringify(usual))} if left out.`.trim();
 }
 
 function typeOf({ type, enum: values, const: only, $ref, items, ...more }: Schema): string {
