@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { BackEndFacts } from "./simulation/vhost_user/platform.ts";
+import type { BackEndFacts, ControlQueue } from "./simulation/vhost_user/platform.ts";
 
 /** A device that another program serves by vhost-user. */
 export interface VhostUserDevice {
@@ -16,6 +16,8 @@ export interface VhostUserDevice {
   readonly listen?: boolean;
   /** The address of a network card whose program tells none: six bytes in hexadecimal with colons between. */
   readonly mac?: string;
+  /** Pairs of queues of a network card, as far as its program has so many; 1 if left out. */
+  readonly pairs?: number;
   /** Entries that its queues may have, a power of two up to 32768; 128 if left out. */
   readonly queueSize?: number;
 }
@@ -33,6 +35,18 @@ const range = (from: number, to: number) =>
 /** Of a network card, what it needs a control queue for, and what needs more than one frame's room. */
 const NET_HIDDEN = bits(2, 3, 7, 8, 9, 10, 16, 17, 18, 19, 20, 21, 22, 23) | range(50, 63);
 const F_MAC = bits(5);
+const LARGEST_PAIRS = 32;
+
+/** What a driver says by the control queue of a card with several pairs of queues (virtio 1.4, 5.1.9.5.5). */
+const CONTROL: ControlQueue = {
+  size: 64,
+  feature: bits(17),
+  several: bits(22),
+  answer([kind, command, low = 0, high = 0], use) {
+    return kind === CTRL_MQ && command === VQ_PAIRS_SET && use(low | high << 8) ? OK : ERR;
+  },
+};
+const CTRL_MQ = 4, VQ_PAIRS_SET = 0, OK = 0, ERR = 1;
 
 /** The kinds (virtio 1.4, 5). */
 const KINDS: Readonly<Record<BackEndKind, Kind>> = {
@@ -49,7 +63,8 @@ const KINDS: Readonly<Record<BackEndKind, Kind>> = {
     hidden: NET_HIDDEN,
     oneOf: bits(5, 15, 16, 17),
     queues: 2,
-    fewQueues: true,
+    unit: 2,
+    control: CONTROL,
     configBytes: 12,
   },
   scsi: { type: 8, known: range(0, 3), queues: 3, configBytes: 36 },
@@ -70,23 +85,36 @@ const LARGEST_QUEUE = 32768;
  * @throws {RangeError} If it cannot be as it is described.
  */
 export function backEndFacts(device: VhostUserDevice): BackEndFacts {
-  const { kind, socket, listen = false, mac, queueSize = QUEUE_SIZE } = device;
+  const { kind, socket, listen = false, mac, pairs, queueSize = QUEUE_SIZE } = device;
   const name = `${kind}=${socket}`;
   if (!(queueSize >= 2 && queueSize <= LARGEST_QUEUE && Number.isInteger(Math.log2(queueSize)))) {
     throw new RangeError(
       `Cannot use ${name}: queueSize is ${queueSize}, wanted a power of two from 2 to ${LARGEST_QUEUE}`,
     );
   }
-  if (mac !== undefined && kind !== "net") {
-    throw new RangeError(`Cannot use ${name}: only a network card has a mac`);
+  for (const [what, value] of Object.entries({ mac, pairs })) {
+    if (value === undefined || kind === "net") continue;
+    throw new RangeError(`Cannot use ${name}: only a network card has ${what}`);
+  }
+  if (!(Number.isInteger(pairs ?? 1) && (pairs ?? 1) >= 1 && (pairs ?? 1) <= LARGEST_PAIRS)) {
+    throw new RangeError(
+      `Cannot use ${name}: pairs is ${pairs}, wanted a number from 1 to ${LARGEST_PAIRS}`,
+    );
   }
   const facts = { ...KINDS[kind], name, socket, listen, queueSize };
   if (kind !== "net") return facts;
-  const config = new Uint8Array(facts.configBytes);
-  config.set(mac === undefined ? anyMac() : parseMac(mac, name));
-  config[8] = 1; // one pair of queues
-  return { ...facts, invented: { config, features: F_MAC } };
+  const address = mac === undefined ? anyMac() : parseMac(mac, name);
+  const config = (units: number) => {
+    const config = new Uint8Array(facts.configBytes);
+    config.set(address);
+    config[MOST_PAIRS] = units;
+    return config;
+  };
+  return { ...facts, mostUnits: pairs ?? 1, invented: { config, features: F_MAC } };
 }
+
+/** Where `max_virtqueue_pairs` is. */
+const MOST_PAIRS = 8;
 
 /** One that is in use nowhere: administered locally, and of one station. */
 function anyMac(): Uint8Array {

@@ -23,6 +23,12 @@ import { loadPlugin } from "./core/kernel/load_plugin.ts";
 import { type DriveOptions, Kernel as KernelOf } from "./core/kernel/kernel.ts";
 import type { PluginSource } from "./core/kernel/attachment.ts";
 import { refuseDebugger } from "./core/kernel/refuse_debugger.ts";
+import { monotonicClock } from "./core/linux/clock.ts";
+import { Trace, type TraceSink } from "./core/trace/trace.ts";
+import { serveControl } from "./watch/control.ts";
+import { publishMetrics } from "./watch/publish_metrics.ts";
+import { snapshot } from "./watch/snapshot.ts";
+import { traceFile } from "./watch/trace/mod.ts";
 import { InterruptLoop } from "./core/irq/interrupt_loop.ts";
 import type { Machine, Platform } from "./core/platform/platform.ts";
 import { openQemu, type QemuParts } from "./core/platform/qemu/mod.ts";
@@ -88,6 +94,18 @@ export interface OpenOptions<More extends Classes<More> = NoClasses>
    * a device is made by the class that its driver's `plugin.json` names.
    */
   readonly classes?: More;
+  /**
+   * Where to tell all that happens: the name of a file, which ends in `.txt`, `.json` (for Perfetto and Chrome) or `.html`
+   * (a page of its own), or what takes the events. Nothing is told, and that costs nothing, if left out.
+   */
+  readonly trace?: string | TraceSink;
+  /** The path of a Unix socket at which other programs of this user may look at the machine, as `main.ts top` does. */
+  readonly control?: string;
+  /**
+   * Where to tell figures in Prometheus' text format: a path that ends in `.sock` becomes a Unix socket of this user that
+   * answers HTTP, any other a file that is written again every 5 s.
+   */
+  readonly metrics?: string;
 }
 
 /**
@@ -108,7 +126,9 @@ function openMachine(
     case "simulated":
       return Promise.resolve(openSimulated({ devices: devices ?? simulatedDevices(), loop }));
     case "vhost-user":
-      return Promise.resolve(openVhostUser(vhostUser.map(backEndFacts), loop));
+      // They are spoken to from the first moment on.
+      loop.start();
+      return openVhostUser(vhostUser.map(backEndFacts), loop);
   }
 }
 
@@ -133,7 +153,7 @@ function checkOptions(given: OpenOptions): OpenOptions {
   const where = "openKernel";
   const options = { ...argument.record(given, where, "options") };
   const { machine = "local", qemu, devices, vhostUser, unsafeDma = false } = options;
-  const { plugins = [], drivers = [], classes = {} } = options;
+  const { plugins = [], drivers = [], classes = {}, trace, control, metrics } = options;
   argument.word(machine, where, "options.machine", MACHINES);
   argument.flag(unsafeDma, where, "options.unsafeDma");
   const each = (name: string, values: unknown, check: (value: never, name: string) => unknown) =>
@@ -153,10 +173,20 @@ function checkOptions(given: OpenOptions): OpenOptions {
     object(value, `options.classes.${name}`);
     argument.callback((value as DeviceClass).open, where, `options.classes.${name}.open`);
   }
+  for (const [name, path] of Object.entries({ control, metrics })) {
+    if (path !== undefined) text(path, `options.${name}`);
+  }
   if (devices !== undefined) each("options.devices", devices, object);
+  if (trace !== undefined && typeof trace !== "string") {
+    argument.callback(
+      (object(trace, "options.trace") as TraceSink).event,
+      where,
+      "options.trace.event",
+    );
+  }
   if (vhostUser !== undefined) {
     each("options.vhostUser", vhostUser, (device: VhostUserDevice, name) => {
-      const { kind, socket, mac, listen = false, queueSize = 128 } = object(
+      const { kind, socket, mac, pairs = 1, listen = false, queueSize = 128 } = object(
         device,
         name,
       ) as VhostUserDevice;
@@ -164,6 +194,7 @@ function checkOptions(given: OpenOptions): OpenOptions {
       text(socket, `${name}.socket`);
       if (mac !== undefined) text(mac, `${name}.mac`);
       argument.flag(listen, where, `${name}.listen`);
+      bytes(pairs, `${name}.pairs`);
       bytes(queueSize, `${name}.queueSize`);
     });
   }
@@ -199,18 +230,31 @@ export function findDrivers(plugins: readonly string[] = []): readonly PluginSou
 export async function openKernel<More extends Classes<More> = NoClasses>(
   options: OpenOptions<More> = {},
 ): Promise<Kernel<More>> {
-  const { plugins = [], drivers = [], classes, ...rest } = checkOptions(options);
+  const { plugins = [], drivers = [], classes, trace: told, control, metrics, ...rest } =
+    checkOptions(options);
+  const opened = performance.now();
   const all = [...drivers, ...findDrivers(plugins)];
   await using stack = new AsyncDisposableStack();
+  const sink = typeof told === "string" ? traceFile(told) : told;
+  const trace = sink && stack.use(new Trace(sink, monotonicClock()));
   stack.use(refuseDebugger());
   const loop = stack.use(new InterruptLoop());
   const platform = stack.use(await openMachine(rest, loop));
-  const kernel = new KernelOf(
+  const look = () => snapshot(kernel, opened);
+  if (control !== undefined) stack.use(serveControl(control, loop, look));
+  const failed = rest.notice ?? rest.log ?? (() => {});
+  const publisher = metrics === undefined
+    ? undefined
+    : stack.use(publishMetrics(metrics, { loop, look, failed }));
+  const kernel: Kernel<More> = new KernelOf(
     {
       loop,
       platform,
       drivers: all,
       classes: { ...CLASSES, ...classes } as StandardClasses & More,
+      trace,
+      counted: control !== undefined || metrics !== undefined,
+      ...(publisher && { leaving: () => publisher.refresh() }),
       close: () => kept.disposeAsync(),
     },
     rest,
@@ -222,6 +266,9 @@ export async function openKernel<More extends Classes<More> = NoClasses>(
 export type { DriveOptions, KernelOf, PluginSource };
 export { checkManifest, ManifestError } from "./core/plugin/manifest.ts";
 export { TunableError } from "./core/plugin/tunables.ts";
+export { traceFile, type TraceFileOptions } from "./watch/trace/mod.ts";
+export type { TraceSink } from "./core/trace/trace.ts";
+export type { Actor, Told, TracedDescriptor, TraceEvent } from "./core/trace/event.ts";
 export { Status } from "./core/bus/lane.ts";
 export { RequestError } from "./core/bus/request_error.ts";
 export { DriverGone } from "./core/kernel/conversation.ts";
@@ -240,6 +287,8 @@ export type {
   Classes,
   DeviceDescription,
   DeviceOf,
+  HostDescription,
+  LaneDescription,
   QueueDescription,
 } from "./core/kernel/device.ts";
 export type { Isolation } from "./core/kernel/driver_host.ts";

@@ -8,6 +8,7 @@
 import { BalloonModel } from "./plugins/balloon/model.ts";
 import { DiskModel, type Store } from "./plugins/blk/model.ts";
 import { ConsoleModel } from "./plugins/console/model.ts";
+import { NvmeModel } from "./plugins/nvme/model.ts";
 import { EntropyModel } from "./plugins/random/model.ts";
 import { ScsiModel } from "./plugins/scsi/model.ts";
 import { NetModel } from "./plugins/vtnet/model.ts";
@@ -40,18 +41,22 @@ export interface ModelOptions {
 export interface ServableModel {
   /** What it is, in a few words. */
   readonly summary: string;
-  /** Queues that a machine counts as one. */
-  readonly unit?: number;
   /** What of {@linkcode ModelOptions} it knows. */
   readonly knows?: readonly ("disk" | "queues")[];
+  /** How it is served by vhost-user; undefined for one that is no VirtIO device. */
+  readonly vhostUser?: {
+    /** Queues that a machine counts as one; 1 if absent. */
+    readonly unit?: number;
+    /**
+     * QEMU's arguments for it. QEMU would want a queue for each processor of the guest's if it were not told.
+     *
+     * @param socket The path of the socket.
+     * @param queues Its request queues.
+     */
+    qemu(socket: string, queues: number): readonly string[];
+  };
   /** Makes one. */
-  make(options: ModelOptions): DeviceModel;
-  /**
-   * QEMU's arguments for it, by vhost-user.
-   *
-   * @param socket The path of the socket.
-   */
-  qemu(socket: string): readonly string[];
+  make(options: ModelOptions): DeviceModel | FunctionModel;
 }
 
 const MIB = 2 ** 20;
@@ -61,8 +66,8 @@ const F_T10_PI = 1n << 3n;
 const NET_FEATURES = 1n << 0n | 1n << 1n | 1n << 5n | 1n << 11n | 1n << 12n | 1n << 15n;
 
 /** QEMU's arguments for a device of its own kind; some look for the socket again when it has gone. */
-function own(name: string, device: string, more = ""): ServableModel["qemu"] {
-  return (socket) => [
+function own(name: string, device: string, more = "") {
+  return (socket: string): readonly string[] => [
     ...["-chardev", `socket,id=${name},path=${socket}${more}`],
     ...["-device", `${device},chardev=${name}`],
   ];
@@ -78,6 +83,9 @@ function generic(name: string, id: number, queues: number, configBytes: number) 
   ];
 }
 
+/** NVMe controllers so far: two of a machine that have the same serial number are taken for one. */
+let controllers = 0;
+
 /** The models. */
 export const MODELS: Readonly<Record<string, ServableModel>> = {
   blk: {
@@ -90,7 +98,10 @@ export const MODELS: Readonly<Record<string, ServableModel>> = {
         requestQueues: queues,
         ...(disk ? { store: disk } : {}),
       }),
-    qemu: own("blk", "vhost-user-blk-pci", ",reconnect=1"),
+    vhostUser: {
+      qemu: (socket, queues) =>
+        own("blk", `vhost-user-blk-pci,num-queues=${queues}`, ",reconnect=1")(socket),
+    },
   },
   scsi: {
     summary: "a SCSI host with a disk in memory",
@@ -99,22 +110,24 @@ export const MODELS: Readonly<Record<string, ServableModel>> = {
         units: [{ capacity: 64 * MIB, serial: "VIRTIO-DENO" }],
         lacks: F_T10_PI,
       }),
-    qemu: own("scsi", "vhost-user-scsi-pci"),
+    vhostUser: { qemu: own("scsi", "vhost-user-scsi-pci,num_queues=1") },
   },
   net: {
     summary: "a network card; at the other end of the wire 10.0.2.2 answers ARP, pings and DHCP",
-    unit: 2,
     make: ({ whole = false }) => new NetModel(whole ? {} : { features: NET_FEATURES }).meet(),
-    qemu: (socket) => [
-      ...["-chardev", `socket,id=net,path=${socket},reconnect=1`],
-      ...["-netdev", "vhost-user,id=wire,chardev=net"],
-      ...["-device", "virtio-net-pci,netdev=wire"],
-    ],
+    vhostUser: {
+      unit: 2,
+      qemu: (socket) => [
+        ...["-chardev", `socket,id=net,path=${socket},reconnect=1`],
+        ...["-netdev", "vhost-user,id=wire,chardev=net"],
+        ...["-device", "virtio-net-pci,netdev=wire"],
+      ],
+    },
   },
   random: {
     summary: "an entropy source",
     make: () => new EntropyModel(),
-    qemu: own("random", "vhost-user-rng-pci"),
+    vhostUser: { qemu: own("random", "vhost-user-rng-pci") },
   },
   console: {
     summary: "a console that sends back what it gets",
@@ -123,17 +136,25 @@ export const MODELS: Readonly<Record<string, ServableModel>> = {
         ports: { 0: { console: true, echo: true }, 1: { name: "org.virtio.echo", echo: true } },
         size: [80, 25],
       }),
-    qemu: generic("console", 3, 10, 12),
+    vhostUser: { qemu: generic("console", 3, 10, 12) },
   },
   balloon: {
     summary: "a memory balloon that takes 16 MiB",
     make: () => new BalloonModel({ pages: 4096 }),
-    qemu: generic("balloon", 5, 5, 16),
+    vhostUser: { qemu: generic("balloon", 5, 5, 16) },
+  },
+  nvme: {
+    summary: "an NVMe controller with a disk in memory, no VirtIO device (--vfio-user)",
+    make: () =>
+      new NvmeModel({
+        namespaces: { 1: { capacity: 64 * MIB } },
+        serial: `VIRTIO-DENO-${++controllers}`,
+      }),
   },
 };
 
 /**
- * A model by its name, with rings of every kind.
+ * A model by its name; a VirtIO device has rings of every kind.
  *
  * @param lies Numbers of the rules that it breaks.
  * @throws {RangeError} If there is no such rule.
@@ -142,8 +163,9 @@ export function makeModel(
   name: string,
   options: ModelOptions = {},
   lies: readonly string[] = [],
-): DeviceModel {
-  return makeLying(fitted(MODELS[name]!.make(options), { with: RING_PACKED | IN_ORDER }), lies);
+): DeviceModel | FunctionModel {
+  const model = MODELS[name]!.make(options);
+  return makeLying("bars" in model ? model : fitted(model, { with: RING_PACKED | IN_ORDER }), lies);
 }
 
 /**

@@ -1,63 +1,90 @@
 /**
- * All benchmarks: the ring beside its C reference, and a disk through the whole of the system.
+ * Measures, on this machine: our drivers beside those of others on the same devices.
  *
- *     deno task bench [--json]
+ *     deno task bench [suite[:subject]...] [--rounds <n>] [--json <file>] [--compare <file>]
  *
  * @module
  */
 
 import { parseArgs } from "@std/cli";
-import { benchBlock, type BlockFigure } from "./blk.ts";
-import type { Figure } from "./figure.ts";
-import { benchReference } from "./reference.ts";
-import { benchRing } from "./ring.ts";
+import { tell } from "./compare.ts";
+import { NoMeasurement, readMeasurement, writeMeasurement } from "./measurement.ts";
+import { run } from "./run.ts";
+import type { Suite } from "./suite.ts";
+import { print } from "./table.ts";
+import { SUITES } from "./suites.ts";
 
-const { json } = parseArgs(Deno.args, { boolean: ["json"] });
+/** Fewer would say little of the noise. */
+const ROUNDS = 9;
 
-const reference = await benchReference();
-const ring = await benchRing();
-const block = await benchBlock();
+/** What was asked for cannot be done. */
+class Misuse extends Error {}
 
-if (json) {
-  console.log(JSON.stringify({ schema: 1, ring: { c: reference, typescript: ring }, block }));
-} else print(reference, ring, block);
+const HELP =
+  `Usage: deno task bench [suite[:subject]...] [--rounds <n>] [--json <file>] [--compare <file>]
 
-function print(
-  c: readonly Figure[],
-  typescript: readonly Figure[],
-  disk: readonly BlockFigure[],
-): void {
-  console.log("ring, ns a request   descriptors  batch      C     TS  ratio");
-  for (const { kind, descriptors, batch, ns } of typescript) {
-    const same = c.find((figure) =>
-      figure.kind === kind && figure.descriptors === descriptors && figure.batch === batch
-    );
-    const columns = [kind.padEnd(20), String(descriptors).padStart(11), String(batch).padStart(6)];
-    const ratio = same
-      ? [same.ns.toFixed(1), ns.toFixed(1), (ns / same.ns).toFixed(1)]
-      : ["-", ns.toFixed(1), "-"];
-    console.log([...columns, ...ratio.map((text) => text.padStart(6))].join(" "));
+Measures our drivers beside those of others on the same devices: medians of ${ROUNDS} rounds, in each of which all
+contenders take their turn; in parentheses the quarters of the samples, and how many times the yardstick of the same round.
+
+${SUITES.map(({ name, what }) => `  ${name.padEnd(8)} ${what}`).join("\n")}
+
+  ring:split        only subjects of ring with "split" in their names
+  --rounds <n>      ${ROUNDS} if left out
+  --json <file>     writes the measurement, too
+  --compare <file>  says what has changed since that measurement by more than noise
+`;
+
+/** Suites, and what the subjects that are wanted of each have in their names. */
+function chosen(names: readonly string[]): ReadonlyMap<Suite, string> {
+  if (names.length === 0) return new Map(SUITES.map((suite) => [suite, ""]));
+  return new Map(names.map((text) => {
+    const [, name, part] = /^([^:]*):?(.*)$/s.exec(text)!;
+    const suite = SUITES.find((each) => each.name === name);
+    if (suite) return [suite, part!];
+    const known = SUITES.map(({ name }) => name).join(", ");
+    throw new Misuse(`There is no suite "${name}"; there are ${known}`);
+  }));
+}
+
+function roundsOf(text: string | undefined): number {
+  const rounds = text === undefined ? ROUNDS : Number(text);
+  if (Number.isInteger(rounds) && rounds >= 1 && rounds <= 1000) return rounds;
+  throw new Misuse(`--rounds is "${text}", wanted an integer from 1 to 1000`);
+}
+
+/** A file that cannot be written is found before minutes were spent, and without making it. */
+function checkFile(path: string): void {
+  const folder = path.replace(/[^/]*$/, "") || ".";
+  try {
+    if (Deno.statSync(folder).isDirectory) return;
+  } catch {
+    // As if it were none.
   }
-  console.log(
-    "\nblk, 4 KiB reads of QEMU null-co, thousand a second   depth  inline  process  ratio",
-  );
-  for (
-    const { device, depth, copy, iops } of disk.filter(({ isolation }) => isolation === "inline")
-  ) {
-    const other = disk.find((figure) =>
-      figure.isolation === "process" && figure.device === device && figure.depth === depth &&
-      figure.copy === copy
-    )!;
-    const what = copy ? `${device}, with the client's copy` : device;
-    const columns = [
-      Math.round(iops / 1000),
-      Math.round(other.iops / 1000),
-      (iops / other.iops).toFixed(2),
-    ];
-    console.log(
-      what.padEnd(53),
-      String(depth).padStart(5),
-      ...columns.map((text) => String(text).padStart(7)),
-    );
-  }
+  throw new Misuse(`Cannot write ${path}: there is no folder ${folder}`);
+}
+
+async function main(args: readonly string[]): Promise<void> {
+  const options = parseArgs([...args], {
+    string: ["rounds", "json", "compare", "_"],
+    boolean: ["help"],
+    unknown: (arg, key) => {
+      if (key !== undefined) throw new Misuse(`There is no option ${arg}; --help names them`);
+    },
+  });
+  if (options.help) return console.log(HELP);
+  const suites = chosen(options._.map(String));
+  const rounds = roundsOf(options.rounds);
+  if (options.json !== undefined) checkFile(options.json);
+  const before = options.compare === undefined ? undefined : await readMeasurement(options.compare);
+  const measurement = await run(suites, rounds);
+  if (options.json !== undefined) await writeMeasurement(options.json, measurement);
+  if (before !== undefined) console.log(tell(before, measurement));
+}
+
+try {
+  await main(Deno.args);
+} catch (error) {
+  if (!(error instanceof Misuse || error instanceof NoMeasurement)) throw error;
+  console.error(error.message);
+  Deno.exitCode = 2;
 }

@@ -1,6 +1,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import type { Binding, BindRequest } from "../machine/mod.ts";
 import { Refusal } from "../core/platform/refusal.ts";
+import { SCHEMA } from "./json.ts";
 import { runFake } from "./fake_test.ts";
 
 const moved = (after: string) => ({ addresses }: BindRequest): Binding[] =>
@@ -47,7 +48,7 @@ Deno.test("bind --dry-run says that nothing was done", async () => {
 Deno.test("bind --json has stable keys", async () => {
   const { out } = await runFake("bind 00:02.0 --json", { rebind: moved("vfio-pci") });
   assertEquals(JSON.parse(out), {
-    schema: 1,
+    schema: SCHEMA,
     command: "bind",
     dryRun: false,
     devices: [{
@@ -116,7 +117,7 @@ Deno.test("doctor prints each finding with its fix, and fails only for what is m
   const ill = await runFake("doctor --json", { diagnoses: [missing], denoVersion: "2.8.3" });
   assertEquals(ill.exit, 1);
   assertEquals(JSON.parse(ill.out), {
-    schema: 1,
+    schema: SCHEMA,
     command: "doctor",
     well: false,
     checks: [

@@ -30,7 +30,9 @@ export interface Command {
   readonly examples: readonly (readonly [string, string])[];
   /** Whether it goes on until the user ends it: then only `--timeout` limits its time. */
   readonly standing?: boolean;
-  /** What else is to be known, as lines. */
+  /** Whether it puts no device to work, so that there is nothing to trace and nothing to look at. */
+  readonly idle?: boolean;
+  /** What else is to be known, as lines of paragraphs; an empty line ends one. */
   readonly notes: readonly string[];
   /** Does it. */
   run(context: Context): Promise<ExitCode>;
@@ -46,6 +48,10 @@ export interface Context {
   readonly words: readonly string[];
   /** Its own options as they were given; `true` for one without a value. */
   readonly given: Given;
+  /** All commands of the program. */
+  readonly commands: readonly Command[];
+  /** How many columns there are for data; undefined where a program reads it. */
+  readonly columns: number | undefined;
   /** Aborted when the command must end: time is over, or the user interrupted it. */
   readonly signal: AbortSignal;
   /** Devices that the command put to work: if one is gone, that is why the command failed. */
@@ -56,6 +62,8 @@ export interface Context {
   talk(line: string): void;
   /** Tells details, if `--verbose`. */
   detail(line: string): void;
+  /** Tells what went wrong beside the command's own work; it has failed then, however that ends. */
+  trouble(line: string): void;
   /** Waits for a promise, at most until `signal` aborts; then throws its reason. */
   until<T>(promise: Promise<T>): Promise<T>;
 }

@@ -10,6 +10,7 @@ import { blkRead } from "./commands/blk/read.ts";
 import { blkServe } from "./commands/blk/serve.ts";
 import { blkWrite } from "./commands/blk/write.ts";
 import { check } from "./commands/check.ts";
+import { completions } from "./commands/completions.ts";
 import { conformDevice } from "./commands/conform/device.ts";
 import { consoleAttach } from "./commands/console/attach.ts";
 import { consoleList } from "./commands/console/list.ts";
@@ -18,6 +19,7 @@ import { conformDriver } from "./commands/conform/driver.ts";
 import { doctor } from "./commands/doctor.ts";
 import { drivers } from "./commands/drivers.ts";
 import { explain } from "./commands/explain.ts";
+import { help } from "./commands/help.ts";
 import { ls } from "./commands/ls.ts";
 import { bench as netBench } from "./commands/net/bench.ts";
 import { bridge as netBridge } from "./commands/net/bridge.ts";
@@ -30,13 +32,17 @@ import { raw as scsiRaw } from "./commands/scsi/raw.ts";
 import { random } from "./commands/random.ts";
 import { newDriver } from "./commands/new.ts";
 import { serve } from "./commands/serve.ts";
+import { hosts } from "./commands/hosts.ts";
 import { show } from "./commands/show.ts";
+import { top } from "./commands/top.ts";
 import { unbind } from "./commands/unbind.ts";
 
 /** All commands, in the order in which help lists them. */
 export const COMMANDS: readonly Command[] = [
   ls,
   show,
+  top,
+  hosts,
   check,
   conformDevice,
   drivers,
@@ -68,6 +74,8 @@ export const COMMANDS: readonly Command[] = [
   serve,
   newDriver,
   conformDriver,
+  completions,
+  help,
 ];
 
 /** All options that some of them have, each once. */

@@ -43,6 +43,9 @@ export interface Ran {
 /** How the made-up world differs from the usual one. */
 export interface World {
   readonly terminal?: boolean;
+  readonly columns?: number;
+  readonly program?: string;
+  readonly side?: { readonly columns: number; draw(text: string): void };
   readonly environment?: Record<string, string>;
   readonly signal?: AbortSignal;
   readonly input?: Input;
@@ -63,6 +66,8 @@ export interface World {
   readonly drivers?: readonly PluginSource[];
   /** What modules export that can be imported, by their paths. */
   readonly modules?: Readonly<Record<string, Exports>>;
+  /** Of all devices: how often they were started anew. */
+  readonly restarts?: number;
   /** Of all devices: why they went out of work. */
   readonly gone?: string;
   /** Of all devices: what their description fails with. */
@@ -80,6 +85,9 @@ export async function runFake(line: string, world: World = {}): Promise<Ran> {
     input: world.input ?? NO_INPUT,
     err: (text) => err.push(text),
     terminal: world.terminal ?? false,
+    columns: world.columns ?? (world.terminal ? 0 : undefined),
+    side: world.side,
+    program: world.program ?? "deno run --allow-ffi main.ts",
     environment: world.environment ?? {},
     denoVersion: world.denoVersion ?? "2.9.6",
     signal: world.signal ?? new AbortController().signal,
@@ -118,6 +126,7 @@ function fakeSystem(world: World, calls: string[]): System {
       return Promise.resolve();
     },
     loadConform: () => import("../conform/mod.ts"),
+    loadWatch: () => import("../watch/mod.ts"),
     loadDrivers(folders) {
       calls.push(["load", ...folders].join(" "));
       return Promise.resolve(drivers);
@@ -255,6 +264,7 @@ function fakeDevice(
   return {
     ...facts,
     pid,
+    restarts: world.restarts ?? 0,
     unsafeDma: undefined,
     // The rest of the real clients is of no use to the commands.
     client: client as unknown as BlockClient & EntropyClient & NetClient,

@@ -1,118 +1,165 @@
 import type { Command } from "./command.ts";
-import { COMMANDS } from "./commands.ts";
+import { COMMON_OPTIONS, type CommonOption } from "./common_options.ts";
 import { MEANING } from "./exit.ts";
+import { findCommand, verbMissing } from "./find_command.ts";
+import { definitions, paragraphs, widthOf, wrapped } from "./layout.ts";
 
-/** What a user types to start the program. */
-const PROGRAM = "deno run --allow-ffi main.ts";
+/** For whom help is. */
+export interface HelpFor {
+  /** All commands. */
+  readonly commands: readonly Command[];
+  /** What starts the program. */
+  readonly program: string;
+  /** How wide it is to be. */
+  readonly columns: number;
+}
 
-const OPTIONS: readonly (readonly [string, string])[] = [
-  ["--machine <local|qemu|simulated|vhost-user>", "where the devices are (local)"],
-  ["--qemu <program>", "the QEMU to start, with --machine qemu (qemu-system-x86_64 in PATH)"],
-  ["--board <q35|pc>", "what QEMU is to be, with --machine qemu (q35)"],
-  ["--isolation <process|inline>", "where drivers run (process: each in one of its own)"],
-  [
-    "--interrupts <msix|shared|intx|polling>",
-    "the best way to use in which devices tell that they are done (msix)",
-  ],
-  ["--legacy", "use the registers from before version 1 of transitional devices"],
-  ["--unsafe-dma", "drive devices of this machine, too, that could reach all of its memory"],
-  ["--plugins <dir>", "a folder with drivers, beside our own; may be repeated"],
-  [
-    "--class <module>",
-    "device classes for such drivers; RUNS IN THIS PROGRAM, WITH ITS RIGHTS; may be repeated",
-  ],
-  [
-    "--model <module>",
-    "a device of a simulated machine, instead of the usual ones; runs likewise; may be repeated",
-  ],
-  ["--tune <driver.name=value>", "a choice that a driver offers, see drivers; may be repeated"],
-  ["--json", 'data as JSON, with "schema": 1'],
-  [
-    "--timeout <seconds>",
-    "give up after that (120, unless a command goes on until it is ended); exit status 124",
-  ],
-  ["-q, --quiet", "no talk on stderr but errors"],
-  ["-v, --verbose", "more talk on stderr"],
-  ["--no-color", "no colours, as with NO_COLOR=1 or without a terminal"],
-  ["-h, --help", "this text; after a command, the command's"],
-  ["-V, --version", "the version"],
-  [
-    "-- <arguments>",
-    "for QEMU; without any it has a device for each driver, and no file; for vhost-user, devices: blk=<socket>",
-  ],
+/** Command lines to begin with. */
+export const EXAMPLES: Command["examples"] = [
+  ["", "check the devices here, or simulated ones if none may be driven"],
+  ["ls", "the PCI functions of this machine"],
+  ["check --machine simulated", "see all drivers work; needs nothing"],
+  ["check --machine qemu", "the same with QEMU's devices"],
+  ["net ping 10.0.2.2 --machine simulated", "a station on a simulated wire"],
+  ["ls --machine qemu -- -device virtio-rng-pci", "the rest goes to QEMU"],
+  ["help net ping", "what a command takes, with examples"],
 ];
 
-/** Help for the whole program. */
-export function programHelp(): string {
+/** What stands behind `--`. */
+export const REST = [
+  "-- <arguments>",
+  "for QEMU; without any it has a device for each driver, and no file; for vhost-user, devices: blk=<socket>",
+] as const;
+
+/**
+ * Help: for the whole program, the noun of several commands, or a command.
+ *
+ * @param words What it is about; all if there are none.
+ * @throws {CliError} With status 2, if there is no such command.
+ */
+export function help(words: readonly string[], to: HelpFor): string {
+  const [noun, verb] = words;
+  const command = findCommand(to.commands, words);
+  if (command) return commandHelp(command, to);
+  if (noun === undefined) return programHelp(to);
+  if (verb !== undefined) throw verbMissing(to.commands, words);
+  return nounHelp(noun, to);
+}
+
+/** The same as data: all commands that the words begin with, and what is common to all. */
+export function helpJson(words: readonly string[], { commands }: HelpFor): object {
+  const command = findCommand(commands, words);
+  if (words.length > 1 && !command) throw verbMissing(commands, words);
+  const about = commands.filter((each) =>
+    command ? each === command : words.length === 0 || each.name.startsWith(`${words[0]} `)
+  );
+  return {
+    commands: about.map(({ name, usage, summary, notes, examples, options = [], standing }) => ({
+      name,
+      usage,
+      summary,
+      standing: standing === true,
+      options: options.map(optionJson),
+      examples: examples.map(([line, does]) => ({ line, does })),
+      notes: notes.join("\n"),
+    })),
+    options: COMMON_OPTIONS.map(optionJson),
+    exits: MEANING.map(([exit, meaning]) => ({ exit, meaning })),
+  };
+}
+
+function programHelp(to: HelpFor): string {
+  const { commands, program, columns } = to;
   return [
-    "User-space VirtIO drivers in TypeScript, each in a process of its own.",
+    ...wrapped(
+      "User-space VirtIO drivers in TypeScript, each in a process of its own.",
+      columns,
+    ),
     "",
     "Examples:",
-    ...table([
-      [PROGRAM, "check the devices here, or simulated ones if none may be driven"],
-      ...COMMANDS.flatMap(({ examples }) => examples.slice(0, 1)).map(onCommandLine),
-      onCommandLine(["ls --machine qemu -- -device virtio-rng-pci", "the rest goes to QEMU"]),
-    ]),
+    ...exampleLines(EXAMPLES, to),
     "",
-    `Usage: ${PROGRAM} [command] [options]`,
+    ...usageLines(`${program} [command] [options]`, columns),
     "",
     "Commands:",
-    ...table(COMMANDS.map(({ name, usage, summary }) => [`${name} ${usage}`.trim(), summary])),
+    ...definitions(commands.map(commandLine), columns),
     "",
     "Options:",
-    ...table(OPTIONS),
+    ...definitions([...COMMON_OPTIONS.map(optionLine), REST], columns),
     "",
     "Exit status:",
-    ...table(MEANING.map(([code, meaning]) => [String(code), meaning])),
+    ...definitions(MEANING.map(([code, meaning]) => [String(code), meaning]), columns),
   ].join("\n");
 }
 
-/** Help for the noun of several commands. */
-export function nounHelp(noun: string): string {
-  const commands = COMMANDS.filter(({ name }) => name.startsWith(`${noun} `));
+function nounHelp(noun: string, to: HelpFor): string {
+  const commands = to.commands.filter(({ name }) => name.startsWith(`${noun} `));
   return [
     "Examples:",
-    ...table(commands.flatMap(({ examples }) => examples.slice(0, 1)).map(onCommandLine)),
+    ...exampleLines(commands.flatMap(({ examples }) => examples.slice(0, 1)), to),
     "",
     "Commands:",
-    ...table(commands.map(({ name, usage, summary }) => [`${name} ${usage}`.trim(), summary])),
+    ...definitions(commands.map(commandLine), to.columns),
   ].join("\n");
 }
 
-/** Help for one command. */
-export function commandHelp(
-  { name, usage, summary, options = [], examples, notes }: Command,
-): string {
+function commandHelp(command: Command, to: HelpFor): string {
+  const { name, usage, summary, options = [], examples, notes } = command;
+  const { columns } = to;
+  const section = (lines: readonly string[]) => lines.length > 0 ? [...lines, ""] : [];
   return [
-    `${summary}.`,
+    ...wrapped(`${summary}.`, columns),
     "",
     "Examples:",
-    ...table(examples.map(onCommandLine)),
+    ...exampleLines(examples, to),
     "",
-    `Usage: ${`${PROGRAM} ${name} ${usage}`.trim()} [options]`,
+    ...usageLines(`${`${to.program} ${name} ${usage}`.trim()} [options]`, columns),
     "",
-    ...notes,
-    ...(notes.length > 0 ? [""] : []),
-    ...(options.length > 0
-      ? [
-        "Options:",
-        ...table(options.map((option) => [
-          [`--${option.name}`, option.value ?? ""].join(" ").trim(),
-          option.summary,
-        ])),
-        "",
-      ]
-      : []),
-    "The other options are the same for all commands: --help without a command lists them.",
+    ...section(paragraphs(notes, columns)),
+    ...section(
+      options.length > 0 ? ["Options:", ...definitions(options.map(optionLine), columns)] : [],
+    ),
+    ...wrapped(
+      "The other options are the same for all commands: --help without a command lists them.",
+      columns,
+    ),
   ].join("\n");
 }
 
-function onCommandLine([line, what]: readonly [string, string]): readonly [string, string] {
-  return [`${PROGRAM} ${line}`, what];
+function usageLines(usage: string, columns: number): string[] {
+  return wrapped(`Usage: ${usage}`, columns, 7);
 }
 
-/** Two columns. */
-function table(rows: readonly (readonly [string, string])[]): string[] {
-  const width = Math.max(...rows.map(([left]) => left.length));
-  return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`);
+function commandLine({ name, usage, summary }: Command): readonly [string, string] {
+  return [`${name} ${usage}`.trim(), summary];
+}
+
+function optionLine({ name, value, summary, letter }: CommonOption): readonly [string, string] {
+  const short = letter === undefined ? "" : `-${letter}, `;
+  return [`${short}--${name} ${value ?? ""}`.trim(), summary];
+}
+
+function optionJson({ name, value, summary, letter }: CommonOption): object {
+  return { name, letter: letter ?? null, value: value ?? null, summary };
+}
+
+/** Lines to copy: beside what each does if there is room for all, else above it. One that is too long goes on in the next. */
+function exampleLines(examples: Command["examples"], { program, columns }: HelpFor): string[] {
+  const rows = examples.map(([line, does]) => [`${program} ${line}`.trim(), does] as const);
+  const left = Math.max(...rows.map(([line]) => widthOf(line)));
+  if (rows.every(([, does]) => left + widthOf(does) + 4 <= columns)) {
+    return rows.map(([line, does]) => `  ${line.padEnd(left)}  ${does}`);
+  }
+  return rows.flatMap(([line, does]) => [
+    ...continued(line, columns),
+    ...wrapped(does, columns - 6).map((text) => `      ${text}`),
+  ]);
+}
+
+/** A command line as a shell takes it over several lines. */
+function continued(line: string, columns: number): string[] {
+  const whole = `  ${line}`;
+  if (widthOf(whole) <= columns) return [whole];
+  const lines = wrapped(whole.trimStart(), columns - 4, 2).map((text) => `  ${text}`);
+  return lines.map((text, i) => i < lines.length - 1 ? `${text} \\` : text);
 }

@@ -15,6 +15,12 @@ export interface Io {
   err(line: string): void;
   /** Whether the standard output is a terminal. */
   readonly terminal: boolean;
+  /** How many columns it has then; 0 if it does not say. */
+  readonly columns: number | undefined;
+  /** The terminal that the standard error is, to draw on what is taken back; undefined if it is none. */
+  readonly side: { readonly columns: number; draw(text: string): void } | undefined;
+  /** What a user types to start the program. */
+  readonly program: string;
   /** The standard input. */
   readonly input: Input;
   /** The environment of the process. */

@@ -1,8 +1,8 @@
 import { wholeAddress } from "./address.ts";
 import type { CommandOption, Context } from "./command.ts";
-import { CliError, EXIT } from "./exit.ts";
+import { CliError, EXIT, exitCode, messageOf, usageError } from "./exit.ts";
 import type { Machine } from "./options.ts";
-import type { AnyDevice, ClassName, Device, Node, QemuOptions } from "../mod.ts";
+import type { AnyDevice, ClassName, Device, Node, QemuOptions, TraceSink } from "../mod.ts";
 import { importClasses, importModels } from "./modules.ts";
 import type { Kernel } from "./system.ts";
 import { parseVhostUser } from "./vhost_user.ts";
@@ -42,9 +42,14 @@ export async function openKernel(
   const devices = machineArguments.length > 0 ? { arguments: machineArguments } : usualDevices;
   const classes = await importClasses(context);
   const models = await importModels(context);
+  const trace = await traceSink(context);
+  const { control, metrics } = options;
   const kernel = await disposeIfLate(
     context,
     system.openKernel({
+      ...(trace && { trace }),
+      ...(control === undefined ? {} : { control }),
+      ...(metrics === undefined ? {} : { metrics }),
       machine,
       ...(machine === "qemu"
         ? { qemu: { machine: board, ...(program === undefined ? {} : { program }), ...devices } }
@@ -59,11 +64,32 @@ export async function openKernel(
       tunables: drive.tunables,
       unsafeDma: drive.unsafeDma,
       notice: context.talk,
+      print: context.talk,
       log: context.detail,
     }),
   );
   context.detail(`It is ${kernel.machine.description}`);
   return kernel;
+}
+
+/** The file of a trace, if the user wants one. Nothing was done when it cannot be made. */
+async function traceSink(
+  { io: { system }, options: { trace, traceLimit }, talk, trouble }: Context,
+): Promise<TraceSink | undefined> {
+  if (trace === undefined) return undefined;
+  const { traceFile } = await system.loadWatch();
+  try {
+    return traceFile(trace, {
+      ...(traceLimit === undefined ? {} : { limit: traceLimit }),
+      cut: talk,
+      failed: trouble,
+    });
+  } catch (error) {
+    if (error instanceof RangeError) throw usageError(error.message);
+    // A folder that is not there is no device that is not there.
+    const exit = exitCode(error) === EXIT.permission ? EXIT.permission : EXIT.failed;
+    throw new CliError(exit, messageOf(error), { cause: error });
+  }
 }
 
 /** The option of commands that work with one device. */

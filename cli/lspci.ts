@@ -8,10 +8,24 @@ export function lspciLine(
   names: PciNames,
   withDomain: boolean,
 ): string {
-  const parsed = parseAddress(address);
-  const where = withDomain ? formatAddress(parsed) : formatShortAddress(parsed);
+  const where = shortAddress(address, withDomain);
   const revision = identity.revision === 0 ? "" : ` (rev ${hex(identity.revision, 2)})`;
   return `${where} ${className(identity, names)}: ${deviceName(identity, names)}${revision}`;
+}
+
+/** An address, without its domain where that goes without saying. */
+export function shortAddress(address: string, withDomain: boolean): string {
+  const parsed = parseAddress(address);
+  return withDomain ? formatAddress(parsed) : formatShortAddress(parsed);
+}
+
+/** What a function is, the most telling first: `Virtio 1.0 network device, Red Hat, Inc.` */
+export function whatItIs({ vendor, device, class: code }: PciIdentity, names: PciNames): string {
+  const number = code >> 8;
+  const what = names.device(vendor, device) ?? names.subclass(number) ??
+    names.baseClass(number >> 8) ?? "unknown";
+  const maker = names.vendor(vendor);
+  return maker === undefined ? what : `${what}, ${maker}`;
 }
 
 /** Whether a machine's addresses have to be shown with their domains. */

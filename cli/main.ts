@@ -9,6 +9,8 @@ import deno from "../deno.json" with { type: "json" };
 import type { Command, Context } from "./command.ts";
 import { COMMANDS, OWN_OPTIONS } from "./commands.ts";
 import { checkAnything } from "./commands/check.ts";
+import { help } from "./commands/help.ts";
+import { errorJson } from "./error_json.ts";
 import {
   CliError,
   endedByPerson,
@@ -18,14 +20,14 @@ import {
   messageOf,
   usageError,
 } from "./exit.ts";
+import { findCommand, verbMissing } from "./find_command.ts";
 import { goneAmong } from "./gone.ts";
-import { commandHelp, nounHelp, programHelp } from "./help.ts";
 import type { Io } from "./io.ts";
-import { SCHEMA } from "./json.ts";
+import { jsonText } from "./json.ts";
+import { columnsOf } from "./layout.ts";
 import { type Given, type Options, parseOptions } from "./options.ts";
 import { printable } from "./printable.ts";
 import { styleFor } from "./style.ts";
-import { suggest } from "./suggest.ts";
 
 /** How long a command may take to clean up after it was told to end, in milliseconds. */
 const GRACE = 5000;
@@ -42,34 +44,38 @@ const TIMEOUT = 120;
  * @param args Its arguments, without its name.
  * @returns Its exit status; whatever goes wrong was said on `io.err` by then.
  */
-export async function run(args: readonly string[], io: Io): Promise<ExitCode> {
+export async function run(args: readonly string[], world: Io): Promise<ExitCode> {
+  let printed = false;
+  const io: Io = withOut(world, (line) => {
+    printed = true;
+    world.out(line);
+  });
   let options: Options | undefined;
+  let command: Command | undefined;
   try {
     options = parseOptions(args, OWN_OPTIONS);
-    const [first] = options.words;
-    const command = findCommand(options.words);
-    const words = options.words.slice(command?.name.split(" ").length ?? 0);
     if (options.version) {
       const { version } = deno;
-      io.out(
-        options.json ? JSON.stringify({ schema: SCHEMA, version }) : `virtio for Deno ${version}`,
-      );
+      io.out(options.json ? jsonText("version", { version }) : `virtio for Deno ${version}`);
       return EXIT.done;
     }
-    if (options.help) {
-      io.out(
-        command ? commandHelp(command) : first === undefined ? programHelp() : nounHelp(first),
-      );
-      return EXIT.done;
-    }
-    if (first !== undefined && !command) throw verbMissing(options.words);
+    command = options.help ? help : findCommand(COMMANDS, options.words);
+    const words = wordsOf(command, options);
+    if (options.words.length > 0 && !command) throw verbMissing(COMMANDS, options.words);
     if (command) checkWords(command, words);
-    checkGiven(command, options.given);
+    if (command !== help) checkGiven(command, options.given);
+    checkWatched(command, options);
     const limit = options.timeout ?? (command?.standing ? undefined : TIMEOUT);
     const grace = command?.standing ? STANDING_GRACE : GRACE;
     return await runLimited(command?.run ?? checkAnything, { io, options, words }, limit, grace);
   } catch (error) {
+    // Nothing reads what it writes any more: it may end as well.
+    if (exitCode(error) === EXIT.done) return EXIT.done;
     io.err(printable(`error: ${messageOf(error)}`));
+    // One document is not followed by another, unless the command prints one after the other.
+    if (wantsJson(args) && (!printed || command?.standing)) {
+      world.out(jsonText(command?.name ?? null, { error: errorJson(error) }));
+    }
     // Errors that the commands make say all there is to say.
     const unexpected = error instanceof Error && !(error instanceof CliError);
     if (options?.verbose && unexpected && error.stack) io.err(printable(error.stack));
@@ -77,29 +83,25 @@ export async function run(args: readonly string[], io: Io): Promise<ExitCode> {
   }
 }
 
-/** The command that the words begin with; none if there are none, or only the noun of several. */
-function findCommand([noun, verb]: readonly string[]): Command | undefined {
-  if (noun === undefined) return undefined;
-  const command = COMMANDS.find(({ name }) => name === noun || name === `${noun} ${verb}`);
-  const nouns = [...new Set(COMMANDS.map(({ name }) => name.split(" ")[0]!))];
-  if (command || nouns.includes(noun)) return command;
-  throw usageError(
-    `Unknown command ${JSON.stringify(noun)}.${suggest(noun, nouns)} ` +
-      `The commands are ${nouns.join(", ")}; run with --help for more`,
-  );
+/** The arguments of a command. */
+function wordsOf(command: Command | undefined, { words, help: asked }: Options): readonly string[] {
+  const own = words.slice(command?.name.split(" ").length ?? 0);
+  if (!asked) return own;
+  // `net ping 10.0.2.2 --help` is about net ping, and `help --help` about help.
+  const about = words[0] === help.name && own.length > 0 ? own : words;
+  return about.slice(0, findCommand(COMMANDS, about)?.name.split(" ").length ?? 2);
 }
 
-function verbMissing([noun, verb]: readonly string[]): Error {
-  const verbs = COMMANDS.filter(({ name }) => name.startsWith(`${noun} `))
-    .map(({ name }) => name.slice(noun!.length + 1));
-  const found = verb === undefined
-    ? `Cannot run ${noun} alone.`
-    : `Unknown command ${JSON.stringify(`${noun} ${verb}`)}.${suggest(verb, verbs)}`;
-  return usageError(
-    `${found} What ${noun} takes is ${verbs.join(", ")}; ${noun} --help tells more`,
-  );
+/** Whether errors are wanted as JSON: where the command line itself is wrong, nothing else tells. */
+function wantsJson(args: readonly string[]): boolean {
+  const end = args.indexOf("--");
+  return (end < 0 ? args : args.slice(0, end)).includes("--json");
 }
 
+/** The world, but for where lines go. */
+function withOut(world: Io, out: (line: string) => void): Io {
+  return Object.create(world, { out: { value: out } });
+}
 /** Refuses options that other commands have. */
 function checkGiven(command: Command | undefined, given: Given): void {
   for (const name of Object.keys(given)) {
@@ -111,6 +113,14 @@ function checkGiven(command: Command | undefined, given: Given): void {
         owners.join(", "),
     );
   }
+}
+
+/** Refuses what looks on, where there is nothing to see. */
+function checkWatched(command: Command | undefined, options: Options): void {
+  if (!command?.idle) return;
+  const name = (["trace", "control", "metrics"] as const).find((each) => options[each]);
+  if (name === undefined) return;
+  throw usageError(`Cannot use --${name} with ${command.name}: it puts no device to work`);
 }
 
 function checkWords(
@@ -141,16 +151,23 @@ async function runLimited(
   const tell = (line: string) => io.err(printable(line));
   const talk = options.quiet ? () => {} : tell;
   const devices: AnyDevice[] = [];
+  let troubled = false;
   const running = command({
     io,
     options,
     words,
     signal,
+    commands: COMMANDS,
+    columns: columnsOf(io.environment, io.columns),
     given: options.given,
     style: styleFor(io, options.color),
     devices,
     talk,
     detail: options.verbose ? tell : () => {},
+    trouble(line) {
+      troubled = true;
+      tell(`error: ${line}`);
+    },
     until: (promise) => abortable(promise, signal),
   });
   // A command that was told to end cleans up first; one that does not manage to is left behind.
@@ -165,7 +182,8 @@ async function runLimited(
   try {
     const exit = await Promise.race([running, left.promise]);
     // What it had to say is said; how it came to its end the status says.
-    return endedByPerson(signal) ? exitCode(signal.reason) : exit;
+    if (endedByPerson(signal)) return exitCode(signal.reason);
+    return troubled && exit === EXIT.done ? EXIT.failed : exit;
   } catch (error) {
     throw (error === signal.reason ? undefined : await goneAmong(devices)) ?? error;
   } finally {

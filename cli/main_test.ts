@@ -3,6 +3,7 @@ import { BLK, memoryDisk, RANDOM, runFake, type World } from "./fake_test.ts";
 import { CliError, EXIT, type ExitCode } from "./exit.ts";
 import "../tests/support/libc.ts";
 import { COMMANDS, OWN_OPTIONS } from "./commands.ts";
+import { SCHEMA } from "./json.ts";
 import { parseOptions } from "./options.ts";
 import { Status } from "../core/bus/lane.ts";
 import { RequestError } from "../core/bus/request_error.ts";
@@ -34,7 +35,11 @@ Deno.test("run <command> --help prints the command's help", async () => {
 
 Deno.test("run --version prints the version of deno.json", async () => {
   assertMatch((await runFake("--version")).out, /^virtio for Deno \d+\.\d+\.\d+/);
-  assertEquals(Object.keys(JSON.parse((await runFake("-V --json")).out)), ["schema", "version"]);
+  assertEquals(Object.keys(JSON.parse((await runFake("-V --json")).out)), [
+    "schema",
+    "command",
+    "version",
+  ]);
 });
 
 /** The command lines that a help text gives as examples. */
@@ -50,7 +55,7 @@ Deno.test("each example of each help text is a command of the program #cli:help_
   const topics = ["", ...nouns, ...COMMANDS.map(({ name }) => name)];
   let count = 0;
   for (const topic of topics) {
-    const { out } = await runFake(`${topic} --help`);
+    const { out } = await runFake(`${topic} --help`, { environment: { COLUMNS: "400" } });
     for (const line of examples(out)) {
       count++;
       assert(line.startsWith(topic), `${line} is no example of ${topic}`);
@@ -68,6 +73,7 @@ Deno.test("each example of each help text is a command of the program #cli:help_
       assert(understood && exit !== 2, `${line}: ${exit} ${err}`);
     }
     assert(examples(out).length > 0, topic);
+    assertEquals((await runFake(`help ${topic}`, { environment: { COLUMNS: "400" } })).out, out);
   }
   assert(count > 2 * COMMANDS.length);
 });
@@ -84,6 +90,39 @@ Deno.test("help names no option that is not there, and all that are #cli:help_ex
       // The program's own examples have options of the commands.
       assert(known.has(name) || topic === "" && others.includes(name), `${topic}: --${name}`);
     }
+  }
+});
+
+Deno.test("help has lines that fit, whatever the terminal, and loses no word #cli:width", async () => {
+  const nouns = new Set(COMMANDS.map(({ name }) => name.split(" ")[0]!));
+  for (const topic of ["", ...nouns, ...COMMANDS.map(({ name }) => name)]) {
+    const words = (text: string) => text.split(/\s+/).filter((word) => word !== "\\").sort();
+    const whole = (await runFake(`${topic} --help`, { environment: { COLUMNS: "1000" } })).out;
+    for (const columns of [20, 40, 80, 120]) {
+      for (const program of ["virtio", "deno run --allow-ffi main.ts"]) {
+        const { out } = await runFake(`help ${topic}`, { terminal: true, columns, program });
+        for (const line of out.split("\n")) {
+          const words = line.replace(/ \\$/, "").trim().split(/ +/);
+          // A word that is longer than a line has one for itself.
+          const one = words.length === 1 && columns < 80;
+          assert(line.length <= columns || one, `${columns} columns: ${line}`);
+        }
+        const lost = words(whole.replaceAll("deno run --allow-ffi main.ts", program));
+        assertEquals(words(out), lost, topic);
+      }
+    }
+  }
+});
+
+Deno.test("help is 80 columns wide where a program reads it, and COLUMNS says otherwise #cli:width", async () => {
+  const widest = async (world: World) =>
+    Math.max(...(await runFake("--help", world)).out.split("\n").map(({ length }) => length));
+  assertEquals([await widest({}), await widest({ terminal: true, columns: 0 })], [80, 80]);
+  const wide = { environment: { COLUMNS: "200" } };
+  assert(await widest(wide) > 100);
+  assert(await widest({ ...wide, terminal: true, columns: 40 }) > 100);
+  for (const COLUMNS of ["", "-1", "wide", "0"]) {
+    assertEquals(await widest({ environment: { COLUMNS } }), 80);
   }
 });
 
@@ -262,7 +301,7 @@ Deno.test("run without a command checks a simulated machine where nothing may be
     err.split("\n")[0],
     "No device here may be driven: 2 would have a driver, ls and explain tell more. Starting the simulated machine instead",
   );
-  assertStringIncludes(out, "0000:00:02.0 blk (process 1234) passed");
+  assertStringIncludes(out, "00:02.0 blk    passed");
 });
 
 Deno.test("run without a command stays on this machine if something may be driven, and does not write", async () => {
@@ -342,16 +381,69 @@ Deno.test("run uses colours only on a terminal, and only if the user does not ob
   assertEquals(await colours("", { TERM: "dumb" }), false);
 });
 
-Deno.test("ls prints lspci's line, what holds the function, and our driver", async () => {
+Deno.test("ls prints a line for each function: what drives it, and what it is", async () => {
   const { out } = await runFake("ls");
-  assertEquals(
+  assertEquals(out.split("\n"), [
+    "address  numbers    driver    kernel      device",
+    "00:00.0  8086:29c0  -         -           82G33/G31/P35/P31 Express DRAM Controller, Intel Corporation",
+    "00:01.0  1af4:1044  (random)  virtio-pci  Virtio 1.0 RNG, Red Hat, Inc.",
+    "00:02.0  1af4:1042  (blk)     virtio-pci  Virtio 1.0 block device, Red Hat, Inc.",
+    "00:03.0  1af4:1041  -         virtio-pci  Virtio 1.0 network device, Red Hat, Inc.",
+  ]);
+});
+
+Deno.test("ls --verbose prints lspci's line, and all that is known of each", async () => {
+  const { out } = await runFake("ls --verbose");
+  assertStringIncludes(
     out,
-    [
-      "00:00.0 Host bridge [0600]: Intel Corporation 82G33/G31/P35/P31 Express DRAM Controller [8086:29c0]  kernel: -           driver: -",
-      "00:01.0 Unassigned class [ffff]: Red Hat, Inc. Virtio 1.0 RNG [1af4:1044] (rev 01)                   kernel: virtio-pci  driver: (random)",
-      "00:02.0 SCSI storage controller [0100]: Red Hat, Inc. Virtio 1.0 block device [1af4:1042] (rev 01)   kernel: virtio-pci  driver: (blk)",
-      "00:03.0 Ethernet controller [0200]: Red Hat, Inc. Virtio 1.0 network device [1af4:1041] (rev 01)     kernel: virtio-pci  driver: -",
-    ].join("\n"),
+    `00:02.0 SCSI storage controller [0100]: Red Hat, Inc. Virtio 1.0 block device [1af4:1042] (rev 01)
+  kernel: virtio-pci
+  driver: blk (plugins/blk/plugin.json)
+  not taken: the kernel driver virtio-pci drives it`,
+  );
+});
+
+Deno.test("ls and check have one line a device, whatever the terminal #cli:width", async () => {
+  for (const columns of [80, 60, 40, 20]) {
+    const world = { terminal: true, columns, refusal: "", environment: { NO_COLOR: "1" } };
+    const ls = (await runFake("ls", world)).out.split("\n");
+    const check = (await runFake("check --machine simulated", world)).out.split("\n");
+    assertEquals([ls.length, check.length], [5, 4]);
+    for (const line of check) assert(line.length <= columns, line);
+    // What tells one device from the other is never cut.
+    for (const line of ls) assert(columns < 60 || line.length <= columns, line);
+    assertMatch(ls[2]!, /^00:01.0 {2}1af4:1044 {2}random {2}virtio-pci/);
+  }
+});
+
+Deno.test("check tells in full what went wrong, and details by --verbose #cli:width", async () => {
+  const entropy = { read: (bytes: number) => Promise.resolve(new Uint8Array(bytes)) };
+  const { out } = await runFake("check --machine simulated", {
+    terminal: true,
+    columns: 40,
+    environment: { NO_COLOR: "1" },
+    entropy,
+  });
+  const lines = out.split("\n");
+  for (const line of lines) assert(line.length <= 40, line);
+  const start = lines.findIndex((line) => line.startsWith("00:01.0"));
+  const end = lines.findIndex((line, i) => i > start && !line.startsWith("    "));
+  const told = lines.slice(start, end < 0 ? undefined : end).join(" ").replace(/ +/g, " ");
+  assertMatch(told, /^00:01.0 random failed: alive: not all bytes .*MB\/s$/);
+  const more = await runFake("check 00:02.0 --machine simulated -v");
+  assertMatch(more.out, /^00:02.0 blk +passed: .*sha256 [\da-f]{64}\n {2}driver: process 1234\n/);
+  assertMatch(more.out, /\n {2}ok: .*\n(.*\n)*? {2}sha256: [\da-f]{64}(\n|$)/);
+});
+
+Deno.test("check and its JSON tell how often a device was started anew #cli:restarts", async () => {
+  const { out } = await runFake("check --machine simulated", { restarts: 2 });
+  assertMatch(out, /blk +passed: .*; started anew 2 times$/m);
+  const { devices } = JSON.parse(
+    (await runFake("check --machine simulated --json", { restarts: 2 })).out,
+  );
+  assertEquals(
+    devices.map(({ restarts }: { restarts: number | null }) => restarts),
+    [null, 2, 2, null],
   );
 });
 
@@ -360,11 +452,12 @@ Deno.test("ls shows IOMMU groups where there are any, and says what is unsafe", 
     refusal: "",
     facts: [{}, { iommuGroup: 12, unsafeDma: "it has no IOMMU" }, { iommuGroup: 3 }],
   });
-  assertEquals(out.split("\n").map((line) => line.replace(/.*kernel: /, "")), [
-    "-           group: -   driver: -",
-    "virtio-pci  group: 12  driver: random  UNSAFE DMA",
-    "virtio-pci  group: 3   driver: blk",
-    "virtio-pci  group: -   driver: -",
+  assertEquals(out.split("\n").map((line) => line.replace(/^.{20}/, "").split(",")[0]), [
+    "driver  kernel      group  device",
+    "-       -           -      82G33/G31/P35/P31 Express DRAM Controller",
+    "random  virtio-pci  12     UNSAFE DMA",
+    "blk     virtio-pci  3      Virtio 1.0 block device",
+    "-       virtio-pci  -      Virtio 1.0 network device",
   ]);
 });
 
@@ -393,12 +486,15 @@ const DEVICE_KEYS = [
   "noRoom",
   "refusal",
   "driver",
+  "isolation",
+  "pid",
+  "restarts",
 ];
 
 Deno.test("ls --json has stable keys", async () => {
   const json = JSON.parse((await runFake("ls --json --machine simulated")).out);
   assertEquals(Object.keys(json), ["schema", "command", "machine", "devices"]);
-  assertEquals([json.schema, json.command], [1, "ls"]);
+  assertEquals([json.schema, json.command], [SCHEMA, "ls"]);
   assertEquals(json.machine, { kind: "simulated", description: "a made-up simulated" });
   for (const device of json.devices) assertEquals(Object.keys(device), DEVICE_KEYS);
   assertEquals(json.devices[2], {
@@ -421,7 +517,10 @@ Deno.test("ls --json has stable keys", async () => {
     noRoom: null,
     unsafeDma: null,
     refusal: null,
-    driver: "blk",
+    driver: { name: "blk", class: "block", version: null, file: "plugins/blk/plugin.json" },
+    isolation: null,
+    pid: null,
+    restarts: null,
   });
 });
 
@@ -462,7 +561,7 @@ Deno.test("show --json has stable keys", async () => {
     "error",
   ]);
   assertEquals(Object.keys(json.device), DEVICE_KEYS);
-  assertEquals([json.work.pid, json.work.features.accepted], [1234, "0x100000001"]);
+  assertEquals([json.device.pid, json.work.features.accepted], [1234, "0x100000001"]);
   assertEquals(JSON.parse((await runFake("show 00:03.0 --json")).out).work, null);
 });
 
@@ -474,7 +573,7 @@ Deno.test("show tells what is known of a device that does not work, and has the 
   const json = JSON.parse(
     (await runFake("show 00:01.0 --machine simulated --json", { describe })).out,
   );
-  assertEquals([json.work, json.error], [null, { exit: 7, message: "it hangs" }]);
+  assertEquals([json.work, json.error.exit, json.error.message], [null, 7, "it hangs"]);
 });
 
 Deno.test("drivers lists the manifests without opening a machine", async () => {
@@ -489,9 +588,9 @@ Deno.test("drivers lists the manifests without opening a machine", async () => {
   assertEquals(Object.keys(json.drivers[0]), [
     "name",
     "class",
-    "description",
     "version",
     "file",
+    "description",
     "entry",
     "match",
     "limits",
@@ -520,8 +619,12 @@ Deno.test("explain tells every rule and why it does not fit", async () => {
   assertEquals(Object.keys(json), ["schema", "command", "machine", "device", "rules", "verdict"]);
   assertEquals(json.verdict, "random drives it");
   assertEquals(json.rules[1], {
-    driver: "random",
-    file: "plugins/random/plugin.json",
+    driver: {
+      name: "random",
+      class: "entropy",
+      version: null,
+      file: "plugins/random/plugin.json",
+    },
     match: { vendor: "1af4", device: "1005" },
     fits: false,
     mismatch: { field: "device", wanted: "1005", found: "1044" },
@@ -534,17 +637,17 @@ Deno.test("check puts every device with a driver to work, one line each", async 
   const lines = out.split("\n");
   assertEquals(lines.length, 4);
   lines.sort();
-  assertEquals(lines[0], "0000:00:00.0 no driver (not VirtIO)");
+  assertEquals(lines[0], "00:00.0 -      no driver: not VirtIO");
   assertMatch(
     lines[1]!,
-    /^0000:00:01.0 random \(inline\) passed: 2 reads, 8192 bytes, [\d.]+ MB\/s$/,
+    /^00:01.0 random passed: 2 reads, 8192 bytes, [\d.]+ MB\/s$/,
   );
   assertMatch(
     lines[2]!,
-    /^0000:00:02.0 blk \(inline\) passed: "disk-1", 8388608 bytes, written and read: /,
+    /^00:02.0 blk +passed: "disk-1", 8388608 bytes, written and read: /,
   );
   assertMatch(lines[2]!, /offset 4194304 length 2097152 sha256 [0-9a-f]{64}$/);
-  assertEquals(lines[3], "0000:00:03.0 no driver (VirtIO network)");
+  assertEquals(lines[3], "00:03.0 -      no driver: VirtIO network");
   assertStringIncludes(err, "All 2 devices passed");
 });
 
@@ -559,8 +662,6 @@ Deno.test("check --json has stable keys, and the truth about what was written", 
     assertEquals(Object.keys(device), [
       ...DEVICE_KEYS,
       "outcome",
-      "isolation",
-      "pid",
       "findings",
       "figures",
       "error",
@@ -602,7 +703,7 @@ Deno.test("check of devices that are all refused: exit 4, and what to do instead
     assertEquals(exit, 4);
     assertStringIncludes(
       out,
-      "0000:00:01.0 random refused: the kernel driver virtio-pci drives it",
+      "00:01.0 random refused: the kernel driver virtio-pci drives it",
     );
     assertStringIncludes(err, "To see a driver work: --machine simulated");
     assertEquals(calls.filter((call) => call.startsWith("attach")), []);
@@ -622,10 +723,10 @@ Deno.test("check is over with a device that does not answer, and with the others
     entropy: { read: () => new Promise(() => {}) },
   });
   assertEquals(exit, 124);
-  assertMatch(out, /^0000:00:02.0 blk \(.*\) passed/m);
+  assertMatch(out, /^00:02.0 blk +passed/m);
   assertStringIncludes(
     out,
-    "0000:00:01.0 random late: after 3 s it was still reading 8192 random bytes, 0 came; " +
+    "00:01.0 random late: after 3 s it was still reading 8192 random bytes, 0 came; " +
       "--patience allows more",
   );
   assertStringIncludes(err, "1 of 2 devices passed; not passed: 0000:00:01.0 random (late)");
@@ -673,8 +774,8 @@ Deno.test("check that is ended tells what is known, as JSON too #cli:check_each_
       ]);
       assertEquals(devices[2].error.exit, 130);
     } else {
-      assertMatch(out, /random \(process 1234\) passed/);
-      assertMatch(out, /00:02.0 blk not done: writing a pattern and .*; Ended by SIGINT$/);
+      assertMatch(out, /random passed/);
+      assertMatch(out, /00:02.0 blk +not done: writing a pattern and .*; Ended by SIGINT$/);
     }
   }
 });
@@ -693,7 +794,7 @@ Deno.test("check does not pass a device with nothing to check #cli:check_nothing
   const disk = memoryDisk(0);
   const all = await runFake("check --machine simulated", { disk });
   assertEquals(all.exit, 0);
-  assertMatch(all.out, /blk \(process 1234\) nothing to check: nothing is on it: 0 bytes$/m);
+  assertMatch(all.out, /blk +nothing to check: nothing is on it: 0 bytes$/m);
   assertStringIncludes(
     all.err,
     "1 of 2 devices passed; not passed: 0000:00:02.0 blk (nothing to check)",
@@ -714,8 +815,8 @@ Deno.test("check goes on after a device that failed, and fails", async () => {
   const entropy = { read: (bytes: number) => Promise.resolve(new Uint8Array(bytes)) };
   const { exit, out, err } = await runFake("check --machine simulated", { entropy });
   assertEquals(exit, 1);
-  assertMatch(out, /random \(process 1234\) failed: alive: not all bytes/);
-  assertMatch(out, /blk \(process 1234\) passed/);
+  assertMatch(out, /random failed: alive: not all bytes/);
+  assertMatch(out, /blk +passed/);
   assertStringIncludes(err, "1 of 2 devices passed; not passed: 0000:00:01.0 random (failed)");
 });
 
@@ -732,8 +833,9 @@ Deno.test("check of a device whose driver fails has the status of that failure",
   const entropy = { read: () => Promise.reject(error) };
   const { exit, out } = await runFake("check --machine simulated", { entropy });
   assertEquals(exit, 7);
-  assertStringIncludes(out, "0000:00:01.0 random failed: the driver's process ended");
+  assertStringIncludes(out, "00:01.0 random failed: the driver's process ended");
   const json = JSON.parse((await runFake("check --machine simulated --json", { entropy })).out);
   assertEquals(json.passed, false);
-  assertEquals(json.devices[1].error, { exit: 7, message: "the driver's process ended" });
+  const { exit: status, message } = json.devices[1].error;
+  assertEquals([status, message], [7, "the driver's process ended"]);
 });

@@ -2,6 +2,7 @@ import type { InterruptKind, Tunables, TunableValue } from "../mod.ts";
 import { parseArgs } from "@std/cli";
 import { INTERRUPTS } from "../machine/mod.ts";
 import type { CommandOption } from "./command.ts";
+import { FLAGS, LETTERS, type ValueName, VALUES } from "./common_options.ts";
 import { usageError } from "./exit.ts";
 import { suggest } from "./suggest.ts";
 
@@ -37,6 +38,14 @@ export interface Options {
   readonly models: readonly string[];
   /** What was chosen for drivers, by the names of driver and tunable. */
   readonly tunables: Tunables;
+  /** A file for a trace of all that happens. */
+  readonly trace?: string;
+  /** The most bytes that it may have. */
+  readonly traceLimit?: number;
+  /** A socket at which other programs look at the machine. */
+  readonly control?: string;
+  /** A socket or a file for figures. */
+  readonly metrics?: string;
   /** Seconds until everything is given up; undefined if the user did not say. */
   readonly timeout?: number;
   /** Print JSON instead of text. */
@@ -60,35 +69,6 @@ export interface Options {
 /** Options that were given, by name: their values, `true` where there is none. */
 export type Given = Readonly<Record<string, string | true>>;
 
-const FLAGS = [
-  "json",
-  "legacy",
-  "unsafe-dma",
-  "help",
-  "version",
-  "quiet",
-  "verbose",
-  "no-color",
-] as const;
-const VALUES = [
-  "machine",
-  "qemu",
-  "board",
-  "isolation",
-  "interrupts",
-  "plugins",
-  "class",
-  "model",
-  "tune",
-  "timeout",
-] as const;
-/** Letters that stand for switches. */
-const LETTERS: Readonly<Record<string, string>> = {
-  h: "help",
-  V: "version",
-  q: "quiet",
-  v: "verbose",
-};
 const NAMES = [...FLAGS, ...VALUES];
 
 /**
@@ -107,8 +87,8 @@ export function parseOptions(
   const { switches, rest } = takeSwitches(args, [...FLAGS, ...ownFlags]);
   const parsed = parseArgs(rest, {
     "--": true,
-    string: [...VALUES, ...ownValues, "_"] as (typeof VALUES[number] | "_")[],
-    collect: [...VALUES, ...ownValues] as typeof VALUES[number][],
+    string: [...VALUES, ...ownValues, "_"] as (ValueName | "_")[],
+    collect: [...VALUES, ...ownValues] as ValueName[],
     unknown(arg, key) {
       if (key !== undefined) throw unknownOption(arg, names);
     },
@@ -119,6 +99,13 @@ export function parseOptions(
   const isolation = single("isolation", parsed.isolation);
   const interrupts = single("interrupts", parsed.interrupts);
   const timeout = single("timeout", parsed.timeout);
+  const traceLimit = single("trace-limit", parsed["trace-limit"]);
+  const paths = Object.fromEntries(
+    (["trace", "control", "metrics"] as const).flatMap((name) => {
+      const path = single(name, parsed[name]);
+      return path === undefined ? [] : [[name, path || missing(name, "a path")]];
+    }),
+  );
   const options: Options = {
     words: parsed._.map(String),
     ...(machine === undefined ? {} : { machine: oneOf("machine", machine, MACHINES) }),
@@ -131,6 +118,8 @@ export function parseOptions(
     models: parsed.model.map((path) => path || missing("model", "a module")),
     tunables: Object.fromEntries(parsed.tune.map(tunable)),
     ...(timeout === undefined ? {} : { timeout: seconds(timeout) }),
+    ...paths,
+    ...(traceLimit === undefined ? {} : { traceLimit: mebibytes(traceLimit) }),
     json: switches.has("json"),
     legacy: switches.has("legacy"),
     unsafeDma: switches.has("unsafe-dma"),
@@ -163,6 +152,9 @@ export function parseOptions(
     throw usageError(
       "Cannot use --model: it is for --machine simulated and conform driver; add that, or leave it out",
     );
+  }
+  if (options.traceLimit !== undefined && options.trace === undefined) {
+    throw usageError("Cannot use --trace-limit without --trace <file>");
   }
   if (options.quiet && options.verbose) {
     throw usageError("Cannot be quiet and verbose at once: leave out --quiet or --verbose");
@@ -257,6 +249,14 @@ function seconds(value: string): number {
     `Unknown value ${
       JSON.stringify(value)
     } for --timeout: wanted seconds, more than 0 and up to 2000000`,
+  );
+}
+
+function mebibytes(value: string): number {
+  const number = Number(value);
+  if (Number.isInteger(number) && number >= 1 && number <= 1_048_576) return number * 2 ** 20;
+  throw usageError(
+    `Unknown value ${JSON.stringify(value)} for --trace-limit: wanted MiB, from 1 to 1048576`,
   );
 }
 

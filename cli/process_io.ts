@@ -1,21 +1,43 @@
-import { environment, isIgnored, SIGHUP } from "../core/linux/mod.ts";
+import { commandLine, environment, isIgnored, SIGHUP } from "../core/linux/mod.ts";
 import { pciNames } from "../machine/mod.ts";
 import { CliError, EXIT, type ExitCode, messageOf } from "./exit.ts";
 import type { Io } from "./io.ts";
+import { USUAL_COLUMNS } from "./layout.ts";
+import { programName } from "./program_name.ts";
 import type { System } from "./system.ts";
 
-/** The world of this process: its streams, environment and signals. Needs `--allow-ffi` and nothing else. */
-export function processIo(system: System): Io {
+/**
+ * The world of this process: its streams, environment and signals. Needs `--allow-ffi` and nothing else.
+ *
+ * @param main URL of the program's main module.
+ */
+export function processIo(system: System, main: string): Io {
   // Before anything is listened to: Deno catches SIGHUP itself from then on.
   const nohup = outlivesTerminal();
   const write = writer(Deno.stdout, "the standard output");
-  const err = lines(writer(Deno.stderr));
+  const aside = writer(Deno.stderr);
+  const err = lines(aside);
   const keys = terminalKeys();
   return {
     out: lines(write),
     write,
     err,
     terminal: Deno.stdout.isTerminal(),
+    get columns() {
+      return Deno.stdout.isTerminal() ? consoleColumns() : undefined;
+    },
+    side: Deno.stderr.isTerminal()
+      ? {
+        get columns() {
+          return consoleColumns() || USUAL_COLUMNS;
+        },
+        draw: (text) => void aside(new TextEncoder().encode(text)),
+      }
+      : undefined,
+    get program() {
+      const { standalone } = Deno.build;
+      return programName({ main, commandLine: orNothing(commandLine, []), standalone });
+    },
     input: {
       terminal: Deno.stdin.isTerminal(),
       read: (into) => Deno.stdin.read(into),
@@ -23,7 +45,7 @@ export function processIo(system: System): Io {
     },
     // Help must not fail for want of a permission.
     get environment() {
-      return environment();
+      return orNothing(environment, {});
     },
     denoVersion: Deno.version.deno,
     signal: endSignal(nohup, (signal, exit) => {
@@ -34,6 +56,19 @@ export function processIo(system: System): Io {
     system,
     names: pciNames,
   };
+}
+
+/** What only the permission for C functions lets us look at: without it nothing runs that could need it. */
+function orNothing<T>(look: () => T, nothing: T): T {
+  try {
+    return look();
+  } catch {
+    return nothing;
+  }
+}
+
+function consoleColumns(): number {
+  return orNothing(() => Deno.consoleSize().columns, 0);
 }
 
 /** Writes lines. */
@@ -82,11 +117,7 @@ function terminalKeys(): { raw(on: boolean): void } {
 
 /** Whether nohup wants it to. Without the permission to look nothing runs that could end. */
 function outlivesTerminal(): boolean {
-  try {
-    return isIgnored(SIGHUP);
-  } catch {
-    return false;
-  }
+  return orNothing(() => isIgnored(SIGHUP), false);
 }
 
 /** What tells the program to end, and its status then. */

@@ -34,8 +34,8 @@ Deno.test("main.ts checks a simulated machine with both drivers, in processes an
     const line = `check --machine simulated --isolation ${isolation}`;
     const { code, out, err } = await start(line);
     assertEquals(code, 0, out + err);
-    assertMatch(out, new RegExp(`random \\(${isolation}.*\\) passed`));
-    assertMatch(out, new RegExp(`blk \\(${isolation}.*\\) passed: .* written and read`));
+    assertMatch(out, new RegExp(`random +passed`));
+    assertMatch(out, new RegExp(`blk +passed: .* written and read`));
   }
 });
 
@@ -107,7 +107,7 @@ async function passes(line: string): Promise<void> {
   const command = `check --machine qemu --qemu ${qemuProgram()} ${line}`;
   const { code, out, err } = await start(command);
   assertEquals(code, 0, out + err);
-  for (const driver of DRIVERS) assertMatch(out, new RegExp(` ${driver} \\(.*\\) passed`));
+  for (const driver of DRIVERS) assertMatch(out, new RegExp(` ${driver} +passed`));
 }
 
 qemuTest("main.ts check leaves its pattern in an image that the user gives to QEMU", async () => {

@@ -9,12 +9,16 @@ import type { Exports } from "./modules.ts";
 import type * as conform from "../conform/mod.ts";
 import type * as serving from "../serving.ts";
 import type * as testing from "../testing/mod.ts";
+import type * as watching from "../watch/mod.ts";
 
 /** The devices that can be served, and what serves them. */
 export type Serving = typeof serving;
 
 /** What drivers are tested with. */
 export type Testing = typeof testing;
+
+/** What looks at machines at work. */
+export type Watching = typeof watching;
 
 /** What devices are checked with. */
 export type Conform = typeof conform;
@@ -51,6 +55,8 @@ export interface System {
   loadClasses(): Promise<typeof CLASSES>;
   /** What the command `conform driver` works with. */
   loadTesting(): Promise<Testing>;
+  /** What looks at machines at work, in this program and others. */
+  loadWatch(): Promise<Watching>;
   /** What the command `conform device` works with. */
   loadConform(): Promise<Conform>;
   /** Looks at what keeps a driver in its process here; part of the diagnosis. */

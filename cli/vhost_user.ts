@@ -38,7 +38,8 @@ export function parseVhostUser(text: string): VhostUserDevice {
     const [, key, value] = /^([^=]*)(?:=(.*))?$/s.exec(option) ?? [];
     if (key === "listen" && value === undefined) return { ...device, listen: true };
     if (key === "mac" && value) return { ...device, mac: value };
+    if (key === "pairs" && value) return { ...device, pairs: Number(value) };
     if (key === "size" && value) return { ...device, queueSize: Number(value) };
-    throw wrong(`${JSON.stringify(option)} is none of mac=, size= and listen`);
+    throw wrong(`${JSON.stringify(option)} is none of mac=, pairs=, size= and listen`);
   }, { kind, socket });
 }

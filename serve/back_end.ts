@@ -10,10 +10,12 @@ import type { Loop } from "../core/irq/interrupt_loop.ts";
 import { DeviceMemory } from "../simulation/device_memory.ts";
 import type { Lie } from "../simulation/lie.ts";
 import type { DeviceModel } from "../simulation/model.ts";
-import { VirtioDevice } from "../simulation/virtio_device.ts";
+import type { Ring as DeviceRing } from "../simulation/ring.ts";
+import { type Notes, VirtioDevice } from "../simulation/virtio_device.ts";
 import { readBytes } from "../simulation/window.ts";
 import { VhostFault } from "../core/vhost/fault.ts";
 import { InFlightNotes, notesBytes } from "../core/vhost/in_flight.ts";
+import { PackedInFlightNotes, packedNotesBytes } from "../core/vhost/in_flight_packed.ts";
 import { encodeAnswer, encodeMessage } from "../core/vhost/message.ts";
 import type { ConfigPart, InFlightMemory, MemoryRegion } from "../core/vhost/payload.ts";
 import {
@@ -26,6 +28,7 @@ import {
 } from "../core/vhost/protocol.ts";
 import { DeviceStatus } from "../core/virtio/status.ts";
 import { bit, Feature } from "../core/virtio/features.ts";
+import type { RingPlace } from "../core/virtqueue/device_queue.ts";
 import { LARGEST_QUEUE } from "../core/virtqueue/layout.ts";
 import { GuestMemory } from "./guest_memory.ts";
 
@@ -469,7 +472,7 @@ export class BackEnd implements Disposable {
       size,
       areas,
       base,
-      ...(this.#notes ? { notes: (at, used) => this.#notesOf(index, at.size, used) } : {}),
+      ...(this.#notes ? { notes: (at, place) => this.#notesOf(index, at, place) } : {}),
     });
     ring.running = true;
     // Some machines never say DRIVER_OK; none starts a ring before its driver does.
@@ -491,7 +494,11 @@ export class BackEnd implements Disposable {
 
   /** Where a ring begins that was never used. */
   get #begin(): number {
-    return this.#features & bit(Feature.RING_PACKED) ? PACKED_BEGIN : SPLIT_BEGIN;
+    return this.#packed ? PACKED_BEGIN : SPLIT_BEGIN;
+  }
+
+  get #packed(): boolean {
+    return (this.#features & bit(Feature.RING_PACKED)) !== 0n;
   }
 
   #stop(ring: Ring, index: number): void {
@@ -499,8 +506,7 @@ export class BackEnd implements Disposable {
     ring.running = false;
     const place = this.#device.pause(index);
     if (!place) return;
-    const packed = this.#features & bit(Feature.RING_PACKED);
-    ring.base = packed ? (place.used << 16 | place.available) >>> 0 : place.available;
+    ring.base = this.#packed ? (place.used << 16 | place.available) >>> 0 : place.available;
   }
 
   #stopAll(): void {
@@ -578,7 +584,7 @@ export class BackEnd implements Disposable {
         `GET_INFLIGHT_FD asks for ${queues} rings of ${queueSize}: the device has ${this.#rings.length}`,
       );
     }
-    const size = Math.ceil(queues * notesBytes(queueSize) / 4096) * 4096;
+    const size = Math.ceil(queues * this.#notesBytes(queueSize) / 4096) * 4096;
     const described = { size: BigInt(size), offset: 0n, queues, queueSize, padded };
     return {
       bytes: encodeAnswer(FRONT_END.GET_INFLIGHT_FD, described),
@@ -594,7 +600,7 @@ export class BackEnd implements Disposable {
     const { queues, queueSize } = described;
     const [size, offset] = [described.size, described.offset]
       .map((each) => number(each, "SET_INFLIGHT_FD")) as [number, number];
-    if (size < queues * notesBytes(queueSize) || offset + size > 2 ** 32) {
+    if (size < queues * this.#notesBytes(queueSize) || offset + size > 2 ** 32) {
       throw new UnfitMemory(
         `The notes have ${size} bytes at ${offset}, too few for ${queues} rings of ${queueSize}`,
       );
@@ -610,19 +616,26 @@ export class BackEnd implements Disposable {
     this.#notes = { foreign, described };
   }
 
-  #notesOf(index: number, size: number, used: number): InFlightNotes {
-    const { foreign, described: { queues, queueSize, offset } } = this.#notes!;
-    if (index >= queues || size > queueSize) {
+  /** Bytes of the notes about a ring, of the kind that was agreed. */
+  #notesBytes(entries: number): number {
+    return (this.#packed ? packedNotesBytes : notesBytes)(entries);
+  }
+
+  #notesOf(index: number, ring: DeviceRing, place: RingPlace): Notes | undefined {
+    // What is between the places of a split ring that is used in order stands in it, and comes again.
+    if (ring.kind === "split" && ring.inOrder) return undefined;
+    const { foreign: { memory }, described: { queues, queueSize, offset, size } } = this.#notes!;
+    const bytes = this.#notesBytes(queueSize);
+    // Which kind of notes was agreed on may have changed since they came.
+    if (index >= queues || ring.size > queueSize || BigInt((index + 1) * bytes) > size) {
       throw new VhostFault(
-        `Ring ${index} of ${size} has no room in the notes for ${queues} rings of ${queueSize}`,
+        `Ring ${index} of ${ring.size} has no room in the notes for ${queues} rings of ${queueSize}`,
       );
     }
-    return new InFlightNotes(
-      foreign.memory,
-      Number(offset) + index * notesBytes(queueSize),
-      size,
-      used,
-    );
+    const at = Number(offset) + index * bytes;
+    if (ring.kind === "split") return new InFlightNotes(memory, at, ring.size, place.used);
+    const noted = { ...ring, inOrder: ring.inOrder === true };
+    return new PackedInFlightNotes(memory, at, noted, place);
   }
 
   /** The connection has ended: everything is as after power-on, and nothing of the front-end's is left. */

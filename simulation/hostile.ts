@@ -5,6 +5,7 @@ import { DISCOVERY } from "./lies/discovery.ts";
 import type { LieId, Lies } from "./lies/lies.ts";
 import { NEGOTIATION } from "./lies/negotiation.ts";
 import { RINGS } from "./lies/rings.ts";
+import { SECTIONS } from "./lies/sections.ts";
 import { TIMING } from "./lies/timing.ts";
 import type { DeviceModel } from "./model.ts";
 
@@ -27,7 +28,7 @@ export const LIES: readonly LieId[] = Object.keys(CATALOGUE) as LieId[];
 export function lie(id: LieId): Lie {
   const make = CATALOGUE[id];
   if (!make) throw new RangeError(`Cannot lie as ${id}: the catalogue has ${LIES.join(", ")}`);
-  return { ...make(), id };
+  return { section: SECTIONS[id]!, ...make(), id };
 }
 
 /**

@@ -11,6 +11,8 @@ export interface Lie {
   readonly id: string;
   /** What the device does, as a sentence without its subject: `"uses a descriptor that does not exist"`. */
   readonly does: string;
+  /** Where the specification speaks of it: `"2.7.8"` of VirtIO 1.4, `"PCI 6.7"` of PCI 3.0. */
+  readonly section?: string;
   /** Features of the machine that the device must offer so that it can lie; none if absent. */
   readonly with?: bigint;
   /** Features that it must not offer; none if absent. */

@@ -7,10 +7,10 @@ import {
   DriverFault,
   type HonestQueue,
   type RingPlace,
+  type Taken,
 } from "../core/virtqueue/device_queue.ts";
 import { wrongSize } from "../core/virtqueue/layout.ts";
 import { makeDeviceQueue } from "../core/virtqueue/make_device_queue.ts";
-import { SplitDevice } from "../core/virtqueue/split_device.ts";
 import { DeviceStatus } from "../core/virtio/status.ts";
 import { COMMON_BYTES, type CommonField, commonField, NO_VECTOR } from "./common_config.ts";
 import type { BusMemory } from "./device_memory.ts";
@@ -62,17 +62,19 @@ export interface Resumed {
   /** How far it has come: {@linkcode RingPlace.available}, and of a packed ring `used` in the upper 16 bits. */
   readonly base: number;
   /**
-   * Says what was noted of a split ring by a device that is no more, if there are notes, and how to note more.
+   * Says what was noted of the ring by a device that is no more, if there are notes, and how to note more.
    *
-   * @param used The used index of the ring.
+   * @param place Where the ring is by {@linkcode base}; of a split ring `used` is what stands in it.
    */
-  readonly notes?: (ring: Ring, used: number) => Notes;
+  readonly notes?: (ring: Ring, place: RingPlace) => Notes | undefined;
 }
 
 /** Notes about the requests of a ring that a device has taken. */
 export interface Notes {
-  /** The heads of those that it had when it ended, in the order in which it took them. */
-  readonly heads: readonly number[];
+  /** Where the ring is to be gone on with. */
+  readonly place: RingPlace;
+  /** The requests that it had when it ended, in the order in which it took them. */
+  readonly taken: readonly Taken[];
   /** Keeps notes about what is taken and put from now on. */
   keep(honest: HonestQueue): DeviceQueue;
 }
@@ -538,16 +540,11 @@ export class VirtioDevice implements DeviceHandle {
       queue.again = left.requests.map((request) => (chain) => copyChain(request, chain));
       return;
     }
-    const noted = ring.kind === "split" && !ring.inOrder ? notes?.(ring, used) : undefined;
-    const available = noted ? used + noted.heads.length : base;
-    const honest = makeDeviceQueue(ring.kind, {
-      ...ring,
-      from: { available: available & 0xffff, used },
-    });
+    const place = { available: base & 0xffff, used };
+    const noted = notes?.(ring, place);
+    const honest = makeDeviceQueue(ring.kind, { ...ring, from: noted?.place ?? place });
     queue.enable(ring, honest, this.#behindLies(noted?.keep(honest) ?? honest, ring));
-    if (noted && honest instanceof SplitDevice) {
-      queue.again = noted.heads.map((head) => (chain) => honest.takeAgain(chain, head));
-    }
+    queue.again = (noted?.taken ?? []).map((taken) => (chain) => honest.takeAgain(chain, taken));
   }
 
   /**

@@ -2,6 +2,7 @@
 
 import type { ClientLane } from "../core/bus/client_lane.ts";
 import type { DeviceClass, OpenDevice } from "../core/class/define.ts";
+import { within } from "../core/class/within.ts";
 import type { PluginSource } from "../core/kernel/attachment.ts";
 import type { AttachedDevice } from "../core/kernel/device.ts";
 import type { Isolation } from "../core/kernel/driver_host.ts";
@@ -202,7 +203,8 @@ export class Trial<Client, Model extends AnyModel> implements AsyncDisposable {
       }
     })();
     this.#using = end;
-    if (await within(deadline, end)) return await end;
+    const used = await within(deadline, end);
+    if (used) return used;
     // What it holds back is told before all is taken from it.
     const held = await this.#heldBack();
     await pause(STILL_MS);
@@ -331,19 +333,6 @@ export class Trial<Client, Model extends AnyModel> implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#kernel?.[Symbol.asyncDispose]();
-  }
-}
-
-/** Waits for something, but not for longer; returns whether it came. */
-export async function within(milliseconds: number, what: Promise<unknown>): Promise<boolean> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<boolean>((resolve) =>
-    timer = setTimeout(() => resolve(false), milliseconds)
-  );
-  try {
-    return await Promise.race([what.then(() => true), late]);
-  } finally {
-    clearTimeout(timer);
   }
 }
 

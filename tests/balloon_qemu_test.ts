@@ -274,7 +274,7 @@ for (const isolation of ISOLATIONS) {
       qmp.execute("migrate-set-parameters", { "max-bandwidth": 1024 * MIB });
       qmp.execute("migrate", { uri: "exec:cat >/dev/null" });
       const status = () => (qmp.execute("query-migrate") as { status: string }).status;
-      assert(await soon(() => status() === "completed", 20_000), status());
+      assert(await soon(() => status() === "completed"), status());
       qmp.execute("cont");
       const deadline = performance.now() + 20_000;
       let counted = await counters(balloon);

@@ -87,6 +87,15 @@ Deno.test("conform driver: JSON and JUnit tell the same, each row #cli:conform_d
   assertStringIncludes(xml, "Error: not today");
 });
 
+Deno.test("conform driver: what driver and model print is no data #cli:driver_prints", async () => {
+  using plugin = fixture(entropyDriver({ load: `console.log("driver here");` }), {
+    files: { "model.ts": `console.log("model here");\n${MODEL}` },
+  });
+  const { code, text, err } = await conform(plugin.folder, "--only", "start", "--json");
+  assertEquals([code, JSON.parse(text).passed], [0, true], err);
+  for (const said of ["driver here", "model here"]) assertStringIncludes(err, said);
+});
+
 Deno.test("conform driver: what is wrong with a folder, a row or a model is one sentence #cli:conform_driver", async () => {
   using plugin = fixture(entropyDriver(), {
     files: {

@@ -676,7 +676,11 @@ Deno.test("names are text of a bounded length that steers no terminal #console:D
 
 Deno.test("a port that flaps ends in the state that it was in last #console:D-91", async () => {
   await using it = await bench({ ports: PORTS }, { isolation: "process" });
+  // What the model says before it has introduced its ports comes before their first names.
+  await it.client.announced(5000);
   const port = await it.open(1);
+  // A port is introduced when the driver is ready for it: what is said before that comes before its first name.
+  for (const name of ["org.test.one", "echo"]) assert(await it.client.find(name, 5000));
   for (let i = 0; i < 2001; i++) it.model.say(controlMessage(1, wire.PORT_OPEN, i % 2));
   it.model.say(controlMessage(2, wire.PORT_NAME, 1, bytes("after")));
   assert(await it.client.find("after", 5000));

@@ -23,6 +23,7 @@ import type { DeviceHandle, DeviceModel, Request } from "../simulation/mod.ts";
 import { DRIVERS } from "../drivers.ts";
 import "./support/libc.ts";
 import { pattern } from "./support/machine.ts";
+import { within } from "./support/net.ts";
 
 /** Nothing here may take longer, in milliseconds. */
 const DEADLINE = 20_000;
@@ -251,22 +252,9 @@ const GOING: Readonly<Record<string, Going>> = {
   },
 };
 
-/** What comes of a promise, which must be soon. */
-async function within<T>(promise: Promise<T>, otherwise: string): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(otherwise)), DEADLINE);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
 /** All ends, of which there is one for each. */
 async function ends(asked: readonly Promise<unknown>[]): Promise<PromiseSettledResult<unknown>[]> {
-  return await within(Promise.allSettled(asked), "a request has not ended");
+  return await within("an end of each request", Promise.allSettled(asked), DEADLINE);
 }
 
 function checkEnds(settled: readonly PromiseSettledResult<unknown>[]): void {
@@ -322,9 +310,9 @@ for (const [name, what] of Object.entries(SUBJECTS)) {
         const again = await ends(asked.slice(0, MANY));
         assert(again.some(({ status }) => status === "fulfilled"), "nothing works any more");
         await quiet(device, before);
-        await within(all, "a request has not ended");
+        await within("an end of each request", all, DEADLINE);
       } else {
-        await within(device.gone, "the device is not given back");
+        await within("an end of the device", device.gone, DEADLINE);
         // What is asked of it now ends, too.
         const late = (async () => await ends(what.ask(device.client)))();
         checkEnds(await late.catch(() => []));

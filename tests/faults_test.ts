@@ -281,7 +281,11 @@ const AT_START: Readonly<Record<string, Fault>> = {
       ["nothing", `"null"`, /A driver sent message = null: an object is wanted/],
       ["an unknown type", `'{"type":"root"}'`, /a message of unknown type "root"/],
       ["what was not asked for", `'{"type":"ready"}'`, /sent "ready" unasked/],
-      ["a wrong plugin API", `'{"type":"hello","api":99}'`, /speaks plugin API 99/],
+      [
+        "a wrong plugin API",
+        `'{"type":"hello","api":99}'`,
+        /written for version 99 of the plugin API/,
+      ],
       [
         "a deep message",
         `"[".repeat(50000) + "]".repeat(50000)`,

@@ -39,6 +39,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "simulation": ["core/dma", "core/pci", "core/virtio", "core/virtqueue"],
   // What an application holds of a device.
   "classes": ["core/class/mod.ts"],
+  "core/trace": ["core/bus", "core/dma", "core/pci", "core/virtqueue"],
   // The system.
   "core/linux": [],
   "core/irq": ["core/bus", "core/linux"],
@@ -84,6 +85,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "core/irq",
     "core/pci",
     "core/plugin",
+    "core/trace",
     "core/virtio",
     "core/virtqueue",
   ],
@@ -99,6 +101,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "core/pci",
     "core/platform",
     "core/plugin",
+    "core/trace",
     "core/virtio",
     "core/virtqueue",
   ],
@@ -117,9 +120,13 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "simulation",
     "core/virtio",
     "core/virtqueue",
+    // Its numbers that a seed makes.
+    "conform",
   ],
   // What devices are checked with.
   "conform": ["core/dma", "core/linux", "core/pci", "core/virtio", "core/virtqueue"],
+  // What is made of a trace, and what other programs see of a machine at work.
+  "watch": ["core/irq", "core/kernel", "core/linux", "core/platform", "core/trace"],
   "nbd": ["classes", "core/bus", "core/class", "core/linux", "core/irq"],
   // Tools around the machine.
   "machine": [
@@ -143,6 +150,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "simulation/mod.ts",
     "machine/mod.ts",
     "nbd/mod.ts",
+    "watch/mod.ts",
     ...modulesOfClasses("mod.ts"),
     ...modulesOfClasses("protocol.ts"),
   ],
@@ -154,11 +162,11 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   ])),
   // Wiring.
   "back_ends.ts": ["simulation"],
-  "mod.ts": ["back_ends.ts", "classes", "classes.ts", "core", "drivers.ts", "simulation"],
+  "mod.ts": ["back_ends.ts", "classes", "classes.ts", "core", "drivers.ts", "simulation", "watch"],
   "classes.ts": ["classes", "core"],
   "drivers.ts": ["core", "plugins", "simulation"],
   "serving.ts": ["core", "plugins", "serve", "simulation"],
-  "main.ts": [
+  "system.ts": [
     "cli",
     "conform/mod.ts",
     "core/linux/mod.ts",
@@ -166,18 +174,23 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "mod.ts",
     "serving.ts",
     "testing/mod.ts",
+    "watch/mod.ts",
   ],
+  "main.ts": ["cli", "system.ts"],
+  "create.ts": ["cli", "system.ts"],
 };
 
 /** Text that may stand in some layers only. */
 const WORDS: readonly (readonly [word: RegExp, only: readonly string[]])[] = [
   [/\bDeno\.(dlopen|UnsafePointer|UnsafeCallback|UnsafeFnPointer)/, ["core/linux"]],
-  [/\bDeno\./, ["core/linux", "core/kernel", "cli", "main.ts"]],
+  [/\bDeno\./, ["core/linux", "core/kernel", "cli", "create.ts", "main.ts"]],
   [/"\/(dev|proc|sys)\//, ["core/linux", "core/kernel", "core/platform", "machine", "classes.ts"]],
   [/\b(eval|Function)\(/, []],
   // Only what a command needs is loaded for it; and a plugin, with less rights than what loads it.
-  [/\bimport\(/, ["main.ts", "core/kernel/process_host.ts", "core/kernel/process_main.ts"]],
-  [/from "(node|npm|https?):/, []],
+  [/\bimport\(/, ["system.ts", "core/kernel/process_host.ts", "core/kernel/process_main.ts"]],
+  // Deno's own code, which needs no permission.
+  [/from "node:crypto"/, ["cli"]],
+  [/from "(node:(?!crypto")|npm:|https?:)/, []],
   [/from "(jsr:)?@std\//, ["cli"]],
 ];
 
@@ -226,6 +239,7 @@ function* sources(folder = ""): Generator<string> {
           "serve",
           "simulation",
           "testing",
+          "watch",
         ]
           .includes(name)
       ) {
@@ -241,7 +255,7 @@ async function modules(): Promise<readonly Module[]> {
   const own = (specifier = "") =>
     specifier.startsWith(ROOT.href) ? [specifier.slice(ROOT.href.length)] : [];
   // The first knows nearly all of the others.
-  for (const root of ["main.ts", ...sources()]) {
+  for (const root of ["main.ts", "create.ts", ...sources()]) {
     if (found.has(root)) continue;
     const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
       signal: patience(),

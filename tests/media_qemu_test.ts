@@ -209,7 +209,7 @@ print(json.dumps(steps))
 `,
   );
   for (const [name, medium] of [["exchanged", "b"], ["opened"], ["filled", "a"]] as const) {
-    assert(await soon(() => exists(`${shelf.path}/${name}.seen`), 30_000), name);
+    assert(await soon(() => exists(`${shelf.path}/${name}.seen`)), name);
     if (name !== "filled") insert(kernel, medium);
     else {
       const id = "drive";
@@ -309,7 +309,7 @@ async function copySlowly(
     ...["-mon", "chardev=qmp,mode=control"],
   ));
   const some = () => exists(out) && Deno.statSync(out).size > 0;
-  assert(await soon(some, 30_000), "nothing is copied");
+  assert(await soon(some), "nothing is copied");
   await control(socket, commands);
   return await copying.ended();
 }

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { checkJson } from "./support/json.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { qemuTest, withoutQemu } from "./support/machine.ts";
 import { testWith, withoutPrograms } from "./support/needs.ts";
@@ -354,7 +355,7 @@ async function inNetwork(script: string, ...bridge: readonly string[]): Promise<
 
 /** What the bridge has counted, as it says itself. */
 function counted(text: string): Record<"sent" | "received", Record<string, number>> {
-  return JSON.parse(/^\{.*?^\}/ms.exec(text)![0]);
+  return checkJson(/^\{.*?^\}/ms.exec(text)![0]);
 }
 
 const tapObstacle = await withoutTap();

@@ -1,5 +1,6 @@
 /**
- * From an empty folder outside of this project to a driver that passes its tests, as an author goes the way.
+ * From an empty folder outside of this project to a driver that passes its tests, as an author goes the way that README.md and
+ * the end of docs/your-first-driver.md show.
  *
  * @module
  */

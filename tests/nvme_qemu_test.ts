@@ -206,6 +206,9 @@ qemuTest("nvme: check puts a controller to work as any disk #nvme:identity", asy
     ...["check", "--json", ...machine, ...image.node("node")],
     ...["-device", "nvme,drive=node,serial=NVME-0003"],
   ));
-  const devices: { driver: string | null; outcome: string }[] = JSON.parse(text).devices;
-  assertEquals([code, devices.find(({ driver }) => driver === "nvme")?.outcome], [0, "passed"]);
+  const devices: { driver: { name: string } | null; outcome: string }[] = JSON.parse(text).devices;
+  assertEquals([code, devices.find(({ driver }) => driver?.name === "nvme")?.outcome], [
+    0,
+    "passed",
+  ]);
 });

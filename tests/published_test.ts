@@ -11,6 +11,8 @@ import { patience } from "./support/patience.ts";
 import { entropyDriver } from "./support/plugin.ts";
 import { openRegistry, type Registry } from "../tools/publish/registry.ts";
 
+const ROOT = new URL("../", import.meta.url);
+
 interface Ran {
   readonly success: boolean;
   readonly stdout: string;
@@ -158,6 +160,84 @@ Deno.test("packages: published in one command and used by their names only #core
     assertEquals(stdout, "sample process 16\n");
   });
 
+  await t.step(
+    "a driver that is written for another version of the API #core:other_api",
+    async () => {
+      const later = folder();
+      const config = { name: "@virtio/deno", version: "9.0.0", license: "MIT" };
+      const api = Deno.readTextFileSync(new URL("core/plugin/plugin.ts", ROOT))
+        .replace("export const API = 1;", "export const API: number = 2;")
+        .replace(/^import .*/gm, "").replace(
+          /: DriverLane\b|: Virtqueue\b|: Tunables\b/g,
+          ": unknown",
+        )
+        .replace(/DriverLane|Virtqueue|Tunables/g, "unknown");
+      const driver = folder();
+      const files = {
+        [`${later}/deno.json`]: JSON.stringify({
+          ...config,
+          exports: { "./plugin": "./plugin.ts" },
+        }),
+        [`${later}/plugin.ts`]: api,
+        [`${driver}/deno.json`]: JSON.stringify({
+          name: "@acme/later",
+          version: "1.0.0",
+          license: "MIT",
+          exports: "./mod.ts",
+          imports: { "@virtio/deno": "jsr:@virtio/deno@^9.0.0" },
+        }),
+        [`${driver}/mod.ts`]: entropyDriver().replace("export default", "const plugin: Plugin =")
+          .replace("{ definePlugin }", "{ definePlugin, type Plugin }") +
+          "\nexport default plugin;\n",
+      };
+      for (const [file, text] of Object.entries(files)) Deno.writeTextFileSync(file, text);
+      for (const home of [later, driver]) {
+        const sent = await deno(home, "publish", "--token=none", "--allow-dirty", "--no-check");
+        assert(sent.success, sent.stderr);
+      }
+      const application = folder();
+      for (const handed of ["", "plugin, isolation: 'inline', "]) {
+        Deno.writeTextFileSync(
+          `${application}/main.ts`,
+          `import plugin from "jsr:@acme/later@^1.0.0";
+        import { checkManifest, openKernel } from "jsr:@virtio/deno@^0.1.0";
+        const manifest = checkManifest(${SAMPLE_MANIFEST}, "@acme/later");
+        const driver = { manifest, entry: "jsr:@acme/later@^1.0.0", ${handed} };
+        void plugin;
+        await using kernel = await openKernel({
+          machine: "simulated", restarts: 0, drivers: [driver as never],
+          ...${handed ? "{ isolation: 'inline' as const }" : "{}"},
+        });
+        await kernel.attachFirst("entropy").catch((error) => console.log(error.message));`,
+        );
+        const { success, stdout, stderr } = await deno(
+          application,
+          "run",
+          "--allow-ffi",
+          "main.ts",
+        );
+        assert(success, stderr);
+        assertEquals(
+          stdout.replace(/^.*The driver/s, "The driver"),
+          "The driver is written for version 2 of the plugin API, and this core has 1: " +
+            "take an older version of the driver, or a newer @virtio/deno\n",
+        );
+      }
+    },
+  );
+
+  await t.step("the types of all exports", async () => {
+    const home = folder();
+    const { exports } = JSON.parse(Deno.readTextFileSync(new URL("deno.json", ROOT)));
+    const names = Object.keys(exports).filter((name) => exports[name].endsWith(".ts"));
+    Deno.writeTextFileSync(
+      `${home}/main.ts`,
+      names.map((name) => `import "jsr:@virtio/deno@^0.1.0${name.slice(1)}";\n`).join(""),
+    );
+    const { success, stderr } = await deno(home, "check", "main.ts");
+    assert(success, stderr);
+  });
+
   await t.step("the command line", async () => {
     const { success, stdout, stderr } = await deno(
       folder(),
@@ -167,6 +247,28 @@ Deno.test("packages: published in one command and used by their names only #core
     assert(success, stderr + stdout);
     assertStringIncludes(stdout, '"block"');
   });
+
+  await t.step(
+    "deno create: the folder of a driver, which uses the package #cli:create",
+    async () => {
+      const home = folder();
+      const create = (...args: readonly string[]) =>
+        deno(home, "create", "-y", "jsr:@virtio/deno@^0.1.0", "--", ...args);
+      const made = await create("dice", "--class", "entropy");
+      assert(made.success, made.stderr);
+      const files = made.stdout.trimEnd().split("\n").sort();
+      assertEquals(
+        files,
+        [...Deno.readDirSync(`${home}/dice`)].map(({ name }) => `dice/${name}`).sort(),
+      );
+      const checked = await deno(`${home}/dice`, "task", "check");
+      assert(checked.success, checked.stderr);
+      const again = await create("dice");
+      assertEquals(again.success, false);
+      assertStringIncludes(again.stderr, "error: Cannot write into dice: the folder is not empty");
+      assertStringIncludes((await create()).stdout, "Usage:");
+    },
+  );
 
   await t.step("the command line as a program of its own", async () => {
     const home = folder();

@@ -67,7 +67,7 @@ class Load {
   /** Waits until so many more have ended. */
   async progress(more = 200): Promise<void> {
     const goal = this.ended + more;
-    assert(await soon(() => this.ended >= goal, 5000), `it stands still at ${this.ended}`);
+    assert(await soon(() => this.ended >= goal), `it stands still at ${this.ended}`);
   }
 
   /** Lets what is in flight end, and checks all of it. */

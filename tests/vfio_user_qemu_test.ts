@@ -8,10 +8,10 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { BalloonModel } from "@virtio/balloon/model";
 import { DiskModel } from "@virtio/blk/model";
 import { ConsoleModel } from "@virtio/console/model";
-import { NvmeModel } from "@virtio/nvme/model";
 import { EntropyModel } from "@virtio/random/model";
 import { ScsiModel } from "@virtio/scsi/model";
 import { NetModel } from "@virtio/vtnet/model";
+import { nguid, subsystemName } from "../plugins/nvme/identifiers.ts";
 import { libc } from "../core/linux/libc.ts";
 import { serveVfioUser } from "../serve/vfio_user.ts";
 import { ask } from "../simulation/ask.ts";
@@ -26,13 +26,17 @@ import {
 } from "../simulation/model.ts";
 import { Shell, type ShellOptions } from "../tools/guest/shell.ts";
 import { openSmallImage } from "../tools/guest/small_image.ts";
+import { exists } from "../tools/cache.ts";
 import { Unavailable } from "../tools/packages.ts";
 import { bootSector, efiDisk } from "./support/boot_disk.ts";
 import { soon } from "./support/leaks.ts";
 import { newerQemuTest, qemuProgram, withoutNewerQemu } from "./support/machine.ts";
+import { program, start } from "./support/program.ts";
 
 libc(); // opened once for all tests
 const MIB = 2 ** 20;
+/** How long our program may take to begin, in milliseconds. */
+const START = 60_000;
 /** T10 protection comes before the command in a request of Linux, and behind it in the model's. */
 const F_T10_PI = 1n << 3n;
 const OVMF = "/usr/share/OVMF";
@@ -161,9 +165,9 @@ guestTest(
     );
 
     balloon.want(2560);
-    assert(await soon(() => balloon.actual === 2560, 30_000), `${balloon.actual} pages`);
+    assert(await soon(() => balloon.actual === 2560), `${balloon.actual} pages`);
     balloon.want(0);
-    assert(await soon(() => balloon.actual === 0, 30_000), `${balloon.actual} pages`);
+    assert(await soon(() => balloon.actual === 0), `${balloon.actual} pages`);
 
     await shell.reboot();
     await shell.run("mount -t ext4 /dev/vda /mnt && cmp /bin/busybox /mnt/file && umount /mnt");
@@ -175,22 +179,81 @@ guestTest(
 );
 
 guestTest(
-  "a function that is no VirtIO device: Linux's NVMe driver #core:vfio_user_pci",
+  "functions that are no VirtIO devices, by the command line: Linux's NVMe driver, and a third party's device by hand #core:vfio_user_pci #nvme:identifiers",
   async () => {
-    const nvme = new NvmeModel({ namespaces: { 1: { capacity: 8 * MIB } }, serial: "SERVED-0002" });
-    await using served = new Served({ nvme });
-    await using shell = await served.boot();
-    await shell.run("for i in $(seq 100); do [ -b /dev/nvme0n1 ] && exit; sleep 0.1; done; exit 1");
-    await useDisk(shell, "/dev/nvme0n1");
-    await shell.reboot();
-    await shell.run("for i in $(seq 100); do [ -b /dev/nvme0n1 ] && exit; sleep 0.1; done; exit 1");
-    await shell.run(
-      "dd if=/dev/nvme0n1 bs=64k count=32 iflag=direct 2>/dev/null | tr -d '\\0' | grep -q .",
-    );
-    // A machine that is reset takes the bus away before it resets the device.
-    assertEquals(served.said.filter((line) => !line.includes("may not master the bus")), []);
+    const folder = Deno.makeTempDirSync({ prefix: "virtio-serve-" });
+    const edu = new URL("third_party/edu", import.meta.url).pathname;
+    const [deno, run, ...rest] = program("serve", "nvme", "edu", "--plugins", edu);
+    const child = start([deno!, run!, `--allow-read=${edu}`, ...rest, "--vfio-user", folder]);
+    const output = child.output();
+    try {
+      const paths = ["nvme", "edu"].map((name) => `${folder}/${name}.sock`);
+      assert(await soon(() => paths.every((path) => exists(path)), START), "it does not serve");
+      const devices = paths
+        .flatMap((path, i) => ["-device", JSON.stringify(device(`function${i}`, path))]);
+      // Memory that the kernel leaves alone, for a device without a driver.
+      const kernel = `memmap=64K$${SPARE}`;
+      await using shell = await Shell.boot({ qemu: qemuProgram(), devices, kernel });
+      await useNvme(shell);
+      await useEdu(shell);
+      await shell.reboot();
+      await shell.run(FIND_NVME);
+      await shell.run(
+        "dd if=/dev/nvme0n1 bs=64k count=32 iflag=direct 2>/dev/null | tr -d '\\0' | grep -q .",
+      );
+    } finally {
+      child.kill("SIGINT");
+      const { code, stderr } = await output;
+      await Deno.remove(folder, { recursive: true });
+      const said = new TextDecoder().decode(stderr);
+      assertEquals(code, 130, said);
+      // A machine that is reset takes the bus away before it resets the device.
+      const wrong = said.split("\n")
+        .filter((line) => /^(nvme|edu):/.test(line) && !line.includes("may not master the bus"));
+      assertEquals(wrong, []);
+    }
   },
 );
+
+const FIND_NVME =
+  "for i in $(seq 300); do [ -b /dev/nvme0n1 ] && exit; sleep 0.1; done; dmesg | tail; exit 1";
+/** A part of the guest's memory, below 2^28: edu reaches no further. */
+const SPARE = "0x8000000";
+
+/** Linux's driver has nothing to say against the controller, and its disk holds what is written. */
+async function useNvme(shell: Shell): Promise<void> {
+  await shell.run(FIND_NVME);
+  await useDisk(shell, "/dev/nvme0n1");
+  const said = await shell.run("dmesg | grep -i nvme");
+  assertEquals(/^.*(bogus|invalid|missing|duplicate|warn).*$/im.exec(said)?.[0], undefined, said);
+  const name = await shell.run("cat /sys/class/nvme/nvme0/subsysnqn");
+  assertEquals(name.trim(), subsystemName("VIRTIO-DENO-1"));
+  const [id] = (await shell.run("cat /sys/block/nvme0n1/wwid")).trim().split("\n");
+  assertEquals(id, `eui.${nguid("VIRTIO-DENO-1", 1).toHex()}`);
+}
+
+/** An inversion, a factorial, and eight bytes there and back by DMA. */
+async function useEdu(shell: Shell): Promise<void> {
+  await shell.run([
+    "d=$(dirname $(grep -l 0x11e8 /sys/bus/pci/devices/*/device))",
+    "a=$(head -n 1 $d/resource | cut -d ' ' -f 1)",
+    "printf '\\006\\000' | dd of=$d/config bs=1 seek=4 conv=notrunc 2>/dev/null",
+    "echo $a >/tmp/edu",
+  ].join("; "));
+  const script = [
+    "a=$(cat /tmp/edu)",
+    "put() { devmem $((a + $1)) 32 $2; }",
+    "get() { devmem $((a + $1)) 32; }",
+    "put 4 0x12345678; get 4",
+    "put 8 10; get 8",
+    `devmem ${SPARE} 32 0xdecaf; devmem $((${SPARE} + 4)) 32 0xc0ffee`,
+    `put 0x80 ${SPARE}; put 0x88 0x40000; put 0x90 8; put 0x98 1`,
+    `put 0x80 0x40000; put 0x88 $((${SPARE} + 256)); put 0x90 8; put 0x98 3; get 0x98`,
+    `devmem $((${SPARE} + 256)); devmem $((${SPARE} + 260))`,
+  ];
+  const words = (await shell.run(script.join("; "))).trim().split(/\s+/).map(Number);
+  assertEquals(words, [~0x12345678 >>> 0, 3628800, 2, 0xdecaf, 0xc0ffee]);
+}
 
 guestTest(
   "disks of every generation, ring and interrupt in one Linux #core:vfio_user_transports",
@@ -328,14 +391,6 @@ newerQemuTest(
   },
   exists(`${OVMF}/OVMF_CODE_4M.fd`) ? undefined : "there is no UEFI firmware (package ovmf)",
 );
-
-function exists(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
-}
 
 /** Memory that does not do, as QEMU is told of it, and what is said. */
 const MEMORIES: Readonly<Record<string, [readonly string[], RegExp]>> = {

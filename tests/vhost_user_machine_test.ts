@@ -6,105 +6,11 @@
 
 import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } from "@std/assert";
 import { RequestError } from "../core/bus/request_error.ts";
-import {
-  type AnyDevice,
-  type BackEndKind,
-  bit,
-  Feature,
-  openKernel,
-  type VhostUserDevice,
-} from "../mod.ts";
-import type { Wrong } from "./support/bad_back_end.ts";
-import { alive, descriptors, leftovers, soon } from "./support/leaks.ts";
+import { type BackEndKind, bit, Feature, openKernel } from "../mod.ts";
+import { Folder, passes, served, StorageDaemon, withoutDaemon } from "./support/back_ends.ts";
+import { descriptors, leftovers, soon } from "./support/leaks.ts";
 import "./support/libc.ts";
-import { testWith, withoutPrograms } from "./support/needs.ts";
-import { program, run, Running } from "./support/program.ts";
-
-const DAEMON = "qemu-storage-daemon";
-const withoutDaemon = withoutPrograms(DAEMON);
-
-/** A folder with sockets in it. Disposing it takes it away. */
-class Folder implements Disposable {
-  readonly path = Deno.makeTempDirSync();
-
-  of(name: string): string {
-    return `${this.path}/${name}`;
-  }
-
-  [Symbol.dispose](): void {
-    Deno.removeSync(this.path, { recursive: true });
-  }
-}
-
-async function listens(socket: string): Promise<void> {
-  const there = () => {
-    try {
-      return Deno.lstatSync(socket).isSocket === true;
-    } catch {
-      return false;
-    }
-  };
-  assert(await soon(there, 30_000), `nothing listens at ${socket}`);
-}
-
-/** One of our models, served by a program of its own. */
-async function served(model: string, socket: string): Promise<Running> {
-  const running = new Running([
-    ...[Deno.execPath(), "run", "-A", program().at(-1)!],
-    ...["serve", model, "--vhost-user", socket],
-  ]);
-  await listens(socket);
-  return running;
-}
-
-/** The daemon with a disk of a file. */
-class Daemon implements AsyncDisposable {
-  readonly #child: Deno.ChildProcess;
-
-  private constructor(file: string, socket: string) {
-    this.#child = new Deno.Command(DAEMON, {
-      args: [
-        ...["--blockdev", `driver=file,node-name=file,filename=${file}`],
-        "--export",
-        `type=vhost-user-blk,id=disk,node-name=file,writable=on,addr.type=unix,addr.path=${socket}`,
-      ],
-      stdin: "null",
-      stdout: "null",
-      stderr: "null",
-    }).spawn();
-  }
-
-  static async start(file: string, socket: string): Promise<Daemon> {
-    try {
-      Deno.removeSync(socket);
-    } catch {
-      // There was none before.
-    }
-    const daemon = new Daemon(file, socket);
-    await listens(socket);
-    return daemon;
-  }
-
-  get pid(): number {
-    return this.#child.pid;
-  }
-
-  async kill(): Promise<void> {
-    if (alive(this.pid)) this.#child.kill("SIGKILL");
-    await this.#child.status;
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.kill();
-  }
-}
-
-/** The device passes the check of its class. */
-async function passes({ check }: Pick<AnyDevice, "check">): Promise<void> {
-  const { findings, nothing = false } = await check!({ write: true });
-  assertEquals(findings.filter(({ passed }) => !passed), []);
-  assert(!nothing && findings.length > 0);
-}
+import { testWith } from "./support/needs.ts";
 
 const MODELS: readonly (readonly [model: string, kind: BackEndKind])[] = [
   ["blk", "blk"],
@@ -155,12 +61,12 @@ for (const [model, kind] of MODELS) {
 for (const isolation of ["process", "inline"] as const) {
   testWith(
     withoutDaemon,
-    `vhost-user: a disk of ${DAEMON} (${isolation}) #core:vhost_user_daemon`,
+    `vhost-user: a disk of qemu-storage-daemon (${isolation}) #core:vhost_user_daemon`,
     async () => {
       using folder = new Folder();
       const [file, socket] = [folder.of("disk"), folder.of("socket")];
       Deno.writeFileSync(file, new Uint8Array(1 << 24));
-      await using _daemon = await Daemon.start(file, socket);
+      await using _daemon = await StorageDaemon.start({ disk: file, socket });
       const left = await leftovers(async () => {
         await using kernel = await openKernel({
           machine: "vhost-user",
@@ -192,7 +98,7 @@ for (const isolation of ["process", "inline"] as const) {
       using folder = new Folder();
       const [file, socket] = [folder.of("disk"), folder.of("socket")];
       Deno.writeFileSync(file, new Uint8Array(1 << 26));
-      await using daemon = await Daemon.start(file, socket);
+      await using daemon = await StorageDaemon.start({ disk: file, socket });
       await using _other = await served("random", folder.of("other"));
       const left = await leftovers(async () => {
         await using kernel = await openKernel({
@@ -227,7 +133,7 @@ for (const isolation of ["process", "inline"] as const) {
       using folder = new Folder();
       const [file, socket] = [folder.of("disk"), folder.of("socket")];
       Deno.writeFileSync(file, new Uint8Array(1 << 26));
-      await using daemon = await Daemon.start(file, socket);
+      await using daemon = await StorageDaemon.start({ disk: file, socket });
       const left = await leftovers(async () => {
         await using kernel = await openKernel({
           machine: "vhost-user",
@@ -244,7 +150,7 @@ for (const isolation of ["process", "inline"] as const) {
         });
         assert(await soon(() => begun > 20));
         await daemon.kill();
-        await using _next = await Daemon.start(file, socket);
+        await using _next = await StorageDaemon.start({ disk: file, socket });
         await Promise.all(writes);
         await disk.client.flush();
         assert((await disk.describe()).restarts >= 1);
@@ -258,31 +164,6 @@ for (const isolation of ["process", "inline"] as const) {
   );
 }
 
-Deno.test("vhost-user: a program that connects to us is waited for, and not for ever #core:vhost_user_listen", async () => {
-  using folder = new Folder();
-  const [late, never] = [folder.of("late"), folder.of("never")];
-  const dialling = new Worker(import.meta.resolve("./support/bad_back_end.ts"), {
-    type: "module",
-  });
-  dialling.postMessage([{ path: late, dials: true }]);
-  const left = await leftoversBesideWorker(async () => {
-    await using kernel = await openKernel({
-      machine: "vhost-user",
-      vhostUser: [
-        { kind: "rng", socket: late, listen: true },
-        { kind: "rng", socket: never, listen: true },
-      ],
-    });
-    const [came, missing] = kernel.nodes;
-    assertEquals(came?.function.refusal, undefined);
-    assertMatch(missing?.function.refusal ?? "", /did not connect within 5000 ms/);
-    await using _random = await kernel.attach(came!.function.address);
-  });
-  dialling.terminate();
-  assertEquals(left, []);
-  assertEquals([...Deno.readDirSync(folder.path)], []);
-});
-
 testWith(
   withoutDaemon,
   "vhost-user: a program that hangs is left, and writes to memory that is not used any more #core:vhost_user_return",
@@ -290,7 +171,7 @@ testWith(
     using folder = new Folder();
     const [file, socket] = [folder.of("disk"), folder.of("socket")];
     Deno.writeFileSync(file, new Uint8Array(1 << 20).fill(1));
-    await using daemon = await Daemon.start(file, socket);
+    await using daemon = await StorageDaemon.start({ disk: file, socket });
     const left = await leftovers(async () => {
       await using kernel = await openKernel({
         machine: "vhost-user",
@@ -303,10 +184,7 @@ testWith(
       const before = inodes();
       assertEquals(before.length, 1);
       Deno.kill(daemon.pid, "SIGSTOP");
-      // Not by a timer of this thread, which is going to wait for the daemon.
-      const later = new Deno.Command("sh", {
-        args: ["-c", `sleep 3; kill -CONT ${daemon.pid}`],
-      }).spawn();
+      const later = setTimeout(() => Deno.kill(daemon.pid, "SIGCONT"), 3000);
       const bytes = new Uint8Array(4096).fill(7);
       await disk.client.write(8192, bytes);
       assertEquals(await disk.client.read(8192, 4096), bytes);
@@ -314,7 +192,7 @@ testWith(
       assert((await disk.describe()).restarts >= 1);
       assertEquals(inodes().length, 1);
       assertNotEquals(inodes(), before);
-      await later.status;
+      clearTimeout(later);
     });
     assertEquals(left, []);
   },
@@ -326,155 +204,3 @@ function inodes(): number[] {
     Deno.statSync(`/proc/self/fd/${each.split(" ")[0]}`).ino!
   );
 }
-
-/** Starts programs that do something wrong. */
-async function startBad(wrongs: readonly Wrong[]): Promise<Disposable> {
-  const worker = new Worker(import.meta.resolve("./support/bad_back_end.ts"), { type: "module" });
-  await new Promise((resolve) => {
-    worker.onmessage = resolve;
-    worker.postMessage(wrongs);
-  });
-  return { [Symbol.dispose]: () => worker.terminate() };
-}
-
-/** As `leftovers`, where the bad programs close their ends of connections, in this process, when they come to it. */
-function leftoversBesideWorker(work: () => Promise<void>): Promise<string[]> {
-  const before = descriptors().length;
-  return leftovers(async () => {
-    await work();
-    await soon(() => descriptors().length <= before);
-  });
-}
-
-const VERSION_1 = 1n << 32n;
-const AT_OPENING: readonly (readonly [Omit<Wrong, "path">, RegExp])[] = [
-  [{ greeting: "NBDMAGICIHAVEOPT\0\x03" }, /unknown|version|reply|is no|answer|message/i],
-  [{ size: 4 }, /GET_FEATURES has a payload of 4 bytes: it has 8 bytes/],
-  [{ number: 14 }, /it answered GET_PROTOCOL_FEATURES instead of GET_FEATURES/],
-  [{ number: 99 }, /100/],
-  [{ flags: 6 }, /version/i],
-  [{ flags: 1 }, /answer|reply/i],
-  [{ descriptors: 3 }, /GET_FEATURES came with 3 descriptors instead of none/],
-  [{ descriptors: 20 }, /8 descriptors/],
-  [{ features: 1n << 30n }, /does not offer VIRTIO_F_VERSION_1/],
-  [{ features: VERSION_1 | 1n << 5n }, /another type/],
-  [{ silentAt: 0 }, /did not answer GET_FEATURES within 5000 ms/],
-  ...["GET_FEATURES", "GET_PROTOCOL_FEATURES"].map((name, closesAt) =>
-    [{ closesAt }, new RegExp(`hung up instead of answering ${name}|does not take`)] as const
-  ),
-  [{ refusesAt: 3 }, /refuses SET_OWNER/],
-];
-
-Deno.test("vhost-user: what is no such program is refused in a sentence, and the others go on #core:vhost_user_bad", async () => {
-  using folder = new Folder();
-  const wrongs = AT_OPENING.map(([wrong], i) => ({ ...wrong, path: folder.of(`bad${i}`) }));
-  using _bad = await startBad(wrongs);
-  await using _served = await served("random", folder.of("good"));
-  Deno.writeTextFileSync(folder.of("file"), "");
-  const devices: VhostUserDevice[] = [
-    ...wrongs.map(({ path }) => ({ kind: "rng", socket: path }) as const),
-    { kind: "rng", socket: folder.of("nothing") },
-    { kind: "rng", socket: folder.of("file") },
-    { kind: "rng", socket: folder.of("x".repeat(120)) },
-  ];
-  const sentences = [
-    ...AT_OPENING.map(([, sentence]) => sentence),
-    /No such file/i,
-    /refused/i,
-    /at most 107 bytes/,
-  ];
-  const left = await leftoversBesideWorker(async () => {
-    await using kernel = await openKernel({
-      machine: "vhost-user",
-      vhostUser: [...devices, { kind: "rng", socket: folder.of("good") }],
-    });
-    sentences.forEach((sentence, i) => {
-      const refusal = kernel.nodes[i]!.function.refusal ?? "";
-      assertMatch(refusal, sentence);
-      assert(refusal.startsWith(`rng=${devices[i]!.socket}: `) && !refusal.includes("\n"), refusal);
-    });
-    await assertRejects(() => kernel.attach("0000:00:01.0"), Error, "rng=");
-    const random = await kernel.attach(kernel.nodes.at(-1)!.function.address);
-    await passes(random);
-  });
-  assertEquals(left, []);
-});
-
-Deno.test("vhost-user: a program of another type is refused #core:vhost_user_bad", async () => {
-  using folder = new Folder();
-  await using _blk = await served("blk", folder.of("blk"));
-  await using _rng = await served("random", folder.of("rng"));
-  for (
-    const [kind, socket] of [
-      ["rng", "blk"],
-      ["net", "blk"],
-      ["scsi", "blk"],
-      ["console", "blk"],
-      ["balloon", "blk"],
-      ["blk", "rng"],
-      ["net", "rng"],
-      ["scsi", "rng"],
-    ] as const
-  ) {
-    await using kernel = await openKernel({
-      machine: "vhost-user",
-      vhostUser: [{ kind, socket: folder.of(socket) }],
-    });
-    assertMatch(kernel.nodes[0]!.function.refusal ?? "", /another type|tells no configuration/);
-  }
-});
-
-/** Messages from the first after the opening to where the device is at work. */
-const WHILE_STARTING = [
-  "SET_FEATURES",
-  "SET_MEM_TABLE",
-  "SET_VRING_NUM",
-  "SET_VRING_BASE",
-  "SET_VRING_ADDR",
-  "SET_VRING_CALL",
-  "SET_VRING_KICK",
-  "SET_VRING_ENABLE",
-];
-const FIRST = 4;
-
-for (const how of ["closesAt", "refusesAt"] as const) {
-  Deno.test(`vhost-user: a program that ${how === "closesAt" ? "hangs up" : "refuses"} at any message of the start is a sentence #core:vhost_user_bad`, async () => {
-    using folder = new Folder();
-    const wrongs = WHILE_STARTING.map((_, i) => ({ path: folder.of(`${i}`), [how]: FIRST + i }));
-    using _bad = await startBad(wrongs);
-    const left = await leftoversBesideWorker(async () => {
-      for (const [i, name] of WHILE_STARTING.entries()) {
-        await using kernel = await openKernel({
-          machine: "vhost-user",
-          vhostUser: [{ kind: "rng", socket: wrongs[i]!.path }],
-          restarts: 0,
-        });
-        const { function: { address, refusal } } = kernel.nodes[0]!;
-        assertEquals(refusal, undefined);
-        const error = await assertRejects(() => kernel.attach(address), Error);
-        assertMatch(
-          error.message,
-          how === "closesAt" ? /hung up|does not take/ : new RegExp(`refuses ${name} `),
-        );
-      }
-    });
-    assertEquals(left, []);
-  });
-}
-
-Deno.test("vhost-user: what is wrong on a command line is said #core:vhost_user_bad", async () => {
-  const cases: readonly (readonly [readonly string[], RegExp])[] = [
-    [[], /without devices: name them/],
-    [["--", "disk=/x"], /"disk" is none of blk, net/],
-    [["--", "blk"], /it names no socket/],
-    [["--", "blk=/x,ro"], /"ro" is none of mac=, size= and listen/],
-    [["--", "blk=/x,mac=52:54:00:12:34:56"], /only a network card has a mac/],
-    [["--", "net=/x,mac=53:54:00:12:34:56"], /wanted the address of one station/],
-    [["--", "blk=/x,size=3"], /wanted a power of two/],
-  ];
-  for (const [args, sentence] of cases) {
-    const { code, err } = await run(...program("ls", "--machine", "vhost-user", ...args));
-    assertMatch(err, sentence);
-    assert(code !== 0 && err.trim().split("\n").length === 1, err);
-  }
-});

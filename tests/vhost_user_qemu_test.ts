@@ -104,7 +104,7 @@ async function run(program: string, ...args: readonly string[]): Promise<string>
 const FILL = 'i=0; while [ $i -lt 40000 ]; do echo "line $i of the file"; i=$((i+1)); done';
 
 qemuTest(
-  "a Linux guest uses disk, SCSI, network and entropy by vhost-user #cli:serve_guest",
+  "a Linux guest uses disk, SCSI, network and entropy by vhost-user, split and packed, with several queues #cli:serve_guest #cli:serve_guest_rings",
   async () => {
     using folder = new Folder();
     const image = folder.at("disk.img");
@@ -120,14 +120,18 @@ qemuTest(
     await using guest = await Shell.boot({
       qemu: qemuProgram(),
       devices: [
-        ...blk.device.map((each) => each.replace("-blk-pci,", "-blk-pci,num-queues=2,")),
+        ...blk.device.map((each) => each.replace("-blk-pci,", "-blk-pci,packed=on,")),
         ...scsi.device,
         // QEMU 7.2 without KVM dies where such a card has MSI-X: a null pointer of its own.
         ...net.device.map((each) => each.replace("virtio-net-pci,", "virtio-net-pci,vectors=0,")),
-        ...random.device,
+        ...random.device.map((each) => each.replace("-rng-pci,", "-rng-pci,packed=on,")),
+        ...["-smp", "2"],
       ],
     });
 
+    // Bit 34: the first two queues of a packed disk, both in use.
+    assertEquals(await guest.run("cut -c 35 /sys/block/vda/device/features"), "1");
+    assertEquals(await guest.run("ls /sys/block/vda/mq | wc -l"), "2");
     // The disk: a file system that was made outside, in both directions.
     assertEquals(await guest.run("cat /sys/block/vda/size"), `${64 * MIB / 512}`);
     assertEquals(await guest.run("echo $(cat /sys/block/vda/serial)"), "VIRTIO-DENO");
@@ -186,45 +190,70 @@ qemuTest(
 );
 
 qemuTest(
-  "a Linux guest's disk outlives the program that serves it: killed three times while it writes #cli:serve_killed",
+  "a Linux guest's disks outlive the programs that serve them: killed three times while it writes, split and packed #cli:serve_killed",
   async () => {
     using folder = new Folder();
-    const image = folder.at("disk.img");
-    await Deno.writeFile(image, new Uint8Array());
-    await Deno.truncate(image, 64 * MIB);
-    const start = () =>
-      Serving.start("blk", "--vhost-user", folder.at("blk"), "--disk", image, "--queues", "2");
-    let served = await start();
+    const disks = ["split", "packed"].map((ring, i) => ({
+      ring,
+      image: folder.at(`${ring}.img`),
+      path: `/dev/vd${"ab"[i]}`,
+      start() {
+        const args = ["--vhost-user", folder.at(ring), "--disk", this.image, "--queues", "2"];
+        return Serving.start("blk", ...args);
+      },
+      /** QEMU's arguments, with names of this disk's own. */
+      devices: ({ device }: Serving) =>
+        device.map((each) =>
+          each.replaceAll("=blk", `=${ring}`).replace(
+            "-blk-pci,",
+            `-blk-pci,packed=${ring === "packed" ? "on" : "off"},`,
+          )
+        ),
+    }));
+    for (const { image } of disks) {
+      await Deno.writeFile(image, new Uint8Array());
+      await Deno.truncate(image, 64 * MIB);
+    }
+    const served = await Promise.all(disks.map((disk) => disk.start()));
     try {
       await using guest = await Shell.boot({
         qemu: qemuProgram(),
-        devices: served.device.map((each) => each.replace("-blk-pci,", "-blk-pci,num-queues=2,")),
+        devices: disks.flatMap((disk, i) => disk.devices(served[i]!)),
         modules: ["virtio_pci", "virtio_blk"],
       });
+      const bits = await guest.run("cut -c 35 /sys/block/vd[ab]/device/features");
+      assertEquals(bits, "0\n1");
       await guest.run("dd if=/dev/urandom of=/tmp/x bs=1M count=24");
       const sum = (await guest.run("md5sum < /tmp/x")).split(" ")[0]!;
-      await guest.say(
-        "(for i in 1 2 3 4 5 6; do dd if=/tmp/x of=/dev/vda bs=16k oflag=direct || echo @@BAD; done; echo @@DONE) &",
-      );
-      for (let i = 0; i < 3; i++) {
-        const { mtime } = await Deno.stat(image);
-        assert(await soon(() => Deno.statSync(image).mtime! > mtime!), "it does not write");
-        await served.kill();
-        served = await start();
+      for (const { path } of disks) {
+        await guest.say(
+          `(for i in 1 2 3 4; do dd if=/tmp/x of=${path} bs=16k oflag=direct || echo @@BAD; done; echo @@DONE ${path}) &`,
+        );
       }
-      await guest.waitFor(/@@DONE/, 120_000);
+      for (let round = 0; round < 3; round++) {
+        for (const [i, { image, start }] of disks.entries()) {
+          const { mtime } = await Deno.stat(image);
+          assert(await soon(() => Deno.statSync(image).mtime! > mtime!), "it does not write");
+          await served[i]!.kill();
+          served[i] = await start.call(disks[i]!);
+        }
+      }
+      for (const { path } of disks) await guest.waitFor(new RegExp(`@@DONE ${path}`), 120_000);
       assert(!guest.console.some((line) => /@@BAD|I\/O error/.test(line)), "an error came through");
-      assertEquals(
-        await guest.run("dd if=/dev/vda bs=16k count=1536 iflag=direct 2>/dev/null | md5sum"),
-        `${sum}  -`,
-      );
+      for (const { path } of disks) {
+        assertEquals(
+          await guest.run(`dd if=${path} bs=16k count=1536 iflag=direct 2>/dev/null | md5sum`),
+          `${sum}  -`,
+        );
+      }
       await guest.powerOff();
-      const bytes = (await Deno.readFile(image)).subarray(0, 24 * MIB);
-      await Deno.writeFile(folder.at("x"), bytes);
-      assertMatch(await run("md5sum", folder.at("x")), new RegExp(`^${sum}`));
+      for (const { image } of disks) {
+        await Deno.writeFile(folder.at("x"), (await Deno.readFile(image)).subarray(0, 24 * MIB));
+        assertMatch(await run("md5sum", folder.at("x")), new RegExp(`^${sum}`));
+      }
       assertEquals(await guest.errors.then((text) => /out of range|bad|broken/i.test(text)), false);
     } finally {
-      await served[Symbol.asyncDispose]();
+      for (const each of served) await each[Symbol.asyncDispose]();
     }
   },
   withoutPrograms("md5sum", "setpriv"),

@@ -17,9 +17,11 @@ const PARTS = [
   "simulation",
   "serve",
   "testing",
+  "watch",
   "cli",
   "nbd",
   "conform",
+  "bench",
 ];
 
 /** How a test proves a row, from the strongest way to the weakest. */

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { fetchNewerQemu, newerQemu } from "./newer_qemu.ts";
+import { fetchUnpacked, UNPACKED, unpacked, unpackedTitle } from "./unpacked.ts";
 
 interface Need {
   command: string;
@@ -49,6 +49,8 @@ const NEEDS: Need[] = [
     tests: "tests of UEFI firmware on served devices",
   },
   { command: "mke2fs", package: "e2fsprogs", tests: "tests of file systems on served disks" },
+  { command: "zsh", package: "zsh", tests: "tests of completions in zsh" },
+  { command: "fish", package: "fish", tests: "tests of completions in fish" },
 ];
 
 const TIME_LIMIT_MINUTES = 10;
@@ -96,15 +98,18 @@ async function install(missing: Need[]): Promise<void> {
   }
 }
 
-/** A second QEMU, into the cache. */
-async function fetchQemu(): Promise<void> {
-  if (newerQemu() !== undefined) return;
-  console.log("prepare: fetching a newer QEMU");
-  try {
-    await fetchNewerQemu();
-  } catch (error) {
-    const why = (error as Error).message;
-    console.log(`prepare: no newer QEMU, tests on it will be skipped: ${why}`);
+/** What the system lacks, or has in an older version only, into the cache. */
+async function fetchNewer(): Promise<void> {
+  for (const name of UNPACKED) {
+    if (unpacked(name) !== undefined) continue;
+    const title = unpackedTitle(name);
+    console.log(`prepare: fetching ${title}`);
+    try {
+      await fetchUnpacked(name);
+    } catch (error) {
+      const why = (error as Error).message;
+      console.log(`prepare: no ${title}, tests on it will be skipped: ${why}`);
+    }
   }
 }
 
@@ -118,4 +123,4 @@ for (const need of missing) {
   console.log(`prepare: no ${need.command}, ${need.tests} will be skipped: ${why}`);
 }
 
-await fetchQemu();
+await fetchNewer();

@@ -8,6 +8,7 @@ import {
   type OpenClient,
   RequestError,
   Status,
+  within,
   Word,
 } from "../../core/class/mod.ts";
 import {
@@ -227,11 +228,8 @@ export class BalloonClient {
     clearTimeout(this.#orderTimer);
     clearTimeout(this.#statisticsTimer);
     if (this.#actual === 0 && this.#ordered === 0) return;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<void>((resolve) => timer = setTimeout(resolve, CLOSE_MS));
     // A driver that does not manage it in time, or is gone, is reset anyway.
-    await Promise.race([this.#order(0, "Cannot empty the balloon").catch(() => {}), late]);
-    clearTimeout(timer);
+    await within(CLOSE_MS, this.#order(0, "Cannot empty the balloon").catch(() => {}));
   }
 
   #target(): number {

@@ -28,11 +28,19 @@ type BlockLanes = Lanes<"requests", "control">;
 /** Something about a disk that an application may want to hear of. */
 export type BlockChange =
   /** It holds another number of bytes. */
-  | { readonly type: "resized"; readonly capacity: number }
+  | {
+    readonly type: "resized";
+    /** Bytes that it holds now. */
+    readonly capacity: number;
+  }
   /** Something else about it is not as it was, for example whether it may be written. */
   | { readonly type: "changed" }
   /** It was started anew, and all that was set is set again but for what is lost. */
-  | { readonly type: "restarted"; readonly lost: readonly string[] };
+  | {
+    readonly type: "restarted";
+    /** What could not be set again, as errors name it (`set the MAC address`); empty where all was. */
+    readonly lost: readonly string[];
+  };
 
 /** How a disk is best used; lengths are bytes, and 0 where the device says nothing. */
 export interface Topology {

@@ -4,6 +4,7 @@ import {
   count,
   type Finding,
   megabytesPerSecond,
+  within,
 } from "../../core/class/mod.ts";
 import type { ConsolePort } from "./port.ts";
 
@@ -95,18 +96,5 @@ async function comesBack(port: ConsolePort): Promise<boolean> {
     return true;
   } catch {
     return false; // they did not come in time
-  }
-}
-
-/** What a promise gives, or undefined if it takes too long. */
-async function within<T>(milliseconds: number, promise: Promise<T>): Promise<T | undefined> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), milliseconds);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

@@ -41,14 +41,22 @@ type NetLanes = Lanes<"receive" | "transmit" | "control" | "events">;
 /** Something about a network device that an application may want to hear of. */
 export type NetChange =
   /** Its link went up or down. */
-  | { readonly type: "link"; readonly up: boolean }
+  | {
+    readonly type: "link";
+    /** Whether it is up now. */
+    readonly up: boolean;
+  }
   /**
    * It moved to another place of its network. The client has told the switches there; an application that has IP
    * addresses announces them, too.
    */
   | { readonly type: "announce" }
   /** It was started anew, and all that was set is set again but for what is lost. */
-  | { readonly type: "restarted"; readonly lost: readonly string[] };
+  | {
+    readonly type: "restarted";
+    /** What could not be set again, as errors name it (`set the MAC address`); empty where all was. */
+    readonly lost: readonly string[];
+  };
 
 /** What device and driver agreed that the device does. */
 export interface NetOffloads {

@@ -113,10 +113,8 @@ export const NetOperation = {
   announced: 10,
   /** Use so many pairs of queues, and let the device choose among them. */
   queuePairs: 11,
-  /**
-   * Choose the pair by a hash: its types, pair for frames without hash, pairs to transmit on, bytes of the key. Data: the
-   * key, then at an even place the table of pairs, 16 bits each.
-   */
+  // In one line each: Deno declares a longer comment of a table's member so that TypeScript cannot read it.
+  /** Choose the pair by a hash: types, the pair without one, pairs to transmit on, bytes of the key. Data: key, pairs (16 bits, even). */
   rss: 12,
   /** Report a hash: its types, bytes of the key. Data: the key. */
   hash: 13,

@@ -5,22 +5,47 @@ import { ScsiEventWord } from "./protocol.ts";
 /** Something that happened on the bus of a SCSI adapter. */
 export type ScsiChange =
   /** A unit is there that was not. */
-  | { readonly type: "added"; readonly address: ScsiAddress }
+  | {
+    readonly type: "added";
+    /** The unit. */
+    readonly address: ScsiAddress;
+  }
   /** A unit is gone. */
-  | { readonly type: "removed"; readonly address: ScsiAddress }
+  | {
+    readonly type: "removed";
+    /** The unit. */
+    readonly address: ScsiAddress;
+  }
   /** A unit was reset. */
-  | { readonly type: "reset"; readonly address: ScsiAddress }
+  | {
+    readonly type: "reset";
+    /** The unit. */
+    readonly address: ScsiAddress;
+  }
   /** A unit's parameters are other ones; which, the additional sense code says. */
   | {
     readonly type: "changed";
+    /** The unit. */
     readonly address: ScsiAddress;
+    /** The additional sense code (SPC-4, 4.5.2). */
     readonly asc: number;
+    /** Its qualifier. */
     readonly ascq: number;
   }
   /** Another medium may be in it. */
-  | { readonly type: "medium"; readonly address: ScsiAddress }
+  | {
+    readonly type: "medium";
+    /** The unit. */
+    readonly address: ScsiAddress;
+  }
   /** A notification that was subscribed to; bits as in virtio 1.4, 5.6.6.2. */
-  | { readonly type: "notified"; readonly address: ScsiAddress; readonly notifications: number }
+  | {
+    readonly type: "notified";
+    /** The unit. */
+    readonly address: ScsiAddress;
+    /** A bit for each kind of notification. */
+    readonly notifications: number;
+  }
   /** Others were lost: anything may have happened. */
   | { readonly type: "missed" };
 

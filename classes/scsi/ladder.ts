@@ -1,4 +1,4 @@
-import { Status } from "../../core/class/mod.ts";
+import { Status, within } from "../../core/class/mod.ts";
 import { ScsiControl, ScsiResponse } from "./protocol.ts";
 import type { TaskManagement } from "./task_management.ts";
 
@@ -46,16 +46,8 @@ export async function endLate(
     if (step === ScsiControl.nexusReset && !resetTarget) continue;
     const { ended } = await manager.request(step, address, slot);
     if (command.over || ended !== Status.ok) return true;
-    await within(command.ended, GRACE);
+    await within(GRACE, command.ended);
     if (command.over) return true;
   }
   return true;
-}
-
-/** Waits for something, but not for ever. */
-async function within(promise: Promise<void>, milliseconds: number): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const over = new Promise<void>((resolve) => timer = setTimeout(resolve, milliseconds));
-  await Promise.race([promise, over]);
-  clearTimeout(timer);
 }

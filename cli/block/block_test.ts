@@ -3,19 +3,7 @@ import fc from "fast-check";
 import { memoryDisk } from "../fake_test.ts";
 import { DiskEnd } from "./ends.ts";
 import { Latencies } from "./latencies.ts";
-import { Sha256 } from "./sha256.ts";
 import { formatSize, parseSize } from "./size.ts";
-
-Deno.test("Sha256 is that of the web, in whatever pieces the bytes come", async () => {
-  const pieces = fc.array(fc.uint8Array({ maxLength: 200 }), { maxLength: 8 });
-  await fc.assert(fc.asyncProperty(pieces, async (pieces) => {
-    const sum = new Sha256();
-    for (const piece of pieces) sum.update(piece);
-    const all = new Uint8Array(pieces.flatMap((piece) => [...piece]));
-    const wanted = new Uint8Array(await crypto.subtle.digest("SHA-256", all)).toHex();
-    assertEquals(sum.digest(), wanted);
-  }));
-});
 
 Deno.test("a part of a disk is read and written from any byte to any byte, in blocks of any size #cli:bytes", async () => {
   const capacity = 4 * 4096;

@@ -1,3 +1,4 @@
+import { delay } from "@std/async";
 import { BlockClient, type BlockDevice, BlockOperation, SECTOR } from "../../classes/block/mod.ts";
 import { Status } from "../../core/class/mod.ts";
 import { Latencies } from "./latencies.ts";
@@ -31,11 +32,19 @@ export interface LoadResult {
 /** How long the thread is kept from everything else, in milliseconds. */
 const SLICE_MS = 100;
 
+/** Hears now and then how many milliseconds have passed, and how many requests have succeeded. */
+type Told = (milliseconds: number, requests: number) => void;
+
 /** Puts a load on a disk: without a copy where that can be, else by its promises. */
-export function runLoad(disk: BlockDevice, load: Load, signal: AbortSignal): Promise<LoadResult> {
+export function runLoad(
+  disk: BlockDevice,
+  load: Load,
+  signal: AbortSignal,
+  told: Told = () => {},
+): Promise<LoadResult> {
   const direct = disk instanceof BlockClient && load.blockSize <= disk.slots.bytes &&
     load.depth <= disk.slots.count;
-  return direct ? runSlots(disk, load, signal) : runPromises(disk, load, signal);
+  return direct ? runSlots(disk, load, signal, told) : runPromises(disk, load, signal, told);
 }
 
 /** Places of requests, one after the other or anywhere. */
@@ -48,7 +57,12 @@ function places(capacity: number, { blockSize, random }: Load): () => number {
   };
 }
 
-async function runSlots(disk: BlockClient, load: Load, signal: AbortSignal): Promise<LoadResult> {
+async function runSlots(
+  disk: BlockClient,
+  load: Load,
+  signal: AbortSignal,
+  told: Told,
+): Promise<LoadResult> {
   const { slots, capacity } = disk;
   const { writes, blockSize, depth, milliseconds } = load;
   const latencies = new Latencies();
@@ -83,8 +97,9 @@ async function runSlots(disk: BlockClient, load: Load, signal: AbortSignal): Pro
       }
     }
     // The rest of the program goes on: the user may want it to end.
-    await new Promise((resolve) => setTimeout(resolve, 0));
+    await delay(0);
     if (signal.aborted) running = false;
+    told(performance.now() - start, count.requests);
   }
   signal.throwIfAborted();
   return { ...count, milliseconds: performance.now() - start, latencies };
@@ -94,6 +109,7 @@ async function runPromises(
   disk: BlockDevice,
   load: Load,
   signal: AbortSignal,
+  told: Told,
 ): Promise<LoadResult> {
   const { writes, blockSize, depth, milliseconds } = load;
   const latencies = new Latencies();
@@ -111,6 +127,7 @@ async function runPromises(
         if (++count.errors > 1000) return;
       }
       latencies.add((performance.now() - began) * 1e6);
+      told(performance.now() - start, count.requests);
     }
   };
   await Promise.all(Array.from({ length: depth }, work));

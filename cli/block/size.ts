@@ -23,7 +23,7 @@ export function parseSize(name: string, text: string): number {
   );
 }
 
-/** A number of bytes for people: `64 MiB`. */
+/** A number of bytes for people: `64 MiB`. By hand: that of `@std/fmt` has no KiB but kiB, and makes 1020 of 1023. */
 export function formatSize(bytes: number): string {
   const names = ["bytes", "KiB", "MiB", "GiB", "TiB"];
   let unit = 0;

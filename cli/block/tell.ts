@@ -1,6 +1,7 @@
 import { megabytesPerSecond } from "../../core/class/mod.ts";
 import type { Context } from "../command.ts";
-import { printJson } from "../json.ts";
+import { printDeviceJson } from "../json.ts";
+import type { DiskInUse } from "../disk.ts";
 import { sizeInFull } from "./size.ts";
 import type { Transferred } from "./transfer.ts";
 
@@ -12,12 +13,18 @@ import type { Transferred } from "./transfer.ts";
 export function tellTransfer(
   context: Context,
   command: string,
+  use: DiskInUse,
   { bytes, sha256, milliseconds }: Transferred,
   { quiet = false, ...facts }: { readonly quiet?: boolean; readonly verified?: boolean } = {},
 ): void {
   const rate = megabytesPerSecond(bytes, milliseconds);
   if (context.options.json && !quiet) {
-    return printJson(context, command, { bytes, sha256, megabytesPerSecond: rate, ...facts });
+    return printDeviceJson(context, command, use, {
+      bytes,
+      sha256,
+      megabytesPerSecond: rate,
+      ...facts,
+    });
   }
   const verified = facts.verified ? ", read back and compared" : "";
   context.talk(

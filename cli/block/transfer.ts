@@ -1,8 +1,8 @@
+import { createHash } from "node:crypto";
 import { delay } from "@std/async";
 import type { Context } from "../command.ts";
 import type { Source, Target } from "./ends.ts";
-import { Progress } from "./progress.ts";
-import { Sha256 } from "./sha256.ts";
+import { Progress } from "../progress.ts";
 
 /** Bytes that are moved at a time. */
 const PIECE = 1 << 20;
@@ -35,7 +35,7 @@ export async function transfer(
 ): Promise<Transferred> {
   const { signal } = context;
   const start = performance.now();
-  const sum = new Sha256();
+  const sum = createHash("sha256");
   const progress = new Progress(context, what, source.length);
   const writing: Promise<void>[] = [];
   const read = async (at: number) => {
@@ -73,7 +73,7 @@ export async function transfer(
     await target?.finish();
   } finally {
     await Promise.allSettled([next, ...writing]);
-    progress.end();
+    progress.hide();
   }
-  return { bytes, sha256: sum.digest(), milliseconds: performance.now() - start };
+  return { bytes, sha256: sum.digest("hex"), milliseconds: performance.now() - start };
 }

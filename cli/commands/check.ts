@@ -6,8 +6,11 @@ import { checkDevice } from "../check/check.ts";
 import { Steps } from "../check/steps.ts";
 import type { Command, Context } from "../command.ts";
 import { keepsDisks, WRITE_OPTION } from "../disk.ts";
+import { errorJson } from "../error_json.ts";
 import { CliError, EXIT, type ExitCode, exitCode, messageOf } from "../exit.ts";
-import { machineJson, nodeJson, printJson } from "../json.ts";
+import { deviceJson, machineJson, printJson } from "../json.ts";
+import { clipped, wrapped } from "../layout.ts";
+import { needsDomain, shortAddress } from "../lspci.ts";
 import { firstLine, printable } from "../printable.ts";
 import { attach, findNode, isDrivable, openKernel } from "../kernel.ts";
 import { numberOption } from "../number_option.ts";
@@ -65,7 +68,7 @@ export const check: Command = {
   ],
   notes: [
     "Disks of qemu and simulated machines are WRITTEN: up to 2 MiB in the middle of each are overwritten",
-    "with a pattern that stays there; its offset, length and SHA-256 are printed. That includes an image",
+    "with a pattern that stays there; -v and --json tell its offset, length and SHA-256. That includes an image",
     "of yours that you give to QEMU after --, unless it is read-only (-blockdev ...,read-only=on) or you",
     "name the addresses of other devices. On this machine (local) disks are only read, unless --write.",
     "",
@@ -75,7 +78,7 @@ export const check: Command = {
     "How a device is checked, its class knows. One of --class brings its own check, and RUNS IN THIS PROGRAM, WITH ITS",
     "RIGHTS; Deno must let the program read it. A device of an unknown class is started, looked at and stopped.",
     "",
-    "Devices are checked side by side, two for each processor; each is told of as soon as it is done. One that takes too long",
+    "Devices are checked side by side, two for each processor; each is told of as soon as it is done, in a line, with details by --verbose. One that takes too long",
     "for a step is late, and has not passed; nor has one with nothing to check: a console without ports, a SCSI",
     "adapter without units, an empty disk. A device without a driver is no failure.",
   ],
@@ -123,7 +126,7 @@ async function checkKernel(context: Context, kernel: Kernel): Promise<ExitCode> 
       const { outcome, ended } = await checkNode(context, kernel, node, { write, patience });
       ends.push(ended);
       outcomes.set(node, outcome);
-      if (!options.json) printOutcome(context, node, outcome);
+      if (!options.json) printOutcome(context, kernel, node, outcome);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, inTurn));
@@ -135,7 +138,7 @@ async function checkKernel(context: Context, kernel: Kernel): Promise<ExitCode> 
       machine: machineJson(machine),
       passed: status === EXIT.done,
       devices: done.map(([node, outcome]) => ({
-        ...nodeJson(node, names),
+        ...deviceJson(node, names, "device" in outcome ? outcome.device : undefined),
         ...outcomeJson(outcome),
       })),
     });
@@ -221,7 +224,6 @@ async function putToWork(
   { write }: Manner,
   steps: Steps,
 ): Promise<Outcome> {
-  const { address } = node.function;
   let device: AnyDevice | undefined;
   try {
     steps.begin("starting");
@@ -229,9 +231,6 @@ async function putToWork(
     device = await attach(context, kernel, node);
     const step = steps.begin;
     const result = await context.until(checkDevice(device, { write, step }));
-    for (const { name, passed, detail } of result.findings) {
-      context.detail(`${address} ${passed ? "ok" : "NOT ok"}: ${name}: ${detail}`);
-    }
     const failed = result.findings.filter(({ passed }) => !passed);
     const kind = failed.length > 0 ? "failed" : result.nothing ? "nothing to check" : "passed";
     return { kind, device, result, failed };
@@ -268,40 +267,77 @@ function exitStatus(outcomes: readonly Outcome[], named: boolean): ExitCode {
   return kinds.has("refused") ? EXIT.refused : EXIT.notFound;
 }
 
-function printOutcome(context: Context, node: Node, outcome: Outcome): void {
-  const { io, style } = context;
+/** One line a device; beneath it what is known besides, if the user wants details. */
+function printOutcome(context: Context, kernel: Kernel, node: Node, outcome: Outcome): void {
+  const { io, style, columns, options: { verbose } } = context;
   const { address } = node.function;
-  const { manifest, identity } = node;
+  const withDomain = needsDomain(kernel.nodes.map((each) => each.function.address));
+  const names = kernel.nodes.map(({ manifest }) => manifest?.name.length ?? 0);
+  const who = `${shortAddress(address, withDomain)} ${
+    (node.manifest?.name ?? "-").padEnd(Math.max(...names))
+  }`;
+  const { kind } = outcome;
+  const said = firstLine(printable(reasonOf(node, outcome)));
+  const whole = `${who} ${kind}: ${said}`;
+  const idle = kind === "no driver" || kind === "refused";
+  // What went wrong is told in full.
+  const lines = verbose || columns === undefined
+    ? [whole]
+    : kind === "passed" || idle
+    ? [clipped(whole, columns)]
+    : wrapped(whole, columns, 4);
+  const paint = kind === "passed" ? style.good : idle ? style.faint : style.bad;
+  const [first = "", ...rest] = lines;
+  const verdict = first.startsWith(`${who} ${kind}`)
+    ? `${who} ${paint(kind)}${first.slice(who.length + 1 + kind.length)}`
+    : first;
+  for (const line of [verdict, ...rest]) io.out(line);
+  if (!verbose) return;
+  for (const line of detailsOf(outcome)) io.out(style.faint(`  ${printable(line)}`));
+}
+
+/** Why it ended as it did. */
+function reasonOf({ identity: { virtio } }: Node, outcome: Outcome): string {
   if (outcome.kind === "no driver") {
-    const what = identity.virtio ? `VirtIO ${virtioTypeName(identity.virtio.type)}` : "not VirtIO";
-    return io.out(style.faint(`${address} no driver (${what})`));
+    return virtio ? `VirtIO ${virtioTypeName(virtio.type)}` : "not VirtIO";
   }
-  if (outcome.kind === "refused") {
-    return io.out(style.faint(`${address} ${manifest?.name} refused: ${outcome.reason}`));
-  }
-  const verdict = (outcome.kind === "passed" ? style.good : style.bad)(outcome.kind);
-  if ("error" in outcome) {
-    const said = messageOf(outcome.error);
-    context.detail(`${address} ${manifest?.name} ${outcome.kind}: ${said}`);
-    return io.out(`${address} ${manifest?.name} ${verdict}: ${printable(firstLine(said))}`);
-  }
+  if (outcome.kind === "refused") return outcome.reason;
+  if ("error" in outcome) return messageOf(outcome.error) + anew(outcome.device);
   const { device, result, failed } = outcome;
   const reasons = failed.map(({ name, detail }) => `${name}: ${detail}`);
-  const said = [...reasons, result.summary].join("; ");
-  io.out(`${address} ${device.driver} (${where(device)}) ${verdict}: ${printable(said)}`);
+  return [...reasons, result.summary].join("; ") + anew(device);
+}
+
+/** A device that had to be started anew has passed all the same, and it is told. */
+function anew(device: AnyDevice | undefined): string {
+  const { restarts = 0 } = device ?? {};
+  return restarts === 0 ? "" : `; started anew ${count(restarts, "time")}`;
+}
+
+/** All that is known besides, as lines. */
+function detailsOf(outcome: Outcome): string[] {
+  const device = "device" in outcome ? outcome.device : undefined;
+  const runs = device ? [`driver: ${where(device)}`] : [];
+  if ("error" in outcome) return [...runs, ...messageOf(outcome.error).split("\n").slice(1)];
+  if (!("result" in outcome)) return runs;
+  const { findings, figures } = outcome.result;
+  return [
+    ...runs,
+    ...findings.map(({ name, passed, detail }) =>
+      `${passed ? "ok" : "NOT ok"}: ${name}: ${detail}`
+    ),
+    ...Object.entries(figures).map(([name, figure]) => `${name}: ${figure}`),
+  ];
 }
 
 function outcomeJson(outcome: Outcome): object {
-  const none = { isolation: null, pid: null, findings: [], figures: {}, error: null };
-  const at = (device?: AnyDevice) =>
-    device ? { isolation: device.isolation, pid: device.pid ?? null } : {};
   const { kind } = outcome;
-  if (kind === "no driver" || kind === "refused") return { outcome: kind, ...none };
-  if ("error" in outcome) {
-    const { error, device } = outcome;
-    const message = messageOf(error);
-    return { outcome: kind, ...none, ...at(device), error: { exit: exitCode(error), message } };
+  const none = { findings: [], figures: {}, error: null };
+  if (kind === "refused") {
+    return { outcome: kind, ...none, error: errorJson(new CliError(EXIT.refused, outcome.reason)) };
   }
-  const { device, result: { findings, figures } } = outcome;
-  return { outcome: kind, ...none, ...at(device), findings, figures };
+  if ("error" in outcome) return { outcome: kind, ...none, error: errorJson(outcome.error) };
+  if (!("result" in outcome)) return { outcome: kind, ...none };
+  const { findings, figures } = outcome.result;
+  return { outcome: kind, ...none, findings, figures };
 }

@@ -10,6 +10,7 @@ export const drivers: Command = {
   summary: "List the drivers, and the devices that each is for",
   usage: "",
   words: [0, 0],
+  idle: true,
   examples: [
     ["drivers", "our own drivers"],
     ["drivers --plugins ./mine", "those of the folder ./mine as well"],

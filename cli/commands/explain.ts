@@ -2,7 +2,7 @@ import { formatMatch, virtioTypeName } from "../../machine/mod.ts";
 import type { Node } from "../../mod.ts";
 import type { Command } from "../command.ts";
 import { EXIT } from "../exit.ts";
-import { machineJson, nodeJson, printJson } from "../json.ts";
+import { deviceJson, driverJson, machineJson, printJson } from "../json.ts";
 import { lspciLine } from "../lspci.ts";
 import { findNode, openKernel } from "../kernel.ts";
 
@@ -12,6 +12,7 @@ export const explain: Command = {
   summary: "Tell why a device has the driver that it has, or none",
   usage: "<address>",
   words: [1, 1],
+  idle: true,
   examples: [
     ["explain 00:03.0", "every rule that was tried, and what did not fit"],
     ["explain 00:03.0 --plugins ./mine", "why does my driver not get this device?"],
@@ -23,14 +24,13 @@ export const explain: Command = {
     const names = context.io.names();
     if (context.options.json) {
       const rules = node.tried.map(({ manifest, match, result }) => ({
-        driver: manifest.name,
-        file: manifest.file,
+        driver: driverJson(manifest),
         match,
         fits: result === true,
         mismatch: result === true ? null : result,
       }));
       const machine = machineJson(kernel.machine);
-      const device = nodeJson(node, names);
+      const device = deviceJson(node, names);
       printJson(context, "explain", { machine, device, rules, verdict: verdict(node) });
       return EXIT.done;
     }

@@ -1,8 +1,8 @@
 import type { EntropyClient } from "../../classes/entropy/mod.ts";
 import type { Command, Context } from "../command.ts";
 import { endedByPerson, EXIT, type ExitCode, usageError } from "../exit.ts";
-import { printJson } from "../json.ts";
-import { DEVICE_OPTION, useDevice } from "../kernel.ts";
+import { printDeviceJson } from "../json.ts";
+import { DEVICE_OPTION, type DeviceInUse, useDevice } from "../kernel.ts";
 
 /** The most bytes at once: more comes out of `--continuous`. */
 const MOST_BYTES = 64 * 2 ** 20;
@@ -38,7 +38,7 @@ export const random: Command = {
     const { client } = used.device;
     return bytes === undefined
       ? await writeAlways(context, client)
-      : await writeBytes(context, client, bytes);
+      : await writeBytes(context, used, bytes);
   },
 };
 
@@ -69,13 +69,18 @@ function wanted({ words: [word], given, options }: Context): number | undefined 
 
 async function writeBytes(
   context: Context,
-  client: EntropyClient,
+  used: DeviceInUse<"entropy">,
   length: number,
 ): Promise<ExitCode> {
   const { given, options, io } = context;
+  const { client } = used.device;
   const bytes = await context.until(client.read(length));
   if (options.json) {
-    printJson(context, "random", { bytes: length, hex: bytes.toHex(), health: client.health });
+    printDeviceJson(context, "random", used, {
+      bytes: length,
+      hex: bytes.toHex(),
+      health: client.health,
+    });
   } else if (given.hex) io.out(bytes.toHex());
   else if (given.base64) io.out(bytes.toBase64());
   else io.write(bytes);

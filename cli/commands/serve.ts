@@ -32,6 +32,7 @@ export const serve: Command = {
   summary: "Serve simulated devices to a virtual machine",
   usage: "<model...>",
   words: [1, Math.max(...TRANSPORTS.map(({ most }) => most))],
+  idle: true,
   standing: true,
   options: [
     ...TRANSPORTS.map(({ option }) => option),
@@ -46,8 +47,8 @@ export const serve: Command = {
   ],
   examples: TRANSPORTS.flatMap(({ examples }) => examples),
   notes: [
-    "The models are blk, scsi, net, random, console and balloon. What a device does when it lies stands in",
-    "docs/test-your-driver.md.",
+    "The models are blk, scsi, net, random, console and balloon; by --vfio-user also nvme. What a device does when it",
+    "lies stands in docs/test-your-driver.md.",
     "",
     ...TRANSPORTS.flatMap(({ notes }) => notes),
   ],

@@ -17,6 +17,12 @@ const CASES: readonly (readonly [line: string, exit: number, sentence: string])[
   ["serve blk --disk /does/not/exist --vhost-user /tmp/x", 1, "Cannot open /does/not/exist"],
   ["serve blk --vhost-user /does/not/exist/x", 1, "Cannot listen at /does/not/exist/x: ENOENT"],
   ["serve blk --vhost-user /etc/passwd", 1, "it is a file, which is left alone"],
+  ["serve nvme --vhost-user /tmp/x", 2, "Cannot serve nvme by vhost-user: it is no VirtIO device"],
+  [
+    "serve nvme --lie D-41 --vfio-user /tmp",
+    2,
+    "Cannot lie as D-41: the catalogue is about VirtIO",
+  ],
   ["serve nosuch --vfio-user /tmp", 2, 'Unknown model "nosuch"'],
   ["serve blk blk --vfio-user /tmp --disk x", 2, "it is for one model, and fits 2"],
   ["serve net --vfio-user /tmp --queues 2", 2, "it is for one model, and fits none"],

@@ -11,12 +11,16 @@ import {
 } from "../../machine/mod.ts";
 import type { AnyDevice, DeviceDescription, Node } from "../../mod.ts";
 import type { Command, Context } from "../command.ts";
-import { EXIT, type ExitCode, exitCode, messageOf } from "../exit.ts";
-import { machineJson, nodeJson, printJson } from "../json.ts";
+import { wholeAddress } from "../address.ts";
+import { formatSize } from "../block/size.ts";
+import { errorJson } from "../error_json.ts";
+import { CliError, EXIT, type ExitCode, exitCode, messageOf } from "../exit.ts";
+import { deviceJson, machineJson, printJson } from "../json.ts";
 import { attach, findNode, isDrivable, openKernel } from "../kernel.ts";
 import { className, deviceName, hex } from "../lspci.ts";
 import { firstLine, printable } from "../printable.ts";
 import type { Kernel } from "../system.ts";
+import { watchMachine } from "../watch/look.ts";
 
 /** What was asked for, or why it cannot be had: a broken device is worth showing, too. */
 type Found<T> = { readonly value: T } | { readonly fault: unknown };
@@ -30,15 +34,25 @@ export const show: Command = {
   summary: "Show all that is known of one device",
   usage: "<address>",
   words: [1, 1],
+  options: [
+    {
+      name: "live",
+      value: "<socket>",
+      summary: "look at the machine of a running command that was given --control <socket>",
+    },
+  ],
   examples: [
     ["show 00:03.0", "numbers, names, capabilities, what drives it"],
     ["show 00:01.0 --machine simulated", "with status, features and queues"],
+    ["show 00:01.0 --live /tmp/machine.sock", "how it is in another program, right now"],
   ],
   notes: [
     "On qemu and simulated machines the device is put to work for a moment, to learn its features and",
     "queues. On this machine (local) it is only looked at, never taken.",
   ],
   async run(context) {
+    const { live } = context.given;
+    if (typeof live === "string") return await showLive(context, live);
     await using kernel = await openKernel(context);
     const node = findNode(kernel, context.words[0]!);
     const listed = attempt(() => capabilities(node.function.config));
@@ -59,6 +73,50 @@ export const show: Command = {
     return status(work);
   },
 };
+
+/** Shows a device as another program has it. */
+async function showLive(context: Context, socket: string): Promise<ExitCode> {
+  const address = wholeAddress(context.words[0]!);
+  using watched = await watchMachine(context, socket);
+  const { machine, pid, uptime, devices } = await watched.look();
+  const device = devices.find((each) => each.address === address);
+  if (!device) {
+    const known = devices.map((each) => each.address).join(", ");
+    throw new CliError(
+      EXIT.notFound,
+      `Cannot find ${address} in process ${pid}: ` +
+        (known === "" ? "it has no device at work" : `at work it has ${known}`),
+    );
+  }
+  if (context.options.json) {
+    printJson(context, "show", {
+      machine: machineJson(machine),
+      program: { pid, uptime },
+      work: { ...device, pid: device.pid ?? null },
+    });
+    return EXIT.done;
+  }
+  const { host, lanes, state, driver } = device;
+  const facts: Fact[] = [
+    ["address", address],
+    ["our driver", driver],
+    ["state", state],
+    ...workFacts({ value: device }),
+    ...lanes.map(({ name, slots, submitted, ended, inFlight }): Fact => [
+      `lane ${name}`,
+      `${slots} slots, ${submitted} submitted, ${ended} ended, ${inFlight} in flight`,
+    ]),
+    ["heap", formatSize(host.heap)],
+    ["memory", host.memory === undefined ? undefined : formatSize(host.memory)],
+    ["CPU", host.processor === undefined ? undefined : `${host.processor.toFixed(1)} s`],
+    ["uptime", `${host.uptime.toFixed(1)} s`],
+    ["restarts", String(device.restarts)],
+  ];
+  for (const [name, fact] of facts) {
+    if (fact) context.io.out(`${printable(name).padEnd(14)} ${printable(fact)}`);
+  }
+  return EXIT.done;
+}
 
 /** Where a driver runs: `process 1234` or `inline`. */
 export function where({ isolation, pid }: Pick<AnyDevice, "isolation" | "pid">): string {
@@ -209,6 +267,21 @@ function workFacts(work: Found<DeviceDescription | undefined>): Fact[] {
   ];
 }
 
+/** What the device's own shape does not tell of it. */
+function workJson(
+  {
+    address: _,
+    driver: _driver,
+    class: _class,
+    isolation: _isolation,
+    pid: _pid,
+    restarts: _restarts,
+    ...work
+  }: DeviceDescription,
+): object {
+  return work;
+}
+
 function showJson(
   context: Context,
   kernel: Kernel,
@@ -219,14 +292,13 @@ function showJson(
 ): void {
   const list = "value" in listed ? listed.value : [];
   const description = "value" in work ? work.value : undefined;
-  const message = text(work);
   printJson(context, "show", {
     machine: machineJson(kernel.machine),
-    device: nodeJson(node, context.io.names()),
+    device: deviceJson(node, context.io.names(), description),
     capabilities: list.map(({ id, offset }) => ({ id: hex(id, 2), offset })),
     capabilitiesFault: text(listed) ?? text(structures) ?? null,
     structures: ("value" in structures ? structures.value : undefined) ?? null,
-    work: description ? { ...description, pid: description.pid ?? null } : null,
-    error: message === undefined ? null : { exit: status(work), message },
+    work: description ? workJson(description) : null,
+    error: "fault" in work ? errorJson(work.fault) : null,
   });
 }

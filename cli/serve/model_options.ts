@@ -1,4 +1,4 @@
-import type { DeviceModel } from "../../simulation/mod.ts";
+import type { DeviceModel, FunctionModel } from "../../simulation/mod.ts";
 import type { Context } from "../command.ts";
 import { CliError, EXIT, exitCode, messageOf, usageError } from "../exit.ts";
 import { numberOption } from "../number_option.ts";
@@ -7,7 +7,9 @@ import type { Serving } from "../system.ts";
 
 /** A model as the user wants it. Disposing it closes its disk. */
 export interface ChosenModel extends Disposable {
-  readonly model: DeviceModel;
+  readonly model: DeviceModel | FunctionModel;
+  /** How many request queues it has, if it has a choice of them; 1 else. */
+  readonly queues: number;
   /** Numbers of the rules that it breaks. */
   readonly lies: readonly string[];
 }
@@ -51,7 +53,7 @@ export function chooseModel(
   const disk = typeof file === "string" ? open(FileStore, file) : undefined;
   try {
     const model = makeModel(name, { queues, whole, ...(disk ? { disk } : {}) }, lies);
-    return { model, lies, [Symbol.dispose]: () => disk?.[Symbol.dispose]() };
+    return { model, queues, lies, [Symbol.dispose]: () => disk?.[Symbol.dispose]() };
   } catch (error) {
     disk?.[Symbol.dispose]();
     throw error;

@@ -22,6 +22,7 @@ export const VFIO_USER: Transport = {
   examples: [
     ["serve blk net --vfio-user /tmp --disk disk.img", "two PCI functions for a QEMU from 10.1 on"],
     ["serve blk --vfio-user /tmp --lie D-05", "one whose capabilities lie"],
+    ["serve nvme --vfio-user /tmp", "an NVMe controller, which is no VirtIO device"],
     ["serve keyboard --plugins tests/third_party/keyboard --vfio-user /tmp", "a model of your own"],
   ],
   notes: [

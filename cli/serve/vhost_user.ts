@@ -1,6 +1,6 @@
 import { absolutePath } from "../../core/linux/mod.ts";
 import type { Transport } from "../commands/serve.ts";
-import { CliError, endedByPerson, EXIT, untilEnded } from "../exit.ts";
+import { CliError, endedByPerson, EXIT, untilEnded, usageError } from "../exit.ts";
 import { printJson } from "../json.ts";
 import { chooseModel } from "./model_options.ts";
 import { sharedMemory, shellLine } from "./qemu_line.ts";
@@ -26,17 +26,23 @@ export const VHOST_USER: Transport = {
     const { io, given, signal, options } = context;
     const serving = await io.system.loadServing();
     using chosen = chooseModel(context, serving, name!);
-    const servable = serving.MODELS[name!]!;
-    await using served = serving.serveVhostUser(chosen.model, where, {
+    const { model } = chosen;
+    const { vhostUser } = serving.MODELS[name!]!;
+    if ("bars" in model || !vhostUser) {
+      throw usageError(
+        `Cannot serve ${name} by vhost-user: it is no VirtIO device. --vfio-user serves whole PCI functions`,
+      );
+    }
+    await using served = serving.serveVhostUser(model, where, {
       once: given.once === true,
-      unit: servable.unit ?? 1,
+      unit: vhostUser.unit ?? 1,
       log: context.talk,
     });
     // As programs find it that were started elsewhere.
     const socket = absolutePath(where);
-    const qemu = [...sharedMemory(), ...servable.qemu(socket)];
+    const qemu = [...sharedMemory(), ...vhostUser.qemu(socket, chosen.queues)];
     if (options.json) {
-      printJson(context, "serve", { model: name, socket, lies: chosen.lies, qemu });
+      printJson(context, "serve", { sockets: { [String(name)]: socket }, lies: chosen.lies, qemu });
     } else {
       context.talk(`Serving ${name} at ${socket} until Ctrl-C. QEMU needs:`);
       io.out(shellLine(qemu));

@@ -10,6 +10,7 @@ import type {
 import type { Registers } from "../pci/registers.ts";
 import type { Manifest } from "../plugin/manifest.ts";
 import type { Tunables } from "../plugin/tunables.ts";
+import type { DeviceTrace } from "../trace/trace.ts";
 import type { FeatureReport } from "../virtio/negotiate.ts";
 import type { QueueKind } from "../virtqueue/layout.ts";
 import type { InterruptKind } from "./interrupt_kind.ts";
@@ -49,7 +50,7 @@ export interface Binding extends Disposable {
    *
    * @throws DeviceFault If it does not.
    */
-  live(): void;
+  live(): void | Promise<void>;
   /** Takes a message of the driver's that concerns this kind of device only. Returns whether it was one. */
   hear(message: FromDriver): boolean;
   /** The driver has answered an interrupt, where its grant says that it must tell. Returns whether there was one. */
@@ -92,6 +93,8 @@ export interface BindingOptions {
   readonly driver: DriverPort;
   /** How long the device is waited for. */
   readonly patience: DevicePatience;
+  /** Takes what happens, if that is wanted. */
+  readonly trace?: DeviceTrace | undefined;
 }
 
 /** How long a device is waited for, in milliseconds. */

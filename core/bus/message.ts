@@ -123,6 +123,10 @@ export interface DriverReport {
   readonly queues: readonly QueueReport[];
   /** What the driver has counted, by its own names. */
   readonly statistics: Readonly<Record<string, number>>;
+  /** How often each of its interrupts was heard. */
+  readonly interrupts: readonly number[];
+  /** Bytes of its heap that are in use. */
+  readonly heap: number;
 }
 
 /** What a driver host knows of one of its queues. */
@@ -131,6 +135,8 @@ export interface QueueReport extends QueueCounters {
   readonly name: string;
   /** Requests that have not ended. */
   readonly inFlight: number;
+  /** Bytes that the device was given to read, and that it says it wrote; where they are counted. */
+  readonly bytes?: { readonly read: number; readonly written: number };
   /** Why it is used no more, if so. */
   readonly broken?: QueueFault;
 }
@@ -158,6 +164,10 @@ export function fromDriver(value: unknown): FromDriver {
         type,
         queues: list(message.queues, "report.queues").map(queueReport),
         statistics: statistics(message.statistics),
+        interrupts: list(message.interrupts, "report.interrupts").map((count, i) =>
+          whole(count, `report.interrupts[${i}]`)
+        ),
+        heap: whole(message.heap, "report.heap"),
       };
     case "writeConfig":
       return {
@@ -246,8 +256,14 @@ function queueReport(value: unknown, i: number): QueueReport {
     completed: whole(queue.completed, `${at}.completed`),
     notifications: whole(queue.notifications, `${at}.notifications`),
     overlong: whole(queue.overlong, `${at}.overlong`),
+    ...(queue.bytes !== undefined && { bytes: queueBytes(queue.bytes, `${at}.bytes`) }),
     ...(queue.broken !== undefined && { broken: queueFault(queue.broken, `${at}.broken`) }),
   };
+}
+
+function queueBytes(value: unknown, at: string): { read: number; written: number } {
+  const { read, written } = record(value, at);
+  return { read: whole(read, `${at}.read`), written: whole(written, `${at}.written`) };
 }
 
 function queueFault(value: unknown, at: string): QueueFault {

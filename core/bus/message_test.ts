@@ -30,11 +30,20 @@ const messages: readonly FromDriver[] = [
   { type: "properties", properties: { sectors: 8 } },
   { type: "writeConfig", field: "actual", value: 3 },
   { type: "readConfig" },
-  { type: "report", queues: [report], statistics: {} },
+  { type: "report", queues: [report], statistics: {}, interrupts: [], heap: 0 },
   {
     type: "report",
     queues: [{ ...report, broken: { rule: "D-41", what: "lied" } }],
     statistics: {},
+    interrupts: [3, 0],
+    heap: 4096,
+  },
+  {
+    type: "report",
+    queues: [{ ...report, bytes: { read: 512, written: 1 } }],
+    statistics: {},
+    interrupts: [],
+    heap: 0,
   },
   { type: "broken", queue: "requests", rule: "D-41", what: "lied" },
   { type: "stopped" },
@@ -61,11 +70,14 @@ Deno.test("fromDriver() takes a lane's deadline, which may be left out", () => {
 });
 
 Deno.test("fromDriver() takes statistics under any printable name, as whole numbers", () => {
-  const decode = (statistics: unknown) => fromDriver({ type: "report", queues: [], statistics });
+  const decode = (statistics: unknown) =>
+    fromDriver({ type: "report", queues: [], statistics, interrupts: [], heap: 0 });
   assertEquals(decode({ "rx\u001b[2J": 2 }), {
     type: "report",
     queues: [],
     statistics: { "rx\ufffd[2J": 2 },
+    interrupts: [],
+    heap: 0,
   });
   for (const count of [-1, 1.5, "1", null, true]) {
     assertThrows(() => decode({ rx: count }), BusFault, "report.statistics.rx");
@@ -160,6 +172,8 @@ Deno.test("fromDriver() refuses lists that are too long", () => {
   const queues = (length: number) => ({
     type: "report",
     statistics: {},
+    interrupts: [],
+    heap: 0,
     queues: Array(length).fill(report),
   });
   assertEquals(fromDriver(queues(1024)).type, "report");

@@ -2,7 +2,7 @@
 
 import type { ClientLane } from "../bus/client_lane.ts";
 import { checkedResult, type CheckOptions, type CheckRequest, type CheckResult } from "./check.ts";
-import { type PropertyTypes, readProperties } from "./properties.ts";
+import { type Property, type PropertyTypes, readProperties } from "./properties.ts";
 
 /** What a driver tells about its device: the properties of its plan, and what it sets later. Not to be trusted. */
 export type Told = Readonly<Record<string, unknown>>;
@@ -45,11 +45,23 @@ export interface OpenDevice<Client = unknown> {
   check?(options: CheckOptions): Promise<CheckResult>;
 }
 
+/** What the drivers of a class and its clients have agreed on, for people and for tools. */
+export interface ClassProtocol {
+  /** Names of the lanes that each driver plans. */
+  readonly lanes: readonly string[];
+  /** Names of those that a driver may plan. */
+  readonly optional: readonly string[];
+  /** What each driver tells of its device, by name: what it may be. */
+  readonly properties: Readonly<Record<string, Property<unknown>>>;
+}
+
 /**
  * A class of devices: what an application holds of one, whatever drives it. It is a value, made by {@linkcode
  * defineClass}, that an application hands to the kernel; it runs in the application, with its rights.
  */
 export interface DeviceClass<Client = unknown> {
+  /** What its drivers and its clients have agreed on. */
+  readonly protocol?: ClassProtocol;
   /**
    * Makes the client of a device.
    *
@@ -138,6 +150,7 @@ export function defineClass<
 >(definition: ClassDefinition<Lane, Optional, Properties, Client>): DeviceClass<Client> {
   const { lanes: needed, optional = [], properties: types, check } = definition;
   return {
+    protocol: { lanes: needed, optional, properties: { ...types } },
     open(lanes, told, driver) {
       const missing = needed.find((name) => !lanes.has(name));
       if (missing !== undefined) {

@@ -5,7 +5,8 @@
  * @module
  */
 
-export { type ClassDefinition, type ClientOf, defineClass, type DeviceClass } from "./define.ts";
+export { type ClassDefinition, type ClassProtocol, type ClientOf } from "./define.ts";
+export { defineClass, type DeviceClass } from "./define.ts";
 export type { Lanes, OpenClient, OpenDevice, Told } from "./define.ts";
 export {
   flag,
@@ -26,6 +27,7 @@ export { type Feed, type FeedOptions, News, type NewsOptions } from "./news.ts";
 export { RequestError } from "../bus/request_error.ts";
 export { type Answer, ask, demand, type Question } from "./ask.ts";
 export { type Setting, Settings } from "./settings.ts";
+export { within } from "./within.ts";
 export type { ClientLane, Done, LanePort } from "../bus/client_lane.ts";
 export { type LaneLayout, RECORD_WORDS, Status, Word } from "../bus/lane.ts";
 export { BusFault } from "../bus/mailbox.ts";

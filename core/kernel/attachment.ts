@@ -3,7 +3,8 @@
 import { openBinding } from "../binding/mod.ts";
 import type { Arena, Binding } from "../binding/binding.ts";
 import type { InterruptKind } from "../binding/interrupt_kind.ts";
-import { ClientLane } from "../bus/client_lane.ts";
+import { ClientLane, type LanePort } from "../bus/client_lane.ts";
+import type { LaneLayout } from "../bus/lane.ts";
 import { BusFault } from "../bus/mailbox.ts";
 import { answerRegisters } from "../bus/register_call.ts";
 import { passDoorbells } from "../bus/written_doorbells.ts";
@@ -12,6 +13,7 @@ import type { CheckOptions, CheckResult } from "../class/check.ts";
 import type { DeviceClass, OpenDevice } from "../class/define.ts";
 import { clearer } from "../linux/fd.ts";
 import { mapShared, placeFile } from "../linux/memory.ts";
+import { processorTime, residentMemory } from "../linux/process.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
 import { DeviceFault } from "../pci/device_fault.ts";
 import type { Registers } from "../pci/registers.ts";
@@ -19,6 +21,9 @@ import type { PciFunction } from "../pci/function.ts";
 import type { Manifest } from "../plugin/manifest.ts";
 import { API } from "../plugin/plugin.ts";
 import type { Tunables } from "../plugin/tunables.ts";
+import { tracedMessage } from "../trace/traced_message.ts";
+import type { DeviceTrace } from "../trace/trace.ts";
+import { TracedClientLane } from "../trace/traced_lanes.ts";
 import { Conversation, DriverGone } from "./conversation.ts";
 import { Deadline } from "./deadline.ts";
 import type { AttachedDevice, DeviceDescription } from "./device.ts";
@@ -76,16 +81,24 @@ export interface AttachOptions {
   readonly restarts: number;
   /** How long device and driver are waited for. */
   readonly patience: Patience;
+  /** Whether bytes of queues are counted. */
+  readonly counted: boolean;
+  /** Called before a device that is at work is stopped in order. */
+  readonly leaving: () => Promise<void>;
   /** Takes lines that people should see in any case. */
   readonly notice: (line: string) => void;
+  /** Takes the lines that the driver prints. */
+  readonly print: (line: string) => void;
   /** Takes lines for people. */
   readonly log: (line: string) => void;
+  /** Takes what happens, if that is wanted. */
+  readonly trace?: DeviceTrace | undefined;
 }
 
 /** A device may spoil its first start so often, by breaking a rule that its binding forgives. */
 const STARTS = 3;
 
-const NOTHING_TO_REPORT: DriverReport = { queues: [], statistics: {} };
+const NOTHING_TO_REPORT: DriverReport = { queues: [], statistics: {}, interrupts: [], heap: 0 };
 
 /**
  * Where a device and its driver are. `starting` leads to `running`; from there a fault leads to `recovering`, and that
@@ -110,6 +123,7 @@ export class Attachment implements AttachedDevice {
   readonly #options: AttachOptions;
   readonly #patience: Patience;
   #state: State = "starting";
+  readonly #trace: DeviceTrace | undefined;
   /** What stays for good, in the order in which it was set up; it comes down in the opposite one. */
   readonly #stack = new AsyncDisposableStack();
   /** What belongs to one start of device and driver, likewise. */
@@ -119,6 +133,8 @@ export class Attachment implements AttachedDevice {
   #arena!: Arena;
   /** The windows of registers that the driver's process may ask for. */
   #registers: readonly Registers[] = [];
+  /** Their names. */
+  #windows: readonly string[] = [];
   /** Those of them that are doorbells. */
   #doorbells: Registers | undefined;
   #conversation = new Conversation();
@@ -126,9 +142,14 @@ export class Attachment implements AttachedDevice {
   #down: Promise<boolean> = Promise.resolve(true);
   /** The driver's host, while there is one. */
   #host: DriverHost | undefined;
+  /** How often the driver was started, and when the last time. */
+  #starts = 0;
+  #startedAt = 0;
   /** Of the driver's process, the latest if it was started anew. */
   #pid: number | undefined;
   #lanes: readonly ClientLane[] = [];
+  /** Requests that had ended when the driver last rang for completions. */
+  #completed = 0;
   #deadlines: readonly Deadline[] = [];
   /** The client, if the kernel was given the class of the device. */
   #opened: OpenDevice | undefined;
@@ -154,6 +175,7 @@ export class Attachment implements AttachedDevice {
     this.class = options.class && options.source.manifest.class;
     this.isolation = options.isolation;
     this.#options = options;
+    this.#trace = options.trace;
     this.#patience = options.patience;
     this.#restarts = new Restarts(options.restarts);
     const { promise, resolve } = Promise.withResolvers<string | undefined>();
@@ -163,6 +185,10 @@ export class Attachment implements AttachedDevice {
 
   get pid(): number | undefined {
     return this.#pid;
+  }
+
+  get restarts(): number {
+    return this.#restarts.total;
   }
 
   get client(): unknown {
@@ -200,9 +226,17 @@ export class Attachment implements AttachedDevice {
     }
   }
 
+  /** From one state to another. */
+  #become(state: State, why?: string): void {
+    this.#state = state;
+    this.#trace?.tell({ kind: "state", by: "core", state, ...(why !== undefined && { why }) });
+  }
+
   /** Takes the function and what is needed for as long as it is held. */
   #take(): void {
+    this.#become("starting");
     const { source, loop } = this.#options;
+    const trace = this.#trace;
     const binding = this.#binding = this.#stack.use(openBinding({
       ...this.#options,
       manifest: source.manifest,
@@ -216,16 +250,29 @@ export class Attachment implements AttachedDevice {
     }));
     const { device } = binding;
     this.#link = this.#stack.use(
-      new Link(loop, {
-        message: (message) => this.#hear(message),
-        completions: () => this.#drain(),
-        fault: (error) => this.#fail(error),
-        takeAnswers: () => device.takeAnswers(),
-        registers: () => answerRegisters(this.#link.words, this.#registers),
-        doorbells: () => passDoorbells(this.#link.words, this.#doorbells),
-        answered: () => binding.answered?.() ?? false,
-      }, source.manifest.limits.memoryMiB * 2 ** 20),
+      new Link(
+        loop,
+        {
+          message: (message) => this.#hear(message),
+          completions: trace
+            ? () => {
+              // Before what the client does about it.
+              trace.fetch();
+              return this.#completions();
+            }
+            : () => this.#completions(),
+          fault: (error) => this.#fail(error),
+          takeAnswers: () => device.takeAnswers(),
+          registers: () => answerRegisters(this.#link.words, this.#registers),
+          doorbells: () => passDoorbells(this.#link.words, this.#doorbells),
+          answered: () => binding.answered?.() ?? false,
+          ...(trace && { told: (by, message) => trace.tell(tracedMessage(by, message)) }),
+        },
+        source.manifest.limits.memoryMiB * 2 ** 20,
+        trace !== undefined,
+      ),
     );
+    if (this.#link.trace !== undefined) trace?.listen(this.#link.control, this.#link.trace);
     this.#listen(
       device.wanted,
       () => this.lose("it is being unplugged: the machine wants it back"),
@@ -284,6 +331,8 @@ export class Attachment implements AttachedDevice {
     this.#arena = this.#arena ? this.#renew(this.#arena) : this.#allocate();
     const host = this.#host = this.#startHost();
     this.#pid = host.pid;
+    this.#starts++;
+    this.#startedAt = performance.now();
     this.#incarnation.defer(() => {
       this.#host = undefined;
       return host.end();
@@ -299,8 +348,11 @@ export class Attachment implements AttachedDevice {
     this.#ended.signal.throwIfAborted();
     // One that learns while it starts what its device is like has told it by now.
     if (!this.#opened) this.#tell({});
-    binding.live();
-    this.#state = "running";
+    await binding.live();
+    // Device or driver may have ended meanwhile.
+    this.#ended.signal.throwIfAborted();
+    this.#conversation.throwIfOver();
+    this.#become("running");
     // Not before: what a device said until now is lost, and from now on nothing is.
     if (again) this.#opened?.restarted();
     host.send({ type: "go" });
@@ -311,6 +363,7 @@ export class Attachment implements AttachedDevice {
     const { source, loop, isolation, watch } = this.#options;
     const part = this.#binding.host();
     const windows = Object.values(part.registers ?? {});
+    this.#windows = Object.keys(part.registers ?? {});
     this.#registers = windows.map(({ window }) => window);
     this.#doorbells = windows.find(({ doorbells }) => doorbells)?.window;
     const options: DriverHostOptions = {
@@ -322,8 +375,9 @@ export class Attachment implements AttachedDevice {
       arena: this.#arena,
       ...part,
       watch,
+      counted: this.#options.counted,
       patience: this.#patience,
-      print: (line) => this.#log(line),
+      print: (line) => this.#options.print(`${this.address} ${this.driver}: ${line}`),
       gone: (reason) => this.#fail(new DriverGone(reason)),
     };
     if (isolation === "process") return processHost(options);
@@ -335,7 +389,12 @@ export class Attachment implements AttachedDevice {
 
   #greeted({ api }: { api: number }): void {
     if (api !== API) {
-      throw new DriverGone(`The driver speaks plugin API ${api}, this core speaks ${API}`);
+      const which = api > API
+        ? "an older version of the driver, or a newer @virtio/deno"
+        : "a newer version of the driver";
+      throw new DriverGone(
+        `The driver is written for version ${api} of the plugin API, and this core has ${API}: take ${which}`,
+      );
     }
   }
 
@@ -358,6 +417,12 @@ export class Attachment implements AttachedDevice {
     for (const { offset, bytes } of grant.buffers) arena.fill(0, offset, offset + bytes);
     if (this.#grant) this.#resume(grant);
     else this.#makeLanes(grant, plan);
+    const names = (named: readonly { readonly name: string }[]) => named.map(({ name }) => name);
+    this.#trace?.named({
+      queues: names(grant.queues),
+      lanes: names(grant.lanes),
+      windows: this.#windows,
+    });
     this.#grant = grant;
     this.#granted = true;
   }
@@ -371,8 +436,13 @@ export class Attachment implements AttachedDevice {
 
   #makeLanes(grant: Grant, plan: WirePlan): void {
     const { loop } = this.#options;
+    const trace = this.#trace;
+    const make = (layout: LaneLayout, port: LanePort) =>
+      trace
+        ? new TracedClientLane(layout, port, (event) => trace.tell(event))
+        : new ClientLane(layout, port);
     this.#lanes = grant.lanes.map((layout) =>
-      new ClientLane(layout, {
+      make(layout, {
         control: this.#link.control,
         arena: this.#arena.memory,
         ring: () => this.#host?.ring(),
@@ -440,6 +510,14 @@ export class Attachment implements AttachedDevice {
     return ended;
   }
 
+  /** Takes completions. Returns how many there were since it was last asked, those that a client took itself among them. */
+  #completions(): number {
+    this.#drain();
+    const before = this.#completed;
+    this.#completed = this.#lanes.reduce((sum, { ended }) => sum + ended, 0);
+    return this.#completed - before;
+  }
+
   #hear(message: FromDriver): void {
     switch (message.type) {
       case "fault":
@@ -462,7 +540,7 @@ export class Attachment implements AttachedDevice {
     this.#link.close();
     this.#conversation.end(error);
     if (this.#state !== "running") return;
-    this.#state = "recovering";
+    this.#become("recovering", error.message);
     this.#recovering = this.#recover(error);
   }
 
@@ -519,19 +597,39 @@ export class Attachment implements AttachedDevice {
   }
 
   async describe(): Promise<DeviceDescription> {
-    const { queues: reports, statistics } = this.#state === "running"
+    const { queues: reports, statistics, interrupts, heap } = this.#state === "running"
       ? await (this.#report ??= this.#inspect())
       : NOTHING_TO_REPORT;
     const { queues, ...binding } = this.#binding.describe();
+    const { pid } = this;
+    const now = performance.now();
     return {
       address: this.address,
       driver: this.driver,
       class: this.#options.source.manifest.class,
       isolation: this.isolation,
-      ...(this.pid === undefined ? {} : { pid: this.pid }),
-      restarts: this.#restarts.count,
+      ...(pid === undefined ? {} : { pid }),
+      state: this.#state,
+      restarts: this.restarts,
       ...binding,
       statistics,
+      host: {
+        starts: this.#starts,
+        uptime: this.#host ? (now - this.#startedAt) / 1000 : 0,
+        heap,
+        ...(pid !== undefined && this.#host && {
+          processor: (processorTime(pid) ?? 0) / 1000,
+          memory: residentMemory(pid) ?? 0,
+        }),
+      },
+      lanes: this.#lanes.map((lane, i) => ({
+        name: this.#grant!.lanes[i]!.name,
+        slots: lane.slots,
+        submitted: lane.submissions,
+        ended: lane.ended,
+        inFlight: lane.inFlight,
+      })),
+      interruptCounts: interrupts,
       queues: queues.map((queue) => ({
         ...queue,
         ...reports.find(({ name }) => name === queue.name),
@@ -553,6 +651,7 @@ export class Attachment implements AttachedDevice {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#report?.catch(() => {});
+    if (this.#state === "running") await this.#options.leaving();
     if (this.#state === "running") await this.#closeClient();
     if (this.#state === "running") {
       try {
@@ -581,7 +680,7 @@ export class Attachment implements AttachedDevice {
 
   #end(reason: string | undefined): Promise<void> {
     return this.#ending ??= (async () => {
-      this.#state = "ending";
+      this.#become("ending", reason);
       const gone = new DriverGone(reason ?? "the device was stopped");
       this.#ended.abort(gone);
       this.#conversation.end(gone);
@@ -592,7 +691,7 @@ export class Attachment implements AttachedDevice {
       } catch (error) {
         this.#log((error as Error).message);
       }
-      this.#state = "gone";
+      this.#become("gone");
       this.#settleGone(reason);
     })();
   }

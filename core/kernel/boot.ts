@@ -44,6 +44,10 @@ export interface Boot {
   readonly registers: readonly WireWindow[];
   /** Milliseconds after which a device that should interrupt is looked at all the same. */
   readonly watch: number;
+  /** Whether it counts the bytes of its queues. */
+  readonly counted: boolean;
+  /** Where in control memory it tells what it does, if it is to. */
+  readonly trace?: number;
   /** Most bytes of data memory. */
   readonly memory: number;
 }

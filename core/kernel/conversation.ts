@@ -64,6 +64,11 @@ export class Conversation {
     return true;
   }
 
+  /** @throws The reason, if it was ended. */
+  throwIfOver(): void {
+    if (this.#over) throw this.#over;
+  }
+
   /** Ends all waiting, now and to come. The first reason stands. */
   end(reason: Error): void {
     this.#over ??= reason;

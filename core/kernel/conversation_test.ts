@@ -32,6 +32,8 @@ Deno.test("several answers may be waited for, and each ends its own wait, first 
   const report = (name: string) => ({
     type: "report" as const,
     statistics: {},
+    interrupts: [],
+    heap: 0,
     queues: [{ name, inFlight: 0, published: 0, completed: 0, notifications: 0, overlong: 0 }],
   });
   assert(conversation.hear(report("one")));

@@ -37,6 +37,8 @@ export interface AttachedDevice<
   readonly isolation: Isolation;
   /** The driver's process, if it has one of its own; the latest one, if it was started anew. */
   readonly pid: number | undefined;
+  /** How often it, or one of its queues, was started anew since it was attached. */
+  readonly restarts: number;
   /** Why nothing keeps the device from reaching all memory, if so. */
   readonly unsafeDma: string | undefined;
   /** Settles when the device is out of work: with the reason, or undefined if it was stopped in order. */
@@ -68,12 +70,48 @@ export interface DeviceDescription extends Omit<BindingDescription, "queues"> {
   readonly isolation: Isolation;
   /** The driver's process. */
   readonly pid?: number;
-  /** How often it, or one of its queues, was started anew in the last minute. */
+  /** Where device and driver are in their life. */
+  readonly state: "starting" | "running" | "recovering" | "ending" | "gone";
+  /** How often it, or one of its queues, was started anew since it was attached. */
   readonly restarts: number;
   /** What the driver has counted, by its own names. */
   readonly statistics: Readonly<Record<string, number>>;
+  /** Where the driver runs, in figures. */
+  readonly host: HostDescription;
+  /** The lanes between client and driver. */
+  readonly lanes: readonly LaneDescription[];
+  /** How often each interrupt of the driver was heard since it was started; the last is what the core passed on. */
+  readonly interruptCounts: readonly number[];
   /** The queues in use. */
   readonly queues: readonly QueueDescription[];
+}
+
+/** Where a driver runs, in figures. */
+export interface HostDescription {
+  /** How often it was started, the first time included. */
+  readonly starts: number;
+  /** Seconds since the last start; 0 while there is none. */
+  readonly uptime: number;
+  /** Bytes of its heap that are in use; of the whole program's, if it runs inline. */
+  readonly heap: number;
+  /** Seconds of processor time that its process has used; absent if it has none of its own. */
+  readonly processor?: number;
+  /** Bytes of memory that its process has in use, shared memory included. */
+  readonly memory?: number;
+}
+
+/** A lane, in figures. */
+export interface LaneDescription {
+  /** Its name in the plan. */
+  readonly name: string;
+  /** Its slots. */
+  readonly slots: number;
+  /** Requests so far. */
+  readonly submitted: number;
+  /** Of these, those that have ended. */
+  readonly ended: number;
+  /** Those that have not. */
+  readonly inFlight: number;
 }
 
 /** A queue in use. */

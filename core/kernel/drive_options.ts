@@ -6,7 +6,7 @@ import type { DriveOptions } from "./kernel.ts";
 /** Where drivers can run. */
 const ISOLATIONS = ["process", "inline"] as const;
 /** Options that take lines for people. */
-const LISTENERS = ["log", "notice"] as const;
+const LISTENERS = ["log", "notice", "print"] as const;
 /** Features are bits of 128. */
 const ALL_FEATURES = 2n ** 128n - 1n;
 

@@ -33,6 +33,8 @@ export interface DriverHostOptions {
   readonly registers?: Readonly<Record<string, GrantedRegisters>>;
   /** Milliseconds after which a device that should interrupt is looked at all the same. */
   readonly watch: number;
+  /** Whether it counts the bytes of its queues. */
+  readonly counted: boolean;
   /** How long it is waited for. */
   readonly patience: Patience;
   /** A line that the driver printed. */

@@ -8,7 +8,7 @@ import { DriverLane } from "../bus/driver_lane.ts";
 import { addressTable, deviceAddress, PAGE } from "../dma/address_table.ts";
 import type { AnyPlugin, DefinedPciPlugin, PciPlan, RegisterWindow } from "../plugin/pci_plugin.ts";
 import {
-  API,
+  apiOf,
   type Decline,
   type Driver,
   type Plan,
@@ -16,9 +16,14 @@ import {
   type Properties,
 } from "../plugin/plugin.ts";
 import { featureText } from "../virtio/features.ts";
+import { CountedQueue } from "../virtqueue/counted_queue.ts";
 import { makeDriverQueue } from "../virtqueue/driver_queue.ts";
 import type { DriverQueue, QueueFault } from "../virtqueue/virtqueue.ts";
 import { configView } from "../binding/virtio/config_view.ts";
+import { Kind, type TraceWriter } from "../trace/ring.ts";
+import { TracedDriverLane } from "../trace/traced_lanes.ts";
+import { TracedQueue } from "../trace/traced_queue.ts";
+import { tracedRegisters } from "../trace/traced_registers.ts";
 
 const POLL_MS = 1;
 
@@ -43,6 +48,12 @@ export interface SessionPort {
   readonly doorbell: (index: number) => (data: number) => void;
   /** Milliseconds after which a device that should interrupt is looked at all the same. */
   readonly watch: number;
+  /** Where it is told what the driver does, if that is wanted. */
+  readonly trace?: TraceWriter;
+  /** Whether the bytes of its queues are counted. */
+  readonly counted: boolean;
+  /** How many interrupts it hears. */
+  readonly vectors: number;
 }
 
 /**
@@ -63,6 +74,8 @@ export class DriverSession {
   #resettable = false;
   /** Whether the core waits to hear that an interrupt was answered. */
   #unmask = false;
+  /** How often each came. */
+  readonly #interrupts: number[];
   /** Whether an interrupt came since the driver last worked. */
   #interrupted = false;
   /** Queues that are being reset, with what they held once that is known. The driver rests meanwhile. */
@@ -74,7 +87,8 @@ export class DriverSession {
   constructor(plugin: AnyPlugin, port: SessionPort) {
     this.#plugin = plugin;
     this.#port = port;
-    this.#send({ type: "hello", api: API });
+    this.#interrupts = new Array(port.vectors).fill(0);
+    this.#send({ type: "hello", api: apiOf(plugin) });
   }
 
   /** Whether the session is over, in order or not. */
@@ -142,9 +156,11 @@ export class DriverSession {
     return idle;
   }
 
-  /** An interrupt came; for the host. */
-  interrupted(): void {
+  /** An interrupt came, by one of the vectors; for the host. */
+  interrupted(vector: number): void {
     this.#interrupted = true;
+    this.#interrupts[vector]!++;
+    this.#port.trace?.write(Kind.interrupt, vector, 0);
   }
 
   /** Whether the device does not interrupt. */
@@ -224,10 +240,15 @@ export class DriverSession {
         return this.#send({
           type: "report",
           statistics: this.#driver?.statistics?.() ?? {},
+          interrupts: this.#interrupts,
+          heap: Deno.memoryUsage().heapUsed,
           queues: this.#queues.map(({ grant, queue }) => ({
             name: grant.name,
             inFlight: queue.inFlight,
             ...queue.counters,
+            ...(queue instanceof CountedQueue && {
+              bytes: { read: queue.read, written: queue.written },
+            }),
             ...(queue.broken && { broken: queue.broken }),
           })),
         });
@@ -259,23 +280,32 @@ export class DriverSession {
   }
 
   #start(grant: Grant): void {
-    const { arena, control } = this.#port;
+    const { arena, control, trace, counted } = this.#port;
     const addresses = addressTable(grant.runs);
     this.#polled = grant.polled;
     this.#resettable = grant.resettable;
-    this.#queues = grant.queues.map((queue) => ({
-      grant: queue,
-      queue: makeDriverQueue({
+    this.#queues = grant.queues.map((granted, subject) => {
+      const { layout, eventIndex, inOrder } = granted;
+      const notify = this.#notifier(granted, subject);
+      const queue = makeDriverQueue({
         memory: arena,
-        layout: queue.layout,
+        layout,
         addresses,
-        eventIndex: queue.eventIndex,
-        inOrder: queue.inOrder,
-        notify: this.#notifier(queue),
-      }),
-    }));
+        eventIndex,
+        inOrder,
+        notify,
+      });
+      const traced = trace
+        ? new TracedQueue({ queue, subject, memory: arena, layout, addresses, trace })
+        : queue;
+      return { grant: granted, queue: counted ? new CountedQueue(traced) : traced };
+    });
     this.#kicks = this.#queues.map(() => ({ moved: 0, left: KICKS }));
-    this.#lanes = grant.lanes.map((layout) => new DriverLane(control, layout));
+    this.#lanes = grant.lanes.map((layout, subject) =>
+      trace
+        ? new TracedDriverLane(control, layout, subject, trace)
+        : new DriverLane(control, layout)
+    );
     this.#unmask = grant.unmask ?? false;
     const { device, tunables } = this.#offer;
     const common = {
@@ -292,7 +322,7 @@ export class DriverSession {
     if (device.bus === "pci") {
       this.#driver = (this.#plugin as DefinedPciPlugin).start({
         ...common,
-        registers: this.#port.registers,
+        registers: this.#registers(),
         vectors: device.vectors,
         address: (offset) => deviceAddress(grant.runs, offset),
       });
@@ -314,6 +344,22 @@ export class DriverSession {
       canResetQueues: grant.resettable,
       resetQueue: (name) => this.#resetQueue(name),
     });
+  }
+
+  /** The windows of registers, which tell of each access if that is wanted. */
+  #registers(): Readonly<Record<string, RegisterWindow>> {
+    const { registers, trace } = this.#port;
+    if (!trace) return registers;
+    return Object.fromEntries(
+      Object.entries(registers).map(([name, window], subject) => [
+        name,
+        tracedRegisters(
+          window,
+          (access, offset, width, value) =>
+            trace.write(Kind.register, subject, offset, value, width, access === "write" ? 1 : 0),
+        ),
+      ]),
+    );
   }
 
   /** Asks the core to reset a queue. Nothing is done with any of them until all are back. */
@@ -342,8 +388,15 @@ export class DriverSession {
     this.run();
   }
 
-  #notifier({ index, name }: QueueGrant): (data: number) => void {
-    const ring = this.#port.doorbell(index);
+  #notifier({ index, name }: QueueGrant, subject: number): (data: number) => void {
+    const bell = this.#port.doorbell(index);
+    const { trace } = this.#port;
+    const ring = trace
+      ? (data: number) => {
+        trace.write(Kind.doorbell, subject, data);
+        bell(data);
+      }
+      : bell;
     return (data) => {
       if (this.#going) ring(data);
       else this.#early.add(name);

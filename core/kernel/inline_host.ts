@@ -1,8 +1,10 @@
 import { Cause } from "../bus/bell.ts";
+import { monotonicClock } from "../linux/clock.ts";
 import { clearer } from "../linux/fd.ts";
 import { Doorbells } from "./doorbell.ts";
 import type { DriverHost, DriverHostOptions } from "./driver_host.ts";
 import type { AnyPlugin } from "../plugin/pci_plugin.ts";
+import { TraceWriter } from "../trace/ring.ts";
 import { DriverSession } from "./driver_session.ts";
 
 /**
@@ -27,6 +29,10 @@ export function inlineHost(plugin: AnyPlugin, options: DriverHostOptions): Drive
     ),
     doorbell: (index) => bells.rings[index]!,
     watch: options.watch,
+    counted: options.counted,
+    vectors: vectors.length,
+    ...(link.trace !== undefined &&
+      { trace: new TraceWriter(link.control, link.trace, monotonicClock()) }),
   });
 
   let working = false;
@@ -48,14 +54,14 @@ export function inlineHost(plugin: AnyPlugin, options: DriverHostOptions): Drive
     }
     work();
   });
-  for (const vector of vectors) {
+  vectors.forEach((vector, i) => {
     const clear = clearer(vector);
     loop.add(vector, () => {
       clear();
-      session.interrupted();
+      session.interrupted(i);
       work();
     });
-  }
+  });
   let watch: ReturnType<typeof setInterval> | undefined;
   let watched = 0;
   /** Interrupts are agreed on after the start, so the period may change once. */

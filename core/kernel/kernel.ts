@@ -14,6 +14,7 @@ import { Attachment, type PluginSource } from "./attachment.ts";
 import type { AnyDeviceOf, AttachedDevice, Classes, DeviceOf } from "./device.ts";
 import { checkDriveOptions } from "./drive_options.ts";
 import type { InterruptKind } from "../binding/interrupt_kind.ts";
+import type { Trace } from "../trace/trace.ts";
 import type { Isolation } from "./driver_host.ts";
 import { PATIENCE, type Patience } from "./patience.ts";
 
@@ -29,6 +30,12 @@ export interface KernelParts<C extends Classes<C> = Classes> {
   readonly classes: C;
   /** How long it waits for devices and drivers; as ever if left out. */
   readonly patience?: Patience;
+  /** Takes what happens; nothing is told if left out. */
+  readonly trace?: Trace | undefined;
+  /** Whether drivers count the bytes of their queues; false if left out. */
+  readonly counted?: boolean;
+  /** Called before a device that is at work is stopped in order; its figures are still there. */
+  readonly leaving?: () => Promise<void>;
   /** Closes what the kernel stands on, after all devices have come down. */
   readonly close?: () => Promise<void>;
 }
@@ -62,7 +69,9 @@ export interface DriveOptions {
   readonly restarts?: number;
   /** Takes the few lines that people should see in any case: a driver that died, memory that is not safe. */
   readonly notice?: (line: string) => void;
-  /** Takes lines for people, for example what drivers print. What it throws is an `error` event of the program. */
+  /** Takes the lines that drivers print, a bounded number of them; `log` does if it is left out. */
+  readonly print?: (line: string) => void;
+  /** Takes lines for people. What it throws is an `error` event of the program. */
   readonly log?: (line: string) => void;
 }
 
@@ -188,7 +197,7 @@ export class Kernel<C extends Classes<C> = Classes> implements AnyKernel {
   async attach(address: string): Promise<AnyDeviceOf<C>> {
     argument.text(address, "Kernel.attach", "address");
     if (this.#closed) throw new TypeError(`Cannot drive ${address}: the kernel was disposed`);
-    const { loop, drivers, patience = PATIENCE } = this.#parts;
+    const { loop, drivers, patience = PATIENCE, trace, counted = false, leaving } = this.#parts;
     const node = this.#nodes.find((candidate) => candidate.function.address === address);
     const refuse = (why: string) => new TypeError(`Cannot drive ${address}: ${why}`);
     if (!node) {
@@ -222,8 +231,12 @@ export class Kernel<C extends Classes<C> = Classes> implements AnyKernel {
       watch,
       restarts,
       patience,
+      counted,
+      leaving: leaving ?? (() => Promise.resolve()),
       notice: this.#options.notice ?? this.#options.log ?? (() => {}),
+      print: this.#options.print ?? this.#options.log ?? (() => {}),
       log: this.#options.log ?? (() => {}),
+      trace: trace?.device(address, source.manifest.name),
     });
     this.#devices.set(address, device);
     device.gone.then(() => this.#devices.delete(address));

@@ -17,6 +17,7 @@ import { close, eventfd, signaller } from "../linux/fd.ts";
 import { mapShared, memoryFile } from "../linux/memory.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
 import { Budget } from "../bus/budget.ts";
+import { TRACE_BYTES } from "../trace/ring.ts";
 
 /** Why a driver may ring. */
 const CAUSES = Cause.lane | Cause.mail | Cause.credits | Cause.register | Cause.answered |
@@ -37,6 +38,9 @@ const DOORBELLS = 100_000;
 /** Milliseconds after which the next is made where those are used up. */
 const LATER_MS = 10;
 
+/** What a trace takes of shared memory, which comes in granules of so many bytes. */
+const TRACE_AREA = Math.ceil(TRACE_BYTES / 65536) * 65536;
+
 /** What the core does about its driver host. */
 export interface LinkEvents {
   /** A message came. */
@@ -53,6 +57,8 @@ export interface LinkEvents {
   readonly doorbells: () => number;
   /** The driver says that it has answered an interrupt. Returns whether there was one. */
   readonly answered: () => boolean;
+  /** A message was sent or read, if that is to be told. */
+  readonly told?: (by: "core" | "driver", message: ToDriver | FromDriver) => void;
 }
 
 /**
@@ -77,6 +83,8 @@ export class Link implements Disposable {
   readonly driver: Bell;
   /** The core's bell. */
   readonly core: Bell;
+  /** Where in control memory the host tells what it does; undefined if it does not. */
+  readonly trace: number | undefined;
   readonly #loop: InterruptLoop;
   readonly #events: LinkEvents;
   #outbox: Mailbox;
@@ -88,11 +96,16 @@ export class Link implements Disposable {
   #inVain = 0;
   #closed = false;
 
-  /** @param arena Most bytes that the arena has. */
-  constructor(loop: InterruptLoop, events: LinkEvents, arena: number) {
+  /**
+   * @param arena Most bytes that the arena has.
+   * @param traced Whether the host tells what it does.
+   */
+  constructor(loop: InterruptLoop, events: LinkEvents, arena: number, traced = false) {
     const bytes = controlBytes(arena);
-    this.fd = memoryFile("virtio-control", bytes);
-    this.control = mapShared(this.fd, 0, bytes);
+    this.trace = traced ? bytes : undefined;
+    const all = bytes + (traced ? TRACE_AREA : 0);
+    this.fd = memoryFile("virtio-control", all);
+    this.control = mapShared(this.fd, 0, all);
     this.words = new Int32Array(this.control);
     this.driver = new Bell(this.words, ControlWord.driverBell, signaller(this.driverFd));
     this.core = new Bell(this.words, ControlWord.coreBell, signaller(this.coreFd));
@@ -145,6 +158,7 @@ export class Link implements Disposable {
   /** Sends a message. The core never has more under way than fit; a full mailbox means that the host hangs. */
   send(message: ToDriver): void {
     if (!this.#outbox.send(message)) throw new BusFault("The driver does not take its messages");
+    this.#events.told?.("core", message);
     this.driver.ring(Cause.mail);
   }
 
@@ -232,7 +246,9 @@ export class Link implements Disposable {
           `the driver sent more than ${most} messages, or ${MAIL_BYTES} bytes, in a second`,
         );
       }
-      this.#events.message(fromDriver(message));
+      const decoded = fromDriver(message);
+      this.#events.told?.("driver", decoded);
+      this.#events.message(decoded);
       if (this.#closed) return count + 1;
     }
     // There may be more: others first.

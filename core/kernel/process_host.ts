@@ -67,6 +67,8 @@ export function processHost(options: DriverHostOptions): DriverHost {
       ...pages && { pages: { ...pages, fd: descriptorOf(pages.fd) } },
     })),
     watch: options.watch,
+    counted: options.counted,
+    ...(link.trace !== undefined && { trace: link.trace }),
     memory: (heapMiB + RUNTIME_MIB) * 2 ** 20,
   };
   const nothing = open("/dev/null", 0);

@@ -13,6 +13,7 @@ import { askedRegisters } from "../bus/register_call.ts";
 import { doorbellWriter } from "../bus/written_doorbells.ts";
 import { confine, enclose } from "../linux/confine.ts";
 import { mapDevice } from "../linux/device_memory.ts";
+import { monotonicClock } from "../linux/clock.ts";
 import { clearer, close, signaller } from "../linux/fd.ts";
 import type { Pass } from "../linux/filter.ts";
 import { forgetLibc } from "../linux/libc.ts";
@@ -26,6 +27,7 @@ import { beforePlugin } from "./before_plugin.ts";
 import { type Boot, Descriptor, fromWire } from "./boot.ts";
 import { Doorbells } from "./doorbell.ts";
 import type { AnyPlugin } from "../plugin/pci_plugin.ts";
+import { TraceWriter } from "../trace/ring.ts";
 import { DriverSession } from "./driver_session.ts";
 
 /** A device that answers at once is not worth a sleep: so often it is looked at before, at most and at least. */
@@ -68,7 +70,7 @@ for (let i = 0; i < boot.vectors; i++) {
   loop.add(Descriptor.vectors + i, () => {
     clear();
     // What comes before has its answer when the driver starts: it looks then.
-    session?.interrupted();
+    session?.interrupted(i);
   });
 }
 loop.addBell(driverBell, Descriptor.driverBell, (causes) => {
@@ -89,6 +91,10 @@ const registers: Record<string, Registers> = askedRegisters(boot.registers, {
   ring: () => coreBell.ring(Cause.register),
   wait: waitFor,
 });
+/** What is told, if it is to be; its clock is compared while the C library is there. */
+const trace = boot.trace === undefined
+  ? undefined
+  : new TraceWriter(control, boot.trace, monotonicClock());
 /** How often the driver has read registers that are mapped. */
 let reads = 0;
 for (const { name, bytes, pages, doorbells } of boot.registers) {
@@ -190,8 +196,10 @@ function told(error: Error, sites: readonly CallSite[]): string {
 }
 
 /**
- * Has Deno read now where in the plugin's text each of its lines is: it would do so at the first error, from files that
- * this process cannot read any more, and panic for some. It learns that of the module that an error's frame is in.
+ * Has Deno read now where in the plugin's text each of its lines is. At the first error it would make that anew, from the text,
+ * as its cache cannot be read any more; and its parser panics for some, as it asks for the limits of its stack by calls that
+ * are refused by then. It reads that of the module that an error's frame is in, in 2 to 3 ms; there is no documented way, and
+ * which of the files the plugin imports is not known before it runs.
  */
 function learnPlaces(path: string): void {
   const internal = Deno as unknown as Record<symbol, { core?: { evalContext?: unknown } }>;
@@ -248,6 +256,9 @@ function serve(plugin: AnyPlugin): never {
     registers,
     doorbell: (index) => rings[index]!,
     watch: boot.watch,
+    counted: boot.counted,
+    vectors: boot.vectors,
+    ...(trace && { trace }),
   });
   let most = SPINS;
   let spins = most;

@@ -8,10 +8,16 @@ const MOST_BACK_OFF_MS = 30_000;
 export class Restarts {
   readonly #most: number;
   readonly #times: number[] = [];
+  #total = 0;
 
   /** @param most Restarts in a minute. */
   constructor(most: number) {
     this.#most = most;
+  }
+
+  /** All that were taken. */
+  get total(): number {
+    return this.#total;
   }
 
   /** Restarts in the last minute. */
@@ -30,6 +36,7 @@ export class Restarts {
     const { count } = this;
     if (count >= this.#most) return undefined;
     this.#times.push(performance.now());
+    this.#total++;
     return count === 0 ? 0 : Math.min(MOST_BACK_OFF_MS, BACK_OFF_MS * 2 ** (count - 1));
   }
 }

@@ -215,6 +215,11 @@ export function makeFolder(path: string): void {
   check(libc().mkdir(cString(path), 0o777), `Cannot make the folder ${path}`);
 }
 
+/** Gives a file another name; what had that name before is gone, at no moment is there none. */
+export function rename(from: string, to: string): void {
+  check(libc().rename(cString(from), cString(to)), `Cannot rename ${from} to ${to}`);
+}
+
 /** Takes a name of a file, or of a socket, away. Whether there was one does not matter. */
 export function unlink(path: string): void {
   libc().unlink(cString(path));

@@ -20,6 +20,6 @@ export {
 export { type FileKind, kindAt, kindOf } from "./file_kind.ts";
 export { OsError } from "./os_error.ts";
 export { poll, pollAsync, POLLIN, POLLOUT, type PollSet } from "./poll.ts";
-export { isIgnored, SIGHUP } from "./process.ts";
+export { commandLine, isIgnored, SIGHUP } from "./process.ts";
 export { bringUp, INTERFACE_NAME, isInterfaceName, openTap, type Tap, writeFrame } from "./tap.ts";
 export { writeFolder } from "./write_folder.ts";

@@ -50,7 +50,13 @@ export interface Child {
 }
 
 /** How a process ended. */
-export type Exit = { readonly code: number } | { readonly signal: number };
+export type Exit = {
+  /** The status that it ended with by itself, 0 to 255. */
+  readonly code: number;
+} | {
+  /** The number of the signal that ended it. */
+  readonly signal: number;
+};
 
 /**
  * Starts a program, without `--allow-run`. It ends when we end it, and not with us when a person ends us: it has a
@@ -183,9 +189,29 @@ export function isIgnored(signal: number): boolean {
   return (BigInt(`0x${set}`) >> BigInt(signal - 1) & 1n) === 1n;
 }
 
+/** Bytes of memory that a process has in use; undefined if it is no more. */
+export function residentMemory(pid: number): number | undefined {
+  try {
+    const [, kib] = /^VmRSS:\s*(\d+) kB$/m.exec(readText(`/proc/${pid}/status`)) ?? [];
+    return kib === undefined ? undefined : Number(kib) * 1024;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The user that this process acts for. */
+export function effectiveUser(): number {
+  return libc().geteuid();
+}
+
 /** This process's id. */
 export function processId(): number {
   return libc().getpid();
+}
+
+/** What this process was started with: the program's name first, as it was given. */
+export function commandLine(): string[] {
+  return readText("/proc/self/cmdline").split("\0").slice(0, -1);
 }
 
 const SIG_IGN = 1n;

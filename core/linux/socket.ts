@@ -24,6 +24,10 @@ const LOCK_NB = 4;
 /** To listen takes a moment: so often, and after so many milliseconds each, the folder is asked for. */
 const LOCK_TRIES = 200;
 const LOCK_PAUSE = 10;
+const SOL_SOCKET = 1;
+const SO_PEERCRED = 17;
+/** struct ucred: process, user, group, each of 32 bits. */
+const UCRED_BYTES = 12;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 
@@ -55,12 +59,15 @@ export class PathTaken extends Error {
  * Listens at a path. What a server has left there that is no more is taken over; one at work is left alone, and so is
  * any other file.
  *
+ * @param mode Who may connect, as of a file; what the umask lets if left out.
  * @throws {PathTaken} If the path is not free.
  */
-export function listenUnix(path: string): UnixListener {
+export function listenUnix(path: string, mode?: number): UnixListener {
   const address = unixAddress(path, `Cannot listen at ${path}`);
   const fd = check(libc().socket(AF_UNIX, KIND, 0), "Cannot create a socket");
   try {
+    // Before it has a name, so that there is no moment at which others may.
+    if (mode !== undefined) check(libc().fchmod(fd, mode), `Cannot listen at ${path}`);
     // Two programs must not find the same socket left behind, and the second take that of the first away.
     using _alone = lockFolder(path);
     let bound = libc().bind(fd, address, address.length);
@@ -160,6 +167,21 @@ export function accept(fd: number): number {
     if (error === EAGAIN || error === 103) return -1;
     if (error !== EINTR) check(connection, "Cannot accept a connection");
   }
+}
+
+/**
+ * The user of the process at the other side: the one that connected, or that listened.
+ *
+ * Safety: the buffer has all bytes of struct ucred.
+ */
+export function peerUser(fd: number): number {
+  const facts = new Uint8Array(UCRED_BYTES);
+  const length = Uint32Array.of(UCRED_BYTES);
+  check(
+    libc().getsockopt(fd, SOL_SOCKET, SO_PEERCRED, facts, length),
+    "Cannot find out which user is at the other side",
+  );
+  return new Uint32Array(facts.buffer)[1]!;
 }
 
 /** Sends all of `bytes`, waiting while the other side's buffer is full. */

@@ -96,6 +96,12 @@ export interface OpenFunction extends Disposable {
    * cannot map all of them, and has to ask.
    */
   pages?(bar: number, offset: number, bytes: number): DevicePages | undefined;
+  /**
+   * Where what is written to registers reaches the device by a conversation: waits until all of it has.
+   *
+   * @throws {DeviceFault} If the device does not take it.
+   */
+  settled?(): Promise<void>;
   /** The way to write `value` to a doorbell register of `width` bytes, in memory or a port, from any process. */
   doorbell(bar: number, offset: number, value: number, width: 2 | 4): Doorbell;
   /** Takes the answers to every doorbell rung so far, so that all credits are free again. */

@@ -6,7 +6,7 @@ import {
   type Buffer,
   type Decline,
   type Driver,
-  HOST,
+  handOver,
   type LanePlan,
   type Plugin,
   type Properties,
@@ -129,12 +129,9 @@ export function definePciPlugin<const L extends string, const B extends string =
 ): DefinedPciPlugin {
   // Names only matter while the driver is written: the core knows them as strings.
   const given = plugin as unknown as PciPlugin;
-  const defined: DefinedPciPlugin = {
+  return handOver<DefinedPciPlugin>({
     bus: "pci",
     plan: (offer) => given.plan(offer),
     start: (device) => given.start(device),
-  };
-  const host = (globalThis as { [HOST]?: { plugin?: unknown } })[HOST];
-  if (host) host.plugin = defined;
-  return defined;
+  });
 }

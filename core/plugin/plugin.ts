@@ -4,8 +4,11 @@ import type { DriverLane } from "../bus/driver_lane.ts";
 import type { Virtqueue } from "../virtqueue/virtqueue.ts";
 import type { Tunables } from "./tunables.ts";
 
-/** Version of the plugin API. A driver says it in its first message; the core refuses one that it does not know. */
+/** Version of the plugin API. A driver says its own in the first message; the core refuses one that it does not know. */
 export const API = 1;
+
+/** Where a plugin says which version it is written for: it may import another one of this package than the core is of. */
+const WRITTEN_FOR = Symbol.for("virtio.plugin_api");
 
 /** What a device offers: all that a driver may know before it decides. */
 export interface Offer {
@@ -189,6 +192,19 @@ export interface Plugin<
 /** Where a driver host waits for the plugin that its process was started for. */
 export const HOST = Symbol.for("virtio.driver_host");
 
+/** Marks a plugin with the version of this API, and hands it to the host that waits for one. */
+export function handOver<T extends object>(plugin: T): T {
+  const marked: T = { ...plugin, [WRITTEN_FOR]: API };
+  const host = (globalThis as { [HOST]?: { plugin?: unknown } })[HOST];
+  if (host) host.plugin = marked;
+  return marked;
+}
+
+/** The version of the API that a plugin is written for; this one, if it was made without `definePlugin`. */
+export function apiOf(plugin: object): number {
+  return (plugin as { [WRITTEN_FOR]?: number })[WRITTEN_FOR] ?? API;
+}
+
 /**
  * Makes a driver of `plan` and `start`. In a driver host's own process the driver then serves its device; everywhere
  * else it is a value that an application can hand to the kernel.
@@ -221,8 +237,10 @@ export function definePlugin<
   const L extends string,
   const B extends string = never,
 >(plugin: Plugin<Q, L, B>): Plugin {
-  const host = (globalThis as { [HOST]?: { plugin?: unknown } })[HOST];
-  if (host) host.plugin = plugin;
   // Names only matter while the driver is written: the core knows them as strings.
-  return plugin as unknown as Plugin;
+  const given = plugin as unknown as Plugin;
+  return handOver<Plugin>({
+    plan: (offer) => given.plan(offer),
+    start: (device) => given.start(device),
+  });
 }

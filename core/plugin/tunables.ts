@@ -6,14 +6,26 @@ export type TunableValue = boolean | number | string;
 
 /** What may be chosen for one tunable. */
 export type Tunable =
-  | { readonly name: string; readonly usual: boolean }
-  | {
+  & {
+    /** The name by which the user chooses. */
     readonly name: string;
-    readonly usual: number;
-    readonly least: number;
-    readonly greatest: number;
   }
-  | { readonly name: string; readonly usual: string; readonly words: readonly string[] };
+  & ({
+    /** What holds if the user says nothing: a switch. */
+    readonly usual: boolean;
+  } | {
+    /** What holds if the user says nothing: a whole number. */
+    readonly usual: number;
+    /** The smallest number that may be chosen. */
+    readonly least: number;
+    /** The largest. */
+    readonly greatest: number;
+  } | {
+    /** What holds if the user says nothing: one of the words. */
+    readonly usual: string;
+    /** All that may be chosen. */
+    readonly words: readonly string[];
+  });
 
 /** A choice that cannot be. The message says which ones can. */
 export class TunableError extends RangeError {

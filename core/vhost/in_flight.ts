@@ -1,6 +1,12 @@
 // The notes about requests in flight, which a front-end keeps over the end of its back-end.
 
-import type { Chain, DeviceQueue, HonestQueue } from "../virtqueue/device_queue.ts";
+import type {
+  Chain,
+  DeviceQueue,
+  HonestQueue,
+  RingPlace,
+  Taken,
+} from "../virtqueue/device_queue.ts";
 
 // Of a ring (docs/interop/vhost-user.rst, "Inflight I/O tracking", split virtqueue): offsets of 16 bits each.
 const VERSION = 8, ENTRIES = 10, LAST_OF_BATCH = 12, USED = 14;
@@ -21,8 +27,10 @@ export function notesBytes(entries: number): number {
  * next one finds what was out. Whatever stands there is read once and checked, since the other side may write it, too.
  */
 export class InFlightNotes {
-  /** The heads of the requests that were out, in the order in which they were taken. */
-  readonly heads: readonly number[];
+  /** Where the ring is to be gone on with. */
+  readonly place: RingPlace;
+  /** The requests that were out, in the order in which they were taken. */
+  readonly taken: readonly Taken[];
   readonly #bytes: Uint8Array<SharedArrayBuffer>;
   readonly #halves: Uint16Array<SharedArrayBuffer>;
   readonly #words: Uint32Array<SharedArrayBuffer>;
@@ -47,7 +55,8 @@ export class InFlightNotes {
       this.#halves[ENTRIES / 2] = entries;
     } else this.#forgetShown(used - this.#half(USED) & 0xffff);
     this.#halves[USED / 2] = used;
-    this.heads = this.#find();
+    this.taken = this.#find();
+    this.place = { available: used + this.taken.length & 0xffff, used };
   }
 
   #half(at: number): number {
@@ -68,7 +77,7 @@ export class InFlightNotes {
     }
   }
 
-  #find(): number[] {
+  #find(): Taken[] {
     const taken = new Map<number, number>();
     for (let head = 0; head < this.#entries; head++) {
       const at = this.#entry(head);
@@ -78,7 +87,7 @@ export class InFlightNotes {
     }
     this.#counter = Math.max(0, ...taken.values()) + 1;
     if (this.#counter > Number.MAX_SAFE_INTEGER / 2) this.#counter = 1;
-    return [...taken].sort(([, a], [, b]) => a - b).map(([head]) => head);
+    return [...taken].sort(([, a], [, b]) => a - b).map(([head]) => ({ head, descriptors: [] }));
   }
 
   /** Keeps the notes about a queue while it takes requests and gives them back. */

@@ -61,11 +61,11 @@ class Device {
       translate: (address) => address,
       indirect: false,
       eventIndex: false,
-      from: { available: used + notes.heads.length & 0xffff, used },
+      from: notes.place,
     });
     this.queue = notes.keep(this.honest);
-    for (const head of notes.heads) {
-      this.honest.takeAgain(this.chain, head);
+    for (const each of notes.taken) {
+      this.honest.takeAgain(this.chain, each);
       this.out.push(this.chain.head);
     }
   }
@@ -120,9 +120,10 @@ Deno.test("notes that the other side has spoilt are no harm #core:vhost_in_fligh
       bytes.set(spoilt);
       if (valid) bytes.set([1, 0, SIZE, 0], 8);
       const notes = new InFlightNotes(memory, 0, SIZE, used);
-      assertEquals(new Set(notes.heads).size, notes.heads.length);
-      assertEquals(notes.heads.every((head) => head < SIZE), true);
-      if (!valid && (spoilt[8] !== 1 || spoilt[10] !== SIZE)) assertEquals(notes.heads, []);
+      const heads = notes.taken.map(({ head }) => head);
+      assertEquals(new Set(heads).size, heads.length);
+      assertEquals(heads.every((head) => head < SIZE), true);
+      if (!valid && (spoilt[8] !== 1 || spoilt[10] !== SIZE)) assertEquals(heads, []);
     },
   ));
 });

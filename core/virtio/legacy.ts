@@ -5,7 +5,7 @@ import type { OpenFunction } from "../pci/function.ts";
 import { DeviceFault } from "../pci/device_fault.ts";
 import { readFields, writeField } from "./fields.ts";
 import { statusField } from "./status_field.ts";
-import { NO_VECTOR, type QueueAddresses, type Transport } from "./transport.ts";
+import { NO_VECTOR, type QueueAddresses, type SeeRegisters, type Transport } from "./transport.ts";
 
 // The legacy common configuration structure (virtio 1.4, 4.1.4.10).
 const DEVICE_FEATURES = 0x00;
@@ -34,10 +34,14 @@ const MOST_QUEUES = 64;
  * besides the modern ones (virtio 1.4, 4.1.4.10). All numbers are in the byte order of the processor, which is little
  * endian wherever this program runs.
  *
+ * @param see Gets the registers, and gives those that are used.
  * @throws DeviceFault If the function has no legacy registers, or no queue.
  * @throws If the machine had no room for them.
  */
-export function legacyTransport(device: OpenFunction): Transport {
+export function legacyTransport(
+  device: OpenFunction,
+  see: SeeRegisters = (_, registers) => registers,
+): Transport {
   const noRoom = isIoBar(device.config, BAR) ? device.noRoom?.(BAR) : undefined;
   if (noRoom) throw new Error(`Cannot reach the legacy registers of the device: ${noRoom}`);
   const bar = isIoBar(device.config, BAR) ? device.bar(BAR) : undefined;
@@ -47,7 +51,7 @@ export function legacyTransport(device: OpenFunction): Transport {
       "The device has no legacy registers: its BAR 0 is no I/O BAR that holds them (virtio 1.4, 4.1.4.10)",
     );
   }
-  const registers = bar;
+  const registers = see("legacy", bar);
 
   const select = (index: number) => registers.write16(QUEUE_SELECT, index);
   const hasVectors = () => isMsixEnabled(device.config);

@@ -6,7 +6,7 @@ import { DeviceFault } from "../pci/device_fault.ts";
 import { Feature, has } from "./features.ts";
 import { readFields, writeField } from "./fields.ts";
 import { statusField } from "./status_field.ts";
-import { QUEUE_RESET_DEADLINE, type Transport } from "./transport.ts";
+import { QUEUE_RESET_DEADLINE, type SeeRegisters, type Transport } from "./transport.ts";
 import { until } from "./until.ts";
 
 // The common configuration structure (virtio 1.4, 4.1.4.3).
@@ -37,19 +37,26 @@ const MOST_QUEUES = 1024;
 /**
  * The modern PCI transport of a function that was taken (virtio 1.4, 4.1).
  *
+ * @param see Gets each structure's registers, and gives those that are used.
  * @throws DeviceFault If its capabilities cannot be true.
  */
-export function modernTransport(device: OpenFunction): Transport {
+export function modernTransport(
+  device: OpenFunction,
+  see: SeeRegisters = (_, registers) => registers,
+): Transport {
   const structures = findStructures(device.config, (bar) => device.bar(bar)?.size);
   const window = ({ bar, offset, length }: typeof structures.common): Registers =>
     subRegisters(device.bar(bar)!, offset, length);
-  const common = window(structures.common);
-  const specific = structures.device && window({
-    ...structures.device,
-    length: Math.min(structures.device.length, MOST_CONFIG_BYTES),
-  });
+  const common = see("common", window(structures.common));
+  const specific = structures.device && see(
+    "device",
+    window({
+      ...structures.device,
+      length: Math.min(structures.device.length, MOST_CONFIG_BYTES),
+    }),
+  );
 
-  const isr = window(structures.isr);
+  const isr = see("isr", window(structures.isr));
   let queues = countQueues();
 
   function countQueues(): number {

@@ -1,4 +1,6 @@
 import type { Doorbell } from "../pci/function.ts";
+import type { Registers } from "../pci/registers.ts";
+import type { Structure } from "./register_meaning.ts";
 
 /** What the core needs of the registers of a VirtIO device, whichever of their layouts it speaks. */
 export interface Transport {
@@ -55,6 +57,9 @@ export interface Transport {
   /** Reads and so clears the interrupt status (4.1.4.5): bit 0 for queues, bit 1 for configuration. */
   interruptStatus(): number;
 }
+
+/** Gets the registers of a structure, and gives those that are used in their place. */
+export type SeeRegisters = (structure: Structure, registers: Registers) => Registers;
 
 /** What a device must know of a queue. */
 export interface QueueAddresses {

@@ -126,6 +126,28 @@ export interface DeviceQueue {
 export interface HonestQueue extends DeviceQueue {
   /** How far it has come, once all that was put is published. */
   readonly place: RingPlace;
+  /**
+   * Takes a request again that a device that is no more has taken from this ring, before all others.
+   *
+   * @throws DriverFault As {@linkcode DeviceQueue.take} does.
+   */
+  takeAgain(chain: Chain, taken: Taken): void;
+}
+
+/** A request that was taken from a ring. */
+export interface Taken {
+  /** What names it. */
+  readonly head: number;
+  /** Of a packed ring, its descriptors: in the ring others may have been written over them. None of a split ring. */
+  readonly descriptors: readonly Descriptor[];
+}
+
+/** A descriptor of a packed ring (virtio 1.4, 2.8.13). */
+export interface Descriptor {
+  readonly address: number;
+  readonly length: number;
+  readonly id: number;
+  readonly flags: number;
 }
 
 /** The driver broke the rules of the ring; the device stops and sets DEVICE_NEEDS_RESET (2.1.1). */

@@ -1,13 +1,18 @@
 import { AVAILABLE, INDIRECT, NEXT, USED, WORDS, WRITE } from "./descriptor.ts";
-import { append, type Chain, type HonestQueue, type RingPlace } from "./device_queue.ts";
+import {
+  append,
+  type Chain,
+  type HonestQueue,
+  type RingPlace,
+  type Taken,
+} from "./device_queue.ts";
 import { type DeviceRingOptions, DriverFault, writableBytes } from "./device_queue.ts";
 import { EVENT_DESCRIPTOR, wanted } from "./event_index.ts";
 import { InOrder } from "./in_order.ts";
 import { DESCRIPTOR_BYTES } from "./layout.ts";
+import { PACKED_WRAP as WRAP, packedPlaceAfter } from "./packed_place.ts";
 
 const STATE = AVAILABLE | USED;
-/** Of a place in the ring: the wrap counter. */
-const WRAP = 1 << 15;
 const HALVES = 2 * WORDS, ID = 6, FLAGS = 7;
 
 /** The device side of a packed virtqueue (virtio 1.4, 2.8). */
@@ -42,6 +47,17 @@ export class PackedDevice implements HonestQueue {
     this.#available = available & WRAP ? AVAILABLE : USED;
     this.#use = this.#offset(used);
     this.#used = used & WRAP ? STATE : 0;
+    this.#hide(used, available);
+  }
+
+  /** A device that is no more may have written into slots that it has taken, and not come to show that. */
+  #hide(from: number, to: number): void {
+    for (let place = from, i = 0; place !== to && i < this.size; i++) {
+      const at = this.#slot(place & ~WRAP) + FLAGS;
+      const state = place & WRAP ? AVAILABLE : USED;
+      Atomics.store(this.#halves, at, this.#halves[at]! & ~STATE | state);
+      place = packedPlaceAfter(place, 1, this.size);
+    }
   }
 
   #offset(place: number): number {
@@ -79,7 +95,7 @@ export class PackedDevice implements HonestQueue {
         if (flags & NEXT || taken > 0) {
           throw new DriverFault(`Descriptor ${slot} is indirect and not alone`);
         }
-        this.#walk(chain, slot, at / 2);
+        this.#walk(chain, slot, this.#address(at / 2), this.#words[at / 2 + 2]! >>> 0);
       } else append(chain, slot, this.#address(at / 2), this.#words[at / 2 + 2]! >>> 0, flags);
       taken++;
       if (++slot === size) {
@@ -98,14 +114,30 @@ export class PackedDevice implements HonestQueue {
         throw new DriverFault(`Descriptor ${slot} is in a chain and not available`);
       }
     }
+    this.#took(chain, taken);
+    this.#next = slot;
+    this.#available = available;
+    return true;
+  }
+
+  takeAgain(chain: Chain, { head, descriptors }: Taken): void {
+    chain.head = head;
+    chain.count = 0;
+    chain.readable = 0;
+    for (const [i, { address, length, flags }] of descriptors.entries()) {
+      if (!(flags & INDIRECT)) append(chain, i, address, length, flags);
+      else if (descriptors.length === 1) this.#walk(chain, i, address, length);
+      else throw new DriverFault(`Descriptor ${i} is indirect and not alone`);
+    }
+    this.#took(chain, descriptors.length);
+  }
+
+  #took(chain: Chain, slots: number): void {
     if (this.#slots[chain.head]! > 0) {
       throw new DriverFault(`Buffer ${chain.head} was made available twice`);
     }
-    this.#slots[chain.head] = taken;
-    this.#next = slot;
-    this.#available = available;
-    this.#inOrder?.take(chain.head, writableBytes(chain), taken);
-    return true;
+    this.#slots[chain.head] = slots;
+    this.#inOrder?.take(chain.head, writableBytes(chain), slots);
   }
 
   #address(at: number): number {
@@ -113,15 +145,14 @@ export class PackedDevice implements HonestQueue {
   }
 
   /** Walks the table of an indirect descriptor: all of it, in order; only WRITE counts there (2.8.7). */
-  #walk(chain: Chain, slot: number, at: number): void {
+  #walk(chain: Chain, slot: number, address: number, length: number): void {
     if (!this.#options.indirect) {
       throw new DriverFault(`Descriptor ${slot} is indirect, which was not agreed here`);
     }
-    const length = this.#words[at + 2]! >>> 0;
     if (length === 0 || length % DESCRIPTOR_BYTES !== 0) {
       throw new DriverFault(`Descriptor ${slot} has an indirect table of ${length} bytes`);
     }
-    const table = this.#options.translate(this.#address(at), length);
+    const table = this.#options.translate(address, length);
     if (table % 4 !== 0) {
       throw new DriverFault(`Descriptor ${slot} has a table at an odd address`);
     }

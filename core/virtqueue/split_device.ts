@@ -1,7 +1,13 @@
 // The device's side of a split ring (virtio 1.4, 2.7).
 
 import { INDIRECT, NEXT, QUIET, WORDS } from "./descriptor.ts";
-import { append, type Chain, type HonestQueue, type RingPlace } from "./device_queue.ts";
+import {
+  append,
+  type Chain,
+  type HonestQueue,
+  type RingPlace,
+  type Taken,
+} from "./device_queue.ts";
 import { type DeviceRingOptions, DriverFault, writableBytes } from "./device_queue.ts";
 import { passed } from "./event_index.ts";
 import { InOrder } from "./in_order.ts";
@@ -53,12 +59,7 @@ export class SplitDevice implements HonestQueue {
     return true;
   }
 
-  /**
-   * Takes a request again that was taken from this ring before: by a device that is no more.
-   *
-   * @throws DriverFault As {@linkcode take} does.
-   */
-  takeAgain(chain: Chain, head: number): void {
+  takeAgain(chain: Chain, { head }: Taken): void {
     chain.head = head;
     chain.count = 0;
     chain.readable = 0;

@@ -10,6 +10,7 @@ import {
   type FunctionModel,
   SparseMemory,
 } from "@virtio/deno/simulation";
+import { eui64, nguid, subsystemName } from "./identifiers.ts";
 import * as wire from "./wire.ts";
 
 /** What a namespace is like. */
@@ -26,10 +27,15 @@ export interface NamespaceOptions {
 
 /** A completion on its way to the driver. */
 export interface Completion {
+  /** The submission queue that the command came by. */
   readonly sqid: number;
+  /** Where the controller reads on in that queue. */
   readonly sqhd: number;
+  /** The identifier of the command. */
   readonly cid: number;
+  /** The status field without its phase tag: 0 if all went well. */
   readonly status: number;
+  /** The first double word, which some commands answer with. */
   readonly result: number;
   /** Whether it has the phase tag of the completion that was there before. */
   readonly stale?: boolean;
@@ -39,7 +45,10 @@ export interface Completion {
 export interface NvmeOptions {
   /** Its namespaces by number; one that is left out is not active. */
   readonly namespaces: { readonly [nsid: number]: NamespaceOptions };
-  /** Up to 20 ASCII characters; none if absent. */
+  /**
+   * Up to 20 ASCII characters; none if absent. All identifiers come of it: two controllers of one machine that have the
+   * same are taken for one.
+   */
   readonly serial?: string;
   /** CAP.DSTRD; 0 if absent. */
   readonly stride?: number;
@@ -103,11 +112,18 @@ const BATCH = 64;
 const ABORTS = 4;
 const NOT_ABORTED = 1;
 const VERSION = 0x0002_0000;
+const MODEL_NUMBER = "Simulated NVMe";
+const FIRMWARE = "1";
+/** An I/O controller (NVM Express Base 2.0, 5.17.2.1). */
+const IO_CONTROLLER = 1;
+/** Entries of 64 bytes in submission queues, of 16 in completion queues, and no others. */
+const SQ_ENTRY = 0x66, CQ_ENTRY = 0x44;
 
 /** A controller in memory. */
 export class NvmeModel implements FunctionModel {
-  readonly vendor = 0x1b36;
-  readonly device = 0x0010;
+  /** A number for experiments: what is known of the controllers of others would be wrong here. */
+  readonly vendor = 0x1af4;
+  readonly device = 0x10f0;
   readonly classCode: number = CLASS_NVME;
   readonly bars = { 0: { bytes: BAR_BYTES, kind: "memory64" } } as const;
   readonly msix: { readonly vectors: number; readonly bar: number; readonly offset: number };
@@ -355,10 +371,17 @@ export class NvmeModel implements FunctionModel {
     const { serial = "", mdts = 0, writeCache = true, shadow = true, namespaces } = this.#options;
     switch (cns) {
       case wire.CNS_CONTROLLER:
-        new TextEncoder().encodeInto(
-          serial.padEnd(wire.ID_SN_BYTES),
-          page.subarray(wire.ID_SN, wire.ID_SN + wire.ID_SN_BYTES),
-        );
+        view.setUint16(0, this.vendor, true);
+        view.setUint16(2, this.vendor, true);
+        put(page, wire.ID_SN, serial.padEnd(wire.ID_SN_BYTES));
+        put(page, wire.ID_MN, MODEL_NUMBER.padEnd(wire.ID_MN_BYTES));
+        put(page, wire.ID_FR, FIRMWARE.padEnd(wire.ID_FR_BYTES));
+        put(page, wire.ID_SUBNQN, subsystemName(serial));
+        view.setUint32(wire.ID_VER, VERSION, true);
+        page[wire.ID_CNTRLTYPE] = IO_CONTROLLER;
+        page[wire.ID_SQES] = SQ_ENTRY;
+        page[wire.ID_CQES] = CQ_ENTRY;
+        view.setUint32(wire.ID_NN, Math.max(...Object.keys(namespaces).map(Number)), true);
         page[wire.ID_MDTS] = mdts;
         view.setUint16(wire.ID_OACS, shadow ? wire.OACS_DOORBELL_BUFFER : 0, true);
         page[wire.ID_ACL] = ABORTS - 1;
@@ -381,14 +404,26 @@ export class NvmeModel implements FunctionModel {
         }
         page[wire.NS_DLFEAT] = wire.DLFEAT_DEAC;
         page[wire.NS_NSATTR] = Number(readOnly);
+        page.set(nguid(serial, nsid), wire.NS_NGUID);
+        page.set(eui64(serial, nsid), wire.NS_EUI64);
         view.setUint32(wire.NS_LBAF, metadata | Math.log2(blockSize) << 16, true);
         return page;
       }
-      case wire.CNS_DESCRIPTORS:
+      case wire.CNS_DESCRIPTORS: {
         if (!namespaces[nsid]) return undefined;
-        page.set([wire.NIDT_UUID, wire.NID_UUID_BYTES]);
-        page.fill(nsid, wire.NID, wire.NID + wire.NID_UUID_BYTES);
+        let at = 0;
+        for (
+          const [type, id] of [
+            [wire.NIDT_EUI64, eui64(serial, nsid)],
+            [wire.NIDT_NGUID, nguid(serial, nsid)],
+          ] as const
+        ) {
+          page.set([type, id.length], at);
+          page.set(id, at + wire.NID);
+          at += wire.NID + id.length;
+        }
         return page;
+      }
       default:
         return undefined;
     }
@@ -470,6 +505,11 @@ export class NvmeModel implements FunctionModel {
 
 function address(dwords: Uint32Array, at: number): number {
   return dwords[at]! + dwords[at + 1]! * 2 ** 32;
+}
+
+/** Writes ASCII into a page. */
+function put(page: Uint8Array<ArrayBuffer>, at: number, text: string): void {
+  new TextEncoder().encodeInto(text, page.subarray(at));
 }
 
 function page(address: number, length: number): { address: number; length: number } {

@@ -95,22 +95,35 @@ export const CNS_ACTIVE_NAMESPACES = 0x02;
 export const CNS_DESCRIPTORS = 0x03;
 export const CNS_NVM_CONTROLLER = 0x06;
 /** A descriptor: type, length, two reserved bytes, then the identifier. */
-export const NIDT_UUID = 3;
+export const NIDT_EUI64 = 1;
+export const NIDT_NGUID = 2;
 export const NID = 4;
-export const NID_UUID_BYTES = 16;
 export const IDENTIFY_BYTES = 4096;
 
 // Identify Controller.
 export const ID_SN = 4;
 export const ID_SN_BYTES = 20;
+export const ID_MN = 24;
+export const ID_MN_BYTES = 40;
+export const ID_FR = 64;
+export const ID_FR_BYTES = 8;
 export const ID_MDTS = 77;
+export const ID_VER = 80;
+/** What kind of controller: 1 for one with I/O queues. */
+export const ID_CNTRLTYPE = 111;
 export const ID_OACS = 256;
 export const OACS_DOORBELL_BUFFER = 1 << 8;
 export const ID_ACL = 258;
+/** Sizes of entries of submission and completion queues: powers of two, the least and the greatest. */
+export const ID_SQES = 512;
+export const ID_CQES = 513;
+/** The greatest number of a namespace. */
+export const ID_NN = 516;
 export const ID_ONCS = 520;
 export const ONCS_DATASET_MANAGEMENT = 1 << 2;
 export const ONCS_WRITE_ZEROES = 1 << 3;
 export const ID_VWC = 525;
+export const ID_SUBNQN = 768;
 
 // Identify Controller of the NVM command set.
 export const NVM_WZSL = 1;
@@ -130,6 +143,8 @@ export const NS_NPWG = 64;
 export const NS_NPDG = 68;
 export const NS_NOWS = 72;
 export const NS_NSATTR = 99;
+export const NS_NGUID = 104;
+export const NS_EUI64 = 120;
 export const NS_LBAF = 128;
 
 /** Of a write zeroes command: most blocks, and the flag in CDW12 that lets their storage go. */

@@ -21,13 +21,18 @@ import {
 import * as wire from "./wire.ts";
 
 export { UnitModel };
+export type { SenseCode } from "./model/commands.ts";
 export type { UnitAnswer, UnitCommand, UnitOptions };
 
 /** A response as the device writes it. */
 export interface RawResponse {
+  /** Bytes of sense data that follow. */
   readonly senseLength: number;
+  /** Bytes of data that were not moved. */
   readonly residual: number;
+  /** The status of the unit, as SAM-6 numbers it. */
   readonly status: number;
+  /** What the adapter made of the request (virtio 1.4, 5.6.6.1). */
   readonly response: number;
 }
 

@@ -18,6 +18,8 @@ import { Station, type StationOptions } from "./station.ts";
 import { hashFrame } from "./toeplitz.ts";
 import * as wire from "./wire.ts";
 
+export type { Filter, StationOptions, Statistics, Work };
+
 /** How a network device can be worse than it should be (D-81 to D-84). */
 export interface NetLies {
   /** Changes the header of a frame before the driver sees it. */
@@ -86,7 +88,7 @@ const NO_STEERING: Steering = { types: 0, key: new Uint8Array(), table: [], uncl
 
 /** A network device: a card with one end of a wire. */
 export class NetModel implements DeviceModel {
-  readonly id = wire.DEVICE_ID;
+  readonly id: number = wire.DEVICE_ID;
   readonly classCode = 0x020000;
   readonly queues: readonly number[];
   readonly features: bigint;

@@ -1,8 +1,8 @@
 // A back-end behind the registers of a VirtIO function.
 
-import { close, eventfd } from "../../core/linux/fd.ts";
+import type { Loop } from "../../core/irq/interrupt_loop.ts";
+import { clear, close, eventfd, signal } from "../../core/linux/fd.ts";
 import { accept, connectUnix, listenUnix, type UnixListener } from "../../core/linux/socket.ts";
-import { poll, POLLIN } from "../../core/linux/poll.ts";
 import type { DmaMemory } from "../../core/pci/function.ts";
 import type { Registers } from "../../core/pci/registers.ts";
 import { DeviceStatus } from "../../core/virtio/status.ts";
@@ -10,11 +10,13 @@ import { VhostFault } from "../../core/vhost/fault.ts";
 import { F_PROTOCOL_FEATURES } from "../../core/vhost/protocol.ts";
 import { COMMON_BYTES, type CommonField, commonField, NO_VECTOR } from "../common_config.ts";
 import { RING_PACKED, VERSION_1 } from "../model.ts";
+import type { Areas } from "../ring.ts";
 import type { Surroundings } from "../virtio_device.ts";
 import type { VirtioCore } from "../virtio_pci.ts";
 import { type Width, window } from "../window.ts";
 import { HungUp } from "./connection.ts";
-import { type BackEndFacts, Session } from "./session.ts";
+import { OwnQueue } from "./own_queue.ts";
+import { type BackEndFacts, type ControlQueue, Session } from "./session.ts";
 
 const { DRIVER_OK, FEATURES_OK } = DeviceStatus;
 /** Where an empty packed ring begins: both wrap counters are 1 (docs/interop/vhost-user.rst). */
@@ -26,12 +28,12 @@ const PATIENCE_MS = 5000;
 
 /** What the place of a back-end on the bus lends it. */
 export interface Lent {
+  /** What waits for what it says. */
+  readonly loop: Loop;
   /** The memory that the device is to reach. */
   memories(): readonly DmaMemory[];
   /** The eventfd of an interrupt vector; undefined if there is none. */
   vector(index: number): number | undefined;
-  /** A connection begins, or is over: what to wait for has changed. */
-  changed(): void;
 }
 
 /** A queue as the driver has set it up. */
@@ -49,10 +51,16 @@ class Queue {
   area(index: number): bigint {
     return BigInt(this.areas[2 * index]!) | BigInt(this.areas[2 * index + 1]!) << 32n;
   }
+
+  get places(): Areas {
+    const at = (index: number) => Number(this.area(index));
+    return { descriptors: at(0), driver: at(1), device: at(2) };
+  }
 }
 
 /**
- * A back-end behind the registers of a VirtIO function: what the driver writes becomes messages.
+ * A back-end behind the registers of a VirtIO function: what the driver writes becomes messages. They are said one after the
+ * other, and nothing waits for them but what asks to be told when they have reached it ({@linkcode settled}).
  *
  * The protocol has no reset that can be believed: back-ends acknowledge that a ring is stopped, and write to it
  * afterwards. So a device that was at work is reset by hanging up, and its memory is not used again.
@@ -70,7 +78,13 @@ export class BackEnd implements VirtioCore, Disposable {
   #mute = -1;
   #around!: Surroundings;
   #session: Session | undefined;
-  readonly #first: { readonly features: bigint; readonly config: Uint8Array<ArrayBuffer> };
+  /** What it was like at first. */
+  readonly #first: Session;
+  #config: Uint8Array<ArrayBuffer>;
+  /** Aborted when it is left while it is being connected to. */
+  #left: AbortController | undefined;
+  /** Ends when all that there was to say is said. */
+  #talk: Promise<void> = Promise.resolve();
   /** Why there is no session, if that is not by our doing. */
   #lost: string | undefined;
   /** Whether a back-end that was left may still reach the memory. */
@@ -83,6 +97,8 @@ export class BackEnd implements VirtioCore, Disposable {
   #configVector = NO_VECTOR;
   #queueSelect = 0;
   #queues: Queue[] = [];
+  /** Our side of the queue by which a driver says how many units it uses. */
+  #own: OwnQueue | undefined;
 
   /**
    * Connects.
@@ -90,18 +106,38 @@ export class BackEnd implements VirtioCore, Disposable {
    * @throws {VhostFault} If what is there is no back-end of this type.
    * @throws {OsError} If nothing is there.
    */
-  constructor(facts: BackEndFacts, lent: Lent) {
-    this.facts = facts;
-    this.#lent = lent;
-    if (facts.listen) this.#listener = listenUnix(facts.socket);
+  static async open(facts: BackEndFacts, lent: Lent): Promise<BackEnd> {
+    const listener = facts.listen ? listenUnix(facts.socket) : undefined;
+    let backEnd: BackEnd | undefined;
     try {
-      const session = this.#session = this.#meet();
-      this.#first = { features: session.features, config: session.config };
-      this.queues = Array.from({ length: session.queues }, () => facts.queueSize);
+      const lose = (error: VhostFault) => {
+        if (backEnd) backEnd.#lose(error);
+      };
+      const session = await meet(facts, lent.loop, listener, lose);
+      return backEnd = new BackEnd(facts, lent, listener, session);
     } catch (error) {
-      this.#listener?.close();
+      listener?.close();
       throw error;
     }
+  }
+
+  private constructor(
+    facts: BackEndFacts,
+    lent: Lent,
+    listener: UnixListener | undefined,
+    session: Session,
+  ) {
+    this.facts = facts;
+    this.#lent = lent;
+    this.#listener = listener;
+    this.#first = session;
+    this.#config = session.config;
+    const { control } = session;
+    this.queues = [
+      ...Array.from({ length: session.queues }, () => facts.queueSize),
+      ...control ? [control.size] : [],
+    ];
+    this.#begin(session);
     this.#forget();
     this.common = window(
       COMMON_BYTES,
@@ -122,11 +158,6 @@ export class BackEnd implements VirtioCore, Disposable {
     return this;
   }
 
-  /** The connection, while there is one. */
-  get session(): Session | undefined {
-    return this.#session;
-  }
-
   /** Why it cannot be reached, if so. */
   get lost(): string | undefined {
     return this.#lost;
@@ -134,7 +165,7 @@ export class BackEnd implements VirtioCore, Disposable {
 
   /** The device-specific configuration. */
   get config(): Uint8Array<ArrayBuffer> {
-    return this.#session?.config ?? this.#first.config;
+    return this.#config;
   }
 
   /** Takes the note that memory is not to be used again. */
@@ -151,68 +182,76 @@ export class BackEnd implements VirtioCore, Disposable {
     return fd;
   }
 
-  /** Connects, unless it is connected, and looks that it is what it was. Where that fails, {@linkcode lost} says why. */
-  connect(): void {
+  /**
+   * Waits until all that was written to the registers has reached the back-end. One that is not connected is, and looked
+   * at whether it is what it was; else its configuration is asked for anew. Where any of that fails, {@linkcode lost}
+   * says why.
+   */
+  async settled(): Promise<void> {
+    this.#talk = this.#talk.then(() => this.#connect());
+    if (!(this.#status & DRIVER_OK)) this.#say((session) => this.#refresh(session));
+    for (let talk; talk !== this.#talk;) await (talk = this.#talk);
+  }
+
+  async #connect(): Promise<void> {
     if (this.#session) return;
+    const left = this.#left = new AbortController();
     try {
-      const session = this.#meet();
-      if (session.features !== this.#first.features || session.queues !== this.queues.length) {
+      const { facts } = this;
+      let lose = (_: VhostFault) => {};
+      const ended = (error: VhostFault) => lose(error);
+      const session = await meet(facts, this.#lent.loop, this.#listener, ended, left.signal);
+      const { features, queues } = session;
+      if (features !== this.#first.features || queues !== this.#first.queues) {
         session[Symbol.dispose]();
         throw new VhostFault("it came back with other features or queues than before");
       }
-      this.#session = session;
       this.#lost = undefined;
-      this.#lent.changed();
+      lose = (error) => {
+        if (session === this.#session) this.#lose(error);
+      };
+      this.#begin(session);
     } catch (error) {
-      this.#lose(error as Error);
+      if (!left.signal.aborted) this.#lose(error as Error);
+    } finally {
+      this.#left = undefined;
     }
   }
 
-  #meet(): Session {
-    for (let tries = 1;; tries++) {
-      const fd = this.#listener ? this.#await(this.#listener) : connectUnix(this.facts.socket);
-      try {
-        return new Session(fd, this.facts);
-      } catch (error) {
-        if (!(error instanceof HungUp) || tries === TRIES) throw error;
-        poll(new Int32Array(0), 0, AGAIN_MS);
-      }
-    }
-  }
-
-  #await({ fd }: UnixListener): number {
-    poll(new Int32Array([fd, POLLIN]), 1, PATIENCE_MS);
-    const connection = accept(fd);
-    if (connection >= 0) return connection;
-    throw new VhostFault(`it did not connect within ${PATIENCE_MS} ms`);
-  }
-
-  /** Something came over the connection, unasked. */
-  hear(): void {
-    this.#guard(({ connection }) => connection.listen());
-  }
-
-  /** Something came over the channel. Returns whether to listen on. */
-  hearChannel(): boolean {
-    if (!this.#session?.hear()) return false;
-    this.#guard((session) => session.refresh());
-    this.#generation = this.#generation + 1 & 0xff;
-    if (this.#status & DRIVER_OK) this.#around.interrupt("config", this.#configVector);
-    return true;
+  #begin(session: Session): void {
+    this.#session = session;
+    this.#config = session.config;
+    const { channel } = session;
+    if (channel === undefined) return;
+    this.#lent.loop.add(channel, () => {
+      if (session.hear()) this.#say((session) => this.#refresh(session));
+      else this.#lent.loop.remove(channel);
+    });
   }
 
   /** Asks anew what the device is like. */
-  refresh(): void {
-    this.#guard((session) => session.refresh());
+  async #refresh(session: Session): Promise<void> {
+    if (await session.refresh()) this.#changed(session.config);
   }
 
-  #guard(act: (session: Session) => void): void {
-    if (!this.#session) return;
-    try {
-      act(this.#session);
-    } catch (error) {
-      this.#lose(error as Error);
-    }
+  #changed(config: Uint8Array<ArrayBuffer>): void {
+    this.#config = config;
+    this.#generation = this.#generation + 1 & 0xff;
+    if (this.#status & DRIVER_OK) this.#around.interrupt("config", this.#configVector);
+  }
+
+  /** Says something after all that is being said, unless there is none to hear it then. */
+  #say(act: (session: Session) => Promise<void>): void {
+    const begun = this.#session;
+    this.#talk = this.#talk.then(async () => {
+      const session = this.#session;
+      if (!session || begun && begun !== session) return;
+      try {
+        await act(session);
+      } catch (error) {
+        if (session === this.#session) this.#lose(error as Error);
+      }
+    });
   }
 
   #lose(error: Error): void {
@@ -222,20 +261,23 @@ export class BackEnd implements VirtioCore, Disposable {
   }
 
   #hangUp(): void {
+    this.#left?.abort(new HungUp("it was left"));
+    this.#own = undefined;
     const session = this.#session;
     if (!session) return;
     this.#session = undefined;
-    this.#lent.changed();
+    if (session.channel !== undefined) this.#lent.loop.remove(session.channel);
     session[Symbol.dispose]();
     if (this.#status & DRIVER_OK) this.#tainted = true;
   }
 
-  notify(): void {
-    // Drivers ring the eventfd.
+  /** Drivers ring the eventfd, and what does not know of it the register. */
+  notify(index: number): void {
+    if (index < this.#queues.length) signal(this.kick(index));
   }
 
   notifyAll(): void {
-    // Likewise.
+    for (const index of this.#queues.keys()) this.notify(index);
   }
 
   process(): boolean {
@@ -269,7 +311,13 @@ export class BackEnd implements VirtioCore, Disposable {
 
   configWrite(offset: number, value: number, width: Width): void {
     const bytes = new Uint8Array(new Uint32Array([value]).buffer).slice(0, width);
-    this.#guard((session) => session.write(offset, bytes));
+    if (offset + width > this.#config.length) return;
+    this.#config = this.#config.slice();
+    this.#config.set(bytes, offset);
+    this.#say(async (session) => {
+      await session.write(offset, bytes);
+      await this.#refresh(session);
+    });
   }
 
   readField(field: CommonField): number {
@@ -353,31 +401,29 @@ export class BackEnd implements VirtioCore, Disposable {
   #writeStatus(value: number): void {
     if (value === 0) return this.reset();
     // One that is made quiet, and not used again, is left alone.
-    if (this.#status === 0) this.connect();
+    if (this.#status === 0) this.#talk = this.#talk.then(() => this.#connect());
     const rising = value & ~this.#status;
     if (rising & FEATURES_OK) {
       const accepted = this.#driverFeatures;
       if (accepted & ~this.#first.features || !(accepted & VERSION_1)) value &= ~FEATURES_OK;
-      else this.#setFeatures(accepted);
     }
     if (!(value & FEATURES_OK)) value &= ~DRIVER_OK;
     this.#status = value;
-    if (value & rising & DRIVER_OK) this.#guard((session) => this.#start(session));
+    if (value & rising & DRIVER_OK) this.#say((session) => this.#start(session));
   }
 
   get #driverFeatures(): bigint {
     return this.#accepted.reduceRight((bits, part) => bits << 32n | BigInt(part), 0n);
   }
 
-  #setFeatures(accepted: bigint): void {
-    this.#guard(({ connection, enables, invented }) => {
-      const more = enables ? F_PROTOCOL_FEATURES : 0n;
-      connection.tell("SET_FEATURES", accepted & ~invented | more);
-    });
-  }
-
   /** Shows the back-end memory and rings, and has it begin. */
-  #start({ connection, enables, hasStatus }: Session): void {
+  async #start({ connection, enables, hasStatus, invented, control }: Session): Promise<void> {
+    const features = this.#driverFeatures;
+    const status = BigInt(this.#status);
+    await connection.tell(
+      "SET_FEATURES",
+      features & ~invented | (enables ? F_PROTOCOL_FEATURES : 0n),
+    );
     const memories = this.#lent.memories();
     const regions = memories.flatMap(({ offset, runs }) => {
       let at = offset;
@@ -390,13 +436,12 @@ export class BackEnd implements VirtioCore, Disposable {
       });
     });
     const fds = memories.flatMap(({ fd, runs }) => runs.map(() => fd));
-    connection.tell("SET_MEM_TABLE", regions, ...fds);
-    const used = [...this.#queues.entries()].filter(([, queue]) => queue.enabled);
-    const base = this.#driverFeatures & RING_PACKED ? PACKED_BASE : 0;
-    for (const [index, queue] of used) {
-      connection.tell("SET_VRING_NUM", { index, value: queue.size });
-      connection.tell("SET_VRING_BASE", { index, value: base });
-      connection.tell("SET_VRING_ADDR", {
+    await connection.tell("SET_MEM_TABLE", regions, ...fds);
+    const base = features & RING_PACKED ? PACKED_BASE : 0;
+    for (const [index, queue] of this.#used) {
+      await connection.tell("SET_VRING_NUM", { index, value: queue.size });
+      await connection.tell("SET_VRING_BASE", { index, value: base });
+      await connection.tell("SET_VRING_ADDR", {
         index,
         flags: 0,
         descriptors: queue.area(0),
@@ -404,13 +449,69 @@ export class BackEnd implements VirtioCore, Disposable {
         used: queue.area(2),
         log: 0n,
       });
-      connection.tell("SET_VRING_CALL", { index, none: false }, this.#call(queue.vector));
-      connection.tell("SET_VRING_KICK", { index, none: false }, this.kick(index));
+      await connection.tell("SET_VRING_CALL", { index, none: false }, this.#call(queue.vector));
+      await connection.tell("SET_VRING_KICK", { index, none: false }, this.kick(index));
     }
-    if (enables) {
-      for (const [index] of used) connection.tell("SET_VRING_ENABLE", { index, value: 1 });
+    // Of several units one is in use until the driver says how many.
+    const several = control !== undefined && (features & control.several) !== 0n;
+    await this.#useUnits(several ? 1 : Infinity, 0);
+    if (hasStatus) await connection.tell("SET_STATUS", status);
+    if (control && several) this.#serve(control);
+  }
+
+  /** The queues that the driver uses, but for our own. */
+  get #used(): [index: number, queue: Queue][] {
+    const all = [...this.#queues.slice(0, this.#first.queues).entries()];
+    return all.filter(([, queue]) => queue.enabled);
+  }
+
+  /** Has the back-end use so many units, where `before` are in use. */
+  async #useUnits(units: number, before: number): Promise<void> {
+    const session = this.#session;
+    if (!session?.enables) return;
+    const { unit = 1 } = this.facts;
+    for (const [index] of this.#used) {
+      const on = index < units * unit;
+      if (on === index < before * unit) continue;
+      await session.connection.tell("SET_VRING_ENABLE", { index, value: on ? 1 : 0 });
     }
-    if (hasStatus) connection.tell("SET_STATUS", BigInt(this.#status));
+  }
+
+  /** Answers what the driver says by the queue that the back-end knows nothing of. */
+  #serve(control: ControlQueue): void {
+    const index = this.#first.queues;
+    const queue = this.#queues[index]!;
+    if (!queue.enabled) return;
+    const { unit = 1 } = this.facts;
+    let inUse = 1;
+    const use = (units: number) => {
+      if (units < 1 || units * unit > this.#first.queues) return false;
+      const before = inUse;
+      inUse = units;
+      this.#say(() => this.#useUnits(units, before));
+      return true;
+    };
+    const own = this.#own = new OwnQueue(
+      this.#lent.memories(),
+      queue.size,
+      queue.places,
+      this.#driverFeatures,
+      (command) => control.answer(command, use),
+    );
+    const kick = this.kick(index);
+    const serve = () => {
+      if (own !== this.#own) return;
+      try {
+        if (own.serve()) this.#around.interrupt("queue", queue.vector);
+      } catch (error) {
+        this.#lose(error as Error);
+      }
+    };
+    this.#lent.loop.add(kick, () => {
+      clear(kick);
+      serve();
+    });
+    serve();
   }
 
   #call(vector: number): number {
@@ -422,9 +523,13 @@ export class BackEnd implements VirtioCore, Disposable {
 
   /** The function is given back: nothing of the driver stays with the back-end. */
   leave(): void {
+    this.#left?.abort(new HungUp("it was left"));
     this.reset();
     this.#tainted = false;
-    for (const fd of this.#kicks.values()) close(fd);
+    for (const fd of this.#kicks.values()) {
+      this.#lent.loop.remove(fd);
+      close(fd);
+    }
     this.#kicks.clear();
     if (this.#mute >= 0) close(this.#mute);
     this.#mute = -1;
@@ -435,6 +540,41 @@ export class BackEnd implements VirtioCore, Disposable {
     this.#hangUp();
     this.#listener?.close();
   }
+}
+
+/** Gets to know a back-end, which may be busy with the one before us. */
+async function meet(
+  facts: BackEndFacts,
+  loop: Loop,
+  listener: UnixListener | undefined,
+  ended: (error: VhostFault) => void,
+  left?: AbortSignal,
+): Promise<Session> {
+  for (let tries = 1;; tries++) {
+    const fd = listener ? await come(listener, loop, left) : connectUnix(facts.socket);
+    try {
+      return await Session.open(fd, facts, loop, ended, left);
+    } catch (error) {
+      left?.throwIfAborted();
+      if (!(error instanceof HungUp) || tries === TRIES) throw error;
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    }
+  }
+}
+
+/** Waits for one that connects to us. */
+async function come({ fd }: UnixListener, loop: Loop, left?: AbortSignal): Promise<number> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, PATIENCE_MS);
+  left?.addEventListener("abort", () => resolve());
+  loop.add(fd, resolve);
+  await promise;
+  clearTimeout(timer);
+  loop.remove(fd);
+  left?.throwIfAborted();
+  const connection = accept(fd);
+  if (connection >= 0) return connection;
+  throw new VhostFault(`it did not connect within ${PATIENCE_MS} ms`);
 }
 
 const AREAS = [

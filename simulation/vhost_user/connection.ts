@@ -2,7 +2,7 @@
 
 import { receiveDescriptors, sendDescriptors } from "../../core/linux/descriptors.ts";
 import { close } from "../../core/linux/fd.ts";
-import { poll, POLLIN } from "../../core/linux/poll.ts";
+import type { Loop } from "../../core/irq/interrupt_loop.ts";
 import { VhostFault } from "../../core/vhost/fault.ts";
 import {
   decodeAcknowledgement,
@@ -23,9 +23,16 @@ const DEADLINE = 5000;
 /** The other side has hung up. */
 export class HungUp extends VhostFault {}
 
+/** An answer that is waited for. */
+interface Awaited {
+  readonly name: string;
+  readonly take: (frame: Frame) => void;
+  readonly fail: (error: VhostFault) => void;
+}
+
 /**
- * A front-end's connection to a back-end. It speaks only when it asks, and waits then, since registers are
- * synchronous. Whatever goes wrong ends it: what is under way is not known afterwards.
+ * A front-end's connection to a back-end. Each speaks in turn, the back-end only when it is asked, and nothing but the
+ * asker waits meanwhile. Whatever goes wrong ends it: what is under way is not known afterwards.
  */
 export class Connection implements Disposable {
   /** The socket. */
@@ -33,20 +40,29 @@ export class Connection implements Disposable {
   /** Whether the other side acknowledges what is no question. */
   acknowledges = false;
   readonly #framing = new Framing(FRONT_END, "answers");
+  readonly #loop: Loop;
+  readonly #ended: (error: VhostFault) => void;
   readonly #deadline: number;
-  readonly #wait: Int32Array<ArrayBuffer>;
+  #awaited: Awaited | undefined;
   #closed = false;
 
-  /** @param fd A socket that does not block; it is closed with this. */
-  constructor(fd: number, deadline = DEADLINE) {
+  /**
+   * Begins to listen.
+   *
+   * @param fd A socket that does not block; it is closed with this.
+   * @param ended Told why, if the connection ends, and not because it is disposed.
+   */
+  constructor(
+    fd: number,
+    loop: Loop,
+    ended: (error: VhostFault) => void = () => {},
+    deadline = DEADLINE,
+  ) {
     this.fd = fd;
+    this.#loop = loop;
+    this.#ended = ended;
     this.#deadline = deadline;
-    this.#wait = new Int32Array([fd, POLLIN]);
-  }
-
-  /** Whether it is over. */
-  get closed(): boolean {
-    return this.#closed;
+    loop.add(fd, () => this.#hear());
   }
 
   /**
@@ -54,12 +70,12 @@ export class Connection implements Disposable {
    *
    * @throws {VhostFault} If there is no answer, or a wrong one.
    */
-  ask<Name extends keyof Names>(name: Name, body: BodyOf<Names[Name]>): AnswerOf<Names[Name]> {
-    return this.#guard(() => {
-      this.#send(name, body, false, []);
-      const kind = FRONT_END[name] as unknown as Question<AnswerOf<Names[Name]>>;
-      return this.#answer(name, (frame) => decodeAnswer(kind, frame));
-    });
+  ask<Name extends keyof Names>(
+    name: Name,
+    body: BodyOf<Names[Name]>,
+  ): Promise<AnswerOf<Names[Name]>> {
+    const kind = FRONT_END[name] as unknown as Question<AnswerOf<Names[Name]>>;
+    return this.#say(name, body, false, [], (frame) => decodeAnswer(kind, frame));
   }
 
   /**
@@ -67,94 +83,125 @@ export class Connection implements Disposable {
    *
    * @throws {VhostFault} If it refuses.
    */
-  tell<Name extends keyof Names>(
+  async tell<Name extends keyof Names>(
     name: Name,
     body: BodyOf<Names[Name]>,
     ...descriptors: readonly number[]
-  ): void {
-    this.#guard(() => {
-      this.#send(name, body, this.acknowledges, descriptors);
-      if (!this.acknowledges) return;
-      const result = this.#answer(name, decodeAcknowledgement);
+  ): Promise<void> {
+    const refused = (frame: Frame) => {
+      const result = decodeAcknowledgement(frame);
       if (result !== 0n) throw new VhostFault(`it refuses ${name} (${result})`);
-    });
+    };
+    await this.#say(
+      name,
+      body,
+      this.acknowledges,
+      descriptors,
+      this.acknowledges ? refused : undefined,
+    );
   }
 
-  /** Looks at a socket that became readable unasked. */
-  listen(): void {
-    this.#guard(() => {
-      const frame = this.#receive();
-      frame?.descriptors.forEach(close);
-      if (frame || this.#framing.inside) throw new VhostFault("it speaks without being asked");
-    });
-  }
-
-  #send<Name extends keyof Names>(
+  /** Sends a message, and waits for its answer, if there is one to decode. */
+  #say<Name extends keyof Names, T>(
     name: Name,
     body: BodyOf<Names[Name]>,
     needReply: boolean,
     descriptors: readonly number[],
-  ): void {
-    if (this.#closed) throw new HungUp("it has hung up");
+    decode: ((frame: Frame) => T) | undefined,
+  ): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    if (this.#closed) {
+      reject(new HungUp(`it hung up before ${name}`));
+      return promise;
+    }
+    const timer = setTimeout(
+      () => this.#end(new VhostFault(`it did not answer ${name} within ${this.#deadline} ms`)),
+      this.#deadline,
+    );
+    this.#awaited = {
+      name,
+      take: (frame) => {
+        const answer = decode!(frame);
+        clearTimeout(timer);
+        this.#awaited = undefined;
+        resolve(answer);
+      },
+      fail: (error) => {
+        clearTimeout(timer);
+        reject(error);
+      },
+    };
     try {
       const bytes = encodeMessage(FRONT_END[name] as never, body as never, needReply);
       sendDescriptors(this.fd, bytes, descriptors);
     } catch (error) {
-      throw new VhostFault(`it does not take ${name}: ${(error as Error).message}`);
+      this.#end(new VhostFault(`it does not take ${name}: ${(error as Error).message}`));
     }
-  }
-
-  /** Waits for the answer. Descriptors that come with one are not wanted, and so are not kept. */
-  #answer<T>(name: string, decode: (frame: Frame) => T): T {
-    const end = performance.now() + this.#deadline;
-    for (;;) {
-      const frame = this.#receive(name);
-      if (!frame) {
-        const rest = end - performance.now();
-        if (rest > 0) {
-          poll(this.#wait, 1, Math.ceil(rest));
-          continue;
-        }
-        throw new VhostFault(`it did not answer ${name} within ${this.#deadline} ms`);
-      }
-      try {
-        if (frame.name === name) return decode(frame);
-      } finally {
-        frame.descriptors.forEach(close);
-      }
-      throw new VhostFault(`it answered ${frame.name} instead of ${name}`);
+    if (!decode && !this.#closed) {
+      clearTimeout(timer);
+      this.#awaited = undefined;
+      resolve(undefined as T);
     }
+    return promise;
   }
 
   /** Takes what is there. */
-  #receive(name?: string): Frame | undefined {
-    const framing = this.#framing;
-    for (;;) {
-      const { room, mostDescriptors, descriptors } = framing;
-      const got = receiveDescriptors(this.fd, room, mostDescriptors, descriptors, false);
-      if (got < 0) return undefined;
-      if (got === 0) {
-        throw new HungUp(name ? `it hung up instead of answering ${name}` : "it hung up");
+  #hear(): void {
+    try {
+      for (;;) {
+        const { room, mostDescriptors, descriptors } = this.#framing;
+        const got = receiveDescriptors(this.fd, room, mostDescriptors, descriptors, false);
+        if (got < 0) break;
+        const asked = this.#awaited?.name;
+        if (got === 0) {
+          throw new HungUp(asked ? `it hung up instead of answering ${asked}` : "it hung up");
+        }
+        const frame = this.#framing.received(got);
+        if (frame) this.#take(frame);
+        if (this.#closed) return;
       }
-      const frame = framing.received(got);
-      if (frame) return frame;
+      if (this.#framing.inside && !this.#awaited) throw unasked();
+    } catch (error) {
+      this.#end(
+        error instanceof VhostFault ? error : new VhostFault((error as Error).message),
+      );
     }
   }
 
-  #guard<T>(act: () => T): T {
+  /** Takes a message. Descriptors that come with one are not wanted, and so are not kept. */
+  #take(frame: Frame): void {
+    const awaited = this.#awaited;
     try {
-      return act();
-    } catch (error) {
-      this[Symbol.dispose]();
-      if (error instanceof VhostFault) throw error;
-      throw new VhostFault((error as Error).message);
+      if (!awaited) throw unasked();
+      if (frame.name !== awaited.name) {
+        throw new VhostFault(`it answered ${frame.name} instead of ${awaited.name}`);
+      }
+      awaited.take(frame);
+    } finally {
+      frame.descriptors.forEach(close);
     }
+  }
+
+  #end(error: VhostFault): void {
+    if (this.#closed) return;
+    this.#close(error);
+    this.#ended(error);
+  }
+
+  #close(error: VhostFault): void {
+    this.#closed = true;
+    this.#framing.descriptors.splice(0).forEach(close);
+    this.#loop.remove(this.fd);
+    close(this.fd);
+    this.#awaited?.fail(error);
+    this.#awaited = undefined;
   }
 
   [Symbol.dispose](): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#framing.descriptors.splice(0).forEach(close);
-    close(this.fd);
+    if (!this.#closed) this.#close(new HungUp("it was left"));
   }
+}
+
+function unasked(): VhostFault {
+  return new VhostFault("it speaks without being asked");
 }

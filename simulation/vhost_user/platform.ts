@@ -19,9 +19,9 @@ import { SimulatedFunction } from "../pci_function.ts";
 import { notifiedQueue, VirtioFunction } from "../virtio_pci.ts";
 import { readWidth, type Width, window, writeWidth } from "../window.ts";
 import { BackEnd } from "./back_end.ts";
-import type { BackEndFacts } from "./session.ts";
+import type { BackEndFacts, ControlQueue } from "./session.ts";
 
-export type { BackEndFacts };
+export type { BackEndFacts, ControlQueue };
 
 /** Where DMA memory starts: above 4 GiB, so that a back-end that cuts addresses off is found out. */
 const FIRST_ADDRESS = 0x2_0000_0000;
@@ -36,16 +36,19 @@ const LARGEST_BUS = 31;
  * A machine whose devices are programs that speak vhost-user. Each is a PCI function as any other; one that cannot be
  * reached, or is not what it should be, is refused, and the others are there all the same.
  *
- * @param loop Waits for what back-ends say by themselves.
+ * @param loop Waits for what back-ends say; it runs already.
  * @throws {RangeError} If there are too many.
  */
-export function openVhostUser(backEnds: readonly BackEndFacts[], loop: Loop): Platform {
+export async function openVhostUser(
+  backEnds: readonly BackEndFacts[],
+  loop: Loop,
+): Promise<Platform> {
   if (backEnds.length > LARGEST_BUS) {
     throw new RangeError(
       `Cannot have ${backEnds.length} back-ends: a bus has room for ${LARGEST_BUS}`,
     );
   }
-  const functions = backEnds.map((facts, i) => new Place(facts, i + 1, loop));
+  const functions = await Promise.all(backEnds.map((facts, i) => Place.open(facts, i + 1, loop)));
   return {
     kind: "vhost-user",
     description: `vhost-user machine, ${backEnds.map(({ name }) => name).join(" ")}`,
@@ -62,25 +65,26 @@ class Place implements PciFunction {
   readonly address: string;
   readonly config: Registers;
   readonly refusal?: string;
-  readonly #loop: Loop;
   readonly #device: SimulatedFunction;
   readonly #backEnd: BackEnd | undefined;
-  #heard: readonly number[] = [];
   #open: OpenBackEnd | undefined;
 
-  constructor(facts: BackEndFacts, slot: number, loop: Loop) {
+  /** Connects. */
+  static async open(facts: BackEndFacts, slot: number, loop: Loop): Promise<Place> {
+    let place: Place | undefined;
+    const lent = {
+      loop,
+      memories: () => place ? place.#open?.memories ?? [] : [],
+      vector: (index: number) => place ? place.#open?.eventfds[index] : undefined,
+    };
+    const found = await BackEnd.open(facts, lent).catch((error: Error) => error);
+    return place = new Place(facts, slot, found);
+  }
+
+  private constructor(facts: BackEndFacts, slot: number, found: BackEnd | Error) {
     this.address = `0000:00:${slot.toString(16).padStart(2, "0")}.0`;
-    this.#loop = loop;
-    try {
-      this.#backEnd = new BackEnd(facts, {
-        memories: () => this.#open?.memories ?? [],
-        vector: (index) => this.#open?.eventfds[index],
-        changed: () => this.#listen(),
-      });
-    } catch (error) {
-      this.refusal = `${facts.name}: ${(error as Error).message}`;
-    }
-    const backEnd = this.#backEnd;
+    const backEnd = this.#backEnd = found instanceof BackEnd ? found : undefined;
+    if (found instanceof Error) this.refusal = `${facts.name}: ${found.message}`;
     const model: DeviceModel = {
       id: facts.type,
       queues: backEnd?.queues ?? [],
@@ -99,41 +103,20 @@ class Place implements PciFunction {
       failed: () => this.#open?.fail(),
     });
     this.config = this.#device.config;
-    this.#listen();
-  }
-
-  /** Waits for what there is to be heard now. */
-  #listen(): void {
-    for (const fd of this.#heard) this.#loop.remove(fd);
-    const backEnd = this.#backEnd;
-    const session = backEnd?.session;
-    if (!backEnd || !session) {
-      this.#heard = [];
-      return;
-    }
-    const { connection, channel } = session;
-    this.#heard = [connection.fd, ...channel === undefined ? [] : [channel]];
-    this.#loop.add(connection.fd, () => backEnd.hear());
-    if (channel === undefined) return;
-    this.#loop.add(channel, () => {
-      if (!backEnd.hearChannel()) this.#loop.remove(channel);
-    });
   }
 
   open(): OpenFunction {
     if (!this.#backEnd) throw new Refusal(`Cannot use ${this.address}: ${this.refusal}`);
     if (this.#open) throw new Error(`Cannot open ${this.address}: it was opened already`);
-    const backEnd = this.#backEnd;
-    backEnd.refresh();
-    backEnd.connect();
-    if (backEnd.lost !== undefined) throw new DeviceFault("D-74", backEnd.lost);
-    return this.#open = new OpenBackEnd(this.#device, backEnd, () => this.#open = undefined);
+    return this.#open = new OpenBackEnd(
+      this.#device,
+      this.#backEnd,
+      () => this.#open = undefined,
+    );
   }
 
   close(): void {
     this.#open?.[Symbol.dispose]();
-    for (const fd of this.#heard) this.#loop.remove(fd);
-    this.#heard = [];
     this.#backEnd?.[Symbol.dispose]();
   }
 }
@@ -176,6 +159,16 @@ class OpenBackEnd implements OpenFunction {
     return this.#backEnd.lost;
   }
 
+  async settled(): Promise<void> {
+    await this.#backEnd.settled();
+    this.#check();
+  }
+
+  #check(): void {
+    const { lost } = this.#backEnd;
+    if (lost !== undefined) throw new DeviceFault("D-74", lost);
+  }
+
   bar(index: number): Registers | undefined {
     const registers = this.#device.bar(index);
     if (!registers) return undefined;
@@ -186,14 +179,10 @@ class OpenBackEnd implements OpenFunction {
 
   /** Registers of a device whose program is gone are an error, and not one of the driver's. */
   #watched(registers: Registers): Registers {
-    const check = () => {
-      const { lost } = this.#backEnd;
-      if (lost !== undefined) throw new DeviceFault("D-74", lost);
-    };
     const read = (offset: number, width: Width) => readWidth(registers, offset, width);
     return window(registers.size, read, (offset, width, value) => {
       writeWidth(registers, offset, width, value);
-      if (value !== 0) check();
+      if (value !== 0) this.#check();
     });
   }
 

@@ -1,5 +1,6 @@
 // A conversation with a back-end, from getting to know it.
 
+import type { Loop } from "../../core/irq/interrupt_loop.ts";
 import { close } from "../../core/linux/fd.ts";
 import { receive, socketPair } from "../../core/linux/socket.ts";
 import { VhostFault } from "../../core/vhost/fault.ts";
@@ -32,14 +33,36 @@ export interface BackEndFacts {
   readonly queues: number;
   /** Queues that it counts as one; 1 if left out. */
   readonly unit?: number;
-  /** Whether there are no more queues, whatever it says; false if left out. */
-  readonly fewQueues?: boolean;
+  /** How many such units are used at most, whatever it says; all if left out. */
+  readonly mostUnits?: number;
+  /** The queue by which its driver says how many of several units it uses; all are in use if left out. */
+  readonly control?: ControlQueue;
   /** Entries that each queue may have. */
   readonly queueSize: number;
   /** Bytes of its configuration. */
   readonly configBytes: number;
-  /** The configuration, and features that go with it, if it does not tell one; then it must if left out. */
-  readonly invented?: { readonly config: Uint8Array<ArrayBuffer>; readonly features: bigint };
+  /** The configuration of so many units, and features that go with it, if it does not tell one; then it must if left out. */
+  readonly invented?: {
+    readonly config: (units: number) => Uint8Array<ArrayBuffer>;
+    readonly features: bigint;
+  };
+}
+
+/** A queue of the front-end's own, behind those of the back-end, which knows nothing of it. */
+export interface ControlQueue {
+  /** Its entries. */
+  readonly size: number;
+  /** The feature that stands for it. */
+  readonly feature: bigint;
+  /** The feature of a back-end that has several units. */
+  readonly several: bigint;
+  /**
+   * Answers a command.
+   *
+   * @param use Uses so many units from now on; false if there are not so many.
+   * @returns The byte that the driver gets.
+   */
+  answer(command: Uint8Array, use: (units: number) => boolean): number;
 }
 
 /** Of ring and transport: what a back-end has to do with. */
@@ -53,7 +76,7 @@ function has(protocol: bigint, name: keyof typeof ProtocolFeature): boolean {
   return (protocol >> BigInt(ProtocolFeature[name]) & 1n) !== 0n;
 }
 
-/** One connection to a back-end, from the first message on. Disposing it hangs up. */
+/** One connection to a back-end that is known. Disposing it hangs up. */
 export class Session implements Disposable {
   /** The connection. */
   readonly connection: Connection;
@@ -63,98 +86,108 @@ export class Session implements Disposable {
   readonly invented: bigint;
   /** How many queues it has. */
   readonly queues: number;
+  /** The queue that we serve behind them, if there is one. */
+  readonly control: ControlQueue | undefined;
   /** Whether it is told the status. */
   readonly hasStatus: boolean;
   /** Whether rings have to be enabled. */
   readonly enables: boolean;
-  /** Where it says that its configuration has changed; undefined if it does not. */
-  readonly channel: number | undefined;
   readonly #facts: BackEndFacts;
   readonly #tellsConfig: boolean;
+  #channel: number | undefined;
   #config: Uint8Array<ArrayBuffer>;
+
+  private constructor(
+    connection: Connection,
+    facts: BackEndFacts,
+    offered: bigint,
+    protocol: bigint,
+    units: number,
+  ) {
+    const { known, hidden = 0n, invented, configBytes, control, unit = 1, queues } = facts;
+    this.connection = connection;
+    this.#facts = facts;
+    this.enables = (offered & F_PROTOCOL_FEATURES) !== 0n;
+    this.hasStatus = has(protocol, "STATUS");
+    this.#tellsConfig = has(protocol, "CONFIG") && configBytes > 0;
+    const invents = !this.#tellsConfig && configBytes > 0;
+    if (invents && !invented) {
+      throw new VhostFault("it tells no configuration, and such a device has one");
+    }
+    this.control = units > 1 ? control : undefined;
+    this.queues = units === 0 ? queues : Math.min(units * unit, MOST_QUEUES);
+    this.invented = (invents ? invented!.features : 0n) | (this.control?.feature ?? 0n);
+    this.features = offered & (known & ~hidden | RING_FEATURES) | this.invented |
+      (this.control?.several ?? 0n);
+    this.#config = invents ? invented!.config(units) : new Uint8Array(configBytes);
+  }
 
   /**
    * Gets to know a back-end.
    *
-   * @param fd A socket that does not block, which is closed with this.
+   * @param fd A socket that does not block, which is closed with the session, or if there comes none of it.
+   * @param ended Told why, when the back-end is no more.
+   * @param left Aborted when it is not wanted any more.
    * @throws {VhostFault} If it is none, or not of this type.
    */
-  constructor(fd: number, facts: BackEndFacts, deadline?: number) {
-    const connection = this.connection = new Connection(fd, deadline);
-    this.#facts = facts;
+  static async open(
+    fd: number,
+    facts: BackEndFacts,
+    loop: Loop,
+    ended: (error: VhostFault) => void,
+    left?: AbortSignal,
+  ): Promise<Session> {
+    const connection = new Connection(fd, loop, ended);
+    const leave = () => connection[Symbol.dispose]();
+    left?.addEventListener("abort", leave);
+    let session: Session | undefined;
     try {
-      const offered = connection.ask("GET_FEATURES", undefined);
-      this.#check(offered);
-      this.enables = (offered & F_PROTOCOL_FEATURES) !== 0n;
-      const protocol = this.enables
-        ? connection.ask("GET_PROTOCOL_FEATURES", undefined) & WANTED
+      const offered = await connection.ask("GET_FEATURES", undefined);
+      check(offered, facts);
+      const enables = (offered & F_PROTOCOL_FEATURES) !== 0n;
+      const protocol = enables
+        ? await connection.ask("GET_PROTOCOL_FEATURES", undefined) & WANTED
         : 0n;
-      if (this.enables) connection.tell("SET_PROTOCOL_FEATURES", protocol);
+      if (enables) await connection.tell("SET_PROTOCOL_FEATURES", protocol);
       connection.acknowledges = has(protocol, "REPLY_ACK");
-      connection.tell("SET_OWNER", undefined);
-      this.hasStatus = has(protocol, "STATUS");
-      this.queues = this.#countQueues(has(protocol, "MQ"));
-      this.#tellsConfig = has(protocol, "CONFIG") && facts.configBytes > 0;
-      const { known, hidden = 0n, invented, configBytes } = facts;
-      const invents = !this.#tellsConfig && configBytes > 0;
-      if (invents && !invented) {
-        throw new VhostFault("it tells no configuration, and such a device has one");
-      }
-      this.invented = invents ? invented!.features : 0n;
-      this.features = offered & (known & ~hidden | RING_FEATURES) | this.invented;
-      this.#config = invented?.config ?? new Uint8Array(configBytes);
-      this.refresh();
-      if (this.#tellsConfig && this.#config.every((byte) => byte === 0)) {
+      await connection.tell("SET_OWNER", undefined);
+      const units = await countUnits(connection, facts, offered, has(protocol, "MQ"));
+      session = new Session(connection, facts, offered, protocol, units);
+      await session.refresh();
+      if (session.#tellsConfig && session.#config.every((byte) => byte === 0)) {
         throw new VhostFault(
-          `its configuration is ${configBytes} zeroes: is it of another type?`,
+          `its configuration is ${facts.configBytes} zeroes: is it of another type?`,
         );
       }
-      this.channel = has(protocol, "BACKEND_REQ") ? this.#openChannel() : undefined;
+      if (has(protocol, "BACKEND_REQ")) await session.#openChannel();
+      return session;
     } catch (error) {
       connection[Symbol.dispose]();
+      session?.[Symbol.dispose]();
       throw error;
+    } finally {
+      left?.removeEventListener("abort", leave);
     }
   }
 
-  #check(offered: bigint): void {
-    const { known, oneOf } = this.#facts;
-    if (!(offered & VERSION_1)) {
-      throw new VhostFault(
-        `it does not offer VIRTIO_F_VERSION_1 (its features are 0x${offered.toString(16)})`,
-      );
-    }
-    const foreign = offered & OF_TYPE & ~known;
-    if (foreign || oneOf && !(offered & oneOf)) {
-      throw new VhostFault(
-        `it is of another type: such a device does not offer features 0x${offered.toString(16)}`,
-      );
-    }
-  }
-
-  #countQueues(tells: boolean): number {
-    const { queues, unit = 1, fewQueues } = this.#facts;
-    if (!tells || fewQueues) return queues;
-    const units = this.connection.ask("GET_QUEUE_NUM", undefined);
-    if (units < 1n || units > 65535n) throw new VhostFault(`it says that it has ${units} queues`);
-    return Math.min(Number(units) * unit, MOST_QUEUES);
-  }
-
-  #openChannel(): number {
+  async #openChannel(): Promise<void> {
     const [own, other] = socketPair();
+    this.#channel = own;
     try {
-      this.connection.tell("SET_BACKEND_REQ_FD", undefined, other);
-      return own;
-    } catch (error) {
-      close(own);
-      throw error;
+      await this.connection.tell("SET_BACKEND_REQ_FD", undefined, other);
     } finally {
       close(other);
     }
   }
 
+  /** Where it says that its configuration has changed; undefined if it does not. */
+  get channel(): number | undefined {
+    return this.#channel;
+  }
+
   /** Whether what it said on its channel means that the configuration may have changed. False when that is over. */
   hear(): boolean {
-    return receive(this.channel!, new Uint8Array(4096), false) !== 0;
+    return receive(this.#channel!, new Uint8Array(4096), false) !== 0;
   }
 
   /** The configuration, as it was last told. */
@@ -162,27 +195,55 @@ export class Session implements Disposable {
     return this.#config;
   }
 
-  /** Asks for the configuration anew, where it is told. */
-  refresh(): void {
-    if (!this.#tellsConfig) return;
+  /** Asks for the configuration anew, where it is told. Returns whether it is another than before. */
+  async refresh(): Promise<boolean> {
+    if (!this.#tellsConfig) return false;
     const bytes = new Uint8Array(Math.min(this.#facts.configBytes, MOST_CONFIG));
-    const part = this.connection.ask("GET_CONFIG", { offset: 0, flags: 0, bytes });
+    const part = await this.connection.ask("GET_CONFIG", { offset: 0, flags: 0, bytes });
     if (part?.bytes.length !== bytes.length) {
-      this.connection[Symbol.dispose]();
       throw new VhostFault(`it does not tell the ${bytes.length} bytes of its configuration`);
     }
+    const before = this.#config;
     this.#config = part.bytes;
+    return before.some((byte, i) => byte !== part.bytes[i]);
   }
 
   /** Writes to the configuration. */
-  write(offset: number, bytes: Uint8Array<ArrayBuffer>): void {
-    if (!this.#tellsConfig) return;
-    this.connection.tell("SET_CONFIG", { offset, flags: 0, bytes });
-    this.refresh();
+  async write(offset: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    if (this.#tellsConfig) await this.connection.tell("SET_CONFIG", { offset, flags: 0, bytes });
   }
 
   [Symbol.dispose](): void {
     this.connection[Symbol.dispose]();
-    if (this.channel !== undefined) close(this.channel);
+    if (this.#channel !== undefined) close(this.#channel);
+    this.#channel = undefined;
   }
+}
+
+function check(offered: bigint, { known, oneOf }: BackEndFacts): void {
+  if (!(offered & VERSION_1)) {
+    throw new VhostFault(
+      `it does not offer VIRTIO_F_VERSION_1 (its features are 0x${offered.toString(16)})`,
+    );
+  }
+  const foreign = offered & OF_TYPE & ~known;
+  if (foreign || oneOf && !(offered & oneOf)) {
+    throw new VhostFault(
+      `it is of another type: such a device does not offer features 0x${offered.toString(16)}`,
+    );
+  }
+}
+
+/** How many units it has that are used; 0 if it does not say. */
+async function countUnits(
+  connection: Connection,
+  { mostUnits = Infinity, control }: BackEndFacts,
+  offered: bigint,
+  tells: boolean,
+): Promise<number> {
+  if (mostUnits === 1 || control && !(offered & control.several)) return 1;
+  if (!tells) return control ? 1 : 0;
+  const units = await connection.ask("GET_QUEUE_NUM", undefined);
+  if (units < 1n || units > 65535n) throw new VhostFault(`it says that it has ${units} queues`);
+  return Math.min(Number(units), mostUnits);
 }

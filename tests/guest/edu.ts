@@ -45,7 +45,9 @@ for (const [interrupts, found] of [["msix", "msi"], ["intx", "intx"]] as const) 
     const before = interruptsOf(address("edu"));
     for (let n = 0; n < REQUESTS; n++) assertEquals(await client.factorial(5), 120);
     const heard = interruptsOf(address("edu")) - before;
-    assert(heard >= REQUESTS, `${heard} interrupts for ${REQUESTS} requests`);
+    // Where the pin is raised again before it is unmasked, VFIO tells of it without an interrupt that the kernel counts.
+    const fewest = found === "intx" ? 1 : REQUESTS;
+    assert(heard >= fewest, `${heard} interrupts for ${REQUESTS} requests`);
     const bytes = Uint8Array.from({ length: 2048 }, (_, i) => 7 * i + 3);
     await client.store(bytes);
     assertEquals(await client.load(2048), bytes);

@@ -9,6 +9,7 @@
  * @module
  */
 
+import { deadline } from "@std/async";
 import { parseArgs } from "@std/cli";
 import { DiskModel } from "@virtio/blk/model";
 import { ConsoleModel } from "@virtio/console/model";
@@ -60,25 +61,6 @@ async function repeat(
   let done = 0;
   for (; done < most && performance.now() < end; done++) await work(done);
   return done;
-}
-
-/** Waits, but not for ever. */
-async function within<T>(milliseconds: number, work: Promise<T>): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  try {
-    return await Promise.race([
-      work,
-      new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(new Late()), milliseconds);
-      }),
-    ]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** It did not end in time, neither well nor badly. */
-class Late extends Error {
 }
 
 async function kills(): Promise<void> {
@@ -264,11 +246,11 @@ async function beside(
     });
     try {
       const device = await kernel.attachFirst(deviceClass) as AnyDevice;
-      const right = await within(20_000, use(device));
+      const right = await deadline(use(device), 20_000);
       how = !right ? "wrong data" : restarts > 0 ? "recovered" : "unnoticed";
     } catch (error) {
       // An event that does not come, as of a port or a unit, is waited for as long as an application wants.
-      how = error instanceof Late
+      how = error instanceof DOMException && error.name === "TimeoutError"
         ? "nothing came"
         : kernel.devices.length > 0
         ? "detected, an error"

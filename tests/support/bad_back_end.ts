@@ -1,15 +1,12 @@
 /**
- * Programs that serve an entropy source by vhost-user, each of which does one thing wrong; one after the other is used.
- * They are a worker, since the thread that uses such a device waits for its answers.
+ * Programs that serve an entropy source by vhost-user, each of which does one thing wrong.
  *
  * @module
  */
 
-/// <reference lib="deno.worker" />
-
 import { receiveDescriptors, sendDescriptors } from "../../core/linux/descriptors.ts";
 import { close, eventfd } from "../../core/linux/fd.ts";
-import { poll, POLLIN } from "../../core/linux/poll.ts";
+import { mapShared } from "../../core/linux/memory.ts";
 import { accept, connectUnix, listenUnix } from "../../core/linux/socket.ts";
 
 /** What it does wrong. */
@@ -40,7 +37,7 @@ export interface Wrong {
 
 const VERSION_1 = 1n << 32n, PROTOCOL_FEATURES = 1n << 30n;
 const REPLY_ACK = 1n << 3n;
-const GET_FEATURES = 1, GET_PROTOCOL_FEATURES = 15;
+const GET_FEATURES = 1, SET_MEM_TABLE = 5, GET_PROTOCOL_FEATURES = 15;
 const NEED_REPLY = 8;
 
 function reply(fd: number, wrong: Wrong, request: number, value: bigint): void {
@@ -53,75 +50,187 @@ function reply(fd: number, wrong: Wrong, request: number, value: bigint): void {
   fds.forEach(close);
 }
 
-/** Receives a whole message, unless the other side hangs up. */
-function message(fd: number): { request: number; flags: number } | undefined {
-  const take = (bytes: Uint8Array<ArrayBuffer>): boolean => {
+/** Between two looks. */
+const pause = (milliseconds = 1) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+/** A message as it came. Its descriptors are the receiver's. */
+interface Message {
+  readonly request: number;
+  readonly flags: number;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly descriptors: readonly number[];
+}
+
+/** Receives a whole message, unless one of both sides hangs up. */
+async function message(fd: number, over: AbortSignal): Promise<Message | undefined> {
+  const descriptors: number[] = [];
+  const take = async (bytes: Uint8Array<ArrayBuffer>): Promise<boolean> => {
     for (let done = 0; done < bytes.length;) {
-      const fds: number[] = [];
-      const got = receiveDescriptors(fd, bytes.subarray(done), 8, fds, false);
-      fds.forEach(close);
-      if (got === 0) return false;
-      if (got < 0) poll(new Int32Array([fd, POLLIN]), 1, 10_000);
+      const got = receiveDescriptors(fd, bytes.subarray(done), 8, descriptors, false);
+      if (got === 0 || over.aborted) return false;
+      if (got < 0) await pause();
       else done += got;
     }
     return true;
   };
   const header = new Uint32Array(3);
-  if (!take(new Uint8Array(header.buffer))) return undefined;
-  if (header[2]! > 0 && !take(new Uint8Array(header[2]!))) return undefined;
-  return { request: header[0]!, flags: header[1]! };
+  const whole = await take(new Uint8Array(header.buffer));
+  const [request, flags, size] = header as unknown as [number, number, number];
+  const bytes = new Uint8Array(12 + size);
+  bytes.set(new Uint8Array(header.buffer));
+  if (whole && await take(bytes.subarray(12))) return { request, flags, bytes, descriptors };
+  descriptors.forEach(close);
+  return undefined;
 }
 
-/** Serves one connection. */
-function serve(fd: number, wrong: Wrong): void {
+/** Serves one connection, and closes it. */
+async function serve(fd: number, wrong: Wrong, over: AbortSignal): Promise<void> {
   const { closesAt = -1, silentAt = Infinity, refusesAt = -1, features } = wrong;
-  if (wrong.greeting !== undefined) {
-    sendDescriptors(fd, new TextEncoder().encode(wrong.greeting), []);
-  }
-  for (let at = 0;; at++) {
-    if (at === closesAt) return;
-    const asked = message(fd);
-    if (!asked) return;
-    const { request, flags } = asked;
-    if (at >= silentAt) continue;
-    if (request === GET_FEATURES) {
-      reply(fd, wrong, request, features ?? (VERSION_1 | PROTOCOL_FEATURES));
-    } else if (request === GET_PROTOCOL_FEATURES) reply(fd, wrong, request, REPLY_ACK);
-    else if (flags & NEED_REPLY) reply(fd, wrong, request, at === refusesAt ? 1n : 0n);
-  }
-}
-
-/** Connects as soon as that can be, and serves that connection. */
-function dial(wrong: Wrong): void {
-  for (;;) {
-    try {
-      const fd = connectUnix(wrong.path);
-      serve(fd, wrong);
-      close(fd);
-      return;
-    } catch {
-      poll(new Int32Array(0), 0, 10);
+  try {
+    if (wrong.greeting !== undefined) {
+      sendDescriptors(fd, new TextEncoder().encode(wrong.greeting), []);
     }
+    for (let at = 0; at !== closesAt; at++) {
+      const asked = await message(fd, over);
+      if (!asked) return;
+      const { request, flags } = asked;
+      asked.descriptors.forEach(close);
+      if (at >= silentAt) continue;
+      if (request === GET_FEATURES) {
+        reply(fd, wrong, request, features ?? (VERSION_1 | PROTOCOL_FEATURES));
+      } else if (request === GET_PROTOCOL_FEATURES) reply(fd, wrong, request, REPLY_ACK);
+      else if (flags & NEED_REPLY) reply(fd, wrong, request, at === refusesAt ? 1n : 0n);
+    }
+  } catch {
+    // The other side has hung up.
+  } finally {
+    close(fd);
   }
 }
 
-self.onmessage = ({ data }: MessageEvent<readonly Wrong[]>) => {
-  const [first] = data;
-  if (first?.dials) return dial(first);
-  const listeners = data.map(({ path }) => listenUnix(path));
-  const set = new Int32Array(listeners.flatMap(({ fd }) => [fd, POLLIN]));
-  self.postMessage("listens");
-  for (;;) {
-    poll(set, listeners.length, 60_000);
-    for (const [i, listener] of listeners.entries()) {
+/** Such programs at work. Disposing them ends them. */
+export class BadBackEnds implements AsyncDisposable {
+  readonly #over = new AbortController();
+  readonly #work: Promise<void>[];
+
+  /** Starts them: when it returns, they listen. */
+  constructor(wrongs: readonly Wrong[]) {
+    this.#work = wrongs.map((wrong) => wrong.dials ? this.#dial(wrong) : this.#listen(wrong));
+  }
+
+  async #listen(wrong: Wrong): Promise<void> {
+    const listener = listenUnix(wrong.path);
+    const connections: Promise<void>[] = [];
+    while (!this.#over.signal.aborted) {
       const fd = accept(listener.fd);
-      if (fd < 0) continue;
+      if (fd >= 0) connections.push(serve(fd, wrong, this.#over.signal));
+      else await pause();
+    }
+    listener.close();
+    await Promise.all(connections);
+  }
+
+  /** Connects as soon as that can be, and serves that connection. */
+  async #dial(wrong: Wrong): Promise<void> {
+    while (!this.#over.signal.aborted) {
       try {
-        serve(fd, data[i]!);
+        return await serve(connectUnix(wrong.path), wrong, this.#over.signal);
       } catch {
-        // The other side has hung up.
+        await pause();
       }
-      close(fd);
     }
   }
-};
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#over.abort();
+    await Promise.all(this.#work);
+  }
+}
+
+/**
+ * A program that serves what another one serves, hangs up when it is told to, and goes on to write to all of the memory
+ * that it had until then.
+ */
+export class Scribbler implements AsyncDisposable {
+  readonly #over = new AbortController();
+  readonly #listening: Promise<void>;
+  readonly #to: string;
+  #dropped = new AbortController();
+  #memory: { readonly fd: number; readonly bytes: number } | undefined;
+  #writing: Promise<void> | undefined;
+  /** How often it has overwritten all that it had. */
+  writes = 0;
+
+  /** Listens. */
+  constructor(path: string, to: string) {
+    this.#to = to;
+    this.#listening = this.#listen(path);
+  }
+
+  async #listen(path: string): Promise<void> {
+    const listener = listenUnix(path);
+    const connections: Promise<unknown>[] = [];
+    while (!this.#over.signal.aborted) {
+      const fd = accept(listener.fd);
+      if (fd < 0) await pause();
+      else connections.push(this.#connect(fd));
+    }
+    listener.close();
+    await Promise.all(connections);
+  }
+
+  async #connect(fd: number): Promise<void> {
+    const other = connectUnix(this.#to);
+    const over = new AbortController();
+    const signal = AbortSignal.any([this.#over.signal, this.#dropped.signal, over.signal]);
+    const pass = async (from: number, to: number) => {
+      for (;;) {
+        const came = await message(from, signal);
+        if (!came) break;
+        const { request, bytes, descriptors } = came;
+        if (request === SET_MEM_TABLE && descriptors.length > 0) this.#keep(came);
+        sendDescriptors(to, bytes, descriptors);
+        if (request === SET_MEM_TABLE) descriptors.slice(1).forEach(close);
+        else descriptors.forEach(close);
+      }
+      over.abort();
+    };
+    await Promise.allSettled([pass(fd, other), pass(other, fd)]);
+    close(fd);
+    close(other);
+    this.#forget();
+  }
+
+  #forget(): void {
+    if (this.#memory) close(this.#memory.fd);
+    this.#memory = undefined;
+  }
+
+  /** Keeps the memory of the latest connection: its first region is all of it. */
+  #keep({ bytes, descriptors }: Message): void {
+    this.#forget();
+    const size = new DataView(bytes.buffer).getBigUint64(12 + 8 + 8, true);
+    this.#memory = { fd: descriptors[0]!, bytes: Number(size) };
+  }
+
+  /** Hangs up, and writes from now on. */
+  drop(): void {
+    this.#dropped.abort();
+    this.#dropped = new AbortController();
+    const { fd, bytes } = this.#memory!;
+    this.#memory = undefined;
+    const memory = new Uint8Array(mapShared(fd, 0, bytes));
+    close(fd);
+    this.#writing = (async () => {
+      while (!this.#over.signal.aborted) {
+        memory.fill(++this.writes & 0xff);
+        await pause(20);
+      }
+    })();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#over.abort();
+    await Promise.all([this.#listening, this.#writing]);
+  }
+}

@@ -37,8 +37,11 @@ export function alive(pid: number): boolean {
   }
 }
 
-/** Waits until something is so; false if it is not within so many milliseconds. */
-export async function soon(condition: () => boolean, milliseconds = 10_000): Promise<boolean> {
+/**
+ * Waits until something is so; false if it is not within so many milliseconds. A machine with other work is slow, and
+ * only a test that fails waits so long.
+ */
+export async function soon(condition: () => boolean, milliseconds = 30_000): Promise<boolean> {
   const deadline = performance.now() + milliseconds;
   while (!condition()) {
     if (performance.now() > deadline) return false;

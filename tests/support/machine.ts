@@ -7,7 +7,7 @@
 import { DiskModel } from "@virtio/blk/model";
 import { EntropyModel } from "@virtio/random/model";
 import type { MachineOptions } from "../../mod.ts";
-import { newerQemu } from "../../tools/newer_qemu.ts";
+import { unpacked } from "../../tools/unpacked.ts";
 import { testWith } from "./needs.ts";
 
 const MIB = 2 ** 20;
@@ -37,7 +37,7 @@ export const withoutNewerQemu: string | undefined = QEMUS.length > 1
   : "there is no newer QEMU than the system's (deno task prepare fetches one)";
 
 function findQemus(): Qemu[] {
-  const found = ["qemu-system-x86_64", newerQemu()].flatMap((program) => {
+  const found = ["qemu-system-x86_64", unpacked("newer-qemu")].flatMap((program) => {
     const version = program && versionOf(program);
     return version ? [{ program, version }] : [];
   });

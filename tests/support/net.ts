@@ -5,6 +5,7 @@
  */
 
 import { assert } from "@std/assert";
+import { deadline } from "@std/async";
 
 /** Frames that came, in their order, for tests that wait for them. */
 class Arrivals {
@@ -27,16 +28,13 @@ class Arrivals {
   }
 }
 
-/** Waits, but not for ever. */
+/** What a promise gives, which must be soon. */
 export async function within<T>(what: string, promise: Promise<T>, ms = 10_000): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what} did not come within ${ms} ms`)), ms);
-  });
   try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
+    return await deadline(promise, ms);
+  } catch (error) {
+    const late = error instanceof DOMException && error.name === "TimeoutError";
+    throw late ? new Error(`${what} did not come within ${ms} ms`) : error;
   }
 }
 

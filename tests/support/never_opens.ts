@@ -21,7 +21,10 @@ if (import.meta.main) {
     loadServing: never,
     loadClasses: never,
     loadTesting: never,
+    loadWatch: never,
     writeFolder: never,
   };
-  Deno.exit(await run(["ls", "--machine", "simulated", "--verbose"], processIo(system)));
+  Deno.exit(
+    await run(["ls", "--machine", "simulated", "--verbose"], processIo(system, import.meta.url)),
+  );
 }

@@ -6,12 +6,15 @@
  * @module
  */
 
-import { publish } from "./publish.ts";
+import { PACKAGES, publish, settings } from "./publish.ts";
 import { openRegistry } from "./registry.ts";
 
 const args = Deno.args.filter((arg) => arg !== "--here");
-if (args.length === Deno.args.length) await publish({ args, print: console.log });
-else {
+if (args.length === Deno.args.length) {
+  await publish({ args, print: console.log });
+  console.log("What a package cannot say of itself, and JSR's score asks for:");
+  for (const each of PACKAGES) console.log(settings(each));
+} else {
   await using registry = await openRegistry();
   await publish({ args: [...args, "--token=none"], registry: registry.url, print: console.log });
 }

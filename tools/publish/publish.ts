@@ -2,7 +2,7 @@ const ROOT = new URL("../../", import.meta.url);
 
 /** What Deno warns of and is meant so: which module it is, is known only when the program runs. */
 const MEANT =
-  /^warning\[unanalyzable-dynamic-import\].*\n *--> \S*\/(core\/kernel\/process_)?main\.ts:/;
+  /^warning\[unanalyzable-dynamic-import\].*\n *--> \S*\/(core\/kernel\/process_main|system)\.ts:/;
 
 /** A package of the workspace. */
 export interface Package {
@@ -12,6 +12,8 @@ export interface Package {
   readonly name: string;
   /** Its version. */
   readonly version: string;
+  /** What it is, in one line. */
+  readonly description: string;
 }
 
 /**
@@ -20,8 +22,8 @@ export interface Package {
  */
 export const PACKAGES: readonly Package[] = [".", ...plugins()].map((folder) => {
   const file = new URL(`${folder}/deno.json`, ROOT);
-  const { name, version } = JSON.parse(Deno.readTextFileSync(file));
-  return { folder, name, version };
+  const { name, version, description } = JSON.parse(Deno.readTextFileSync(file));
+  return { folder, name, version, description };
 });
 
 function plugins(): string[] {
@@ -42,14 +44,11 @@ export interface PublishOptions {
 /**
  * Publishes all packages.
  *
- * @throws Error If they do not have one version, or one of them cannot be published or not without a warning.
+ * @throws Error If they do not have one version, or one of them cannot be published or not without a warning. What was
+ *   published before it stays; said again, it goes on there.
  */
 export async function publish({ args = [], registry, print }: PublishOptions): Promise<void> {
-  const versions = new Set(PACKAGES.map(({ version }) => version));
-  if (versions.size > 1) {
-    const each = PACKAGES.map(({ name, version }) => `${name} ${version}`).join(", ");
-    throw new Error(`Packages must have one version, and these do not: ${each}`);
-  }
+  checkVersions(PACKAGES);
   const copy = await copyOfTree();
   try {
     for (const { folder, name } of PACKAGES) {
@@ -63,7 +62,7 @@ export async function publish({ args = [], registry, print }: PublishOptions): P
         stdout: "null",
       }).output();
       const said = new TextDecoder().decode(stderr);
-      const warnings = said.split(/^(?=warning\[)/m).slice(1).filter((each) => !MEANT.test(each));
+      const warnings = warningsIn(said);
       if (!success || warnings.length > 0) {
         throw new Error(`Cannot publish ${name}:\n${success ? warnings.join("") : said}`);
       }
@@ -72,6 +71,24 @@ export async function publish({ args = [], registry, print }: PublishOptions): P
   } finally {
     await Deno.remove(copy, { recursive: true });
   }
+}
+
+/** @throws Error If packages do not have one version: a driver must find the core that it was tested with. */
+export function checkVersions(packages: readonly Pick<Package, "name" | "version">[]): void {
+  if (new Set(packages.map(({ version }) => version)).size < 2) return;
+  const each = packages.map(({ name, version }) => `${name} ${version}`).join(", ");
+  throw new Error(`Packages must have one version, and these do not: ${each}`);
+}
+
+/** The warnings in what `deno publish` said, but for those that are meant so. */
+export function warningsIn(said: string): readonly string[] {
+  return said.split(/^(?=warning\b)/mi).slice(1).filter((each) => !MEANT.test(each));
+}
+
+/** What JSR keeps outside of packages and asks for in its score, to be set at the given addresses once. */
+export function settings({ name, description }: Package): string {
+  const runs = name === "@virtio/deno" ? "Deno, Node.js (see its README)" : "Deno, Node.js";
+  return `https://jsr.io/${name}/settings: description "${description}"; runtimes ${runs}`;
 }
 
 /** Copies what the packages are made of; the path of its folder. */

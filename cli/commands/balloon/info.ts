@@ -2,7 +2,7 @@ import type { BalloonClient } from "../../../classes/balloon/mod.ts";
 import type { Device, DeviceDescription } from "../../../mod.ts";
 import type { Command } from "../../command.ts";
 import { EXIT } from "../../exit.ts";
-import { printJson } from "../../json.ts";
+import { printDeviceJson } from "../../json.ts";
 import { DEVICE_OPTION, useDevice } from "../../kernel.ts";
 import { where } from "../show.ts";
 
@@ -28,7 +28,7 @@ export const balloonInfo: Command = {
     await context.until(client.settled(context.signal));
     const view = await context.until(used.device.describe());
     if (context.options.json) {
-      printJson(context, "balloon info", json(client, view));
+      printDeviceJson(context, "balloon info", used, json(client, view));
       return EXIT.done;
     }
     for (const [name, fact] of facts(used.device, view)) {
@@ -75,10 +75,6 @@ function facts(
 function json(client: BalloonClient, view: DeviceDescription): object {
   const { pages, pageBytes, floor, deflateOnOom, hinting, reporting, state, statistics } = client;
   return {
-    address: view.address,
-    driver: view.driver,
-    isolation: view.isolation,
-    pid: view.pid ?? null,
     pages,
     pageBytes,
     floor,

@@ -14,7 +14,7 @@ export const balloonWatch: Command = {
   options: [DEVICE_OPTION],
   examples: [
     ["balloon watch --machine simulated", "the balloon of a machine made of device models"],
-    ["balloon watch --device 00:05.0 --json", "a line of JSON for each change"],
+    ["balloon watch --device 00:04.0 --json", "a line of JSON for each change"],
   ],
   notes: [
     "At the end the balloon is emptied: all pages come back. Only pages of the driver's own arena are given.",
@@ -28,7 +28,13 @@ export const balloonWatch: Command = {
       if (signal.aborted || !open) break;
       const { requested, target, actual } = state;
       const line = options.json
-        ? JSON.stringify({ schema: SCHEMA, command: "balloon watch", ...state })
+        ? JSON.stringify({
+          schema: SCHEMA,
+          command: "balloon watch",
+          address: device.address,
+          restarts: device.restarts,
+          ...state,
+        })
         : `hypervisor wants ${requested} pages, target ${target}, in balloon ${actual}`;
       open = io.write(new TextEncoder().encode(`${line}\n`));
     }

@@ -3,10 +3,18 @@ import { round } from "../../../core/class/mod.ts";
 import { type Load, type LoadResult, runLoad } from "../../block/load.ts";
 import { formatSize, parseSize } from "../../block/size.ts";
 import type { Command, Context } from "../../command.ts";
-import { checkBlocks, checkMayWrite, DISK_OPTIONS, useDisk, WRITE_OPTION } from "../../disk.ts";
+import {
+  checkBlocks,
+  checkMayWrite,
+  DISK_OPTIONS,
+  type DiskInUse,
+  useDisk,
+  WRITE_OPTION,
+} from "../../disk.ts";
 import { CliError, EXIT, usageError } from "../../exit.ts";
 import { goneAmong } from "../../gone.ts";
-import { printJson } from "../../json.ts";
+import { Progress } from "../../progress.ts";
+import { printDeviceJson } from "../../json.ts";
 
 /** What `--rw` may be, as fio has it. */
 const KINDS: Readonly<Record<string, Pick<Load, "writes" | "random">>> = {
@@ -59,10 +67,16 @@ export const blkBench: Command = {
     if (use.disk.capacity < load.blockSize) {
       throw new CliError(EXIT.failed, `Cannot measure: the disk has ${use.disk.capacity} bytes`);
     }
-    const result = await runLoad(use.disk, load, context.signal);
+    const progress = new Progress(context, "Measuring", load.milliseconds);
+    const result = await runLoad(
+      use.disk,
+      load,
+      context.signal,
+      (passed, requests) => progress.show(passed, `${requests} requests`),
+    ).finally(() => progress.hide());
     const gone = result.errors > 0 ? await goneAmong([use.device]) : undefined;
     if (gone) throw gone;
-    print(context, String(rw), load, result);
+    print(context, use, String(rw), load, result);
     return result.errors > 0 ? EXIT.failed : EXIT.done;
   },
 };
@@ -83,7 +97,13 @@ function sizes({ given }: Context): Pick<Load, "blockSize" | "depth" | "millisec
   return { blockSize, depth, milliseconds: seconds * 1000 };
 }
 
-function print(context: Context, rw: string, load: Load, result: LoadResult): void {
+function print(
+  context: Context,
+  use: DiskInUse,
+  rw: string,
+  load: Load,
+  result: LoadResult,
+): void {
   const { requests, errors, milliseconds, latencies } = result;
   const bytes = requests * load.blockSize;
   const iops = requests / milliseconds * 1000;
@@ -106,7 +126,7 @@ function print(context: Context, rw: string, load: Load, result: LoadResult): vo
       read: load.writes ? none : some,
       write: load.writes ? some : none,
     };
-    return printJson(context, "blk bench", { jobs: [job] });
+    return printDeviceJson(context, "blk bench", use, { jobs: [job] });
   }
   const microseconds = [50, 99, 99.9].map((percent) =>
     `${percent} % ${round(latencies.percentile(percent) / 1000)}`

@@ -59,7 +59,7 @@ export const blkCopy: Command = {
         `What stands in ${to} is not what was read from ${from}: its sha256 is ${sha256}, not ${copied.sha256}`,
       );
     }
-    tellTransfer(context, "blk copy", copied, { verified: true });
+    tellTransfer(context, "blk copy", use, copied, { verified: true });
     return EXIT.done;
   },
 };

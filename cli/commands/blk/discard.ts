@@ -10,7 +10,7 @@ import {
   WRITE_OPTION,
 } from "../../disk.ts";
 import { EXIT, usageError } from "../../exit.ts";
-import { printJson } from "../../json.ts";
+import { printDeviceJson } from "../../json.ts";
 
 /** Gives up what stands on a disk. */
 export const blkDiscard: Command = {
@@ -50,7 +50,7 @@ export const blkDiscard: Command = {
     else throw usageError("Cannot erase: a unit of a SCSI adapter has no such command");
     await context.until(disk.flush());
     const how = given.zero ? "zeroed" : given.secure ? "erased" : "discarded";
-    if (context.options.json) printJson(context, "blk discard", { how, offset, length });
+    if (context.options.json) printDeviceJson(context, "blk discard", use, { how, offset, length });
     else context.talk(`${length} bytes at ${offset} are ${how}`);
     return EXIT.done;
   },

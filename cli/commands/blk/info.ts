@@ -3,7 +3,7 @@ import { sizeInFull } from "../../block/size.ts";
 import type { Command } from "../../command.ts";
 import { DISK_OPTIONS, useDrive } from "../../disk.ts";
 import { EXIT } from "../../exit.ts";
-import { printJson } from "../../json.ts";
+import { printDeviceJson } from "../../json.ts";
 import { printable } from "../../printable.ts";
 
 /** Tells what a disk is. */
@@ -22,11 +22,12 @@ export const blkInfo: Command = {
     await using use = await useDrive(context);
     const { disk, device } = use;
     const { address, driver } = device;
-    const facts = { address, driver, ...await common(disk), ...await more(disk) };
+    const told = { ...await common(disk), ...await more(disk) };
     if (context.options.json) {
-      printJson(context, "blk info", facts);
+      printDeviceJson(context, "blk info", use, told);
       return EXIT.done;
     }
+    const facts = { address, driver, ...told };
     const width = Math.max(...Object.keys(facts).map(({ length }) => length));
     for (const [name, fact] of Object.entries(facts)) {
       const value = name === "capacity" ? sizeInFull(Number(fact)) : plain(fact);

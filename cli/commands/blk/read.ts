@@ -30,7 +30,7 @@ export const blkRead: Command = {
     const { capacity } = use.disk;
     const read = await transfer(context, "Reading", source, target);
     if (context.given.length === undefined) await checkSameSize(use.disk, capacity);
-    tellTransfer(context, "blk read", read, { quiet: path === "-" });
+    tellTransfer(context, "blk read", use, read, { quiet: path === "-" });
     return EXIT.done;
   },
 };

@@ -5,7 +5,7 @@ import type { Command } from "../../command.ts";
 import { DISK_OPTIONS, useDrive, WRITE_OPTION } from "../../disk.ts";
 import { CliError, endedByPerson, EXIT, messageOf, untilEnded, usageError } from "../../exit.ts";
 import { goneError } from "../../gone.ts";
-import { printJson } from "../../json.ts";
+import { printDeviceJson } from "../../json.ts";
 
 /** Serves a disk to other programs. */
 export const blkServe: Command = {
@@ -54,7 +54,7 @@ export const blkServe: Command = {
         log: context.detail,
       });
       if (options.json) {
-        printJson(context, "blk serve", { uri, readOnly: readOnly || disk.readOnly });
+        printDeviceJson(context, "blk serve", use, { uri, readOnly: readOnly || disk.readOnly });
       } else context.talk(`Serving ${device.address} at ${uri} until Ctrl-C`);
       await Promise.race([untilEnded(signal), device.gone]);
     }

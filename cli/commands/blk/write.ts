@@ -44,7 +44,7 @@ export const blkWrite: Command = {
       );
     }
     const target = new DiskEnd(use.disk, offset);
-    tellTransfer(context, "blk write", await transfer(context, "Writing", source, target));
+    tellTransfer(context, "blk write", use, await transfer(context, "Writing", source, target));
     return EXIT.done;
   },
 };

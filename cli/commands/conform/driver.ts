@@ -6,8 +6,10 @@ import type { Command, Context } from "../../command.ts";
 import { EXIT, usageError } from "../../exit.ts";
 import { junitFile, writeText } from "../../conform/junit_file.ts";
 import type { UserFile } from "../../file.ts";
-import { printJson } from "../../json.ts";
+import { driverJson, printJson } from "../../json.ts";
 import { importClasses, importMaker, load } from "../../modules.ts";
+import { numberOption } from "../../number_option.ts";
+import { Progress } from "../../progress.ts";
 import { printable } from "../../printable.ts";
 import { suggest } from "../../suggest.ts";
 import type { Testing } from "../../system.ts";
@@ -18,8 +20,10 @@ export const conformDriver: Command = {
   summary: "Test the driver in a folder against the model of its device",
   usage: "<folder>",
   words: [1, 1],
+  idle: true,
   options: [
     { name: "only", value: "<rows>", summary: "what it is tested for, for example start,lies" },
+    { name: "seed", value: "<number>", summary: "where what is random in a run begins (1)" },
     { name: "junit", value: "<file>", summary: "also write the results there, as JUnit's XML" },
   ],
   examples: [
@@ -37,6 +41,9 @@ export const conformDriver: Command = {
     "names, or one of our own classes; the device is used as the check of its class uses it. One that asks more at once than",
     "the queues have room for shows more.",
     "",
+    "Row plan offers the driver its device with one thing changed, and devices that --seed puts together at random: the same seed",
+    "makes the same devices.",
+    "",
     "Driver, model and class RUN IN THIS PROGRAM, WITH ITS RIGHTS, too; Deno must let it read them.",
     "The exit status is 1 if the driver failed a row.",
   ],
@@ -44,6 +51,7 @@ export const conformDriver: Command = {
     const { io, options, words, given, until } = context;
     const folder = words[0]!.replace(/(?<=.)\/+$/, "");
     const { testDriver, ROWS, rowText } = await until(io.system.loadTesting());
+    const seed = numberOption(context, "seed", { usual: 1, least: 0, greatest: 2 ** 32 - 1 });
     const rows = rowsOf(given.only, ROWS);
     const [source] = await until(io.system.loadDrivers([folder]));
     const { manifest, entry } = source!;
@@ -64,20 +72,27 @@ export const conformDriver: Command = {
     }
     const known = await classOf(context, folder, manifest.class);
     using file = await junitFile(context);
+    using progress = new Progress(context, `Testing ${manifest.name}:`, undefined);
+    let done = 0;
     const report = await until(testDriver(plugin, maker, {
       folder,
       ...(known && { class: known }),
       ...(rows && { rows }),
       tunables: options.tunables,
-      told: (row) => context.detail(rowText(row)),
+      seed,
+      told: (row) => {
+        progress.show(++done, `${done} done, ${nameOf(row)}`);
+        context.detail(rowText(row));
+      },
     }));
+    progress.hide();
     const failed = report.rows.filter(({ result }) => result === "failed");
     const passed = failed.length === 0 && report.rows.some(({ result }) => result === "passed");
     if (file) await writeJunit(context, file, report, rowText);
     if (options.json) {
-      const { name, file, version = null } = manifest;
       printJson(context, "conform driver", {
-        driver: { name, file, version },
+        driver: driverJson(manifest),
+        seed,
         passed,
         rows: report.rows.map(rowJson),
       });
@@ -142,6 +157,10 @@ function summary(row: RowName, tests: readonly DriverRow[]): string | undefined 
   return `${row.padEnd(13)}  ${end}${why}${of} (${seconds.toFixed(1)} s)`;
 }
 
+function nameOf({ row, detail, isolation }: DriverRow): string {
+  return [row, detail, isolation].filter((each) => each !== undefined).join(", ");
+}
+
 /** A row, for JSON. What is not there is null, so that every key is always there. */
 function rowJson(row: DriverRow): object {
   const { detail = null, mistake = null, reason = null } = row;
@@ -158,7 +177,7 @@ async function writeJunit(
   const name = `conform driver ${driver}`;
   const cases = rows.map((row) => ({
     group: name,
-    name: [row.row, row.detail, row.isolation].filter((each) => each !== undefined).join(", "),
+    name: nameOf(row),
     milliseconds: row.milliseconds,
     ...(row.result === "failed" && { end: { as: "failure" as const, why: rowText(row) } }),
     ...(row.result === "notApplicable" &&

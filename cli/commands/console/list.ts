@@ -1,7 +1,7 @@
 import type { ConsolePort } from "../../../classes/console/mod.ts";
 import type { Command } from "../../command.ts";
 import { EXIT } from "../../exit.ts";
-import { printJson } from "../../json.ts";
+import { printDeviceJson } from "../../json.ts";
 import { DEVICE_OPTION, useDevice } from "../../kernel.ts";
 import { printable } from "../../printable.ts";
 import { ANNOUNCE_MS } from "./port.ts";
@@ -25,8 +25,7 @@ export const consoleList: Command = {
     const { device } = used;
     const ports = await context.until(device.client.announced(ANNOUNCE_MS));
     if (context.options.json) {
-      printJson(context, "console list", {
-        address: device.address,
+      printDeviceJson(context, "console list", used, {
         emergencyWrite: device.client.canEmergencyWrite,
         ports: ports.map(({ id, name, isConsole, connected, size }) => ({
           id,

@@ -1,3 +1,4 @@
+import { delay } from "@std/async";
 import type { ConsolePort } from "../../../classes/console/mod.ts";
 import type { Command, Context } from "../../command.ts";
 import { EXIT, usageError } from "../../exit.ts";
@@ -88,6 +89,6 @@ async function silence(
   for (;;) {
     const left = activity.last + milliseconds - performance.now();
     if (left <= 0 || signal.aborted) return;
-    await new Promise((resolve) => setTimeout(resolve, left));
+    await delay(left);
   }
 }

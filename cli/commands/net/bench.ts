@@ -4,7 +4,7 @@ import type { Device } from "../../../mod.ts";
 import { delay } from "@std/async";
 import type { Command, Context } from "../../command.ts";
 import { EXIT, usageError } from "../../exit.ts";
-import { machineJson, printJson } from "../../json.ts";
+import { inUseJson, machineJson, printJson } from "../../json.ts";
 import {
   attach,
   attachOne,
@@ -15,6 +15,7 @@ import {
 } from "../../kernel.ts";
 import { benchEcho, type BenchFigure, benchFrames, type EchoFigure } from "../../net/bench.ts";
 import { numberOption } from "../../number_option.ts";
+import { Progress } from "../../progress.ts";
 import type { Kernel } from "../../system.ts";
 
 /** Bytes of frames, from the shortest with its checksum left out to the longest of a usual network (RFC 2544, 9.1). */
@@ -86,13 +87,24 @@ export const bench: Command = {
     }
     const sizes = one === 0 ? SIZES.filter((size) => size <= most) : [one];
     const { options: { json }, io } = context;
-    const say = (line: string) => json || io.out(line);
+    const parts = sizes.length + (to ? 1 : 0);
+    using progress = new Progress(context, "Measuring", WARM_UP + 1000 * seconds * parts);
+    const say = (line: string) => {
+      progress.hide();
+      if (!json) io.out(line);
+    };
     say(`${sender.address} to ${receiver?.address ?? "no receiver"}`);
     say(HEADING);
-    const pause = () => breathe(context);
+    const start = performance.now();
+    let now = sizes[0]!;
+    const pause = async () => {
+      progress.show(performance.now() - start, `frames of ${now} bytes`);
+      await breathe(context);
+    };
     await benchFrames(from, to, sizes[0]!, WARM_UP, pause);
     const figures: BenchFigure[] = [];
     for (const size of sizes) {
+      now = size;
       const figure = await benchFrames(from, to, size, 1000 * seconds, pause);
       figures.push(figure);
       say(figureLine(figure));
@@ -102,8 +114,8 @@ export const bench: Command = {
     if (json) {
       printJson(context, "net bench", {
         machine: machineJson(kernel.machine),
-        from: deviceJson(sender),
-        to: receiver ? deviceJson(receiver) : null,
+        from: inUseJson(context, kernel, sender),
+        to: receiver ? inUseJson(context, kernel, receiver) : null,
         figures: figures.map(figureJson),
         echo: echo ? { size: echo.size, echoes: echo.echoes, microseconds: echoTime(echo) } : null,
       });
@@ -187,8 +199,4 @@ function figureJson(figure: BenchFigure): object {
     receivedGigabits: received?.gigabits ?? null,
     lost: lost ?? null,
   };
-}
-
-function deviceJson({ address, driver, isolation, pid }: Device<"network">): object {
-  return { address, driver, isolation, pid: pid ?? null };
 }

@@ -1,7 +1,7 @@
 import { INTERFACE_NAME, isInterfaceName } from "../../../core/linux/mod.ts";
 import type { Command, Context } from "../../command.ts";
 import { endedByPerson, EXIT, messageOf, usageError } from "../../exit.ts";
-import { printJson } from "../../json.ts";
+import { printDeviceJson } from "../../json.ts";
 import { goneError } from "../../gone.ts";
 import { DEVICE_OPTION, useDevice } from "../../kernel.ts";
 import { bridge as pass, type Passed } from "../../net/bridge.ts";
@@ -48,7 +48,7 @@ export const bridge: Command = {
     context.talk(`Passing frames between ${address} and ${tap.name}; SIGINT ends it`);
     const { sent, received, gone } = await pass(card, tap, signal);
     if (options.json) {
-      printJson(context, "net bridge", { device: address, tap: tap.name, sent, received });
+      printDeviceJson(context, "net bridge", inUse, { tap: tap.name, sent, received });
     } else {
       context.io.out(`${tap.name} to ${address}: ${line(sent)}`);
       context.io.out(`${address} to ${tap.name}: ${line(received)}`);

@@ -3,16 +3,18 @@ import deno from "../../../deno.json" with { type: "json" };
 import type { Command, Context } from "../../command.ts";
 import { CliError, endedByPerson, EXIT, usageError } from "../../exit.ts";
 import { UserFile } from "../../file.ts";
-import { printJson } from "../../json.ts";
+import { printDeviceJson } from "../../json.ts";
 import { goneError } from "../../gone.ts";
 import { DEVICE_OPTION, useDevice } from "../../kernel.ts";
 import {
   capture,
   type CaptureLimits,
   captureSink,
+  type Sink,
   textSink,
   type Write,
 } from "../../net/capture.ts";
+import { Caller } from "../../net/caller.ts";
 import type { Card } from "../../net/card.ts";
 import { numberOption } from "../../number_option.ts";
 import { hearEverything } from "./hear_everything.ts";
@@ -35,15 +37,18 @@ export const dump: Command = {
     { name: "no-promiscuous", summary: "only frames that are for this card" },
   ],
   examples: [
+    ["net dump --count 4 --text --machine simulated", "a line for each frame; needs nothing"],
     ["net dump --machine qemu", "a line of text for each frame, until SIGINT"],
-    ["net dump capture.pcapng --count 100", "for Wireshark and its like"],
-    ["net dump --device 00:03.0 | tshark -r -", "the same as it happens"],
+    ["net dump capture.pcapng --count 10", "for Wireshark and its like"],
+    ["net dump --device 00:06.0 | tshark -r -", "the same as it happens"],
   ],
   standing: true,
   notes: [
     "A capture is in the pcapng format, with times in nanoseconds and, at its end, how many frames came in",
     "and how many were dropped. Without a file it goes to the standard output, unless that is a terminal,",
     "where a line of text stands for each frame.",
+    "",
+    "On a simulated machine the station at the other end of the wire is called meanwhile, so that it answers.",
     "",
     "The card is told to hear what is for others, too, where the device can do that.",
   ],
@@ -75,15 +80,29 @@ export const dump: Command = {
       snapLength: limits.snapLength,
     }, put);
     if (given["no-promiscuous"] !== true) await hearEverything(context, card);
-    const { gone, ...figures } = await capture(card, sink, limits, signal);
+    using caller = inUse.kernel.machine.kind === "simulated" ? new Caller(card) : undefined;
+    if (caller) context.talk("Nothing else speaks on a simulated wire: calling the station there");
+    const { gone, ...figures } = await capture(card, heard(sink, caller), limits, signal);
     const { captured, dropped, bytes } = figures;
-    if (options.json) printJson(context, "net dump", { device: address, file, ...figures });
+    if (options.json) printDeviceJson(context, "net dump", inUse, { file, ...figures });
     context.talk(`${captured} frames with ${bytes} bytes captured, ${dropped} dropped`);
     if (signal.aborted && !endedByPerson(signal)) throw signal.reason;
     if (gone) throw await goneError(context, device);
     return EXIT.done;
   },
 };
+
+/** Lets a caller hear the frames, too. */
+function heard(sink: Sink, caller: Caller | undefined): Sink {
+  if (!caller) return sink;
+  return {
+    ...sink,
+    frame(frame, time) {
+      caller.hear(frame.bytes);
+      return sink.frame(frame, time);
+    },
+  };
+}
 
 function readLimits(context: Context): CaptureLimits & { readonly snapLength: number } {
   const { given } = context;

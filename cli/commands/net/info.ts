@@ -8,7 +8,7 @@ import { RequestError } from "../../../core/class/mod.ts";
 import type { DeviceDescription } from "../../../mod.ts";
 import type { Command } from "../../command.ts";
 import { EXIT } from "../../exit.ts";
-import { printJson } from "../../json.ts";
+import { printDeviceJson } from "../../json.ts";
 import { DEVICE_OPTION, useDevice } from "../../kernel.ts";
 
 /** Shows a network card. */
@@ -33,7 +33,7 @@ export const netInfo: Command = {
     const counted = await context.until(countedByDevice(client));
     const view = await context.until(used.device.describe());
     if (context.options.json) {
-      printJson(context, "net info", json(client, view, counted));
+      printDeviceJson(context, "net info", used, json(client, view, counted));
     } else {
       for (const [name, fact] of facts(client, view, counted)) {
         context.io.out(`${name.padEnd(14)} ${fact}`);
@@ -95,7 +95,6 @@ function json(client: NetClient, view: DeviceDescription, counted: Counts): obje
   const { linkUp, mtu, speed, duplex, offloads } = client;
   const { queuePairs, hashes } = client.steering;
   return {
-    address: view.address,
     mac: formatMac(client.mac),
     linkUp,
     mtu,

@@ -2,7 +2,7 @@ import { formatMac } from "../../../classes/network/mod.ts";
 import type { Device } from "../../../mod.ts";
 import type { Command, Context } from "../../command.ts";
 import { CliError, endedByPerson, EXIT, usageError } from "../../exit.ts";
-import { machineJson, printJson } from "../../json.ts";
+import { printDeviceJson } from "../../json.ts";
 import { goneError } from "../../gone.ts";
 import { DEVICE_OPTION, useDevice } from "../../kernel.ts";
 import type { Card } from "../../net/card.ts";
@@ -69,7 +69,7 @@ export const ping: Command = {
   async run(context) {
     const wanted = readCommandLine(context);
     await using inUse = await useDevice(context, "network");
-    const { kernel, device } = inUse;
+    const { device } = inUse;
     const card: Card = device.client;
     const { address } = device;
     if (!card.linkUp) {
@@ -96,9 +96,8 @@ export const ping: Command = {
       if (!json) io.out(answerLine(answer));
     });
     if (json) {
-      printJson(context, "net ping", {
-        machine: machineJson(kernel.machine),
-        device: { address, mac: formatMac(card.mac) },
+      printDeviceJson(context, "net ping", inUse, {
+        mac: formatMac(card.mac),
         source: path.source,
         target: path.target,
         gateway: gateway ?? null,

@@ -1,3 +1,4 @@
+import { SCHEMA } from "../../json.ts";
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { type Ran, runFake, VTNET, type World } from "../../fake_test.ts";
 import { FakeCard, gateway, type Peer } from "../../net/fake_test.ts";
@@ -26,12 +27,13 @@ Deno.test("net ping prints what ping(8) prints", async () => {
 Deno.test("net ping --json says the same to programs", async () => {
   const { exit, out } = await run("fec0::2 --count 3 --interval 0.001 --json");
   assertEquals(exit, 0);
-  const { roundTrip, answers, milliseconds, ...rest } = JSON.parse(out);
+  const { roundTrip, answers, milliseconds, device, ...rest } = JSON.parse(out);
+  assertEquals([device.address, device.driver.name], ["0000:00:03.0", "vtnet"]);
   assertEquals(rest, {
-    schema: 1,
+    schema: SCHEMA,
     command: "net ping",
     machine: { kind: "local", description: "a made-up local" },
-    device: { address: "0000:00:03.0", mac: "52:54:00:12:34:56" },
+    mac: "52:54:00:12:34:56",
     source: "fec0::5054:ff:fe12:3456",
     target: "fec0::2",
     gateway: "fe80::2",

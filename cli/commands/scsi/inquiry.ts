@@ -6,15 +6,14 @@ import {
   parseProvisioning,
   parseRotation,
   type ScsiAddress,
-  type ScsiClient,
   VPD_NAMES,
   VpdPage,
 } from "../../../classes/scsi/mod.ts";
 import type { Command, Context } from "../../command.ts";
 import { CliError, EXIT, usageError } from "../../exit.ts";
 import { hexDump } from "../../hex_dump.ts";
-import { printJson } from "../../json.ts";
-import { DEVICE_OPTION, useDevice } from "../../kernel.ts";
+import { printDeviceJson } from "../../json.ts";
+import { DEVICE_OPTION, type DeviceInUse, useDevice } from "../../kernel.ts";
 import { hex } from "../../lspci.ts";
 import { readLun } from "../../lun.ts";
 import { printable } from "../../printable.ts";
@@ -45,10 +44,9 @@ export const inquiry: Command = {
     const { vpd } = context.given;
     const page = typeof vpd === "string" ? pageOf(vpd) : undefined;
     await using use = await useDevice(context, "scsi");
-    const { client } = use.device;
     await (page === undefined
-      ? showInquiry(context, client, address)
-      : showPage(context, client, address, page));
+      ? showInquiry(context, use, address)
+      : showPage(context, use, address, page));
     return EXIT.done;
   },
 };
@@ -62,13 +60,14 @@ function pageOf(text: string): number {
 
 async function showInquiry(
   context: Context,
-  client: ScsiClient,
+  use: DeviceInUse<"scsi">,
   address: ScsiAddress,
 ): Promise<void> {
+  const { client } = use.device;
   const said = await context.until(client.inquiry(address));
   const pages = [...await context.until(client.vpd(address, VpdPage.supported)) ?? []];
   if (context.options.json) {
-    return printJson(context, "scsi inquiry", { ...address, inquiry: said, pages });
+    return printDeviceJson(context, "scsi inquiry", use, { ...address, inquiry: said, pages });
   }
   print(context, [
     ["unit", formatScsiAddress(address)],
@@ -85,10 +84,11 @@ async function showInquiry(
 
 async function showPage(
   context: Context,
-  client: ScsiClient,
+  use: DeviceInUse<"scsi">,
   address: ScsiAddress,
   page: number,
 ): Promise<void> {
+  const { client } = use.device;
   const body = await context.until(client.vpd(address, page));
   if (!body) {
     throw new CliError(
@@ -99,7 +99,7 @@ async function showPage(
   }
   const facts = factsOf(page, body);
   if (context.options.json) {
-    return printJson(context, "scsi inquiry", {
+    return printDeviceJson(context, "scsi inquiry", use, {
       ...address,
       page,
       bytes: body.toHex(),

@@ -5,8 +5,9 @@ import {
   type ScsiUnit,
 } from "../../../classes/scsi/mod.ts";
 import type { Command } from "../../command.ts";
+import { errorJson } from "../../error_json.ts";
 import { EXIT, messageOf } from "../../exit.ts";
-import { printJson } from "../../json.ts";
+import { printDeviceJson } from "../../json.ts";
 import { DEVICE_OPTION, useDevice } from "../../kernel.ts";
 import { printable } from "../../printable.ts";
 
@@ -17,7 +18,7 @@ interface Row {
   readonly capacity?: number;
   readonly blockSize?: number;
   readonly readOnly?: boolean;
-  readonly error?: string;
+  readonly error?: unknown;
 }
 
 /** Lists the logical units of a SCSI adapter. */
@@ -29,7 +30,7 @@ export const list: Command = {
   options: [DEVICE_OPTION],
   examples: [
     ["scsi list --machine simulated", "the units of an adapter made of a device model"],
-    ["scsi list --device 00:04.0 --json", "those of one adapter, for programs"],
+    ["scsi list --device 00:03.0 --json", "those of one adapter, for programs"],
   ],
   notes: [
     "Each line: target and LUN, type, vendor, product, revision, bytes, bytes of a block, name.",
@@ -41,7 +42,7 @@ export const list: Command = {
     const units = await context.until(client.scan());
     const rows = await context.until(Promise.all(units.map((unit) => rowOf(client, unit))));
     if (context.options.json) {
-      printJson(context, "scsi list", { device: address, units: rows.map(jsonOf) });
+      printDeviceJson(context, "scsi list", use, { units: rows.map(jsonOf) });
       return EXIT.done;
     }
     if (rows.length === 0) context.talk(`No logical units on ${address}`);
@@ -58,13 +59,13 @@ async function rowOf(client: ScsiClient, unit: ScsiUnit): Promise<Row> {
     const { capacity, blockSize, readOnly } = disk;
     return { unit, capacity, blockSize, readOnly, id: await disk.id() };
   } catch (error) {
-    return { unit, error: messageOf(error) };
+    return { unit, error };
   }
 }
 
 function lineOf({ unit: { address, inquiry }, capacity, blockSize, readOnly, id, error }: Row) {
   const size = capacity === undefined
-    ? error ?? ""
+    ? error === undefined ? "" : messageOf(error)
     : capacity === 0
     ? "no medium"
     : `${capacity} bytes in blocks of ${blockSize}${readOnly ? ", read-only" : ""}`;
@@ -80,5 +81,6 @@ function lineOf({ unit: { address, inquiry }, capacity, blockSize, readOnly, id,
 
 function jsonOf({ unit: { address, inquiry }, ...disk }: Row): object {
   const nothing = { id: null, capacity: null, blockSize: null, readOnly: null, error: null };
-  return { ...address, ...inquiry, ...nothing, ...disk };
+  const { error } = disk;
+  return { ...address, ...inquiry, ...nothing, ...disk, error: error ? errorJson(error) : null };
 }

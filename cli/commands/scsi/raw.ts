@@ -10,10 +10,11 @@ import {
 } from "../../../classes/scsi/mod.ts";
 import { Status } from "../../../core/class/mod.ts";
 import type { Command, Context } from "../../command.ts";
+import { errorJson } from "../../error_json.ts";
 import { CliError, EXIT, type ExitCode, exitCode, usageError } from "../../exit.ts";
 import { UserFile } from "../../file.ts";
 import { hexDump } from "../../hex_dump.ts";
-import { printJson } from "../../json.ts";
+import { printDeviceJson } from "../../json.ts";
 import { WRITE_OPTION } from "../../disk.ts";
 import { DEVICE_OPTION, useDevice } from "../../kernel.ts";
 import { hex } from "../../lspci.ts";
@@ -82,14 +83,14 @@ export const raw: Command = {
       answer,
     );
     if (context.options.json) {
-      printJson(context, "scsi raw", {
+      printDeviceJson(context, "scsi raw", use, {
         ...address,
         response: answer.response,
         status: answer.status,
         residual: answer.residual,
         data: answer.data.toHex(),
         sense: answer.senseBytes.toHex(),
-        error: error ? { exit: failure(error), message: error.message } : null,
+        error: error ? errorJson(new CliError(failure(error), error.message)) : null,
       });
     } else print(context, answer);
     context.talk(`${formatScsiAddress(address)}: ${error?.message ?? told(answer)}`);

@@ -1,3 +1,4 @@
+import { SCHEMA } from "../../json.ts";
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { ScsiModel } from "@virtio/scsi/model";
 import { DRIVERS } from "../../../drivers.ts";
@@ -37,7 +38,7 @@ Deno.test("scsi list prints a line for each unit", async () => {
 Deno.test("scsi list --json says the same to programs", async () => {
   const { out } = await run("list --json");
   const { schema, command, device, units } = JSON.parse(out);
-  assertEquals([schema, command, device], [1, "scsi list", "0000:00:01.0"]);
+  assertEquals([schema, command, device.address], [SCHEMA, "scsi list", "0000:00:01.0"]);
   const [{ target, lun, typeName, capacity, readOnly, error }] = units.slice(1);
   assertEquals([target, lun, typeName, capacity], [1, 2, "cdrom", MIB]);
   assertEquals([readOnly, error], [true, null]);

@@ -84,8 +84,10 @@ export class PciBinding implements Binding {
     if (pin === undefined) return ["polling", []];
     const clear = clearer(pin);
     const pass = signaller(this.#relay);
+    const { trace } = this.#options;
     loop.add(pin, () => {
       clear();
+      trace?.tell({ kind: "interrupt", by: "core", source: "the pin" });
       this.#masked = true;
       if (this.#live) pass();
     });

@@ -29,6 +29,7 @@ import { makeGrant, queueAddresses } from "../grant.ts";
 import { checkPlan, type Offered } from "../plan.ts";
 import { Interrupts } from "./interrupts.ts";
 import { throughWindow } from "./through_window.ts";
+import { seeRegisters } from "./traced_transport.ts";
 
 /** Changes of configuration that a driver is told of in a second. */
 const NEWS = 100;
@@ -75,13 +76,16 @@ export class VirtioBinding implements Binding {
    * @throws DeviceFault If it has no usable registers.
    */
   constructor(options: BindingOptions) {
-    const { loop, legacy, interrupts } = options;
+    const { loop, legacy, interrupts, trace, manifest } = options;
     this.#options = options;
     this.#without = options.without;
     using stack = new DisposableStack();
     const device = stack.use(throughWindow(options.function.open(), loop));
-    const transport = openTransport(device, legacy);
-    const events = { config: () => this.#live && this.#tellConfig() };
+    const transport = openTransport(device, legacy, trace && seeRegisters(trace, manifest));
+    const events = {
+      config: () => this.#live && this.#tellConfig(),
+      heard: (source: string) => trace?.tell({ kind: "interrupt", by: "core", source }),
+    };
     this.#interrupts = stack.use(new Interrupts(device, transport, interrupts, loop, events));
     this.device = device;
     this.#transport = transport;
@@ -181,9 +185,10 @@ export class VirtioBinding implements Binding {
     return { plan, grant };
   }
 
-  live(): void {
+  async live(): Promise<void> {
     const transport = this.#transport;
     transport.addStatus(DeviceStatus.DRIVER_OK);
+    await this.device.settled?.();
     if (transport.status() & DeviceStatus.DEVICE_NEEDS_RESET) {
       throw new DeviceFault("D-22", "The device set DEVICE_NEEDS_RESET while it was started");
     }
@@ -248,6 +253,7 @@ export class VirtioBinding implements Binding {
   async #greet(): Promise<void> {
     const transport = this.#transport;
     await this.#reset();
+    await this.device.settled?.();
     const quiet = transport.status();
     if (quiet !== 0) {
       throw new DeviceFault("D-25", `The device raised its status to ${quiet} after its reset`);

@@ -16,6 +16,8 @@ import { type InterruptKind, INTERRUPTS } from "../interrupt_kind.ts";
 export interface InterruptEvents {
   /** The configuration may have changed (2.5). */
   readonly config: () => void;
+  /** One came to the core; from where. */
+  readonly heard?: (source: string) => void;
 }
 
 /**
@@ -103,21 +105,21 @@ export class Interrupts implements Disposable {
         if (count < 2) return undefined;
         const vectors = queues.map((_, i) => 1 + i % (count - 1));
         if (!this.#assign(0, queues, vectors)) return undefined;
-        this.#watch(this.#vectors[0]!, this.#events.config);
+        this.#watch(this.#vectors[0]!, "vector 0, the configuration", this.#events.config);
         return vectors;
       }
       case "shared": {
         if (this.#take(1) === 0) return undefined;
         const vectors = queues.map(() => 0);
         if (!this.#assign(0, queues, vectors)) return undefined;
-        this.#watch(this.#vectors[0]!, () => this.#pass());
+        this.#watch(this.#vectors[0]!, "vector 0, for all", () => this.#pass());
         return vectors;
       }
       case "intx": {
         const pin = this.#device.intx?.();
         if (pin === undefined || !this.#assign(NO_VECTOR, queues)) return undefined;
         this.#best = "intx"; // with the pin, vectors are given up
-        this.#watch(pin, () => this.#answerPin());
+        this.#watch(pin, "the pin", () => this.#answerPin());
         return [];
       }
       case "polling":
@@ -150,11 +152,12 @@ export class Interrupts implements Disposable {
     if (causes & CONFIG_INTERRUPT) this.#events.config();
   }
 
-  #watch(fd: number, handler: () => void): void {
+  #watch(fd: number, source: string, handler: () => void): void {
     const clear = clearer(fd);
     this.#watched.push(fd);
     this.#loop.add(fd, () => {
       clear();
+      this.#events.heard?.(source);
       handler();
     });
   }

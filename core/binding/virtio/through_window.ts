@@ -38,6 +38,7 @@ export function throughWindow(device: OpenFunction, loop: InterruptLoop): OpenFu
     dma: (bytes, reach) => device.dma(bytes, reach),
     renew: (memory) => device.renew?.(memory),
     failure: () => device.failure?.(),
+    settled: () => device.settled?.() ?? Promise.resolve(),
     physical: (memory) => device.physical?.(memory) ?? memory.runs,
     vectors: (wanted) => device.vectors(wanted),
     ...(device.useVectors ? { useVectors: (count) => device.useVectors!(count) } : {}),

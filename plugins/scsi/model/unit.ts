@@ -70,7 +70,9 @@ const MOST_SAME_BLOCKS = 65536;
 
 /** A logical unit in memory, of which only what was written takes space. */
 export class UnitModel {
+  /** The target that it belongs to, 0 to 255. */
   readonly target: number;
+  /** Its number in the target, 0 to 16383. */
   readonly lun: number;
   /** Unit attentions that the initiator has not heard of yet. */
   readonly attentions: SenseCode[] = [Sense.powerOn];
@@ -84,7 +86,11 @@ export class UnitModel {
   #loaded = true;
   #protected: boolean;
 
-  /** @throws {RangeError} If the capacity is not a multiple of the block size. */
+  /**
+   * Makes a unit with nothing but zeroes on it.
+   *
+   * @throws {RangeError} If the capacity is not a multiple of the block size.
+   */
   constructor(options: UnitOptions) {
     this.#options = options;
     this.#protected = options.readOnly === true;

@@ -1,0 +1,11 @@
+/**
+ * What people and other programs see of a machine at work: traces, its state at a control socket, figures for Prometheus.
+ *
+ * @module
+ */
+
+export { ControlClient, ControlError, serveControl } from "./control.ts";
+export { METRICS_TYPE, metricsText } from "./metrics.ts";
+export { type Publisher, publishMetrics, type PublishOptions } from "./publish_metrics.ts";
+export { type Snapshot, snapshot } from "./snapshot.ts";
+export { traceFile, type TraceFileOptions } from "./trace/mod.ts";
