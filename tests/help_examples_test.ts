@@ -25,6 +25,7 @@ const AT_ONCE = 3;
 /** Why a line is not run. */
 const NOT_RUN: readonly (readonly [line: RegExp, why: string])[] = [
   [/^(un)?bind (?!.*--dry-run)/, "it takes a device of this machine from its kernel, or gives it"],
+  [/machine\.sock/, "tests/watch_test.ts does it, with a command to look at"],
   [/guest_agent/, "it needs a port that only a guest's hypervisor has"],
   [/^net ping 192\.168/, "it needs a station at that address"],
   [/^net bench --device .* --to /, "it needs two cards on one network"],

@@ -57,6 +57,8 @@ const SERVING: readonly string[] = [
 
 /** Commands that print no JSON, and where those are held against the schema that cannot run here. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
+  top: "tests/watch_test.ts: it looks at another program",
+  hosts: "tests/watch_test.ts: likewise",
   "console attach": "what comes from the port",
   "console pipe": "what comes from the port",
   "net bridge": "tests/net_commands_qemu_test.ts: it needs a network of its own",
