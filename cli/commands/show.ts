@@ -89,7 +89,7 @@ async function showLive(context: Context, socket: string): Promise<ExitCode> {
     );
   }
   if (context.options.json) {
-    printJson(context, "show --live", {
+    printJson(context, "show", {
       machine: machineJson(machine),
       program: { pid, uptime },
       work: { ...device, pid: device.pid ?? null },
