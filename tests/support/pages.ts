@@ -190,7 +190,7 @@ export async function checkPrograms(): Promise<void> {
 }
 
 /** The compiler looks at all of the project. */
-const CHECK_MS = 300_000;
+const CHECK_MS = 900_000;
 
 /** A program that goes on in the background. */
 interface Server {
