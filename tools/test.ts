@@ -14,6 +14,7 @@ import { parseArgs } from "@std/cli";
 const ROOT = new URL("../", import.meta.url);
 /** Folders with tests beside the source. */
 const PARTS = [
+  "bench",
   "classes",
   "cli",
   "conform",
