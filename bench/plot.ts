@@ -35,10 +35,9 @@ export function plot(title: string, table: Table): string {
     chart.setOption({
       animation: false,
       backgroundColor: "#ffffff",
-      color: COLOURS,
       title: { text: title, left: 10, top: 8, textStyle: { fontSize: 14 } },
       legend: { top: 34, left: 10 },
-      grid: { left: 10, right: 30, top: 64, bottom: 34, containLabel: true },
+      grid: { left: 10, right: 30, top: 64, bottom: 40 },
       xAxis: {
         type: "log",
         name: `${unit}; ${better} is better`,
@@ -74,6 +73,7 @@ function series(name: string, i: number, { contenders, rows }: Table): object[] 
     {
       type: "bar",
       name,
+      itemStyle: { color: COLOURS[i % COLOURS.length] },
       barWidth: BAR - 2,
       barGap: `${200 / (BAR - 2)}%`,
       data: spreads.map((each) => each?.median ?? "-"),

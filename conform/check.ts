@@ -17,6 +17,8 @@ export interface Rule {
   readonly should?: boolean;
   /** Whether the check itself breaks the rules, so that it runs only where it is asked for. */
   readonly misuse?: boolean;
+  /** Whether it takes so long that it runs only where it is asked for by its name. */
+  readonly long?: boolean;
   /** Whether it writes what a device keeps, such as sectors; what stood there is put back. */
   readonly writes?: boolean;
 }

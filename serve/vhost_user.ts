@@ -136,6 +136,8 @@ class Server implements ServedDevice {
 
   #connect(fd: number): void {
     const number = ++this.#came;
+    // It may have left, unheard so far.
+    this.#connection?.read();
     if (this.#connection) {
       close(fd);
       return this.#log(`machine ${number} was turned away: another one uses the device`);

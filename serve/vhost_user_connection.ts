@@ -42,10 +42,11 @@ export class Connection implements Disposable {
     this.#loop = loop;
     this.#backEnd = backEnd;
     this.#ended = ended;
-    loop.add(fd, () => this.#work());
+    loop.add(fd, () => this.read());
   }
 
-  #work(): void {
+  /** Does what the front-end has said so far, and hears whether it has left. */
+  read(): void {
     try {
       for (let i = 0; i < RECEPTIONS && !this.#closed; i++) {
         const { room, mostDescriptors, descriptors } = this.#framing;

@@ -12,7 +12,7 @@ import { ControlClient, ControlError, metricsText, type Snapshot } from "../watc
 import { alive, leftovers, soon } from "./support/leaks.ts";
 import "./support/libc.ts";
 import { testWith, withoutPrograms } from "./support/needs.ts";
-import { program, run, Running } from "./support/program.ts";
+import { program, run, Running, start } from "./support/program.ts";
 
 const ISOLATIONS = ["process", "inline"] as const;
 const NOBODY = 65534;
@@ -254,12 +254,17 @@ testWith(
       assertMatch(post.text, /only request is GET/);
 
       // The end of the other program is the end of top, too.
-      const watching = new Running(program("top", control, "--interval", "0.1"));
-      await new Promise((resolve) => setTimeout(resolve, 1500));
+      const watching = start(
+        program("top", control, "--interval", "0.1"),
+        AbortSignal.timeout(60_000),
+      );
+      const errors = new Response(watching.stderr).text();
+      const reader = watching.stdout.getReader();
+      assertMatch(new TextDecoder().decode((await reader.read()).value), /simulated machine/);
       await command[Symbol.asyncDispose]();
-      const { code, err } = await watching.ended();
-      assertEquals(code, 0, err);
-      assertMatch(err, /The other program has ended/);
+      while (!(await reader.read()).done) { /* what it saw meanwhile */ }
+      const { code } = await watching.status;
+      assertEquals([code, await errors], [0, "The other program has ended\n"]);
     }
     assertEquals([...Deno.readDirSync(here.path)], []);
   },

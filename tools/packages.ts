@@ -4,6 +4,8 @@
  * @module
  */
 
+import { exists } from "./cache.ts";
+
 /** What is made of packages cannot be had on this machine. */
 export class Unavailable extends Error {
   /** Tells the error apart. */
@@ -19,6 +21,7 @@ export interface Package {
 }
 
 const TIME_LIMIT_MINUTES = 5;
+const KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /** Runs a program; what it printed. */
 export async function run(command: string, args: readonly string[], cwd?: string): Promise<string> {
@@ -54,11 +57,15 @@ export function freshLists(folder: string): Promise<Lists> {
 }
 
 /**
- * Fetches lists of other sources than the system's into an empty folder, for a system on which nothing is installed.
+ * Fetches lists of Debian's suites into an empty folder, for a system on which nothing is installed.
  *
- * @param sources Lines of a `sources.list`.
+ * @param suites Their names; those of the system play no part.
+ * @throws {Unavailable} If they cannot be had, or not be trusted, here.
  */
-export async function otherLists(folder: string, sources: readonly string[]): Promise<Lists> {
+export async function otherLists(folder: string, suites: readonly string[]): Promise<Lists> {
+  if (!exists(KEYS)) throw new Unavailable(`Debian's keys are not here (${KEYS})`);
+  const sources = suites
+    .map((suite) => `deb [signed-by=${KEYS}] http://deb.debian.org/debian ${suite} main`);
   await Deno.writeTextFile(`${folder}/sources.list`, sources.join("\n"));
   await Deno.writeTextFile(`${folder}/status`, "");
   return await fetchLists(folder, [

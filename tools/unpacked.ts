@@ -71,9 +71,7 @@ export type UnpackedName = keyof typeof PROGRAMS;
 /** All of them. */
 export const UNPACKED = Object.keys(PROGRAMS) as readonly UnpackedName[];
 
-const KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg";
-const SOURCES = ["trixie", "trixie-backports"]
-  .map((suite) => `deb [signed-by=${KEYS}] http://deb.debian.org/debian ${suite} main`);
+const SUITES = ["trixie", "trixie-backports"];
 
 /** What people call it. */
 export function unpackedTitle(name: UnpackedName): string {
@@ -110,11 +108,10 @@ function fileName(name: UnpackedName): string {
 }
 
 async function build(name: UnpackedName, folder: string): Promise<void> {
-  if (!exists(KEYS)) throw new Unavailable(`Debian's keys are not here (${KEYS})`);
   const { packages, suite }: Unpacked = PROGRAMS[name];
   const work = await Deno.makeTempDir({ prefix: "virtio-lists-" });
   try {
-    await unpackWhole(await otherLists(work, SOURCES), packages, suite, `${folder}/root`);
+    await unpackWhole(await otherLists(work, SUITES), packages, suite, `${folder}/root`);
   } finally {
     await Deno.remove(work, { recursive: true });
   }

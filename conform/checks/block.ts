@@ -110,7 +110,7 @@ const ALL: readonly Omit<Check, "type">[] = [
   },
   {
     name: "block.unknown_type",
-    section: "5.2.6.2",
+    section: "5.2.6",
     does: "answers a request of a type that it does not know by UNSUPP",
     run: async (rig) => answers(await open(rig).ask(0x7fff_fffe, 0, { room: SECTOR }), UNSUPP),
   },
@@ -130,13 +130,13 @@ const ALL: readonly Omit<Check, "type">[] = [
   },
   {
     name: "block.beyond",
-    section: "5.2.6.2",
+    section: "5.2.6",
     does: "answers a read behind its last sector by IOERR",
     run: async (rig) => answers(await open(rig).ask(IN, capacity(rig), { room: SECTOR }), IOERR),
   },
   {
     name: "block.across_the_end",
-    section: "5.2.6.2",
+    section: "5.2.6",
     does: "answers a read across its end by IOERR",
     async run(rig) {
       needs(capacity(rig) > 0, "it has no sectors");
@@ -145,7 +145,7 @@ const ALL: readonly Omit<Check, "type">[] = [
   },
   {
     name: "block.far_beyond",
-    section: "5.2.6.2",
+    section: "5.2.6",
     does: "answers a sector whose bytes no 64 bits can count by IOERR",
     run: async (rig) => answers(await open(rig).ask(IN, 2 ** 62, { room: SECTOR }), IOERR),
   },
@@ -187,7 +187,7 @@ const ALL: readonly Omit<Check, "type">[] = [
   },
   {
     name: "block.write_beyond",
-    section: "5.2.6.2",
+    section: "5.2.6",
     does: "answers a write behind its last sector by IOERR",
     async run(rig) {
       needs((rig.offered & F_RO) === 0n, "it is read-only");

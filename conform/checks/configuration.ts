@@ -44,7 +44,7 @@ async function same(rig: Rig, act: () => unknown, when: string): Promise<void> {
 export const CONFIGURATION: readonly Check[] = [
   {
     name: "configuration.generation",
-    section: "2.5.2",
+    section: "2.5",
     does: "has a generation that does not change while the configuration does not",
     async run(rig) {
       rig.start();
@@ -77,7 +77,7 @@ export const CONFIGURATION: readonly Check[] = [
   },
   {
     name: "configuration.in_use",
-    section: "2.5.2",
+    section: "2.5",
     does: "stays what it is when the device is put to use, unless its generation says otherwise",
     async run(rig) {
       rig.negotiate(rig.offered);

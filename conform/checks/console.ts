@@ -115,7 +115,7 @@ const ALL: readonly Omit<Check, "type">[] = [
   },
   {
     name: "console.ready",
-    section: "5.3.5",
+    section: "5.3.6.2.1",
     does: "adds its ports when the driver is ready, each once and below max_nr_ports",
     async run(rig) {
       const { heard } = await handshake(rig);
@@ -128,7 +128,7 @@ const ALL: readonly Omit<Check, "type">[] = [
   },
   {
     name: "console.introduces",
-    section: "5.3.6.2",
+    section: "5.3.6.2.1",
     does: "tells only of a port that it has added, once the driver has it ready",
     async run(rig) {
       const { say, heard } = await handshake(rig);
@@ -169,7 +169,7 @@ const ALL: readonly Omit<Check, "type">[] = [
   },
   {
     name: "console.emergency",
-    section: "5.3.4",
+    section: "5.3.5.1",
     does: "takes an emergency write before it is set up",
     run(rig) {
       needs((rig.offered & F_EMERG_WRITE) !== 0n, "it does not offer VIRTIO_CONSOLE_F_EMERG_WRITE");

@@ -112,7 +112,7 @@ export const DISCOVERY: readonly Check[] = [
   },
   {
     name: "discovery.shared_memory",
-    section: "4.1.4.7",
+    section: "4.1.4.7.1",
     does: "has its shared memory inside its BARs",
     run(rig) {
       const { config } = rig.device;

@@ -7,7 +7,7 @@ const ENTROPY = 4;
 const ALL: readonly Omit<Check, "type">[] = [
   {
     name: "entropy.some",
-    section: "5.4.6.1",
+    section: "5.4.6.2",
     does: "writes at least one random byte into a buffer, and no more than it has room for",
     async run(rig) {
       const { rings: [ring] } = rig.start({ queues: [0] });
@@ -19,7 +19,7 @@ const ALL: readonly Omit<Check, "type">[] = [
   },
   {
     name: "entropy.written",
-    section: "5.4.6.1",
+    section: "5.4.6.2",
     does: "writes as much as it says, and nothing behind that",
     async run(rig) {
       const { rings: [ring] } = rig.start({ queues: [0] });
@@ -33,7 +33,7 @@ const ALL: readonly Omit<Check, "type">[] = [
   },
   {
     name: "entropy.different",
-    section: "5.4.6.1",
+    section: "5.4.6.2",
     does: "does not write the same bytes twice",
     async run(rig) {
       const { rings: [ring] } = rig.start({ queues: [0] });

@@ -59,7 +59,7 @@ export const FEATURES: readonly Check[] = [
   },
   {
     name: "features.same_after_reset",
-    section: "2.4",
+    section: "2.2.2",
     does: "offers the same features after a reset",
     async run(rig) {
       const before = rig.offered;
@@ -84,7 +84,7 @@ export const FEATURES: readonly Check[] = [
   },
   {
     name: "features.reserved",
-    section: "6",
+    section: "2.2.2",
     does: "offers no bit that has no meaning yet",
     run(rig) {
       const odd = featureNumbers(rig.offered).filter((number) =>
@@ -95,7 +95,7 @@ export const FEATURES: readonly Check[] = [
   },
   {
     name: "features.dependencies",
-    section: "2.2.1",
+    section: "2.2.2",
     does: "offers no feature without those that it needs",
     run(rig) {
       const rules = NEEDS[rig.type];

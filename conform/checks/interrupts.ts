@@ -239,7 +239,7 @@ export const INTERRUPTS: readonly Check[] = [
   },
   {
     name: "interrupts.isr_clears",
-    section: "4.1.4.5",
+    section: "4.1.4.5.1",
     does: "has ISR status 0 once that was read",
     run(rig) {
       rig.start();

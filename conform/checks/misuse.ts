@@ -12,7 +12,7 @@ import type { RawRing } from "../ring.ts";
 const INDIRECT_DESC = bit(Feature.INDIRECT_DESC);
 /** The last bytes that 64 bits can name. */
 const TOP = 2 ** 64 - 4096;
-const SECTION = "2.1.1";
+const SECTION = "2.1.2";
 
 /** A started device, and the ring of its exercise. */
 function start(rig: Rig, features = 0n): RawRing {

@@ -151,7 +151,7 @@ export const QUEUES: readonly Check[] = [
   },
   {
     name: "queues.reset",
-    section: "2.6.1.1",
+    section: "2.6.1.1.1",
     does: "resets one queue, which is not enabled then",
     async run(rig) {
       const { queue } = start(rig);
@@ -161,7 +161,7 @@ export const QUEUES: readonly Check[] = [
   },
   {
     name: "queues.reset_idle",
-    section: "2.6.1.1",
+    section: "2.6.1.1.1",
     does: "does nothing with a queue that was reset",
     async run(rig) {
       const ring = start(rig);
@@ -176,7 +176,7 @@ export const QUEUES: readonly Check[] = [
   },
   {
     name: "queues.reset_again",
-    section: "2.6.1.1",
+    section: "2.6.1.2.1",
     does: "serves a queue that was reset and enabled anew, elsewhere and smaller",
     async run(rig) {
       const ring = start(rig);
@@ -188,7 +188,7 @@ export const QUEUES: readonly Check[] = [
   },
   {
     name: "queues.not_reset",
-    section: "2.6.1",
+    section: "4.1.4.3.1",
     does: "says that no reset of a queue is under way where none is",
     run(rig) {
       rig.needFeature(Feature.RING_RESET, "VIRTIO_F_RING_RESET");

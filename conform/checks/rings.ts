@@ -4,8 +4,8 @@ import { bit, Feature } from "../../core/virtio/features.ts";
 import { QUIET } from "../../core/virtqueue/descriptor.ts";
 import { passed } from "../../core/virtqueue/event_index.ts";
 import { DESCRIPTOR_BYTES } from "../../core/virtqueue/layout.ts";
-import { type Check, must, needs } from "../check.ts";
-import { exercise, type Manner, observe, type Observed } from "../observe.ts";
+import { cannotTell, type Check, must, needs } from "../check.ts";
+import { exercise, type Manner, observe, type Observed, watch } from "../observe.ts";
 import type { Rig } from "../rig.ts";
 import type { Part, RawRing } from "../ring.ts";
 
@@ -13,6 +13,10 @@ const INDIRECT_DESC = bit(Feature.INDIRECT_DESC);
 const EVENT_IDX = bit(Feature.EVENT_IDX);
 /** Rings of more entries are not tried. */
 const MOST = 256;
+/** Requests until the indexes of 16 bits are what they were, and how many times its patience that may take. */
+const INDEXES = 65536, LAP = 18;
+/** How many rounds of two requests are looked at while the indexes begin anew. */
+const ROUNDS = 8;
 
 /** A check of one thing that a device may do wrong while it does requests. */
 function watching(
@@ -112,6 +116,42 @@ export const RINGS: readonly Check[] = [
     batch: 1,
     rounds: 14,
   })),
+  {
+    name: "rings.index_wrap",
+    section: "2.7.13.3",
+    does: "goes on where the indexes of 16 bits begin anew, after 65536 requests",
+    long: true,
+    async run(rig) {
+      const request = exercise(rig);
+      const size = Math.min(rig.largest(request.queue), MOST);
+      const { rings: [ring] } = rig.start({
+        size,
+        features: request.features,
+        queues: [request.queue],
+      });
+      // One request, as often as the ring has room for: what is in it is looked at by the last rounds.
+      const parts = request.make(rig);
+      const heads = Array.from(
+        { length: Math.floor(size / parts.length) },
+        (_, i) => i * parts.length,
+      );
+      for (const head of heads) ring!.chain(head, parts);
+      const end = performance.now() + LAP * rig.patience;
+      for (let left = INDEXES - ROUNDS; left > 0; left -= heads.length) {
+        if (performance.now() > end) {
+          throw cannotTell(`it did not do ${INDEXES} requests in ${LAP * rig.patience} ms`);
+        }
+        for (const head of heads.slice(0, left)) ring!.offer(head);
+        ring!.publish();
+        rig.notify(request.queue);
+        await rig.used(ring!, ring!.next);
+      }
+      const manner = { rounds: ROUNDS, batch: 2 };
+      const wrong = Object.values(await watch(rig, ring!, request, manner))[0];
+      must(wrong === undefined, wrong!);
+      must(ring!.next < INDEXES / 2, "the indexes did not begin anew");
+    },
+  },
   working("largest", "2.7", "works with the largest ring that it takes", (rig) => ({
     size: Math.min(rig.largest(exercise(rig).queue), MOST),
     batch: 8,

@@ -80,7 +80,7 @@ const ALL: readonly Omit<Check, "type">[] = [
   },
   {
     name: "scsi.sizes",
-    section: "5.6.4",
+    section: "5.6.4.2",
     does: "has room for 96 bytes of sense and 32 of a command after a reset",
     async run(rig) {
       const read = () => [rig.specific!.read32(20), rig.specific!.read32(24)].join(" and ");
@@ -94,7 +94,7 @@ const ALL: readonly Omit<Check, "type">[] = [
   },
   {
     name: "scsi.bad_target",
-    section: "5.6.6.1",
+    section: "5.6.6.1.1",
     does: "answers a command to a target that is not there by BAD_TARGET",
     async run(rig) {
       const { response } = await command(rig, lun(0xfe), [0, 0, 0, 0, 0, 0]);
@@ -103,7 +103,7 @@ const ALL: readonly Omit<Check, "type">[] = [
   },
   {
     name: "scsi.bad_lun_field",
-    section: "5.6.6.1",
+    section: "5.6.6.1.1",
     does: "answers a command to an address that no unit can have by an error",
     async run(rig) {
       const { response } = await command(rig, [7, 0, 0, 0], [0, 0, 0, 0, 0, 0]);
@@ -112,7 +112,7 @@ const ALL: readonly Omit<Check, "type">[] = [
   },
   {
     name: "scsi.inquiry",
-    section: "5.6.6.1",
+    section: "5.6.6.1.1",
     does: "answers INQUIRY to a target that is there",
     async run(rig) {
       const found = await target(rig);
@@ -125,7 +125,7 @@ const ALL: readonly Omit<Check, "type">[] = [
   },
   {
     name: "scsi.unknown_command",
-    section: "5.6.6.1",
+    section: "5.6.6.1.1",
     does: "answers a command that it does not know by CHECK CONDITION, with sense",
     async run(rig) {
       const found = await target(rig);

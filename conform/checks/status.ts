@@ -26,7 +26,7 @@ function prepare(rig: Rig) {
 export const STATUS: readonly Check[] = [
   {
     name: "status.zero",
-    section: "2.1.2",
+    section: "2.4.1",
     does: "has status 0 after a reset, for as long as it is not written",
     async run(rig) {
       for (let i = 0; i < 8; i++) holds(rig, 0);
@@ -107,7 +107,7 @@ export const STATUS: readonly Check[] = [
   },
   {
     name: "status.healthy",
-    section: "2.1.1",
+    section: "2.1.2",
     does: "does not say that it needs a reset while nothing is asked of it",
     run(rig) {
       const steps = [ACKNOWLEDGE, DRIVER].reduce((status, step) => {

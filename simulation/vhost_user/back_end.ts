@@ -212,7 +212,7 @@ export class BackEnd implements VirtioCore, Disposable {
       };
       this.#begin(session);
     } catch (error) {
-      this.#lose(error as Error);
+      if (!left.signal.aborted) this.#lose(error as Error);
     } finally {
       this.#left = undefined;
     }
@@ -400,6 +400,8 @@ export class BackEnd implements VirtioCore, Disposable {
 
   #writeStatus(value: number): void {
     if (value === 0) return this.reset();
+    // One that is made quiet, and not used again, is left alone.
+    if (this.#status === 0) this.#talk = this.#talk.then(() => this.#connect());
     const rising = value & ~this.#status;
     if (rising & FEATURES_OK) {
       const accepted = this.#driverFeatures;

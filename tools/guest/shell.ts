@@ -6,7 +6,7 @@
 
 import { lines } from "./lines.ts";
 import { Qmp, type QmpEvent } from "./qmp.ts";
-import { openSmallImage } from "./small_image.ts";
+import { openSmallImage, type SmallImage } from "./small_image.ts";
 
 /** How long things may take, in milliseconds: many times what they take on an idle machine. */
 const START = 60_000, BOOT = 120_000, LINE = 60_000, END = 20_000;
@@ -31,6 +31,8 @@ export interface ShellOptions {
   readonly backend?: readonly string[];
   /** QEMU's arguments for the devices, and what else there is. */
   readonly devices?: readonly string[];
+  /** Its kernel; that of the system's own suite if left out. */
+  readonly image?: SmallImage;
   /** More of the kernel's command line. */
   readonly kernel?: string;
   /** Kernel modules that are loaded at the start; those of VirtIO if left out. */
@@ -284,7 +286,7 @@ async function command(options: ShellOptions): Promise<string[]> {
   const { modules = MODULES, instead } = options;
   const memfd = ["-object", `memory-backend-memfd,id=ram,size=${memory}M,share=on`];
   const own = async () => {
-    const image = await openSmallImage();
+    const image = options.image ?? await openSmallImage();
     const line = `console=ttyS0 loglevel=4 panic=-1 mitigations=off no_timer_check ${kernel} ` +
       `"modules=${modules.join(" ")}"`;
     return ["-kernel", image.kernel, "-initrd", image.initrd, "-append", line];

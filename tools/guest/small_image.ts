@@ -6,10 +6,11 @@
  * @module
  */
 
-import { kept } from "../cache.ts";
+import { exists, kept } from "../cache.ts";
 import {
   freshLists,
   type Lists,
+  otherLists,
   resolve,
   run,
   SYSTEM_LISTS,
@@ -29,6 +30,8 @@ export interface SmallImage {
   readonly release: string;
 }
 
+/** Where a newer kernel than the system's is from: Linux 6.12. */
+const NEWER_SUITE = "trixie";
 /** The kernel for virtual machines has NVMe, ext4 and hot-plug built in. */
 const KERNEL = "linux-image-cloud-amd64";
 const MODULES = [
@@ -65,47 +68,88 @@ done
 `;
 
 /**
- * The image, built if it is not there yet.
+ * The image with the kernel of the system's own suite, built if it is not there yet.
  *
  * @throws {Unavailable} If it cannot be had here, with the reason.
  */
 export async function openSmallImage(): Promise<SmallImage> {
-  if (Deno.build.target !== "x86_64-unknown-linux-gnu") {
-    throw new Unavailable(`the guest is for x86_64-unknown-linux-gnu, not ${Deno.build.target}`);
-  }
+  refuseOthers();
   try {
     return await imageOf(SYSTEM_LISTS);
   } catch (error) {
     if (!(error instanceof Unavailable)) throw error;
-    const folder = await Deno.makeTempDir({ prefix: "virtio-lists-" });
-    try {
-      return await imageOf(await freshLists(folder));
-    } finally {
-      await Deno.remove(folder, { recursive: true });
-    }
+    return await withFolder(async (folder) => imageOf(await freshLists(folder)));
+  }
+}
+
+/**
+ * Likewise that with the kernel of a newer Debian. Which one it is stays until its folder is removed from the cache.
+ *
+ * @throws {Unavailable} If it cannot be had here, with the reason.
+ */
+export async function openNewerImage(): Promise<SmallImage> {
+  refuseOthers();
+  return imageIn(
+    await kept(
+      `small-guest-${NEWER_SUITE}-${await key(NEWER_SUITE)}`,
+      (into) =>
+        withFolder(async (folder) => {
+          const lists = await otherLists(folder, [NEWER_SUITE]);
+          await build(lists, (await resolve(lists, KERNEL)).name, into);
+        }),
+    ),
+  );
+}
+
+function refuseOthers(): void {
+  if (Deno.build.target !== "x86_64-unknown-linux-gnu") {
+    throw new Unavailable(`the guest is for x86_64-unknown-linux-gnu, not ${Deno.build.target}`);
+  }
+}
+
+async function withFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
+  const folder = await Deno.makeTempDir({ prefix: "virtio-lists-" });
+  try {
+    return await use(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
   }
 }
 
 async function imageOf(lists: Lists): Promise<SmallImage> {
   const kernel = await resolve(lists, KERNEL);
-  const release = kernel.name.replace("linux-image-", "");
-  const folder = await kept(
-    `small-guest-${await key(kernel.version)}`,
-    (folder) => build(lists, kernel.name, release, folder),
+  return imageIn(
+    await kept(
+      `small-guest-${await key(kernel.version)}`,
+      (into) => build(lists, kernel.name, into),
+    ),
   );
+}
+
+function imageIn(folder: string): SmallImage {
+  const release = Deno.readTextFileSync(`${folder}/release`);
   return { kernel: `${folder}/vmlinuz`, initrd: `${folder}/initrd.cpio`, release };
 }
 
-async function build(lists: Lists, kernel: string, release: string, into: string): Promise<void> {
+async function build(lists: Lists, kernel: string, into: string): Promise<void> {
   const root = `${into}/root`;
+  const release = kernel.replace("linux-image-", "");
   await Deno.mkdir(root);
   await unpack(lists, [kernel, "busybox-static"], root);
-  await run(`${root}/bin/busybox`, ["depmod", "-b", root, release]);
+  // Debian 13 has all of it below /usr, and its modules compressed.
+  for (const name of ["bin", "lib"]) {
+    if (!exists(`${root}/${name}`)) await Deno.symlink(`usr/${name}`, `${root}/${name}`);
+  }
+  const busybox = `${root}/bin/busybox`;
+  const modules = `${root}/lib/modules/${release}/`;
+  await run(busybox, ["find", modules, "-name", "*.ko.xz", "-exec", busybox, "unxz", "{}", "+"]);
+  await run(busybox, ["depmod", "-b", root, release]);
   await Deno.rename(`${root}/boot/vmlinuz-${release}`, `${into}/vmlinuz`);
   await Deno.writeFile(
     `${into}/initrd.cpio`,
     ReadableStream.from(cpio(entries(root, `lib/modules/${release}`))),
   );
+  await Deno.writeTextFile(`${into}/release`, release);
   await Deno.remove(root, { recursive: true });
 }
 

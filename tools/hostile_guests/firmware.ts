@@ -48,11 +48,16 @@ export const OVMF: Firmware = {
   disk: () => efiDisk(STARTED, 8 * MIB),
 };
 
-/** Has firmware meet a disk that tells one lie. */
+/**
+ * Has firmware meet a disk that tells one lie.
+ *
+ * @param patience How many times the usual it may take.
+ */
 export async function meetFirmware(
   qemu: string,
   firmware: Firmware,
   id: LieId,
+  patience: number,
 ): Promise<Verdict> {
   const honest = new DiskModel({ capacity: 8 * MIB });
   const content = firmware.disk();
@@ -73,15 +78,16 @@ export async function meetFirmware(
     // What QEMU itself makes of it stands elsewhere.
     await using shell = await starting.catch(() => undefined);
     if (!shell) return NOTHING;
+    const deadline = firmware.deadline * patience;
     const wanted = new RegExp(`${STARTED}|${firmware.givesUp.source}`);
     try {
-      const at = await shell.waitFor(wanted, firmware.deadline);
+      const at = await shell.waitFor(wanted, deadline);
       const line = shell.console[at] ?? "";
       if (line.includes(STARTED)) return { outcome: "PASS", said: "" };
       return { outcome: "REFUSED", said: trimmed(wanted.exec(line)?.input.slice(-100) ?? "") };
     } catch {
       if (shell.ended) return { outcome: "CRASH", said: trimmed(await shell.errors) };
-      return { outcome: "WEDGED", said: `nothing within ${firmware.deadline / 1000} s` };
+      return { outcome: "WEDGED", said: `nothing within ${deadline / 1000} s` };
     }
   } finally {
     await Deno.remove(folder, { recursive: true });

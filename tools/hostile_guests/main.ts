@@ -1,107 +1,120 @@
 /**
- * What guests make of devices that lie: writes docs/hostile-guests.md. `deno task guests` asks all, and takes about half
- * an hour; `deno task guests linux seabios` asks some guests, and `deno task guests D-01 D-41` about some lies, and then
- * only prints what it finds.
+ * What guests make of devices that lie: writes docs/hostile-guests.md. `deno task guests` asks all, which takes two hours
+ * or so; `deno task guests newer-linux seabios` asks some, and `deno task guests D-01 D-41` about some lies. The page then
+ * has what was seen before of the rest.
  *
  * @module
  */
 
-import { lie, type LieId, LIES } from "../../simulation/hostile.ts";
+import { type LieId, LIES } from "../../simulation/hostile.ts";
+import { openNewerImage, openSmallImage } from "../guest/small_image.ts";
+import { Unavailable } from "../packages.ts";
 import { unpacked } from "../unpacked.ts";
-import { type Firmware, meetFirmware, OVMF, SEABIOS } from "./firmware.ts";
+import { meetFirmware, OVMF, SEABIOS } from "./firmware.ts";
 import { LinuxGuests } from "./linux.ts";
-import { NOTHING, type Verdict } from "./verdict.ts";
+import { PAGE, page } from "./page.ts";
+import { type ColumnName, COLUMNS, keep, readSeen } from "./seen.ts";
+import type { Verdict } from "./verdict.ts";
 
-const PAGE = new URL("../../docs/hostile-guests.md", import.meta.url);
+/** How many times the usual a guest may take that meets a lie for the second time: slow is not stuck. */
+const PATIENT = 2;
 
-const qemu = unpacked("newer-qemu");
-if (qemu === undefined) {
+/** What a program made of a lie, by columns: of a device that comes to Linux, QEMU has made something, too. */
+type Met = Partial<Record<ColumnName, { readonly program: string; readonly verdict: Verdict }>>;
+
+/** Something that can be asked. */
+interface Guest extends AsyncDisposable {
+  readonly name: ColumnName;
+  /** Meets a device that lies. */
+  meet(id: LieId, patience: number): Promise<Met>;
+}
+
+const found = unpacked("newer-qemu");
+if (found === undefined) {
   console.error("There is no newer QEMU than the system's: deno task prepare fetches one");
   Deno.exit(1);
 }
-const FIRMWARES: Readonly<Record<string, Firmware>> = { seabios: SEABIOS, ovmf: OVMF };
-const GUESTS = ["linux", ...Object.keys(FIRMWARES)];
-const unknown = Deno.args.filter((each) => ![...LIES, ...GUESTS].includes(each));
+const qemu = found;
+const GUESTS = COLUMNS.filter((name) => name !== "qemu");
+const unknown = Deno.args.filter((each) =>
+  !([...LIES, ...GUESTS] as readonly string[]).includes(each)
+);
 if (unknown.length > 0) {
   console.error(`Unknown: ${unknown.join(", ")}. There are ${[...GUESTS, ...LIES].join(", ")}`);
   Deno.exit(2);
 }
-const some = LIES.filter((each) => Deno.args.includes(each));
-const chosen = some.length > 0 ? some : LIES;
-const asked = GUESTS.filter((each) => Deno.args.includes(each));
-const firmwares = Object.entries(FIRMWARES)
-  .filter(([name]) => asked.length === 0 || asked.includes(name)).map(([, firmware]) => firmware);
-
-/** One that goes wrong here is no reason to end. */
-async function attempt<T>(what: string, act: () => Promise<T>): Promise<T | undefined> {
+const lies = chosen(LIES);
+for (const name of chosen(GUESTS)) {
   try {
-    return await act();
+    await using guest = await open(name);
+    for (const id of lies) await ask(guest, id);
   } catch (error) {
-    console.error(`${what}: ${(error as Error).message.split("\n")[0]}`);
-    return undefined;
+    if (!(error instanceof Unavailable)) throw error;
+    console.error(`${name} stays as it was: ${error.message}`);
   }
 }
+await Deno.writeTextFile(PAGE, page(readSeen()));
 
-interface Row {
-  readonly id: LieId;
-  readonly does: string;
-  readonly verdicts: readonly Verdict[];
+function chosen<T extends string>(all: readonly T[]): readonly T[] {
+  const some = all.filter((each) => Deno.args.includes(each));
+  return some.length > 0 ? some : all;
 }
 
-const rows: Row[] = [];
-{
-  await using guests = new LinuxGuests(qemu);
-  for (const id of chosen) {
-    const met = await attempt(`${id} Linux`, () => guests.meet(id));
-    const verdicts = [met?.qemu ?? NOTHING, met?.linux ?? NOTHING];
-    for (const firmware of firmwares) {
+async function open(name: ColumnName): Promise<Guest> {
+  if (name === "seabios" || name === "ovmf") return firmwareGuest(name);
+  const image = await (name === "linux" ? openSmallImage() : openNewerImage());
+  const guests = new LinuxGuests(qemu, image);
+  const monitor = await qemuVersion();
+  return {
+    name,
+    async meet(id, patience) {
+      const met = await guests.meet(id, patience);
+      return {
+        qemu: { program: monitor, verdict: met.qemu },
+        [name]: { program: `Linux ${image.release}`, verdict: met.linux },
+      };
+    },
+    [Symbol.asyncDispose]: () => guests[Symbol.asyncDispose](),
+  };
+}
+
+function firmwareGuest(name: "seabios" | "ovmf"): Guest {
+  const firmware = { seabios: SEABIOS, ovmf: OVMF }[name];
+  return {
+    name,
+    async meet(id, patience) {
       // A device that QEMU does not take, no firmware meets.
-      const meets = met?.qemu.outcome === "PASS";
-      const verdict = meets &&
-        await attempt(`${id} ${firmware.name}`, () => meetFirmware(qemu, firmware, id));
-      verdicts.push(verdict || NOTHING);
+      const { outcome = "PASS" } = readSeen().qemu?.seen[id] ?? {};
+      const verdict: Verdict = outcome === "PASS"
+        ? await meetFirmware(qemu, firmware, id, patience)
+        : { outcome: "-", said: "" };
+      return { [name]: { program: firmware.name, verdict } };
+    },
+    async [Symbol.asyncDispose]() {},
+  };
+}
+
+/** Asks about a lie, twice if need be, and keeps what is seen. One that goes wrong here is no reason to end. */
+async function ask(guest: Guest, id: LieId): Promise<void> {
+  try {
+    let met = await guest.meet(id, 1);
+    if (Object.values(met).some(({ verdict }) => verdict.outcome === "WEDGED")) {
+      met = await guest.meet(id, PATIENT);
     }
-    rows.push({ id, does: lie(id).does, verdicts });
-    console.log(
-      `${id} ${verdicts.map(({ outcome }) => outcome).join(" ")}  ${
-        verdicts.map(({ said }) => said).filter((said) => said !== "").join(" | ")
-      }`,
-    );
+    for (const column of COLUMNS) {
+      const seen = met[column];
+      if (seen === undefined) continue;
+      keep(column, seen.program, id, seen.verdict);
+      const { outcome, said } = seen.verdict;
+      console.log(`${id} ${seen.program}: ${outcome} ${said}`.trimEnd());
+    }
+  } catch (error) {
+    console.error(`${id} ${guest.name}: ${(error as Error).message.split("\n")[0]}`);
   }
 }
 
-if (some.length === 0) await Deno.writeTextFile(PAGE, await page(rows));
-
-async function page(rows: readonly Row[]): Promise<string> {
-  const { stdout } = await new Deno.Command(qemu!, { args: ["--version"] }).output();
+async function qemuVersion(): Promise<string> {
+  const { stdout } = await new Deno.Command(qemu, { args: ["--version"] }).output();
   const [, version] = /version (\S+)/.exec(new TextDecoder().decode(stdout)) ?? [];
-  const names = [
-    `QEMU ${version}`,
-    `Linux ${await LinuxGuests.release()}`,
-    ...firmwares.map(({ name }) => name),
-  ];
-  const counts = names.map((_, i) => {
-    const all = rows.map(({ verdicts }) => verdicts[i]!.outcome);
-    return ["PASS", "REFUSED", "WEDGED", "CRASH"]
-      .map((outcome) => `${all.filter((each) => each === outcome).length} ${outcome}`).join(", ");
-  });
-  const cell = ({ outcome, said }: Verdict) =>
-    said === "" ? outcome : `${outcome}<br>\`${said.replaceAll("|", "\\|").replaceAll("`", "'")}\``;
-  return [
-    "# What guests make of devices that lie",
-    "",
-    "Made by `deno task guests`; not to be edited. Each row is a disk of ours that breaks one rule (`simulation/lies`), served by vfio-user",
-    "to a guest, with the program's own line where it said something. PASS: it works with the device. REFUSED: it gives the",
-    "device up and goes on. WEDGED: it waits or is busy until the time is over. CRASH: it ends. -: the device did not come so far.",
-    "Linux is hot-plugged, then writes and reads 128 KiB past its cache; firmware starts a program from the disk.",
-    "",
-    ...names.map((name, i) => `- ${name}: ${counts[i]}`),
-    "",
-    `| lie | the device | ${names.join(" | ")} |`,
-    `| --- | --- | ${names.map(() => "---").join(" | ")} |`,
-    ...rows.map(({ id, does, verdicts }) =>
-      `| ${id} | ${does} | ${verdicts.map(cell).join(" | ")} |`
-    ),
-    "",
-  ].join("\n");
+  return `QEMU ${version}`;
 }
