@@ -8,18 +8,8 @@
 
 import { parseArgs } from "@std/cli";
 import { tell } from "./compare.ts";
-import type { Figure } from "./figure.ts";
-import { revision, thisMachine } from "./machine.ts";
-import { measure } from "./measure.ts";
-import {
-  type Measurement,
-  type Missing,
-  NoMeasurement,
-  readMeasurement,
-  SCHEMA,
-  writeMeasurement,
-} from "./measurement.ts";
-import { Progress } from "./progress.ts";
+import { NoMeasurement, readMeasurement, writeMeasurement } from "./measurement.ts";
+import { run } from "./run.ts";
 import type { Suite } from "./suite.ts";
 import { print } from "./table.ts";
 import { SUITES } from "./suites.ts";
@@ -62,50 +52,15 @@ function roundsOf(text: string | undefined): number {
   throw new Misuse(`--rounds is "${text}", wanted an integer from 1 to 1000`);
 }
 
-/** Runs suites. */
-async function run(suites: ReadonlyMap<Suite, string>, rounds: number): Promise<Measurement> {
-  const date = new Date().toISOString();
-  const [before] = Deno.loadavg();
-  const machine = await thisMachine();
-  const figures: Figure[] = [];
-  const missing: Missing[] = [];
-  using progress = new Progress();
-  const folder = await Deno.makeTempDir({ prefix: "virtio-bench-" });
-  const end = () => Deno.removeSync(folder, { recursive: true });
-  // Programs end with this one; what is in the file system has to be taken away.
-  const signals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
-  for (const [signal, code] of Object.entries(signals)) {
-    Deno.addSignalListener(signal as Deno.Signal, () => {
-      end();
-      Deno.exit(code);
-    });
-  }
+/** A file that cannot be written is found before minutes were spent, and without making it. */
+function checkFile(path: string): void {
+  const folder = path.replace(/[^/]*$/, "") || ".";
   try {
-    for (const [suite, part] of suites) {
-      await measure(suite, part, folder, rounds, {
-        progress: (text, part) => progress.tell(text, part),
-        missing: (suite, why) => {
-          missing.push({ suite, why });
-          progress.say(`${suite}: not measured: ${why}`);
-        },
-        figures: (more) => figures.push(...more),
-      });
-      progress.say(print(figures.filter((figure) => figure.suite === suite.name)) + "\n");
-    }
-  } finally {
-    end();
+    if (Deno.statSync(folder).isDirectory) return;
+  } catch {
+    // As if it were none.
   }
-  const [after] = Deno.loadavg();
-  return {
-    schema: SCHEMA,
-    date,
-    revision: await revision(),
-    machine,
-    load: { before: before!, after: after! },
-    rounds,
-    figures,
-    missing,
-  };
+  throw new Misuse(`Cannot write ${path}: there is no folder ${folder}`);
 }
 
 async function main(args: readonly string[]): Promise<void> {
@@ -119,7 +74,7 @@ async function main(args: readonly string[]): Promise<void> {
   if (options.help) return console.log(HELP);
   const suites = chosen(options._.map(String));
   const rounds = roundsOf(options.rounds);
-  // What cannot be compared with is found before minutes were spent.
+  if (options.json !== undefined) checkFile(options.json);
   const before = options.compare === undefined ? undefined : await readMeasurement(options.compare);
   const measurement = await run(suites, rounds);
   if (options.json !== undefined) await writeMeasurement(options.json, measurement);
@@ -128,9 +83,8 @@ async function main(args: readonly string[]): Promise<void> {
 
 try {
   await main(Deno.args);
-  Deno.exit();
 } catch (error) {
   if (!(error instanceof Misuse || error instanceof NoMeasurement)) throw error;
   console.error(error.message);
-  Deno.exit(2);
+  Deno.exitCode = 2;
 }

@@ -69,6 +69,8 @@ export async function run(args: readonly string[], world: Io): Promise<ExitCode>
     const grace = command?.standing ? STANDING_GRACE : GRACE;
     return await runLimited(command?.run ?? checkAnything, { io, options, words }, limit, grace);
   } catch (error) {
+    // Nothing reads what it writes any more: it may end as well.
+    if (exitCode(error) === EXIT.done) return EXIT.done;
     io.err(printable(`error: ${messageOf(error)}`));
     // One document is not followed by another, unless the command prints one after the other.
     if (wantsJson(args) && (!printed || command?.standing)) {

@@ -16,6 +16,8 @@ const KEPT_BYTES = 64 << 20;
 const HANDSHAKE_MS = 30_000;
 /** How long to rest when no client can be taken, in milliseconds. */
 const AGAIN_MS = 1000;
+/** Answers that go out together, in bytes: for short ones a copy costs less than a call. */
+const TOGETHER = 128 << 10;
 /** Receptions from one client before the others get their turn. */
 const RECEPTIONS = 32;
 
@@ -131,6 +133,7 @@ class Client implements Disposable {
   /** What could not be sent yet; of the first, so many bytes are. */
   readonly #outgoing: Outgoing[] = [];
   #sent = 0;
+  #together: Uint8Array<ArrayBuffer> | undefined;
   /** What is waited for. */
   #events = 0;
   #closing = false;
@@ -164,10 +167,13 @@ class Client implements Disposable {
     try {
       this.#flush();
       for (let i = 0; i < RECEPTIONS && !this.#closed && !this.#connection.full; i++) {
-        const got = receive(this.#fd, this.#connection.room(), false);
+        const room = this.#connection.room();
+        const got = receive(this.#fd, room, false);
         if (got < 0) break;
         if (got === 0) return this.#end();
         this.#connection.received(got);
+        // There was no more.
+        if (got < room.length) break;
       }
     } catch (error) {
       return this.#end((error as Error).message);
@@ -178,7 +184,12 @@ class Client implements Disposable {
   #send(outgoing: Outgoing): void {
     if (this.#closed) return outgoing.sent();
     this.#outgoing.push(outgoing);
-    if (this.#outgoing.length > 1) return;
+    // The answers to requests that ended together follow at once.
+    if (this.#outgoing.length === 1) queueMicrotask(() => this.#sendAll());
+  }
+
+  #sendAll(): void {
+    if (this.#closed) return;
     try {
       this.#flush();
     } catch (error) {
@@ -189,17 +200,37 @@ class Client implements Disposable {
 
   /** Sends what there is room for. */
   #flush(): void {
-    for (let next = this.#outgoing[0]; next; next = this.#outgoing[0]) {
-      const { bytes, sent } = next;
-      const put = sendNow(this.#fd, this.#sent === 0 ? bytes : bytes.subarray(this.#sent));
+    while (this.#outgoing.length > 0) {
+      const bytes = this.#gathered();
+      const put = sendNow(this.#fd, bytes);
       if (put < 0) return this.#end();
       this.#sent += put;
-      if (this.#sent < bytes.length) return;
-      this.#outgoing.shift();
-      this.#sent = 0;
-      sent();
+      for (let next = this.#outgoing[0]; next; next = this.#outgoing[0]) {
+        if (this.#sent < next.bytes.length) break;
+        this.#sent -= next.bytes.length;
+        this.#outgoing.shift();
+        next.sent();
+      }
+      if (put < bytes.length) return;
     }
     if (this.#closing) this.#end();
+  }
+
+  /** What is to be sent next: the rest of the first answer, with those behind it that fit into one call. */
+  #gathered(): Uint8Array<ArrayBuffer> {
+    const [first, second] = this.#outgoing;
+    const rest = first!.bytes.subarray(this.#sent);
+    if (!second || rest.length + second.bytes.length > TOGETHER) return rest;
+    const together = this.#together ??= new Uint8Array(TOGETHER);
+    together.set(rest);
+    let end = rest.length;
+    for (let i = 1; i < this.#outgoing.length; i++) {
+      const { bytes } = this.#outgoing[i]!;
+      if (end + bytes.length > TOGETHER) break;
+      together.set(bytes, end);
+      end += bytes.length;
+    }
+    return together.subarray(0, end);
   }
 
   /** Waits for what can be done next; for nothing, if the disk is to move first. */

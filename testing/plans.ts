@@ -4,19 +4,42 @@ import type { WirePlan } from "../core/bus/message.ts";
 import { wirePlan } from "../core/kernel/driver_session.ts";
 import type { AnyPlugin, PciOffer } from "../core/plugin/pci_plugin.ts";
 import type { Config, Decline, Offer } from "../core/plugin/plugin.ts";
+import { Random } from "../conform/random.ts";
 import { Failure } from "./verdict.ts";
 
 /** Features of the device type are among so many (virtio 1.4, 2.2). */
 const FEATURES = 128n;
 
+/** Devices that a seed makes up. */
+const MADE_UP = 64;
+
+/** Devices that are put together at random: the same for the same seed. */
+function* madeUp(own: Offer, length: number, seed: number): Generator<[string, Partial<Offer>]> {
+  const random = new Random(seed);
+  for (let nth = 1; nth <= MADE_UP; nth++) {
+    let features = 0n;
+    for (let bit = 0n; bit < FEATURES; bit++) {
+      // Now and then one that the device does not have.
+      const chance = own.features & 1n << bit ? 2 : 32;
+      if (random.below(chance) === 0) features |= 1n << bit;
+    }
+    const queues = own.queues.map((size) => random.below(4) === 0 ? 1 << random.below(11) : size);
+    const config = random.below(2) === 0
+      ? own.config
+      : configView(Array.from({ length }, () => random.below(256)));
+    yield [`device ${nth} of seed ${seed}`, { features, queues, config }];
+  }
+}
+
 /**
  * Asks a driver what it wants of odd devices: of each it says a plan that can be, or why not.
  *
  * @param offer What its own device offers.
+ * @param seed Where what is random in them begins.
  * @returns How many devices it was offered.
  * @throws Failure At the first mistake.
  */
-export function checkPlans(plugin: AnyPlugin, offer: Offer | PciOffer): string {
+export function checkPlans(plugin: AnyPlugin, offer: Offer | PciOffer, seed: number): string {
   if (plugin.bus === "pci") {
     const own = offer as PciOffer;
     for (let vectors = 0; vectors <= own.vectors; vectors++) {
@@ -49,6 +72,7 @@ export function checkPlans(plugin: AnyPlugin, offer: Offer | PciOffer): string {
       cases.push([`all but feature ${bit}`, { features: own.features & ~features }]);
     }
   }
+  cases.push(...madeUp(own, bytes.length, seed));
   for (const [what, changes] of cases) {
     const changed = Object.freeze({ ...own, ...changes });
     const step = `it is offered ${what}`;

@@ -26,6 +26,8 @@ export interface Tests<Client, Model extends AnyModel> extends Subject<Client, M
   readonly model: () => Model;
   /** The plugin itself; undefined if it can run in a process only. */
   readonly plugin: AnyPlugin | undefined;
+  /** Where what is random in its tests begins. */
+  readonly seed: number;
   /** Lies under which its clients may get other bytes than right ones: nothing tells them from right ones. */
   readonly mayGarble: readonly LieId[];
 }
@@ -82,7 +84,7 @@ export async function plan<C, M extends AnyModel>(tests: Tests<C, M>): Promise<R
   const { plugin, watched } = watch(tests);
   // The offer that its own device makes.
   await (await open(tests, "inline", "it is started", { plugin }))[Symbol.asyncDispose]();
-  return checkPlans(tests.plugin!, watched.offer!);
+  return checkPlans(tests.plugin!, watched.offer!, tests.seed);
 }
 
 /** All that it gives to queues, lanes and core is of the right kind, and its own. */

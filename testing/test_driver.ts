@@ -33,6 +33,8 @@ export interface DriverTestOptions<Client, Model extends AnyModel> {
   readonly deadline?: number;
   /** What a user chose for it, as `openKernel` takes it: `{ "balloon.arena_mib": 4 }`. */
   readonly tunables?: Tunables;
+  /** Where what is random in its tests begins: the same makes the same tests; 1 if left out. */
+  readonly seed?: number;
   /** What it is tested for; everything if left out. */
   readonly rows?: readonly RowName[];
   /** Where it runs; in a process and inline if left out. */
@@ -107,6 +109,7 @@ export async function testDriver<Client, Model extends AnyModel>(
     use: options.use,
     deadline: options.deadline ?? 10_000,
     tunables: options.tunables ?? {},
+    seed: options.seed ?? 1,
     mayGarble: [...GARBLE, ...options.mayGarble ?? []],
   };
   const { rows: wanted = ROWS, isolations = ["process", "inline"], lies = LIES } = options;

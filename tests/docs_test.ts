@@ -12,7 +12,7 @@ import config from "../deno.json" with { type: "json" };
 import { LIES } from "../simulation/mod.ts";
 import { anchorsOf, linksOf } from "../tools/docs/links.ts";
 import { made, pagesWithParts } from "../tools/docs/made.ts";
-import { blocksOf, exists, pages, pageTest, ROOT, textOf } from "./support/pages.ts";
+import { blocksOf, checkPrograms, exists, pages, pageTest, ROOT, textOf } from "./support/pages.ts";
 
 /** Pages whose commands take so long that each is a program of tests of its own. */
 const ALONE: Readonly<Record<string, string>> = {
@@ -23,8 +23,10 @@ const ALONE: Readonly<Record<string, string>> = {
 };
 
 for (const page of pages()) {
-  if (ALONE[page] === undefined && blocksOf(page).length > 0) pageTest(page);
+  if (ALONE[page] === undefined && blocksOf(page).length > 0) pageTest(page, "");
 }
+
+Deno.test("the programs of all pages are right for the compiler #core:docs", checkPrograms);
 
 Deno.test("each page is run by a test #core:docs", () => {
   for (const [page, test] of Object.entries(ALONE)) assert(textOf(test).includes(page));

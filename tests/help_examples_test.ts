@@ -33,9 +33,11 @@ const NOT_RUN: readonly (readonly [line: RegExp, why: string])[] = [
 ];
 
 /** Lines that are about this machine, and harm nothing there. */
-const HARMLESS = /^(ls|drivers|doctor|help|new|completions|serve|conform driver|(un)?bind)\b/;
+const HARMLESS =
+  /^(top|hosts|ls|drivers|doctor|help|new|completions|serve|conform driver|(un)?bind)\b/;
 /** Lines that go on until they are ended: they have said something before. */
-const ENDLESS = /^(balloon watch|blk serve|net bridge|serve|net dump(?!.*--count))\b/;
+const ENDLESS =
+  /^(top(?!.*--count)|balloon watch|blk serve|net bridge|serve|net dump(?!.*--count))\b/;
 /** Lines that look at this machine: what stands there decides how they end. */
 const LOOKS: Readonly<Record<string, readonly number[]>> = {
   doctor: [0, 1],
@@ -62,11 +64,20 @@ function adapted(line: string, folder: string): string {
     "tests/third",
     `${ROOT.pathname}tests/third`,
   );
+  if (own.includes("machine.sock")) return beside(own, `${folder}/machine.sock`);
   if (own.includes("--machine") || HARMLESS.test(own)) return own;
   const end = own.search(/ [|<>] /);
   return end < 0
     ? `${own} --machine simulated`
     : `${own.slice(0, end)} --machine simulated${own.slice(end)}`;
+}
+
+/** A line that looks at the machine of another command, which runs meanwhile. */
+function beside(line: string, socket: string): string {
+  const other = `balloon watch --device 00:04.0 --machine simulated --control ${socket}`;
+  const look = line.replace("00:01.0", "00:04.0");
+  return `${other} >other 2>&1 & until [ -S ${socket} ]; do sleep 0.1; done; sleep 1
+    virtio ${look}; code=$?; kill -INT $! 2>/dev/null; wait; exit $code`;
 }
 
 /** A folder with what the examples find there, and the program as `deno install` makes it. */

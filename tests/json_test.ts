@@ -6,6 +6,7 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { COMMANDS } from "../cli/commands.ts";
+import { openKernel } from "../mod.ts";
 import { type Here, runHere } from "./support/here.ts";
 import { checkJson, OUTPUT } from "./support/json.ts";
 import { entropyDriver, fixture } from "./support/plugin.ts";
@@ -62,6 +63,8 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   "net bridge": "tests/net_commands_qemu_test.ts: it needs a network of its own",
   bind: "below, with a made-up kernel",
   unbind: "below, with a made-up kernel",
+  top: "below, at a machine at work",
+  hosts: "below, at a machine at work",
   new: "below, in a folder of its own",
   "conform driver": "below, with a driver of its own",
 };
@@ -188,6 +191,23 @@ Deno.test("--json: of functions that are handed over, of a new driver and its te
   const tested = await json(`conform driver ${driver.folder} --only start`, "");
   assertEquals([tested.exit, tested.document.passed], [0, true]);
   assertEquals(tested.document.driver.file, `${driver.folder}/plugin.json`);
+});
+
+Deno.test("--json: of the machine of a running command #cli:json", async () => {
+  using home = temporary();
+  const socket = `${home.path}/machine.sock`;
+  await using kernel = await openKernel({
+    machine: "simulated",
+    isolation: "inline",
+    control: socket,
+  });
+  await using device = await kernel.attachFirst("entropy");
+  const look = async (line: string) => (await json(line, home.path)).document;
+  const { devices: [at] } = await look("top @/machine.sock --count 1");
+  const { hosts: [host] } = await look("hosts @/machine.sock");
+  const { work, program } = await look("show 00:01.0 --live @/machine.sock");
+  for (const each of [at, host, work]) assertEquals(each.address, device.address);
+  assertEquals(program.pid, Deno.pid);
 });
 
 Deno.test("schemas/output.json refuses what is missing, and what is not in it #cli:json", async () => {

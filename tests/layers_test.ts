@@ -120,6 +120,8 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "simulation",
     "core/virtio",
     "core/virtqueue",
+    // Its numbers that a seed makes.
+    "conform",
   ],
   // What devices are checked with.
   "conform": ["core/dma", "core/linux", "core/pci", "core/virtio", "core/virtqueue"],
@@ -164,7 +166,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "classes.ts": ["classes", "core"],
   "drivers.ts": ["core", "plugins", "simulation"],
   "serving.ts": ["core", "plugins", "serve", "simulation"],
-  "main.ts": [
+  "system.ts": [
     "cli",
     "conform/mod.ts",
     "core/linux/mod.ts",
@@ -174,16 +176,18 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "testing/mod.ts",
     "watch/mod.ts",
   ],
+  "main.ts": ["cli", "system.ts"],
+  "create.ts": ["cli", "system.ts"],
 };
 
 /** Text that may stand in some layers only. */
 const WORDS: readonly (readonly [word: RegExp, only: readonly string[]])[] = [
   [/\bDeno\.(dlopen|UnsafePointer|UnsafeCallback|UnsafeFnPointer)/, ["core/linux"]],
-  [/\bDeno\./, ["core/linux", "core/kernel", "cli", "main.ts"]],
+  [/\bDeno\./, ["core/linux", "core/kernel", "cli", "create.ts", "main.ts"]],
   [/"\/(dev|proc|sys)\//, ["core/linux", "core/kernel", "core/platform", "machine", "classes.ts"]],
   [/\b(eval|Function)\(/, []],
   // Only what a command needs is loaded for it; and a plugin, with less rights than what loads it.
-  [/\bimport\(/, ["main.ts", "core/kernel/process_host.ts", "core/kernel/process_main.ts"]],
+  [/\bimport\(/, ["system.ts", "core/kernel/process_host.ts", "core/kernel/process_main.ts"]],
   // Deno's own code, which needs no permission.
   [/from "node:crypto"/, ["cli"]],
   [/from "(node:(?!crypto")|npm:|https?:)/, []],
@@ -251,7 +255,7 @@ async function modules(): Promise<readonly Module[]> {
   const own = (specifier = "") =>
     specifier.startsWith(ROOT.href) ? [specifier.slice(ROOT.href.length)] : [];
   // The first knows nearly all of the others.
-  for (const root of ["main.ts", ...sources()]) {
+  for (const root of ["main.ts", "create.ts", ...sources()]) {
     if (found.has(root)) continue;
     const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
       signal: patience(),

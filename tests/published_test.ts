@@ -248,6 +248,28 @@ Deno.test("packages: published in one command and used by their names only #core
     assertStringIncludes(stdout, '"block"');
   });
 
+  await t.step(
+    "deno create: the folder of a driver, which uses the package #cli:create",
+    async () => {
+      const home = folder();
+      const create = (...args: readonly string[]) =>
+        deno(home, "create", "-y", "jsr:@virtio/deno@^0.1.0", "--", ...args);
+      const made = await create("dice", "--class", "entropy");
+      assert(made.success, made.stderr);
+      const files = made.stdout.trimEnd().split("\n").sort();
+      assertEquals(
+        files,
+        [...Deno.readDirSync(`${home}/dice`)].map(({ name }) => `dice/${name}`).sort(),
+      );
+      const checked = await deno(`${home}/dice`, "task", "check");
+      assert(checked.success, checked.stderr);
+      const again = await create("dice");
+      assertEquals(again.success, false);
+      assertStringIncludes(again.stderr, "error: Cannot write into dice: the folder is not empty");
+      assertStringIncludes((await create()).stdout, "Usage:");
+    },
+  );
+
   await t.step("the command line as a program of its own", async () => {
     const home = folder();
     const name = ["install", "-g", "--root", home, "--name", "virtio", "--allow-ffi"];

@@ -1,5 +1,6 @@
 /**
- * Machines that are watched: the control socket with `top`, `hosts` and `show --live`, and figures for Prometheus.
+ * Machines that are watched: the control socket with `top`, `hosts` and `show --live`, and figures for Prometheus, as
+ * docs/watch.md tells of them.
  *
  * @module
  */
@@ -9,10 +10,11 @@ import parsePrometheus from "parse-prometheus-text-format";
 import { DRIVERS } from "../drivers.ts";
 import { openKernel } from "../mod.ts";
 import { ControlClient, ControlError, metricsText, type Snapshot } from "../watch/mod.ts";
+import { checkJson } from "./support/json.ts";
 import { alive, leftovers, soon } from "./support/leaks.ts";
 import "./support/libc.ts";
 import { testWith, withoutPrograms } from "./support/needs.ts";
-import { program, run, Running } from "./support/program.ts";
+import { program, run, Running, start } from "./support/program.ts";
 
 const ISOLATIONS = ["process", "inline"] as const;
 const NOBODY = 65534;
@@ -205,12 +207,12 @@ testWith(
       assertEquals(rows.length, 2);
       for (const row of rows) assertMatch(row, /^0000:00:01\.0 +random +running +[\d.]+ /);
       const looks = (await looked("top", control, "--count", "2", "--interval", "0.2", "--json"))
-        .trim().split("\n").map((line) => JSON.parse(line));
+        .trim().split("\n").map(checkJson);
       assertEquals(looks.length, 2);
       const ended = looks.map(({ devices: [{ lanes: [lane] }] }) => lane.ended);
       assert(ended[0] < ended[1], `${ended}`);
 
-      const { hosts: [host] } = JSON.parse(await looked("hosts", control, "--json"));
+      const { hosts: [host] } = checkJson(await looked("hosts", control, "--json"));
       assert(alive(host.pid), `${host.pid}`);
       assertMatch(Deno.readTextFileSync(`/proc/${host.pid}/cmdline`), /plugins\/random/);
       assertEquals([host.driver, host.restarts, host.state], ["random", 0, "running"]);
@@ -221,6 +223,8 @@ testWith(
       assertMatch(live, new RegExp(`^runs +process ${host.pid}$`, "m"));
       assertMatch(live, /^status +ACKNOWLEDGE, DRIVER, FEATURES_OK, DRIVER_OK$/m);
       assertMatch(live, /^lane requests +8 slots, \d+ submitted/m);
+      const { work } = checkJson(await looked("show", "00:01.0", "--live", control, "--json"));
+      assertEquals([work.pid, work.state], [host.pid, "running"]);
       const none = await run(...program("show", "00:02.0", "--live", control));
       assertEquals(none.code, 3);
       assertMatch(
@@ -254,12 +258,17 @@ testWith(
       assertMatch(post.text, /only request is GET/);
 
       // The end of the other program is the end of top, too.
-      const watching = new Running(program("top", control, "--interval", "0.1"));
-      await new Promise((resolve) => setTimeout(resolve, 1500));
+      const watching = start(
+        program("top", control, "--interval", "0.1"),
+        AbortSignal.timeout(60_000),
+      );
+      const errors = new Response(watching.stderr).text();
+      const reader = watching.stdout.getReader();
+      assertMatch(new TextDecoder().decode((await reader.read()).value), /simulated machine/);
       await command[Symbol.asyncDispose]();
-      const { code, err } = await watching.ended();
-      assertEquals(code, 0, err);
-      assertMatch(err, /The other program has ended/);
+      while (!(await reader.read()).done) { /* what it saw meanwhile */ }
+      const { code } = await watching.status;
+      assertEquals([code, await errors], [0, "The other program has ended\n"]);
     }
     assertEquals([...Deno.readDirSync(here.path)], []);
   },

@@ -21,6 +21,7 @@ const PARTS = [
   "cli",
   "nbd",
   "conform",
+  "bench",
 ];
 
 /** How a test proves a row, from the strongest way to the weakest. */

@@ -148,6 +148,8 @@ export class Attachment implements AttachedDevice {
   /** Of the driver's process, the latest if it was started anew. */
   #pid: number | undefined;
   #lanes: readonly ClientLane[] = [];
+  /** Requests that had ended when the driver last rang for completions. */
+  #completed = 0;
   #deadlines: readonly Deadline[] = [];
   /** The client, if the kernel was given the class of the device. */
   #opened: OpenDevice | undefined;
@@ -256,9 +258,9 @@ export class Attachment implements AttachedDevice {
             ? () => {
               // Before what the client does about it.
               trace.fetch();
-              return this.#drain();
+              return this.#completions();
             }
-            : () => this.#drain(),
+            : () => this.#completions(),
           fault: (error) => this.#fail(error),
           takeAnswers: () => device.takeAnswers(),
           registers: () => answerRegisters(this.#link.words, this.#registers),
@@ -506,6 +508,14 @@ export class Attachment implements AttachedDevice {
     let ended = 0;
     for (let i = 0; i < this.#lanes.length; i++) ended += this.#lanes[i]!.drain();
     return ended;
+  }
+
+  /** Takes completions. Returns how many there were since it was last asked, those that a client took itself among them. */
+  #completions(): number {
+    this.#drain();
+    const before = this.#completed;
+    this.#completed = this.#lanes.reduce((sum, { ended }) => sum + ended, 0);
+    return this.#completed - before;
   }
 
   #hear(message: FromDriver): void {

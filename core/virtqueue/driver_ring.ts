@@ -36,7 +36,8 @@ const RECORD = 4, EXTENT = 0, WRITABLE = 1, COOKIE = 2, RANK = 3;
  * Whether the processor keeps a load behind an atomic store that came before it, as x86-64 does: there such a store is
  * a full barrier. Elsewhere, as on arm64, only an atomic load stays behind it.
  */
-const STORE_IS_BARRIER = Deno.build.arch === "x86_64";
+const STORE_IS_BARRIER =
+  (globalThis as { Deno?: { build: { arch: string } } }).Deno?.build.arch === "x86_64";
 
 /**
  * What both kinds of ring have in common on the driver's side: the requests.

@@ -149,6 +149,49 @@ function missing({ marks: { needs = "" } }: Block): string | undefined {
 /** What a page's folder has that brings no `deno.json` of its own: the project is next door. */
 const CONFIG = { imports: { "@virtio/deno": "jsr:@virtio/deno@^0.1" }, links: ["../virtio"] };
 
+/** Writes a file, and makes its folder. */
+function writeFile(path: string, text: string): void {
+  Deno.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true });
+  Deno.writeTextFileSync(path, text);
+}
+
+/**
+ * Looks at the types of the programs of all pages: together, since that takes longest, and apart from running them.
+ * A file that a page writes anew begins another state of its folder.
+ */
+export async function checkPrograms(): Promise<void> {
+  const root = Deno.makeTempDirSync({ prefix: "virtio-pages-" });
+  try {
+    Deno.symlinkSync(ROOT, `${root}/virtio`);
+    writeFile(`${root}/pages/deno.json`, JSON.stringify(CONFIG));
+    for (const page of pages()) {
+      let files = new Map<string, string>();
+      const states = [files];
+      for (const { kind, file = "program.ts", body, marks } of blocksOf(page)) {
+        const runs = kind === "ts" && Object.keys(marks).length === 0;
+        if (!runs && !file.endsWith(".json") || file === "deno.json") continue;
+        if (files.has(file)) states.push(files = new Map(files));
+        files.set(file, body);
+      }
+      for (const [i, files] of states.entries()) {
+        for (const [file, body] of files) writeFile(`${root}/pages/${page}/${i}/${file}`, body);
+      }
+    }
+    const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["check", "."],
+      cwd: `${root}/pages`,
+      env: { NO_COLOR: "1" },
+      signal: AbortSignal.timeout(CHECK_MS),
+    }).output();
+    assert(success, new TextDecoder().decode(stderr));
+  } finally {
+    Deno.removeSync(root, { recursive: true });
+  }
+}
+
+/** The compiler looks at all of the project. */
+const CHECK_MS = 900_000;
+
 /** A program that goes on in the background. */
 interface Server {
   readonly path: string;
@@ -160,16 +203,11 @@ interface Server {
 class Place implements AsyncDisposable {
   readonly #root = Deno.makeTempDirSync({ prefix: "virtio-page-" });
   readonly #servers: Server[] = [];
-  /** Copies of the page's programs, as they stood in each state of its folder. */
-  readonly #kept: Map<string, string>[] = [];
-  #files = new Map<string, string>();
 
   constructor() {
     Deno.symlinkSync(ROOT, `${this.#root}/virtio`);
-    for (const name of ["bin", "tmp", "work", "kept"]) Deno.mkdirSync(`${this.#root}/${name}`);
-    for (const name of ["work", "kept"]) {
-      Deno.writeTextFileSync(`${this.#root}/${name}/deno.json`, JSON.stringify(CONFIG));
-    }
+    for (const name of ["bin", "tmp", "work"]) Deno.mkdirSync(`${this.#root}/${name}`);
+    Deno.writeTextFileSync(`${this.#root}/work/deno.json`, JSON.stringify(CONFIG));
     // The program has its own names where no file of the page has them.
     const main = `${ROOT}/main.ts`;
     this.#script(
@@ -206,16 +244,9 @@ class Place implements AsyncDisposable {
     });
   }
 
-  /** Writes a file; what is written anew begins another state of the folder. */
+  /** Writes a file. */
   write(name: string, body: string): void {
-    if (this.#files.has(name)) {
-      this.#kept.push(this.#files);
-      this.#files = new Map(this.#files);
-    }
-    this.#files.set(name, body);
-    const path = `${this.#root}/work/${name}`;
-    Deno.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true });
-    Deno.writeTextFileSync(path, this.#here(body));
+    writeFile(`${this.#root}/work/${name}`, this.#here(body));
   }
 
   /** Runs a script to its end. Returns what it printed. */
@@ -265,21 +296,6 @@ class Place implements AsyncDisposable {
     for (const { path } of [...this.#servers].reverse()) await this.end(path);
   }
 
-  /** Looks at the types of all programs, of each state: together, since that takes longest. */
-  async check(): Promise<void> {
-    const states = [...this.#kept, this.#files];
-    if (![...this.#files.keys()].some((name) => name.endsWith(".ts"))) return;
-    for (const [i, files] of states.entries()) {
-      for (const [name, body] of files) {
-        const path = `${this.#root}/kept/${i}/${name}`;
-        Deno.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true });
-        if (name !== "deno.json") Deno.writeTextFileSync(path, body);
-        else Deno.writeTextFileSync(`${this.#root}/kept/deno.json`, body);
-      }
-    }
-    await this.run("cd ../kept && deno check .");
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
     for (const server of [...this.#servers]) await this.#end(server);
     Deno.removeSync(this.#root, { recursive: true });
@@ -289,10 +305,11 @@ class Place implements AsyncDisposable {
 /**
  * Declares a test that does all that a page says.
  *
+ * @param tags The rows that it proves besides: `"#core:third_party"`.
  * @param obstacle What of all that it needs is missing; undefined if nothing is.
  */
-export function pageTest(page: string, tags = "", obstacle?: string): void {
-  testWith(obstacle, `${page}: what it says works #core:docs${tags}`, async (t) => {
+export function pageTest(page: string, tags: string, obstacle?: string): void {
+  testWith(obstacle, `${page}: what it says works #core:docs ${tags}`.trimEnd(), async (t) => {
     await using place = new Place();
     let printed: string | undefined;
     for (const block of blocksOf(page)) {
@@ -315,7 +332,6 @@ export function pageTest(page: string, tags = "", obstacle?: string): void {
       }
     }
     await place.endAll();
-    await place.check();
   });
 }
 

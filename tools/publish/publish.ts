@@ -2,7 +2,7 @@ const ROOT = new URL("../../", import.meta.url);
 
 /** What Deno warns of and is meant so: which module it is, is known only when the program runs. */
 const MEANT =
-  /^warning\[unanalyzable-dynamic-import\].*\n *--> \S*\/(core\/kernel\/process_)?main\.ts:/;
+  /^warning\[unanalyzable-dynamic-import\].*\n *--> \S*\/(core\/kernel\/process_main|system)\.ts:/;
 
 /** A package of the workspace. */
 export interface Package {

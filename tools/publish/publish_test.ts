@@ -21,7 +21,8 @@ Deno.test("packages of several versions are not published", () => {
 
 Deno.test("what deno publish warns of is an error, but where it is meant so", () => {
   assertEquals(warningsIn("Check mod.ts\nPublishing @a/b ...\n"), []);
-  const said = DYNAMIC("main.ts") + DYNAMIC("core/kernel/process_main.ts") + DYNAMIC("drivers.ts") +
+  const said = DYNAMIC("system.ts") + DYNAMIC("core/kernel/process_main.ts") +
+    DYNAMIC("drivers.ts") +
     "Warning Aborting due to uncommitted changes\n";
   const warnings = warningsIn(said);
   assertEquals(warnings.length, 2);

@@ -8,6 +8,7 @@ import { junitFile, writeText } from "../../conform/junit_file.ts";
 import type { UserFile } from "../../file.ts";
 import { driverJson, printJson } from "../../json.ts";
 import { importClasses, importMaker, load } from "../../modules.ts";
+import { numberOption } from "../../number_option.ts";
 import { Progress } from "../../progress.ts";
 import { printable } from "../../printable.ts";
 import { suggest } from "../../suggest.ts";
@@ -22,6 +23,7 @@ export const conformDriver: Command = {
   idle: true,
   options: [
     { name: "only", value: "<rows>", summary: "what it is tested for, for example start,lies" },
+    { name: "seed", value: "<number>", summary: "where what is random in a run begins (1)" },
     { name: "junit", value: "<file>", summary: "also write the results there, as JUnit's XML" },
   ],
   examples: [
@@ -39,6 +41,9 @@ export const conformDriver: Command = {
     "names, or one of our own classes; the device is used as the check of its class uses it. One that asks more at once than",
     "the queues have room for shows more.",
     "",
+    "Row plan offers the driver its device with one thing changed, and devices that --seed puts together at random: the same seed",
+    "makes the same devices.",
+    "",
     "Driver, model and class RUN IN THIS PROGRAM, WITH ITS RIGHTS, too; Deno must let it read them.",
     "The exit status is 1 if the driver failed a row.",
   ],
@@ -46,6 +51,7 @@ export const conformDriver: Command = {
     const { io, options, words, given, until } = context;
     const folder = words[0]!.replace(/(?<=.)\/+$/, "");
     const { testDriver, ROWS, rowText } = await until(io.system.loadTesting());
+    const seed = numberOption(context, "seed", { usual: 1, least: 0, greatest: 2 ** 32 - 1 });
     const rows = rowsOf(given.only, ROWS);
     const [source] = await until(io.system.loadDrivers([folder]));
     const { manifest, entry } = source!;
@@ -73,6 +79,7 @@ export const conformDriver: Command = {
       ...(known && { class: known }),
       ...(rows && { rows }),
       tunables: options.tunables,
+      seed,
       told: (row) => {
         progress.show(++done, `${done} done, ${nameOf(row)}`);
         context.detail(rowText(row));
@@ -85,6 +92,7 @@ export const conformDriver: Command = {
     if (options.json) {
       printJson(context, "conform driver", {
         driver: driverJson(manifest),
+        seed,
         passed,
         rows: report.rows.map(rowJson),
       });
