@@ -12,7 +12,7 @@ export function page(columns: Columns): string {
     "",
     "Made by `deno task guests`; not to be edited. Each row is a disk of ours that breaks one rule (`simulation/lies`), served by vfio-user",
     "to a guest, with the program's own line where it said something. PASS: it works with the device. REFUSED: it gives the",
-    "device up and goes on. WEDGED: it waits or is busy until the time is over, and did so twice. CRASH: it ends. -: the device did not come so far.",
+    "device up and goes on. WEDGED: it waits or is busy until the time is over. CRASH: it ends. -: the device did not come so far.",
     "Linux is hot-plugged, then writes and reads 128 KiB past its cache; firmware starts a program from the disk.",
     "",
     ...shown.map(({ program, seen }) =>
