@@ -66,6 +66,7 @@ Deno.test("each example of each help text is a command of the program #cli:help_
         openKernel: () => Promise.reject(new Error("understood")),
         loadServing: () => Promise.reject(new Error("understood")),
         loadTesting: () => Promise.reject(new Error("understood")),
+        loadWatch: () => Promise.reject(new Error("understood")),
         modules: { "mine/class.ts": { mine: { open: () => ({ client: {} }) } } },
       });
       // A file of that name need not be there.
