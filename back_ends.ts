@@ -23,7 +23,7 @@ export interface VhostUserDevice {
 }
 
 /** What it can be. */
-export type BackEndKind = "blk" | "net" | "scsi" | "rng" | "console" | "balloon";
+export type BackEndKind = "blk" | "net" | "scsi" | "rng" | "console" | "balloon" | "fs";
 
 type Kind = Omit<BackEndFacts, "name" | "socket" | "queueSize">;
 
@@ -48,6 +48,16 @@ const CONTROL: ControlQueue = {
 };
 const CTRL_MQ = 4, VQ_PAIRS_SET = 0, OK = 0, ERR = 1;
 
+const FS_TAG_BYTES = 36, FS_CONFIG_BYTES = 44;
+
+/** The configuration of a file system (virtio 1.4, 5.11.4): its tag, and one queue for requests. */
+function fsConfig(): Uint8Array<ArrayBuffer> {
+  const config = new Uint8Array(FS_CONFIG_BYTES);
+  config.set(new TextEncoder().encode("fs"));
+  config[FS_TAG_BYTES] = 1;
+  return config;
+}
+
 /** The kinds (virtio 1.4, 5). */
 const KINDS: Readonly<Record<BackEndKind, Kind>> = {
   blk: {
@@ -71,6 +81,14 @@ const KINDS: Readonly<Record<BackEndKind, Kind>> = {
   rng: { type: 4, known: 0n, queues: 1, configBytes: 0 },
   console: { type: 3, known: range(0, 2), queues: 2, configBytes: 12 },
   balloon: { type: 5, known: range(0, 5), queues: 2, configBytes: 16 },
+  // Whatever tag it has in the end is the front-end's choice, as with QEMU: here that of its kind.
+  fs: {
+    type: 26,
+    known: bits(0),
+    queues: 2,
+    configBytes: FS_CONFIG_BYTES,
+    invented: { config: fsConfig, features: 0n },
+  },
 };
 
 /** Their names. */

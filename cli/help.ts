@@ -28,7 +28,7 @@ export const EXAMPLES: Command["examples"] = [
 /** What stands behind `--`. */
 export const REST = [
   "-- <arguments>",
-  "for QEMU; without any it has a device for each driver, and no file; for vhost-user, devices: blk=<socket>",
+  "for QEMU; without any it has a device for each driver, and no file; for vhost-user, devices: blk=<socket>, net=<socket>,mac=…,pairs=2,listen",
 ] as const;
 
 /**

@@ -11,6 +11,7 @@ const KINDS = [
   "rng",
   "console",
   "balloon",
+  "fs",
 ] as const satisfies readonly BackEndKind[];
 
 /**

@@ -25,6 +25,8 @@ const GONE = 0xff;
 const VECTORS = 4;
 /** Milliseconds between two looks. */
 const PAUSE = 1;
+/** Device type of a network card (5.1.1). */
+const NETWORK = 1;
 /** Entries of the rings of checks that want no other number: few, so that they wrap. */
 export const USUAL_SIZE = 8;
 
@@ -306,9 +308,16 @@ export class Rig {
     return new RawRing(queue, place, this.#arena, this.address);
   }
 
-  /** Tells the device that it may begin. */
+  /** Tells the device that it may begin. A network card may do nothing before it has both queues of its first pair. */
   go(): void {
+    if (this.type === NETWORK) {
+      for (const queue of [0, 1]) if (!this.#enabled(queue)) this.enable(queue);
+    }
     this.status = ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK;
+  }
+
+  #enabled(queue: number): boolean {
+    return this.largest(queue) === 0 || this.common.read16(COMMON.queueEnable) !== 0;
   }
 
   /** The whole of it: handshake, queues, DRIVER_OK. */

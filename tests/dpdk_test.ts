@@ -4,7 +4,7 @@
  * @module
  */
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import type { NetClient } from "../classes/network/client.ts";
 import type { Device } from "../classes.ts";
 import { type AnyDevice, bit, Feature, openKernel, type OpenOptions } from "../mod.ts";
@@ -13,6 +13,7 @@ import { leftovers, soon } from "./support/leaks.ts";
 import "./support/libc.ts";
 import { testWith } from "./support/needs.ts";
 import { within } from "./support/net.ts";
+import { program, run } from "./support/program.ts";
 import { differsAt } from "./support/qemu.ts";
 
 const MAC = "52:54:00:12:34:56";
@@ -187,5 +188,23 @@ testWith(
         assertEquals(value!.bytes.subarray(34, 38).toHex(), "00090009");
       }
     });
+  },
+);
+
+testWith(
+  withoutTestpmd,
+  "vhost-user: DPDK by the commands check and conform, which finds what docs/findings.md says #core:vhost_user_dpdk",
+  async () => {
+    using folder = new Folder();
+    const socket = folder.of("net");
+    await using _testpmd = await Testpmd.start({ socket });
+    const machine = ["--machine", "vhost-user", "--", `net=${socket}`];
+    const checked = await run(...program("check", ...machine));
+    assertEquals(checked.code, 0, checked.err);
+    const only = ["--only", "features"];
+    const { text } = await run(...program("conform", "device", "00:01.0", ...only, ...machine));
+    const wrong = [...text.matchAll(/(?:violates|wedged|cannot tell): (\S+) \(/g)];
+    assertEquals(wrong.map(([, name]) => name), ["features.dependencies"], text);
+    assert(text.includes("conforms"), text);
   },
 );

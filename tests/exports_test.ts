@@ -19,6 +19,15 @@ for (const { folder, name } of PACKAGES) {
   });
 }
 
+Deno.test("each package has what JSR's score asks for and can be seen here #core:jsr_score", () => {
+  for (const { folder, name, description } of PACKAGES) {
+    const readme = Deno.readTextFileSync(new URL(`../${folder}/README.md`, import.meta.url));
+    assert(/^```(ts|sh)$/m.test(readme), `${name} has a README without an example`);
+    assert(description.length > 20, `${name} says nothing of itself`);
+    assert(exportsOf(folder).length > 0, `${name} exports nothing`);
+  }
+});
+
 const SAMPLE = `
 export interface Shape {
   sides: number;

@@ -16,7 +16,7 @@ import {
 import { leftovers } from "./support/leaks.ts";
 import "./support/libc.ts";
 import { testWith, withoutPrograms } from "./support/needs.ts";
-import { run } from "./support/program.ts";
+import { program, run } from "./support/program.ts";
 import { useDisk } from "./support/qemu.ts";
 
 const BYTES = 1 << 24;
@@ -84,3 +84,34 @@ for (const daemon of DAEMONS) {
     );
   }
 }
+
+testWith(
+  withoutDaemon,
+  "vhost-user: conform finds in qemu-storage-daemon what docs/findings.md says; check and blk info work #core:vhost_user_daemons",
+  async () => {
+    using folder = new Folder();
+    const [socket, disk] = [folder.of("socket"), folder.of("disk")];
+    Deno.writeFileSync(disk, new Uint8Array(BYTES));
+    await using _daemon = await StorageDaemon.start({ socket, disk });
+    const machine = ["--machine", "vhost-user", "--", `blk=${socket}`];
+    const cases: readonly (readonly [only: string, wrong: readonly string[]])[] = [
+      ["rings.mixed", ["rings.mixed"]],
+      ["interrupts.quiet", ["interrupts.quiet"]],
+      ["block", []],
+    ];
+    for (const [only, wanted] of cases) {
+      const { text } = await run(
+        ...program("conform", "device", "00:01.0", "--only", only, ...machine),
+      );
+      const wrong = [...text.matchAll(/(?:violates|wedged|cannot tell): (\S+) \(/g)];
+      assertEquals(wrong.map(([, name]) => name!), wanted, text);
+    }
+    for (
+      const [command, wanted] of [["check", "passed"], ["blk info", "vhost_user_blk"]] as const
+    ) {
+      const { code, text, err } = await run(...program(...command.split(" "), ...machine));
+      assertEquals(code, 0, err);
+      assert(text.includes(wanted), text);
+    }
+  },
+);

@@ -3,6 +3,7 @@
 import type { Loop } from "../../core/irq/interrupt_loop.ts";
 import { clear, close, eventfd, signal } from "../../core/linux/fd.ts";
 import { accept, connectUnix, listenUnix, type UnixListener } from "../../core/linux/socket.ts";
+import { OsError } from "../../core/linux/os_error.ts";
 import type { DmaMemory } from "../../core/pci/function.ts";
 import type { Registers } from "../../core/pci/registers.ts";
 import { DeviceStatus } from "../../core/virtio/status.ts";
@@ -21,7 +22,7 @@ import { type BackEndFacts, type ControlQueue, Session } from "./session.ts";
 const { DRIVER_OK, FEATURES_OK } = DeviceStatus;
 /** Where an empty packed ring begins: both wrap counters are 1 (docs/interop/vhost-user.rst). */
 const PACKED_BASE = 0x8000_8000;
-/** A back-end that serves one at a time may not have noticed yet that we hung up. */
+/** A back-end that serves one at a time may not have noticed yet that we hung up; each try waits longer, 3 s in all. */
 const TRIES = 20, AGAIN_MS = 15;
 /** How long one that connects to us is waited for, in milliseconds. */
 const PATIENCE_MS = 5000;
@@ -401,7 +402,10 @@ export class BackEnd implements VirtioCore, Disposable {
   #writeStatus(value: number): void {
     if (value === 0) return this.reset();
     // One that is made quiet, and not used again, is left alone.
-    if (this.#status === 0) this.#talk = this.#talk.then(() => this.#connect());
+    if (this.#status === 0) {
+      if (!this.#session) this.#lost = undefined;
+      this.#talk = this.#talk.then(() => this.#connect());
+    }
     const rising = value & ~this.#status;
     if (rising & FEATURES_OK) {
       const accepted = this.#driverFeatures;
@@ -551,13 +555,14 @@ async function meet(
   left?: AbortSignal,
 ): Promise<Session> {
   for (let tries = 1;; tries++) {
-    const fd = listener ? await come(listener, loop, left) : connectUnix(facts.socket);
     try {
+      const fd = listener ? await come(listener, loop, left) : connectUnix(facts.socket);
       return await Session.open(fd, facts, loop, ended, left);
     } catch (error) {
       left?.throwIfAborted();
-      if (!(error instanceof HungUp) || tries === TRIES) throw error;
-      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+      const busy = error instanceof HungUp || error instanceof OsError && error.code === "EAGAIN";
+      if (!busy || tries === TRIES) throw error;
+      await new Promise((resolve) => setTimeout(resolve, tries * AGAIN_MS));
     }
   }
 }

@@ -166,6 +166,30 @@ export class StorageDaemon extends BackEndProgram {
   }
 }
 
+/** virtiofsd; undefined where it was not fetched. */
+export const VIRTIOFSD: string | undefined = unpacked("virtiofsd");
+
+/** Why no test can run on it. */
+export const withoutVirtiofsd: string | undefined = VIRTIOFSD === undefined
+  ? "there is no virtiofsd (deno task prepare fetches one)"
+  : undefined;
+
+/** virtiofsd with a folder; it ends with its first connection. */
+export class Virtiofsd extends BackEndProgram {
+  /** Starts it. */
+  static async start(socket: string, folder: string): Promise<Virtiofsd> {
+    const child = new Deno.Command(VIRTIOFSD!, {
+      args: [`--socket-path=${socket}`, `--shared-dir=${folder}`, "--sandbox=none"],
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    }).spawn();
+    const daemon = new Virtiofsd(child);
+    await listens(socket);
+    return daemon;
+  }
+}
+
 /** DPDK's testpmd; undefined where it was not fetched. */
 export const TESTPMD: string | undefined = unpacked("testpmd");
 

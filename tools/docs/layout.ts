@@ -31,6 +31,7 @@ export const NAVIGATION:
     ["Know more", [
       ["architecture", "Architecture"],
       ["security", "Security"],
+      ["speed", "Speed"],
       ["nbd", "The NBD server"],
       ["hostile-guests", "What guests make of lies"],
       ["findings", "Findings"],
