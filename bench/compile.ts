@@ -16,7 +16,8 @@ export async function compile(
   const program = `${folder}/${source.replace(/\.c$/, "")}`;
   const args = ["-O2", "-std=c11", "-o", program, `${REFERENCE}${source}`, ...more];
   try {
-    const { success, stderr } = await new Deno.Command("gcc", { args }).output();
+    const { success, stderr } = await new Deno.Command("gcc", { args, env: { TMPDIR: folder } })
+      .output();
     if (success) return program;
     missing(`gcc does not compile ${source}: ${new TextDecoder().decode(stderr).split("\n")[0]}`);
   } catch {

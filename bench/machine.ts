@@ -19,15 +19,18 @@ async function said(program: string | undefined, ...args: readonly string[]): Pr
   }
 }
 
+/** testpmd says its version when it starts only. */
+const TESTPMD = ["-v", "--no-huge", "--in-memory"];
+
 /** This machine. */
 export async function thisMachine(): Promise<Machine> {
-  const version = (text: string) => /\d+(\.\d+)+(-\w+)?/.exec(text)?.[0];
+  const version = (text: string) => /\d+(\.\d+)+/.exec(text)?.[0];
   const programs = {
     deno: Deno.version.deno,
     v8: Deno.version.v8,
     gcc: version((await said("gcc", "--version")).split("\n")[0]!),
     QEMU: version(await said("qemu-system-x86_64", "--version")),
-    DPDK: version((await said(unpacked("testpmd"), "-v", "--no-huge")).split("DPDK").at(-1)!),
+    DPDK: /DPDK (\d+(\.\d+)+)/.exec(await said(unpacked("testpmd"), ...TESTPMD))?.[1],
     nbdkit: version(await said(unpacked("nbdkit"), "--version")),
     fio: version(await said("fio", "--version")),
   };

@@ -4,32 +4,30 @@
  * @module
  */
 
-import { BarChart, CustomChart } from "echarts/charts";
+import { CustomChart } from "echarts/charts";
 import { GridComponent, LegendComponent, TitleComponent } from "echarts/components";
 import * as echarts from "echarts/core";
 import { SVGRenderer } from "echarts/renderers";
 import { spread } from "./figure.ts";
 import type { Table } from "./table.ts";
 
-echarts.use([
-  BarChart,
-  CustomChart,
-  GridComponent,
-  LegendComponent,
-  SVGRenderer,
-  TitleComponent,
-]);
+echarts.use([CustomChart, GridComponent, LegendComponent, SVGRenderer, TitleComponent]);
 
 const WIDTH = 800;
-const BAR = 14;
-const GAP = 16;
+const LINE = 14;
+const GAP = 10;
 const AROUND = 110;
+const DOT = 4;
+/** Of a letter of a label, at most. */
+const LETTER = 6.6;
 const COLOURS = ["#5470c6", "#91cc75", "#fac858", "#ee6666", "#73c0de"];
 
-/** Draws a table as an SVG: a bar for each figure, and over it a line from quarter to quarter of its samples. */
+/** Draws a table as an SVG: a dot for each figure, on a line from quarter to quarter of its samples. */
 export function plot(title: string, table: Table): string {
   const { unit, axis, better, contenders, rows } = table;
-  const height = AROUND + rows.length * (contenders.length * BAR + GAP);
+  const height = AROUND + rows.length * (contenders.length * LINE + GAP);
+  const labels = rows.map(({ subject, at }) => `${subject}, ${axis} ${at}`);
+  const longest = Math.max(...labels.map(({ length }) => length));
   const chart = echarts.init(null, null, { renderer: "svg", ssr: true, width: WIDTH, height });
   try {
     chart.setOption({
@@ -37,7 +35,7 @@ export function plot(title: string, table: Table): string {
       backgroundColor: "#ffffff",
       title: { text: title, left: 10, top: 8, textStyle: { fontSize: 14 } },
       legend: { top: 34, left: 10 },
-      grid: { left: 10, right: 30, top: 64, bottom: 40 },
+      grid: { left: 20 + longest * LETTER, right: 30, top: 64, bottom: 40 },
       xAxis: {
         type: "log",
         name: `${unit}; ${better} is better`,
@@ -48,43 +46,57 @@ export function plot(title: string, table: Table): string {
       yAxis: {
         type: "category",
         inverse: true,
-        data: rows.map(({ subject, at }) => `${subject}, ${axis} ${at}`),
+        data: labels,
+        splitLine: { show: true },
       },
-      series: contenders.flatMap((name, i) => series(name, i, table)),
+      series: contenders.map((name, i) => series(name, i, table)),
     });
-    return chart.renderToSVGString();
+    // What it does under a pointer goes: its names differ from time to time.
+    return chart.renderToSVGString().replace(/<style.*?<\/style>\n?/s, "")
+      .replaceAll(/ class="[^"]*"/g, "");
   } finally {
     chart.dispose();
   }
 }
 
-/** The bars of a contender, and their lines. */
-function series(name: string, i: number, { contenders, rows }: Table): object[] {
-  const spreads = rows.map(({ cells }) => cells[i] && spread(cells[i].samples));
-  const line = (api: { value(i: number): number; coord(at: readonly number[]): number[] }) => {
-    const row = api.value(0);
-    const [from, y] = api.coord([api.value(1), row]) as [number, number];
-    const [to] = api.coord([api.value(2), row]) as [number];
-    const middle = y + (i - (contenders.length - 1) / 2) * BAR;
-    const shape = { x1: from, x2: to, y1: middle, y2: middle };
-    return { type: "line", shape, style: { stroke: "#000000", lineWidth: 2 } };
+/** What custom series ask: a value of the datum, and where something is in the picture. */
+interface Chart {
+  value(dimension: number): number;
+  coord(at: readonly number[]): number[];
+}
+
+/** The dots of a contender, with their lines. */
+function series(name: string, i: number, { contenders, rows }: Table): object {
+  const color = COLOURS[i % COLOURS.length];
+  const draw = (chart: Chart) => {
+    const [row, ...values] = [0, 1, 2, 3].map((dimension) => chart.value(dimension)) as number[];
+    const [[from, middle], [median], [to]] = values.map((value) => chart.coord([value, row!])) as [
+      [number, number],
+      [number],
+      [number],
+    ];
+    const y = middle + (i - (contenders.length - 1) / 2) * LINE;
+    const children = [
+      {
+        type: "line",
+        shape: { x1: from, x2: to, y1: y, y2: y },
+        style: { stroke: color, lineWidth: 3 },
+      },
+      { type: "circle", shape: { cx: median, cy: y, r: DOT }, style: { fill: color } },
+    ];
+    return { type: "group", children };
   };
-  return [
-    {
-      type: "bar",
-      name,
-      itemStyle: { color: COLOURS[i % COLOURS.length] },
-      barWidth: BAR - 2,
-      barGap: `${200 / (BAR - 2)}%`,
-      data: spreads.map((each) => each?.median ?? "-"),
-    },
-    {
-      type: "custom",
-      silent: true,
-      z: 10,
-      renderItem: (_: unknown, api: Parameters<typeof line>[0]) => line(api),
-      encode: { x: [1, 2], y: 0 },
-      data: spreads.flatMap((each, row) => each ? [[row, each.quarter, each.threeQuarters]] : []),
-    },
-  ];
+  return {
+    type: "custom",
+    name,
+    silent: true,
+    itemStyle: { color },
+    renderItem: (_: unknown, chart: Chart) => draw(chart),
+    encode: { x: [1, 2, 3], y: 0 },
+    data: rows.flatMap(({ cells }, row) => {
+      if (!cells[i]) return [];
+      const { quarter, median, threeQuarters } = spread(cells[i].samples);
+      return [[row, quarter, median, threeQuarters]];
+    }),
+  };
 }

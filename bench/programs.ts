@@ -17,7 +17,7 @@ export const DRIVER = 0;
 export const APPLICATION = COUNT > 2 ? 1 : DRIVER;
 
 /** How long a program may take to listen, in milliseconds. */
-const PATIENCE = 20_000;
+const PATIENCE = 60_000;
 
 /** The processor of an application. */
 export function applicationOf(isolation: Isolation): number {

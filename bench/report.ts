@@ -5,7 +5,7 @@
  */
 
 import { spread } from "./figure.ts";
-import type { Measurement } from "./measurement.ts";
+import { IDLE, type Measurement } from "./measurement.ts";
 import { plot } from "./plot.ts";
 import { PUBLISHED } from "./published.ts";
 import { cell, type Table, tables } from "./table.ts";
@@ -56,10 +56,11 @@ function head(measurement: Measurement): string {
   });
   const noise = noises.length > 0 ? spread(noises) : undefined;
   const versions = Object.entries(programs).map((each) => each.join(" ")).join(", ");
-  const busy = load.before > 0.5
+  const [before, after] = [load.before, load.after].map((each) => Number(each.toFixed(1)));
+  const busy = load.before > IDLE
     ? [
-      `**The machine was busy**: ${load.before} processes wanted its ${processors} processors when it began. Take ratios, and ` +
-      "with care; absolute figures are too low.",
+      `**The machine was busy**: ${before} processes wanted its ${processors} processors when it began. Take no absolute figure for` +
+      "\nwhat the code can do, and ratios with care: programs that never sleep suffer most.",
       "",
     ]
     : [];
@@ -72,7 +73,7 @@ function head(measurement: Measurement): string {
     ...busy,
     `- Measured at ${date}${revision && `, revision ${revision}`}.`,
     `- On ${processors} processors of ${processor}, ${memoryMiB} MiB, Linux ${kernel}; ${versions}.`,
-    `- Load ${load.before} before and ${load.after} after. At most ${rounds} rounds; in each, all contenders take their turn.`,
+    `- Load ${before} before and ${after} after. At most ${rounds} rounds; in each, all contenders take their turn.`,
     ...noise
       ? [
         `- Noise: between the quarters of a figure's samples lie ${

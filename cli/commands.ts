@@ -41,9 +41,9 @@ import { unbind } from "./commands/unbind.ts";
 export const COMMANDS: readonly Command[] = [
   ls,
   show,
+  check,
   top,
   hosts,
-  check,
   conformDevice,
   drivers,
   explain,

@@ -63,6 +63,7 @@ export interface World {
   readonly openKernel?: () => Promise<Kernel>;
   readonly loadServing?: () => Promise<never>;
   readonly loadTesting?: () => Promise<never>;
+  readonly loadWatch?: () => Promise<never>;
   readonly drivers?: readonly PluginSource[];
   /** What modules export that can be imported, by their paths. */
   readonly modules?: Readonly<Record<string, Exports>>;
@@ -126,7 +127,7 @@ function fakeSystem(world: World, calls: string[]): System {
       return Promise.resolve();
     },
     loadConform: () => import("../conform/mod.ts"),
-    loadWatch: () => import("../watch/mod.ts"),
+    loadWatch: () => world.loadWatch?.() ?? import("../watch/mod.ts"),
     loadDrivers(folders) {
       calls.push(["load", ...folders].join(" "));
       return Promise.resolve(drivers);

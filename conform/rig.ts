@@ -210,6 +210,8 @@ export class Rig {
       () => this.status === 0,
       () => `its status did not read 0 after a reset, but ${this.status},`,
     );
+    // One behind a conversation begins it anew.
+    await this.device.settled?.();
     this.#free = 0;
     for (const fd of this.vectors) clear(fd);
   }

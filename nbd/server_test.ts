@@ -5,7 +5,7 @@ import { libc } from "../core/linux/libc.ts";
 import { PathTaken } from "../core/linux/socket.ts";
 import { InterruptLoop } from "../core/irq/interrupt_loop.ts";
 import { Bytes } from "./bytes.ts";
-import { Opt, OPTS_MAGIC } from "./protocol.ts";
+import { Cmd, Opt, OPTS_MAGIC, REQUEST_MAGIC, SIMPLE_REPLY_MAGIC } from "./protocol.ts";
 import { NbdServer, type ServeOptions } from "./server.ts";
 
 // Opened once for the whole process, so not by a test.
@@ -23,7 +23,7 @@ const DISK: BlockDevice = {
   refresh: nothing,
   id: () => Promise.resolve(""),
   read: (_, length) => Promise.resolve(new Uint8Array(length)),
-  readInto: nothing,
+  readInto: (offset, bytes) => Promise.resolve(void bytes.fill(offset / 512)),
   write: nothing,
   flush: nothing,
   discard: nothing,
@@ -97,6 +97,40 @@ Deno.test("idle handshakes keep the places of others only until they have to lea
     let came = 0;
     while (came < 28) came += (await late.read(new Uint8Array(28)))!;
     for (const connection of idle) connection.close();
+  });
+});
+
+Deno.test("answers that go out together come whole and with their own data, however slowly they are taken #nbd:together", async () => {
+  await serving({}, async (socket) => {
+    using client = await connect(socket);
+    await client.write(HELLO);
+    await client.write(CHOICE);
+    // Short and long ones, together more than a socket holds.
+    const lengths = Array.from({ length: 120 }, (_, i) => [512, 4096, 65_536, 262_144][i % 4]!);
+    const requests = new Bytes(28 * lengths.length);
+    lengths.forEach((length, i) =>
+      requests.u32(REQUEST_MAGIC).u16(0).u16(Cmd.READ).u64(BigInt(i)).u64(BigInt(i * 512))
+        .u32(length)
+    );
+    await client.write(requests.bytes);
+    await new Promise((resolve) => setTimeout(resolve, 200)); // nothing is taken meanwhile
+    const all = new Uint8Array(28 + lengths.reduce((sum, length) => sum + 16 + length, 0));
+    for (let came = 0; came < all.length;) {
+      const got = await client.read(all.subarray(came, came + 50_000));
+      assert(got !== null, `the server left after ${came} bytes`);
+      came += got;
+    }
+    const seen = new Set<number>();
+    const view = new DataView(all.buffer);
+    for (let at = 28; at < all.length;) {
+      const i = Number(view.getBigUint64(at + 8));
+      assertEquals([view.getUint32(at), view.getUint32(at + 4)], [SIMPLE_REPLY_MAGIC, 0]);
+      const data = all.subarray(at + 16, at + 16 + lengths[i]!);
+      assert(data.every((byte) => byte === i), `the data of request ${i}`);
+      seen.add(i);
+      at += 16 + data.length;
+    }
+    assertEquals(seen.size, lengths.length);
   });
 });
 

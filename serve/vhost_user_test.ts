@@ -341,6 +341,16 @@ Deno.test("vhost-user: one machine at a time, and the next when it has left #cor
   ]);
 });
 
+Deno.test("vhost-user: a machine that comes at once after another has left is not turned away #core:vhost_clients", async () => {
+  await using served = new Served(new Echo());
+  for (let i = 0; i < 5; i++) {
+    using machine = new VhostMachine(served.path);
+    await machine.ready(0n);
+    assertEquals(await machine.request(0, bytes(1), 4), bytes(2));
+  }
+  assertEquals(served.said.filter((line) => line.includes("turned away")), []);
+});
+
 Deno.test("vhost-user: served once, it ends with the first machine, and says why", async () => {
   for (
     const [bad, wanted] of [[false, undefined], [true, "Message 99 is not known here"]] as const

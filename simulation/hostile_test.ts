@@ -414,6 +414,7 @@ Deno.test("every lie has a number and a sentence, and can be seen", () => {
   for (const id of LIES) {
     assertEquals(lie(id).id, id);
     assert(lie(id).does.length > 5);
+    assertMatch(lie(id).section ?? "", /^(PCI )?\d(\.\d+)+$/, id);
   }
   assertThrows(() => lie("D-999"), RangeError, "D-01");
 });

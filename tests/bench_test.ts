@@ -70,10 +70,10 @@ const MISUSES: readonly (readonly [args: readonly string[], said: RegExp])[] = [
 ];
 
 Deno.test("what cannot be ends in one sentence, before anything is measured #bench:bad_input", async () => {
-  for (const [args, said] of MISUSES) {
+  await Promise.all(MISUSES.map(async ([args, said]) => {
     const { code, text, err } = await run(...bench(...args));
     assertEquals([code, text], [2, ""], err);
     assertMatch(err.trim(), said);
     assertEquals(err.trim().split("\n").length, 1);
-  }
+  }));
 });

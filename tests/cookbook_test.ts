@@ -6,4 +6,4 @@
 
 import { pageTest } from "./support/pages.ts";
 
-pageTest("docs/cookbook.md");
+pageTest("docs/cookbook.md", "");

@@ -23,7 +23,7 @@ const ALONE: Readonly<Record<string, string>> = {
 };
 
 for (const page of pages()) {
-  if (ALONE[page] === undefined && blocksOf(page).length > 0) pageTest(page);
+  if (ALONE[page] === undefined && blocksOf(page).length > 0) pageTest(page, "");
 }
 
 Deno.test("the programs of all pages are right for the compiler #core:docs", checkPrograms);

@@ -6,4 +6,4 @@
 
 import { pageTest } from "./support/pages.ts";
 
-pageTest("docs/lesson.md");
+pageTest("docs/lesson.md", "");

@@ -1,5 +1,6 @@
 /**
- * Machines that are watched: the control socket with `top`, `hosts` and `show --live`, and figures for Prometheus.
+ * Machines that are watched: the control socket with `top`, `hosts` and `show --live`, and figures for Prometheus, as
+ * docs/watch.md tells of them.
  *
  * @module
  */
@@ -9,6 +10,7 @@ import parsePrometheus from "parse-prometheus-text-format";
 import { DRIVERS } from "../drivers.ts";
 import { openKernel } from "../mod.ts";
 import { ControlClient, ControlError, metricsText, type Snapshot } from "../watch/mod.ts";
+import { checkJson } from "./support/json.ts";
 import { alive, leftovers, soon } from "./support/leaks.ts";
 import "./support/libc.ts";
 import { testWith, withoutPrograms } from "./support/needs.ts";
@@ -205,12 +207,12 @@ testWith(
       assertEquals(rows.length, 2);
       for (const row of rows) assertMatch(row, /^0000:00:01\.0 +random +running +[\d.]+ /);
       const looks = (await looked("top", control, "--count", "2", "--interval", "0.2", "--json"))
-        .trim().split("\n").map((line) => JSON.parse(line));
+        .trim().split("\n").map(checkJson);
       assertEquals(looks.length, 2);
       const ended = looks.map(({ devices: [{ lanes: [lane] }] }) => lane.ended);
       assert(ended[0] < ended[1], `${ended}`);
 
-      const { hosts: [host] } = JSON.parse(await looked("hosts", control, "--json"));
+      const { hosts: [host] } = checkJson(await looked("hosts", control, "--json"));
       assert(alive(host.pid), `${host.pid}`);
       assertMatch(Deno.readTextFileSync(`/proc/${host.pid}/cmdline`), /plugins\/random/);
       assertEquals([host.driver, host.restarts, host.state], ["random", 0, "running"]);
@@ -221,6 +223,8 @@ testWith(
       assertMatch(live, new RegExp(`^runs +process ${host.pid}$`, "m"));
       assertMatch(live, /^status +ACKNOWLEDGE, DRIVER, FEATURES_OK, DRIVER_OK$/m);
       assertMatch(live, /^lane requests +8 slots, \d+ submitted/m);
+      const { work } = checkJson(await looked("show", "00:01.0", "--live", control, "--json"));
+      assertEquals([work.pid, work.state], [host.pid, "running"]);
       const none = await run(...program("show", "00:02.0", "--live", control));
       assertEquals(none.code, 3);
       assertMatch(

@@ -7,4 +7,4 @@
 import { pageTest } from "./support/pages.ts";
 import { withoutQemu } from "./support/machine.ts";
 
-pageTest("docs/your-first-driver.md", " #core:your_first_driver", withoutQemu);
+pageTest("docs/your-first-driver.md", "#core:your_first_driver", withoutQemu);

@@ -6,4 +6,4 @@
 
 import { pageTest } from "./support/pages.ts";
 
-pageTest("docs/your-own-class.md", " #core:third_party");
+pageTest("docs/your-own-class.md", "#core:third_party");

@@ -125,7 +125,7 @@ const COUNTS: Readonly<Record<Name, (isolation: Isolation, socket: string) => Pr
           reads++;
           return client.read(turn % 1024 * BYTES, BYTES);
         }));
-      return woken / reads;
+      return Math.max(1, woken) / reads; // the round itself is worth one
     });
   },
 };

@@ -30,8 +30,10 @@ import type { AnyPlugin } from "../plugin/pci_plugin.ts";
 import { TraceWriter } from "../trace/ring.ts";
 import { DriverSession } from "./driver_session.ts";
 
-/** A device that answers at once is not worth a sleep: so often it is looked at before. */
-const SPINS = 2000;
+/** A device that answers at once is not worth a sleep: so often it is looked at before, at most and at least. */
+const SPINS = 2000, FEWEST = 8;
+/** A sleep that was shorter shows that more looks would have saved it; a longer one, that fewer will do. Milliseconds. */
+const NAP_MS = 0.2;
 /** After so many in vain another may have the processor, so that a client that waits for this one gets it at once. */
 const LOOKS = 8;
 /** Under load, interrupts and the like are looked for after so many rounds of that. */
@@ -258,7 +260,8 @@ function serve(plugin: AnyPlugin): never {
     vectors: boot.vectors,
     ...(trace && { trace }),
   });
-  let spins = SPINS;
+  let most = SPINS;
+  let spins = most;
   for (let round = 1; !own.ended; round++) {
     let worked = false;
     const asked = words[ControlWord.registerAsked];
@@ -272,9 +275,14 @@ function serve(plugin: AnyPlugin): never {
     }
     const idle = own.idle();
     if (!idle && round % ROUNDS !== 0 && !driverBell.hasRung(URGENT)) continue;
+    const before = performance.now();
     const happened = loop.runOnce(!idle ? 0 : own.busy ? own.period : -1);
+    if (idle) {
+      const napped = performance.now() - before < NAP_MS;
+      most = napped ? Math.min(most * 4, SPINS) : Math.max(most >> 2, FEWEST);
+    }
     // Requests that wait for the world do not keep a processor busy: where nothing happens, one look is enough.
-    spins = !idle || worked || happened ? SPINS : 1;
+    spins = !idle || worked || happened ? most : 1;
     if (!happened && idle && !own.polled) own.kick();
   }
   Deno.exit(0);

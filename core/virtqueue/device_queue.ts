@@ -144,9 +144,13 @@ export interface Taken {
 
 /** A descriptor of a packed ring (virtio 1.4, 2.8.13). */
 export interface Descriptor {
+  /** The device's address of the buffer. */
   readonly address: number;
+  /** Its bytes. */
   readonly length: number;
+  /** The buffer id, which the driver knows the request by. */
   readonly id: number;
+  /** Its flags, as they stand in the ring. */
   readonly flags: number;
 }
 

@@ -11,11 +11,13 @@ export type { DriverQueue, QueueCounters, QueueFault, Virtqueue } from "./virtqu
 export { makeDeviceQueue } from "./make_device_queue.ts";
 export {
   type Chain,
+  type Descriptor,
   type DeviceQueue,
   type DeviceRingOptions,
   DriverFault,
   type HonestQueue,
   type RingPlace,
+  type Taken,
 } from "./device_queue.ts";
 export {
   DESCRIPTOR_BYTES,

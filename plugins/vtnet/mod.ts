@@ -63,7 +63,9 @@ const vtnet: Plugin = definePlugin({
     });
 
     /** Each slot waits in the same queue, again and again. */
-    const wait = (slot: number) => receiving[slot % receiving.length]!.provide(slot);
+    const wait = receiving.length === 1
+      ? receiving[0]!.provide
+      : (slot: number) => receiving[slot % receiving.length]!.provide(slot);
 
     // Frames may come as soon as the device is live.
     receiveLane!.take(wait);

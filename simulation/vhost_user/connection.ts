@@ -1,5 +1,6 @@
 // Questions to a back-end, and its answers.
 
+import type { OsError } from "../../core/linux/os_error.ts";
 import { receiveDescriptors, sendDescriptors } from "../../core/linux/descriptors.ts";
 import { close } from "../../core/linux/fd.ts";
 import type { Loop } from "../../core/irq/interrupt_loop.ts";
@@ -135,7 +136,9 @@ export class Connection implements Disposable {
       const bytes = encodeMessage(FRONT_END[name] as never, body as never, needReply);
       sendDescriptors(this.fd, bytes, descriptors);
     } catch (error) {
-      this.#end(new VhostFault(`it does not take ${name}: ${(error as Error).message}`));
+      // It may have hung up before we said anything.
+      const Fault = (error as Partial<OsError>).code === "EPIPE" ? HungUp : VhostFault;
+      this.#end(new Fault(`it does not take ${name}: ${(error as Error).message}`));
     }
     if (!decode && !this.#closed) {
       clearTimeout(timer);

@@ -41,10 +41,14 @@ export async function listens(socket: string): Promise<void> {
 }
 
 /** One of our models, served by a program of its own. */
-export async function served(model: string, socket: string): Promise<Running> {
+export async function served(
+  model: string,
+  socket: string,
+  ...more: readonly string[]
+): Promise<Running> {
   const running = new Running([
     ...[Deno.execPath(), "run", "-A", program().at(-1)!],
-    ...["serve", model, "--vhost-user", socket],
+    ...["serve", model, "--vhost-user", socket, ...more],
   ]);
   await listens(socket);
   return running;

@@ -17,6 +17,7 @@ export const NAVIGATION:
       ["your-own-class", "A class of your own"],
       ["test-your-driver", "Test your driver"],
       ["test-your-device", "Test your device"],
+      ["watch", "Watch a machine"],
       ["cookbook", "Cookbook"],
       ["real-hardware", "Real machines"],
       ["troubleshooting", "Troubleshooting"],
@@ -31,6 +32,7 @@ export const NAVIGATION:
     ["Know more", [
       ["architecture", "Architecture"],
       ["security", "Security"],
+      ["speed", "Speed"],
       ["nbd", "The NBD server"],
       ["hostile-guests", "What guests make of lies"],
       ["findings", "Findings"],

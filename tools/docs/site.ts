@@ -30,6 +30,9 @@ export function sitePages(): [path: string, name: string][] {
   ];
 }
 
+/** Folders of docs/ with what pages show: pictures, and a measurement. */
+const AS_THEY_ARE = ["pictures", "speed"];
+
 /**
  * Builds the site.
  *
@@ -48,7 +51,9 @@ export async function build(folder: string, api = true): Promise<void> {
     const page = render(text, path, (target) => {
       const known = names.get(target);
       if (known !== undefined) return known;
-      if (target.startsWith("docs/pictures/")) return target.slice("docs/".length);
+      if (AS_THEY_ARE.some((folder) => target.startsWith(`docs/${folder}/`))) {
+        return target.slice("docs/".length);
+      }
       sources.add(target);
       return `source/${target}.html`;
     });
@@ -56,7 +61,7 @@ export async function build(folder: string, api = true): Promise<void> {
     Deno.writeTextFileSync(`${folder}/${name}`, layout({ ...page, name }));
   }
   writeSources(folder, sources);
-  copy("docs/pictures", `${folder}/pictures`);
+  for (const name of AS_THEY_ARE) copy(`docs/${name}`, `${folder}/${name}`);
   for (const asset of ASSETS) {
     Deno.copyFileSync(new URL(asset, new URL("assets/", import.meta.url)), `${folder}/${asset}`);
   }

@@ -16,7 +16,8 @@ const STUCK = 90_000;
 
 /**
  * Waits for a new disk, then writes and reads it past the cache, and says how far that came. What is stuck in the kernel
- * cannot be killed, so all of it is done in the background. Kernel threads have "W" behind their state.
+ * cannot be killed, so all of it is done in the background. Kernel threads have "W" behind their
+ * state, and one that waits in a loop is awake now and then.
  */
 function useIt(patience: number): string {
   return `for i in $(seq ${
@@ -30,7 +31,7 @@ rm -f /tmp/end; [ "$d" ] && (
     10 * USE * patience
   }); do grep -qE "SAME|OTHER|ERROR" /tmp/end 2>/dev/null && break; sleep 0.1; done;
 d=$(ls /sys/block | grep vd | grep -vxFf /tmp/old); ls /sys/block | grep vd >>/tmp/old;
-echo "DISK=$d"; tail -n 1 /tmp/end; ps -o pid,stat,comm | grep -E " D[W<N]* " | grep -v grep; dmesg -c`
+echo "DISK=$d"; tail -n 1 /tmp/end; for i in $(seq 10); do ps -o pid,stat,comm | grep " D[W<N]* "; sleep 0.03; done; dmesg -c`
     .replaceAll("\n", " ");
 }
 

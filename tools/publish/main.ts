@@ -12,7 +12,9 @@ import { openRegistry } from "./registry.ts";
 const args = Deno.args.filter((arg) => arg !== "--here");
 if (args.length === Deno.args.length) {
   await publish({ args, print: console.log });
-  console.log("What a package cannot say of itself, and JSR's score asks for:");
+  console.log(
+    "What JSR's score asks for and no package can say itself (provenance: GitHub Actions publishes):",
+  );
   for (const each of PACKAGES) console.log(settings(each));
 } else {
   await using registry = await openRegistry();

@@ -11,6 +11,8 @@ interface Schema {
   readonly const?: unknown;
   readonly default?: unknown;
   readonly $ref?: string;
+  readonly allOf?: readonly Schema[];
+  readonly anyOf?: readonly Schema[];
   readonly items?: Schema;
   readonly required?: readonly string[];
   readonly properties?: Readonly<Record<string, Schema>>;
@@ -83,6 +85,8 @@ function typeOf({ type, enum: values, const: only, $ref, items, ...more }: Schem
   if (only !== undefined) return code(JSON.stringify(only));
   if (values) return values.map((value) => code(JSON.stringify(value))).join(", ");
   if ($ref !== undefined) return $ref.split("/").at(-1)!.replace(/\.json$/, "");
+  const { allOf, anyOf } = more;
+  if (allOf ?? anyOf) return [...(allOf ?? anyOf)!].map(typeOf).join(" or ");
   if (items) return `list of ${typeOf(items)}`;
   if (type === undefined) return more.properties ? "object" : "any";
   return typeof type === "string" ? type : type.join(" or ");
