@@ -5,7 +5,7 @@
  */
 
 import { digits, type Figure, ratios, spread } from "./figure.ts";
-import type { Measurement } from "./measurement.ts";
+import { IDLE, type Measurement } from "./measurement.ts";
 
 /** What became of a figure. */
 export interface Change {
@@ -32,8 +32,8 @@ export function compare(
   const later = new Set(after.figures.map(keyOf));
   for (const figure of before.figures) {
     if (later.has(keyOf(figure))) continue;
-    // A suite that was not asked for is not missed.
-    if (!after.figures.some(({ suite }) => suite === figure.suite)) continue;
+    // What was not asked for is not missed.
+    if (!after.figures.some((other) => isOf(figure, other))) continue;
     only.push(`only in the earlier: ${nameOf(figure)}`);
   }
   return { changes, only };
@@ -63,6 +63,10 @@ function change(
   return { figure, factor, noise, verdict };
 }
 
+function isOf(figure: Figure, other: Figure): boolean {
+  return figure.suite === other.suite && figure.subject === other.subject;
+}
+
 function keyOf({ suite, subject, axis, at, contender, unit }: Figure): string {
   return JSON.stringify([suite, subject, axis, at, contender, unit]);
 }
@@ -88,9 +92,15 @@ export function tell(before: Measurement, after: Measurement): string {
       before.machine.processors === after.machine.processors
     ? []
     : [`The earlier was measured on another machine: ${before.machine.processor}.`];
+  const busy = ([["earlier", before], ["later", after]] as const)
+    .filter(([, { load }]) => load.before > IDLE)
+    .map(([name, { load }]) =>
+      `The machine was busy when the ${name} was measured (load ${load.before.toFixed(1)}).`
+    );
   const since = `since ${before.date}${before.revision && ` (${before.revision})`}`;
   return [
     ...elsewhere,
+    ...busy,
     ...said,
     ...only,
     `${said.length} of ${changes.length} figures have changed ${since}; of ${same} it cannot be told for noise.`,

@@ -1,4 +1,4 @@
-import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { figure, measurement } from "./canned_test.ts";
 import { compare, tell } from "./compare.ts";
 import type { Figure } from "./figure.ts";
@@ -39,6 +39,14 @@ Deno.test("compare: says what only one of both has, but not what was not asked f
   const elsewhere = figure("ours", [1], { suite: "blk", subject: "a disk" });
   const { only } = compare(measurement([...both, elsewhere]), measurement([both[0]!]));
   assertEquals(only, ["only in the earlier: ring: split, batch 32, C"]);
+});
+
+Deno.test("compare: says when the machine was busy", () => {
+  const busy = measurement([figure("ours", [20])], { load: { before: 7, after: 7 } });
+  const idle = measurement([figure("ours", [20])]);
+  assertStringIncludes(tell(busy, idle), "busy when the earlier was measured (load 7.0)");
+  assertStringIncludes(tell(idle, busy), "busy when the later was measured");
+  assert(!tell(idle, idle).includes("busy"));
 });
 
 Deno.test("compare: in words, with the machine if that was another", () => {

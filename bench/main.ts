@@ -11,7 +11,6 @@ import { tell } from "./compare.ts";
 import { NoMeasurement, readMeasurement, writeMeasurement } from "./measurement.ts";
 import { run } from "./run.ts";
 import type { Suite } from "./suite.ts";
-import { print } from "./table.ts";
 import { SUITES } from "./suites.ts";
 
 /** Fewer would say little of the noise. */

@@ -39,6 +39,9 @@ export interface Missing {
   readonly why: string;
 }
 
+/** A load up to which the machine had nothing else to do. */
+export const IDLE = 0.5;
+
 /** The shape of measurements that is written. */
 export const SCHEMA = 2;
 

@@ -69,9 +69,13 @@ interface Chart {
 function series(name: string, i: number, { contenders, rows }: Table): object {
   const color = COLOURS[i % COLOURS.length];
   const draw = (chart: Chart) => {
-    const [row, ...values] = [0, 1, 2, 3].map((dimension) => chart.value(dimension)) as [number];
-    const [from, median, to] = values.map((value) => chart.coord([value, row])[0]!);
-    const y = chart.coord([values[0]!, row])[1]! + (i - (contenders.length - 1) / 2) * LINE;
+    const [row, ...values] = [0, 1, 2, 3].map((dimension) => chart.value(dimension)) as number[];
+    const [[from, middle], [median], [to]] = values.map((value) => chart.coord([value, row!])) as [
+      [number, number],
+      [number],
+      [number],
+    ];
+    const y = middle + (i - (contenders.length - 1) / 2) * LINE;
     const children = [
       {
         type: "line",

@@ -5,7 +5,7 @@
  */
 
 import { spread } from "./figure.ts";
-import type { Measurement } from "./measurement.ts";
+import { IDLE, type Measurement } from "./measurement.ts";
 import { plot } from "./plot.ts";
 import { PUBLISHED } from "./published.ts";
 import { cell, type Table, tables } from "./table.ts";
@@ -57,7 +57,7 @@ function head(measurement: Measurement): string {
   const noise = noises.length > 0 ? spread(noises) : undefined;
   const versions = Object.entries(programs).map((each) => each.join(" ")).join(", ");
   const [before, after] = [load.before, load.after].map((each) => Number(each.toFixed(1)));
-  const busy = load.before > 0.5
+  const busy = load.before > IDLE
     ? [
       `**The machine was busy**: ${before} processes wanted its ${processors} processors when it began. Take no absolute figure for` +
       "\nwhat the code can do, and ratios with care: programs that never sleep suffer most.",

@@ -70,7 +70,8 @@ Deno.test("each example of each help text is a command of the program #cli:help_
         modules: { "mine/class.ts": { mine: { open: () => ({ client: {} }) } } },
       });
       // A file of that name need not be there.
-      const understood = exit === 0 || /understood|there is no such file/.test(err);
+      const understood = exit === 0 ||
+        /understood|there is no such file|Cannot connect to/.test(err);
       assert(understood && exit !== 2, `${line}: ${exit} ${err}`);
     }
     assert(examples(out).length > 0, topic);

@@ -62,6 +62,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "core/platform",
     "core/vhost",
     "core/virtio",
+    "core/virtqueue",
     "simulation",
   ],
   // Devices that we play for other programs.

@@ -250,7 +250,7 @@ Deno.test("trace: a file for Perfetto is trace-event JSON, and spans begin and e
   assertEquals([...open.keys()].filter((key) => key.startsWith("request ")).length, 3);
 });
 
-Deno.test("trace: a page holds all events, and nothing in them becomes markup #cli:trace_page", async () => {
+Deno.test("trace: a page holds all events, and nothing in them becomes markup #cli:trace_page", () => {
   using here = folder();
   const file = `${here.path}/trace.html`;
   const sink = traceFile(file);

@@ -147,6 +147,12 @@ export class BadBackEnds implements AsyncDisposable {
   }
 }
 
+/** Memory that a front-end has shared. */
+interface Shared {
+  readonly fd: number;
+  readonly bytes: number;
+}
+
 /**
  * A program that serves what another one serves, hangs up when it is told to, and goes on to write to all of the memory
  * that it had until then.
@@ -156,7 +162,8 @@ export class Scribbler implements AsyncDisposable {
   readonly #listening: Promise<void>;
   readonly #to: string;
   #dropped = new AbortController();
-  #memory: { readonly fd: number; readonly bytes: number } | undefined;
+  #memory: Shared | undefined;
+  #left: Shared | undefined;
   #writing: Promise<void> | undefined;
   /** How often it has overwritten all that it had. */
   writes = 0;
@@ -213,12 +220,18 @@ export class Scribbler implements AsyncDisposable {
     this.#memory = { fd: descriptors[0]!, bytes: Number(size) };
   }
 
-  /** Hangs up, and writes from now on. */
+  /** Hangs up. */
   drop(): void {
     this.#dropped.abort();
     this.#dropped = new AbortController();
-    const { fd, bytes } = this.#memory!;
+    this.#left = this.#memory;
     this.#memory = undefined;
+  }
+
+  /** Writes to all of the memory of the connection that was dropped, from now on. */
+  scribble(): void {
+    const { fd, bytes } = this.#left!;
+    this.#left = undefined;
     const memory = new Uint8Array(mapShared(fd, 0, bytes));
     close(fd);
     this.#writing = (async () => {

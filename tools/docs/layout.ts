@@ -17,6 +17,7 @@ export const NAVIGATION:
       ["your-own-class", "A class of your own"],
       ["test-your-driver", "Test your driver"],
       ["test-your-device", "Test your device"],
+      ["watch", "Watch a machine"],
       ["cookbook", "Cookbook"],
       ["real-hardware", "Real machines"],
       ["troubleshooting", "Troubleshooting"],
