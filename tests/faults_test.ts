@@ -299,7 +299,7 @@ const AT_START: Readonly<Record<string, Fault>> = {
       ],
       [
         "an early report",
-        `'{"type":"report","queues":[],"statistics":{}}'`,
+        `'{"type":"report","queues":[],"statistics":{},"interrupts":[],"heap":1}'`,
         /sent "report" unasked/,
       ],
       ["its own prototype", `'{"type":"hello","api":1,"__proto__":{"type":"x"}}'`, /./],

@@ -104,7 +104,9 @@ export class NetSlots {
 
   /** A slot's data: the frame, from its first address on. */
   data(slot: number): Uint8Array<SharedArrayBuffer> {
-    return this.#frames[slot] ?? this.#transmit.data(slot);
+    const frame = this.#frames[slot];
+    // What is no slot is refused by the lane.
+    return frame && typeof slot === "number" ? frame : this.#transmit.data(slot);
   }
 
   /** Frames that are on their way out. */
