@@ -9,6 +9,8 @@ export interface Exercise {
   readonly features: bigint;
   /** How much the device writes, least and most. */
   readonly written: readonly [least: number, most: number];
+  /** Whether it may not be made again as it is before a reset. */
+  readonly once?: boolean;
   /** Makes one in the arena. */
   make(rig: Rig): readonly Part[];
   /** What is wrong with an answer, given what the device wrote; undefined if nothing is. */
@@ -64,6 +66,7 @@ const EXERCISES: Readonly<Record<number, (rig: Rig) => Exercise>> = {
     queue: 0,
     features: 0n,
     written: [0, 0],
+    once: true,
     make(rig) {
       const frame = Uint32Array.of(rig.frame(rig.take(PAGE, PAGE)));
       return [rig.give(new Uint8Array(frame.buffer))];

@@ -94,11 +94,14 @@ for (const isolation of ["process", "inline"] as const) {
             assertEquals(card.client.mac.toHex(), MAC.replaceAll(":", ""));
             assertEquals(await agreed(card, Feature.RING_PACKED), rings.startsWith("packed"));
             assertEquals(await agreed(card, Feature.IN_ORDER), rings.endsWith("in order"));
+            // What comes before it looks at new rings is lost.
+            await within("a frame", settle(card.client), 30_000);
             await loop(card.client, FRAMES);
           }));
       }
       const all = FRAMES * Object.keys(RINGS).length;
-      assertEquals(await testpmd.quit(), { received: all, sent: all });
+      const { received, sent } = await testpmd.quit();
+      assert(received >= all && sent >= all, `${received} received, ${sent} sent of ${all}`);
     },
   );
 }

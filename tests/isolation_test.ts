@@ -122,6 +122,7 @@ Deno.test("driver: sees the environment and arguments that it may know, and noth
     "doorbells",
     "registers",
     "watch",
+    "counted",
     "memory",
   ]);
 });

@@ -123,6 +123,7 @@ export const RINGS: readonly Check[] = [
     long: true,
     async run(rig) {
       const request = exercise(rig);
+      needs(!request.once, "what its requests give away cannot be given twice");
       const size = Math.min(rig.largest(request.queue), MOST);
       const { rings: [ring] } = rig.start({
         size,
