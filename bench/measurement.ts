@@ -40,7 +40,7 @@ export interface Missing {
 }
 
 /** A load up to which the machine had nothing else to do. */
-export const IDLE = 0.5;
+export const IDLE = 1;
 
 /** The shape of measurements that is written. */
 export const SCHEMA = 2;
