@@ -254,13 +254,7 @@ export class Attachment implements AttachedDevice {
         loop,
         {
           message: (message) => this.#hear(message),
-          completions: trace
-            ? () => {
-              // Before what the client does about it.
-              trace.fetch();
-              return this.#completions();
-            }
-            : () => this.#completions(),
+          completions: () => this.#completions(),
           fault: (error) => this.#fail(error),
           takeAnswers: () => device.takeAnswers(),
           registers: () => answerRegisters(this.#link.words, this.#registers),
@@ -269,7 +263,6 @@ export class Attachment implements AttachedDevice {
           ...(trace && { told: (by, message) => trace.tell(tracedMessage(by, message)) }),
         },
         source.manifest.limits.memoryMiB * 2 ** 20,
-        trace !== undefined,
       ),
     );
     if (this.#link.trace !== undefined) trace?.listen(this.#link.control, this.#link.trace);
@@ -512,6 +505,8 @@ export class Attachment implements AttachedDevice {
 
   /** Takes completions. Returns how many there were since it was last asked, those that a client took itself among them. */
   #completions(): number {
+    // Before what the client does about them.
+    this.#trace?.fetch();
     this.#drain();
     const before = this.#completed;
     this.#completed = this.#lanes.reduce((sum, { ended }) => sum + ended, 0);

@@ -96,14 +96,12 @@ export class Link implements Disposable {
   #inVain = 0;
   #closed = false;
 
-  /**
-   * @param arena Most bytes that the arena has.
-   * @param traced Whether the host tells what it does.
-   */
-  constructor(loop: InterruptLoop, events: LinkEvents, arena: number, traced = false) {
+  /** @param arena Most bytes that the arena has. */
+  constructor(loop: InterruptLoop, events: LinkEvents, arena: number) {
     const bytes = controlBytes(arena);
-    this.trace = traced ? bytes : undefined;
-    const all = bytes + (traced ? TRACE_AREA : 0);
+    // Where messages are told, the host tells what it does.
+    this.trace = events.told && bytes;
+    const all = bytes + (events.told ? TRACE_AREA : 0);
     this.fd = memoryFile("virtio-control", all);
     this.control = mapShared(this.fd, 0, all);
     this.words = new Int32Array(this.control);

@@ -3,7 +3,8 @@
 import { type AddressTable, PAGE, PAGE_SHIFT } from "../dma/address_table.ts";
 import { WORDS } from "../virtqueue/descriptor.ts";
 import type { QueueLayout } from "../virtqueue/layout.ts";
-import type { DriverQueue, QueueCounters, QueueFault } from "../virtqueue/virtqueue.ts";
+import { RelayedQueue } from "../virtqueue/relayed_queue.ts";
+import type { DriverQueue } from "../virtqueue/virtqueue.ts";
 import { Kind, type TraceWriter } from "./ring.ts";
 
 /** What a traced queue is made of. */
@@ -25,8 +26,7 @@ export interface TracedQueueOptions {
  * A virtqueue that tells what is done with it. Which descriptors a request got is read from the ring itself, when the
  * request is committed: that is what the device finds.
  */
-export class TracedQueue implements DriverQueue {
-  readonly #queue: DriverQueue;
+export class TracedQueue extends RelayedQueue {
   readonly #options: TracedQueueOptions;
   readonly #halves: Uint16Array<SharedArrayBuffer>;
   readonly #words: Uint32Array<SharedArrayBuffer>;
@@ -43,41 +43,25 @@ export class TracedQueue implements DriverQueue {
   readonly #numbers = new Map<number, number[]>();
 
   constructor(options: TracedQueueOptions) {
-    this.#queue = options.queue;
+    super(options.queue);
     this.#options = options;
     this.#halves = new Uint16Array(options.memory);
     this.#words = new Uint32Array(options.memory);
   }
 
-  get size(): number {
-    return this.#queue.size;
-  }
-
-  get inFlight(): number {
-    return this.#queue.inFlight;
-  }
-
-  get broken(): QueueFault | undefined {
-    return this.#queue.broken;
-  }
-
-  get counters(): QueueCounters {
-    return this.#queue.counters;
-  }
-
-  begin(cookie: number): void {
-    this.#queue.begin(cookie);
+  override begin(cookie: number): void {
+    super.begin(cookie);
     this.#cookie = cookie;
     this.#descriptors = this.#readable = 0;
   }
 
-  readable(offset: number, length: number): void {
-    this.#queue.readable(offset, length);
+  override readable(offset: number, length: number): void {
+    super.readable(offset, length);
     this.#readable = this.#descriptors += this.#pieces(offset, length);
   }
 
-  writable(offset: number, length: number): void {
-    this.#queue.writable(offset, length);
+  override writable(offset: number, length: number): void {
+    super.writable(offset, length);
     this.#descriptors += this.#pieces(offset, length);
   }
 
@@ -91,8 +75,8 @@ export class TracedQueue implements DriverQueue {
     return pieces;
   }
 
-  commit(): boolean {
-    if (!this.#queue.commit()) return false;
+  override commit(): boolean {
+    if (!super.commit()) return false;
     const number = ++this.#made;
     const numbers = this.#numbers.get(this.#cookie);
     if (numbers) numbers.push(number);
@@ -140,18 +124,18 @@ export class TracedQueue implements DriverQueue {
     trace.show();
   }
 
-  publish(): void {
+  override publish(): void {
     const requests = this.#made - this.#published;
     if (requests > 0) {
       this.#published = this.#made;
       this.#options.trace.write(Kind.publish, this.#options.subject, requests);
     }
-    this.#queue.publish();
+    super.publish();
   }
 
-  drain(collect: (cookie: number, written: number) => void): number {
+  override drain(collect: (cookie: number, written: number) => void): number {
     const { trace, subject } = this.#options;
-    return this.#queue.drain((cookie, written) => {
+    return super.drain((cookie, written) => {
       const numbers = this.#numbers.get(cookie)!;
       trace.write(Kind.used, subject, cookie, numbers.shift()!, written);
       if (numbers.length === 0) this.#numbers.delete(cookie);
@@ -159,18 +143,10 @@ export class TracedQueue implements DriverQueue {
     });
   }
 
-  arm(): boolean {
-    return this.#queue.arm();
-  }
-
-  kick(): void {
-    this.#queue.kick();
-  }
-
-  takeUnfinished(collect: (cookie: number) => void): void {
+  override takeUnfinished(collect: (cookie: number) => void): void {
     this.#numbers.clear();
     this.#next = 0;
     this.#published = this.#made;
-    this.#queue.takeUnfinished(collect);
+    super.takeUnfinished(collect);
   }
 }

@@ -48,8 +48,9 @@ const STORE_IS_BARRIER =
  *
  * What V8 knows, its code need not look up and check (docs/architecture.md, "The hot path"): a module's own constants
  * are part of its code, imported ones are not, hence the copies; a field that is a small integer from the start is
- * taken for one, and one that is only declared for what the constructor makes it. Numbers on their way into a typed array are made small integers (`| 0`) where it could not know that
- * they are such; otherwise it would move each through a floating-point register.
+ * taken for one, and one that is only declared for what the constructor makes it. Numbers on their way into a typed
+ * array are made small integers (`| 0`) where it could not know that they are such; otherwise it would move each through
+ * a floating-point register.
  */
 export abstract class DriverRing implements DriverQueue {
   readonly size: number = 0;
