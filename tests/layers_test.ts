@@ -5,6 +5,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
+import { moduleGraph } from "../tools/module_graph.ts";
 import { patience } from "./support/patience.ts";
 
 const ROOT = new URL("../", import.meta.url);
@@ -201,16 +202,6 @@ interface Module {
   readonly imports: readonly string[];
 }
 
-interface Graph {
-  readonly modules: readonly {
-    readonly specifier: string;
-    readonly dependencies?: readonly {
-      readonly code?: { readonly specifier: string };
-      readonly type?: { readonly specifier: string };
-    }[];
-  }[];
-}
-
 function within(path: string, layer: string): boolean {
   return path === layer || path.startsWith(`${layer}/`);
 }
@@ -253,26 +244,18 @@ function* sources(folder = ""): Generator<string> {
 /** The import graph of all of them: of each, what it imports of this project. */
 async function modules(): Promise<readonly Module[]> {
   const found = new Map<string, Module>();
-  const own = (specifier = "") =>
+  const own = (specifier: string) =>
     specifier.startsWith(ROOT.href) ? [specifier.slice(ROOT.href.length)] : [];
   // The first knows nearly all of the others.
   for (const root of ["main.ts", "create.ts", ...sources()]) {
     if (found.has(root)) continue;
-    const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      signal: patience(),
-      args: ["info", "--json", root],
-      cwd: ROOT,
-      env: { NO_COLOR: "1" },
-    }).output();
-    assert(success, new TextDecoder().decode(stderr));
-    const graph = JSON.parse(new TextDecoder().decode(stdout)) as Graph;
-    for (const { specifier, dependencies = [] } of graph.modules) {
+    for (const [specifier, imports] of await moduleGraph(root, ROOT, patience())) {
       const [path] = own(specifier);
       if (!path?.endsWith(".ts") || path.startsWith("bridge/")) continue;
       found.set(path, {
         path,
         text: Deno.readTextFileSync(new URL(path, ROOT)),
-        imports: dependencies.flatMap(({ code, type }) => own((code ?? type)?.specifier)),
+        imports: imports.flatMap(own),
       });
     }
   }

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { moduleGraph } from "./module_graph.ts";
+
 const ROOT = new URL("../", import.meta.url);
 
 /** Where Deno's own tool for npm packages is. */
@@ -66,11 +68,7 @@ export async function npmExports(): Promise<NpmExports> {
     .filter(([, path]) => path.endsWith(".ts"));
   const all = entries.map(([, path]) => `import ${JSON.stringify(new URL(path, ROOT).href)};`);
   const whole = `data:text/javascript,${encodeURIComponent(all.join(""))}`;
-  const imported = new Map(
-    (JSON.parse(await deno(["info", "--json", whole], ROOT)) as Graph).modules.map((
-      { specifier, dependencies = [] },
-    ) => [specifier, dependencies.flatMap(({ code, type }) => (code ?? type)?.specifier ?? [])]),
-  );
+  const imported = await moduleGraph(whole, ROOT);
   for (const [name, path] of entries) {
     const found = new Set([new URL(path, ROOT).href]);
     for (const each of found) imported.get(each)?.forEach((other) => found.add(other));
@@ -81,17 +79,6 @@ export async function npmExports(): Promise<NpmExports> {
     }
   }
   return { pure, denoOnly, modules: [...modules] };
-}
-
-/** What of the answer of `deno info --json` is looked at. */
-interface Graph {
-  readonly modules: readonly {
-    readonly specifier: string;
-    readonly dependencies?: readonly {
-      readonly code?: { readonly specifier: string };
-      readonly type?: { readonly specifier: string };
-    }[];
-  }[];
 }
 
 /** What importing an export that needs Deno says, elsewhere. */
@@ -110,10 +97,13 @@ function refusal(name: string, pure: readonly string[]): string {
  */
 export async function pack(file: string): Promise<void> {
   using tree = await copyOfPure();
-  const said = await deno(
-    ["pack", "--no-source-maps", "--allow-dirty", "--output", file],
-    tree.url,
-  );
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["pack", "--no-source-maps", "--allow-dirty", "--output", file],
+    cwd: tree.url,
+    env: { NO_COLOR: "1" },
+  }).output();
+  const said = new TextDecoder().decode(stderr);
+  if (!success) throw new Error(said);
   // It makes a package without types, too, and says why.
   const [wrong] = /^error[^]*/m.exec(said) ?? [];
   if (wrong !== undefined) {
@@ -186,17 +176,6 @@ async function copyOfPure(): Promise<{ readonly url: URL } & Disposable> {
   const config = { name, version, description, license, exports, compilerOptions };
   write("deno.json", JSON.stringify({ ...config, imports: Object.fromEntries(own) }));
   return { url, [Symbol.dispose]: () => Deno.removeSync(home, { recursive: true }) };
-}
-
-/** Runs Deno; what it prints: of `pack` what it says, else what it answers. */
-async function deno(args: readonly string[], cwd: URL): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [...args],
-    cwd,
-    env: { NO_COLOR: "1" },
-  }).output();
-  if (!success) throw new Error(new TextDecoder().decode(stderr));
-  return new TextDecoder().decode(args[0] === "pack" ? stderr : stdout);
 }
 
 if (import.meta.main) {
