@@ -29,6 +29,8 @@ export function plot(title: string, table: Table): string {
   const labels = rows.map(({ subject, at }) => `${subject}, ${axis} ${at}`);
   const longest = Math.max(...labels.map(({ length }) => length));
   const chart = echarts.init(null, null, { renderer: "svg", ssr: true, width: WIDTH, height });
+  // It is drawn once: no frame follows, for which a timer would outlive the chart.
+  chart.getZr().animation.start = () => {};
   try {
     chart.setOption({
       animation: false,
