@@ -238,6 +238,8 @@ export class NvmeModel implements FunctionModel {
     }
     if (value >= queue.size) throw new DriverFault(`Queue ${qid} has no entry ${value}`);
     this.doorbells++;
+    // Where indices stand in memory, a doorbell may come after later ones were read there: it only wakes.
+    if (this.#shadow && qid > 0) return;
     if (index & 1) queue.head = value;
     else queue.tail = value;
     this.#lowerPin();
@@ -249,30 +251,38 @@ export class NvmeModel implements FunctionModel {
     for (const [qid, queue] of this.#submission) {
       const cq = this.#completion.get(queue.cqid)!;
       for (let i = 0;; i++) {
-        this.#readShadow(qid, queue, cq);
+        const moved = this.#readShadow(qid, queue, cq);
         const full = (cq.tail + 1) % cq.size === cq.head;
-        if (queue.head === queue.tail || full) break;
-        if (i === BATCH) {
-          more = true;
+        if (queue.head === queue.tail || full || i === BATCH) {
+          // What has moved is to be written beside it, and looked at once more.
+          more ||= moved || i === BATCH;
           break;
         }
         this.#fetch(qid, queue);
       }
     }
+    if (this.#shadow) this.#lowerPin();
     return more;
   }
 
-  /** The latest indices stand in memory; what is written beside them is how far they were seen. */
-  #readShadow(qid: number, queue: SubmissionQueue, cq: CompletionQueue): void {
-    if (!this.#shadow || qid === 0) return;
+  /**
+   * The latest indices stand in memory; what is written beside them is how far they were seen.
+   *
+   * @returns Whether one has moved since it was written.
+   */
+  #readShadow(qid: number, queue: SubmissionQueue, cq: CompletionQueue): boolean {
+    if (!this.#shadow || qid === 0) return false;
     const { doorbells, events } = this.#shadow;
     const stride = 4 << (this.#options.stride ?? 0);
     const look = (index: number, seen: number, size: number) => {
       Atomics.store(this.#words(events + index * stride), 0, seen);
       return Atomics.load(this.#words(doorbells + index * stride), 0) % size;
     };
-    queue.tail = look(2 * qid, queue.tail, queue.size);
-    cq.head = look(2 * queue.cqid + 1, cq.head, cq.size);
+    const { tail } = queue;
+    const { head } = cq;
+    queue.tail = look(2 * qid, tail, queue.size);
+    cq.head = look(2 * queue.cqid + 1, head, cq.size);
+    return queue.tail !== tail || cq.head !== head;
   }
 
   #words(address: number): Int32Array<SharedArrayBuffer> {
