@@ -2,7 +2,15 @@
 
 import type { Bell } from "../bus/bell.ts";
 import { clearer, close, eventfd, signaller } from "../linux/fd.ts";
-import { type Poll, pollAsync, poller, POLLIN } from "../linux/poll.ts";
+import { type Poll, pollAsync, poller, POLLIN, yielder } from "../linux/poll.ts";
+
+/**
+ * What happens soon is found sooner from here than by another thread: so often is looked before that waits, at most and
+ * at least, and after so many looks others may have the processor.
+ */
+const LOOKS = 48, FEWEST = 1, YIELD = 8;
+/** A wait that was shorter shows that more looks would have saved it; a longer one, that fewer will do. Milliseconds. */
+const NAP_MS = 0.2;
 
 /** What waits for descriptors on behalf of others. */
 export interface Loop {
@@ -50,6 +58,8 @@ export class InterruptLoop implements Loop, AsyncDisposable {
   /** Whether another thread waits, so that this one must wake it. */
   #waiting = false;
   #busyPolled = 0;
+  #looks = FEWEST;
+  readonly #yield = yielder();
   #closed = false;
 
   constructor() {
@@ -132,6 +142,7 @@ export class InterruptLoop implements Loop, AsyncDisposable {
 
   async #run(): Promise<void> {
     while (!this.#closed) {
+      await this.#lookOn();
       this.#answer();
       this.#refresh();
       // The waiting thread has a set of its own: this one may run the loop by hand meanwhile.
@@ -139,10 +150,22 @@ export class InterruptLoop implements Loop, AsyncDisposable {
       const set = this.#set.slice();
       const mayWait = this.#sleep();
       this.#waiting = true;
+      const before = performance.now();
       await pollAsync(set, list.length, mayWait ? -1 : 0);
       this.#waiting = false;
+      const napped = performance.now() - before < NAP_MS;
+      this.#looks = napped ? Math.min(this.#looks * 4, LOOKS) : Math.max(this.#looks >> 2, FEWEST);
       this.#awake();
       this.#dispatch(set, list);
+    }
+  }
+
+  /** Looks until that was often enough in vain. Timers and promises go on meanwhile. */
+  async #lookOn(): Promise<void> {
+    for (let vain = 1; vain <= this.#looks && !this.#closed; vain++) {
+      if (this.runOnce(0)) vain = 0;
+      else if (vain % YIELD === 0 && !this.#yield()) return;
+      await new Promise((resolve) => setImmediate(resolve));
     }
   }
 
