@@ -1,5 +1,5 @@
 import type { Doorbell } from "../pci/function.ts";
-import type { Registers } from "../pci/registers.ts";
+import type { Registers, Width } from "../pci/registers.ts";
 import type { Structure } from "./register_meaning.ts";
 
 /** What the core needs of the registers of a VirtIO device, whichever of their layouts it speaks. */
@@ -29,7 +29,7 @@ export interface Transport {
    */
   config(widths: readonly number[]): Uint8Array<ArrayBuffer>;
   /** Writes a field of it, as a whole. */
-  writeConfig(offset: number, width: 1 | 2 | 4, value: number): void;
+  writeConfig(offset: number, width: Width, value: number): void;
   /** The greatest size of a queue; 0 if there is none. */
   queueMaximum(index: number): number;
   /** Whether a queue may be smaller than its greatest size. Legacy devices know one size only (2.7.2). */
