@@ -244,11 +244,13 @@ async function useEdu(shell: Shell): Promise<void> {
     "a=$(cat /tmp/edu)",
     "put() { devmem $((a + $1)) 32 $2; }",
     "get() { devmem $((a + $1)) 32; }",
+    // It works when it comes to it, and until then says so in bit 0.
+    "ended() { for i in $(seq 1000); do [ $(($(get $1) & 1)) = 0 ] && return; done; echo $1; }",
     "put 4 0x12345678; get 4",
-    "put 8 10; get 8",
+    "put 8 10; ended 0x20; get 8",
     `devmem ${SPARE} 32 0xdecaf; devmem $((${SPARE} + 4)) 32 0xc0ffee`,
-    `put 0x80 ${SPARE}; put 0x88 0x40000; put 0x90 8; put 0x98 1`,
-    `put 0x80 0x40000; put 0x88 $((${SPARE} + 256)); put 0x90 8; put 0x98 3; get 0x98`,
+    `put 0x80 ${SPARE}; put 0x88 0x40000; put 0x90 8; put 0x98 1; ended 0x98`,
+    `put 0x80 0x40000; put 0x88 $((${SPARE} + 256)); put 0x90 8; put 0x98 3; ended 0x98; get 0x98`,
     `devmem $((${SPARE} + 256)); devmem $((${SPARE} + 260))`,
   ];
   const words = (await shell.run(script.join("; "))).trim().split(/\s+/).map(Number);

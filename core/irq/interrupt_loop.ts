@@ -47,8 +47,10 @@ interface Belled {
 export class InterruptLoop implements Loop, AsyncDisposable {
   readonly #entries = new Map<number, Entry>();
   readonly #bells = new Map<number, Belled>();
+  /** Wakes the thread that waits. No other looks at it: what was taken in its place would not wake it any more. */
   readonly #nudgeFd = eventfd();
   readonly #nudge = signaller(this.#nudgeFd);
+  readonly #clearNudge = clearer(this.#nudgeFd);
   /** The entries in the order of the set; both, and what waits for the set, are made anew after a change. */
   #list: readonly Entry[] = [];
   #set: Int32Array<ArrayBuffer> = new Int32Array(0);
@@ -61,10 +63,6 @@ export class InterruptLoop implements Loop, AsyncDisposable {
   #looks = FEWEST;
   readonly #yield = yielder();
   #closed = false;
-
-  constructor() {
-    this.add(this.#nudgeFd, clearer(this.#nudgeFd));
-  }
 
   add(fd: number, handler: () => unknown, events = POLLIN): void {
     this.#entries.set(fd, { fd, events, handler });
@@ -79,7 +77,7 @@ export class InterruptLoop implements Loop, AsyncDisposable {
 
   /** Whether it waits for a descriptor. */
   waitsFor(fd: number): boolean {
-    return this.#entries.has(fd);
+    return this.#entries.has(fd) || fd === this.#nudgeFd;
   }
 
   /** Answers a bell that this thread owns. `fd` is the eventfd that wakes its owner. */
@@ -147,12 +145,13 @@ export class InterruptLoop implements Loop, AsyncDisposable {
       this.#refresh();
       // The waiting thread has a set of its own: this one may run the loop by hand meanwhile.
       const list = this.#list;
-      const set = this.#set.slice();
+      const set = Int32Array.of(...this.#set, this.#nudgeFd, POLLIN);
       const mayWait = this.#sleep();
       this.#waiting = true;
       const before = performance.now();
-      await pollAsync(set, list.length, mayWait ? -1 : 0);
+      await pollAsync(set, list.length + 1, mayWait ? -1 : 0);
       this.#waiting = false;
+      if (set.at(-1)! !== POLLIN) this.#clearNudge();
       const napped = performance.now() - before < NAP_MS;
       this.#looks = napped ? Math.min(this.#looks * 4, LOOKS) : Math.max(this.#looks >> 2, FEWEST);
       this.#awake();

@@ -258,6 +258,39 @@ Deno.test("a started loop can be turned by hand, and goes on waiting behind it",
   await soon(() => one.causes.length === 2);
 });
 
+Deno.test("what is added is waited for, also where the loop is turned by hand before its thread could wake", async () => {
+  await using loop = new InterruptLoop();
+  using one = new Belled();
+  one.addTo(loop);
+  loop.start();
+  for (let round = 1; round <= 20; round++) {
+    using event = new Event();
+    await soon(() => one.asleep);
+    await later(2);
+    loop.add(event.fd, event.see);
+    loop.runOnce(0);
+    await later(2);
+    event.signal();
+    await soon(() => event.seen === 1);
+    loop.remove(event.fd);
+  }
+});
+
+Deno.test("a loop that is turned by hand while it is disposed ends all the same", async () => {
+  for (let round = 1; round <= 20; round++) {
+    const loop = new InterruptLoop();
+    using one = new Belled();
+    one.addTo(loop);
+    loop.start();
+    await soon(() => one.asleep);
+    await later(2);
+    let ended = false;
+    void loop[Symbol.asyncDispose]().then(() => ended = true);
+    loop.runOnce(0);
+    await soon(() => ended);
+  }
+});
+
 Deno.test("a loop that is busy polled need not be woken; afterwards it must be", async () => {
   await using loop = new InterruptLoop();
   using one = new Belled();
