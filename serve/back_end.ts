@@ -12,7 +12,7 @@ import type { Lie } from "../simulation/lie.ts";
 import type { DeviceModel } from "../simulation/model.ts";
 import type { Ring as DeviceRing } from "../simulation/ring.ts";
 import { type Notes, VirtioDevice } from "../simulation/virtio_device.ts";
-import { readBytes } from "../simulation/window.ts";
+import { readBytes } from "../simulation/read_bytes.ts";
 import { VhostFault } from "../core/vhost/fault.ts";
 import { InFlightNotes, notesBytes } from "../core/vhost/in_flight.ts";
 import { PackedInFlightNotes, packedNotesBytes } from "../core/vhost/in_flight_packed.ts";

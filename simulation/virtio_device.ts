@@ -1,6 +1,6 @@
 // A VirtIO device around a model: status, features, queues.
 
-import type { Registers } from "../core/pci/registers.ts";
+import { type Registers, type Width, window } from "../core/pci/registers.ts";
 import {
   type Chain,
   type DeviceQueue,
@@ -30,7 +30,6 @@ import {
 import { type Piece, PieceRequest } from "./piece_request.ts";
 import { type Areas, canBe, findRing, type Ring } from "./ring.ts";
 import { VirtioQueue } from "./virtio_queue.ts";
-import { type Width, window } from "./window.ts";
 
 const { DRIVER_OK, FEATURES_OK, DEVICE_NEEDS_RESET } = DeviceStatus;
 
