@@ -62,6 +62,15 @@ export function inlineHost(plugin: AnyPlugin, options: DriverHostOptions): Drive
       work();
     });
   });
+  const polled = {
+    run() {
+      const found = !ended && session.run();
+      link.answerBell();
+      return found;
+    },
+    rearm: work,
+  };
+  loop.addPolled(polled);
   let watch: ReturnType<typeof setInterval> | undefined;
   let watched = 0;
   /** Interrupts are agreed on after the start, so the period may change once. */
@@ -73,6 +82,8 @@ export function inlineHost(plugin: AnyPlugin, options: DriverHostOptions): Drive
       if (!session.busy) return;
       if (!session.polled) session.kick();
       work();
+      // A queue that broke shows here, also while looks go on for the sake of others.
+      session.idle();
     }, period);
   }
 
@@ -82,8 +93,7 @@ export function inlineHost(plugin: AnyPlugin, options: DriverHostOptions): Drive
     ring: work,
     spins: 2000,
     run() {
-      if (!ended) session.run();
-      link.answerBell();
+      polled.run();
       return true;
     },
     wait(timeout) {
@@ -91,9 +101,9 @@ export function inlineHost(plugin: AnyPlugin, options: DriverHostOptions): Drive
       const idle = ended || session.idle();
       loop.runOnce(!idle ? 0 : Math.min(timeout, session.period));
     },
-    rearm: work,
     end() {
       ended = true;
+      loop.removePolled(polled);
       clearInterval(watch);
       for (const vector of vectors) loop.remove(vector);
       loop.remove(link.driverFd);
