@@ -65,6 +65,16 @@ export function inlineHost(plugin: AnyPlugin, options: DriverHostOptions): Drive
       work();
     });
   });
+  const polled = {
+    run() {
+      const found = !ended && session.run();
+      if (found) quiet = false;
+      link.answerBell();
+      return found;
+    },
+    rearm: work,
+  };
+  loop.addPolled(polled);
   let watch: ReturnType<typeof setInterval> | undefined;
   let watched = 0;
   /** Interrupts are agreed on after the start, so the period may change once. */
@@ -76,6 +86,8 @@ export function inlineHost(plugin: AnyPlugin, options: DriverHostOptions): Drive
       if (!session.busy) return;
       if (quiet && !session.polled) session.kick();
       work();
+      // A queue that broke shows here, also while looks go on for the sake of others.
+      session.idle();
       quiet = true;
     }, period);
   }
@@ -86,8 +98,7 @@ export function inlineHost(plugin: AnyPlugin, options: DriverHostOptions): Drive
     ring: work,
     spins: 2000,
     run() {
-      if (!ended) session.run();
-      link.answerBell();
+      polled.run();
       return true;
     },
     wait(timeout) {
@@ -98,9 +109,9 @@ export function inlineHost(plugin: AnyPlugin, options: DriverHostOptions): Drive
       if (ended || happened || !idle || timeout < period || session.polled) return;
       session.kick();
     },
-    rearm: work,
     end() {
       ended = true;
+      loop.removePolled(polled);
       clearInterval(watch);
       for (const vector of vectors) loop.remove(vector);
       loop.remove(link.driverFd);

@@ -125,7 +125,6 @@ export function processHost(options: DriverHostOptions): DriverHost {
       return ++looks % LOOKS !== 0 || yieldProcessor();
     },
     wait: (timeout) => link.wait(timeout),
-    rearm() {},
     async end() {
       over = true;
       watchdog[Symbol.dispose]();

@@ -55,7 +55,8 @@ export async function passes({ check }: Pick<AnyDevice, "check">): Promise<void>
   assert(!nothing && findings.length > 0);
 }
 
-function forget(socket: string): void {
+/** Takes away what a program that was killed has left at the path of its socket. */
+export function forget(socket: string): void {
   try {
     Deno.removeSync(socket);
   } catch {

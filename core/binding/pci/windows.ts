@@ -1,14 +1,11 @@
+import { PAGE } from "../../dma/address_table.ts";
 import { isIoBar } from "../../pci/bars.ts";
 import type { OpenFunction } from "../../pci/function.ts";
-import { findMsix } from "../../pci/msix.ts";
+import { findMsix, MSIX_ENTRY_BYTES } from "../../pci/msix.ts";
 import { subRegisters } from "../../pci/registers.ts";
 import type { RegisterNeed } from "../../plugin/manifest.ts";
 import type { GrantedRegisters } from "../binding.ts";
 import { PlanError } from "../plan.ts";
-
-const PAGE = 4096;
-/** Bytes of an MSI-X table entry (PCI 3.0, 6.8.2). */
-const ENTRY_BYTES = 16;
 
 /**
  * The windows of registers that a driver's manifest names.
@@ -52,6 +49,6 @@ function interruptTable(
   return {
     bar,
     start: Math.floor(offset / PAGE) * PAGE,
-    end: Math.ceil((offset + vectors * ENTRY_BYTES) / PAGE) * PAGE,
+    end: Math.ceil((offset + vectors * MSIX_ENTRY_BYTES) / PAGE) * PAGE,
   };
 }
