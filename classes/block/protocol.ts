@@ -13,6 +13,7 @@ import {
   whole,
   Word,
 } from "../../core/class/mod.ts";
+import type { BlockSlots } from "./slots.ts";
 
 /** What a block request asks for. */
 export const BlockOperation = {
@@ -71,6 +72,12 @@ export const BlockWord = {
 /** A block device's sectors in the protocol have this many bytes, whatever the disk's own blocks are. */
 export const SECTOR = 512;
 
+/** What slots of a disk can do, whatever is behind it. */
+export type DiskSlots = Pick<
+  BlockSlots,
+  "count" | "bytes" | "take" | "release" | "data" | "submit" | "publish"
+>;
+
 /**
  * A disk, whatever is behind it. Positions and lengths are bytes, in whole blocks; only reads may be of any sectors of
  * 512 bytes, and read the blocks around.
@@ -90,6 +97,8 @@ export interface BlockDevice {
   readonly canDiscard: boolean;
   /** Whether it knows {@linkcode writeZeroes}. */
   readonly canWriteZeroes: boolean;
+  /** Requests without a copy and without a promise, where it has such. */
+  readonly slots?: DiskSlots;
   /** Learns what it is like now, and takes the medium that is in it now for its own. */
   refresh(): Promise<void>;
   /** Its name: up to 20 characters, often a serial number, possibly none. */
