@@ -95,6 +95,8 @@ export interface BlockDevice {
   readonly writeCache: boolean;
   /** Whether it knows {@linkcode discard}. */
   readonly canDiscard: boolean;
+  /** Requests as slots, without a copy, where it has them. */
+  readonly slots?: BlockSlots;
   /** Whether it knows {@linkcode writeZeroes}. */
   readonly canWriteZeroes: boolean;
   /** Requests without a copy and without a promise, where it has such. */

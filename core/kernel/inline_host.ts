@@ -37,10 +37,13 @@ export function inlineHost(plugin: AnyPlugin, options: DriverHostOptions): Drive
 
   let working = false;
   let ended = false;
+  /** Whether nothing has happened since the device was looked at last. */
+  let quiet = true;
   const work = () => {
     // A completion handler may submit, and so ring, while the driver is at work already.
     if (working || ended) return;
     working = true;
+    quiet = false;
     try {
       do session.run(); while (!loop.busyPolled && !session.idle());
     } finally {
@@ -65,6 +68,7 @@ export function inlineHost(plugin: AnyPlugin, options: DriverHostOptions): Drive
   const polled = {
     run() {
       const found = !ended && session.run();
+      if (found) quiet = false;
       link.answerBell();
       return found;
     },
@@ -80,10 +84,11 @@ export function inlineHost(plugin: AnyPlugin, options: DriverHostOptions): Drive
     clearInterval(watch);
     watch = setInterval(() => {
       if (!session.busy) return;
-      if (!session.polled) session.kick();
+      if (quiet && !session.polled) session.kick();
       work();
       // A queue that broke shows here, also while looks go on for the sake of others.
       session.idle();
+      quiet = true;
     }, period);
   }
 
@@ -99,7 +104,10 @@ export function inlineHost(plugin: AnyPlugin, options: DriverHostOptions): Drive
     wait(timeout) {
       // While a client looks by itself, only this arms the queues.
       const idle = ended || session.idle();
-      loop.runOnce(!idle ? 0 : Math.min(timeout, session.period));
+      const { period } = session;
+      const happened = loop.runOnce(!idle ? 0 : Math.min(timeout, period));
+      if (ended || happened || !idle || timeout < period || session.polled) return;
+      session.kick();
     },
     end() {
       ended = true;
