@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, fail } from "@std/assert";
 import fc from "fast-check";
 import type { BlockDevice, DiskSlots } from "../classes/block/protocol.ts";
 import { Status } from "../core/bus/lane.ts";
@@ -97,6 +97,11 @@ class Slots implements DiskSlots {
   get inFlight(): number {
     return this.#submitted.length;
   }
+
+  readonly restarts = 0;
+  submitStretch = () => fail("no request is about a stretch");
+  wait = () => fail("the server does not block");
+  busyPoll = () => fail("the server does not look by itself");
 
   /** Ends all requests, the last one first. */
   end(status: number = Status.ok, short = 0): void {

@@ -73,10 +73,7 @@ export const BlockWord = {
 export const SECTOR = 512;
 
 /** What slots of a disk can do, whatever is behind it. */
-export type DiskSlots = Pick<
-  BlockSlots,
-  "count" | "bytes" | "take" | "release" | "data" | "submit" | "publish"
->;
+export type DiskSlots = Pick<BlockSlots, keyof BlockSlots>;
 
 /**
  * A disk, whatever is behind it. Positions and lengths are bytes, in whole blocks; only reads may be of any sectors of
@@ -95,8 +92,6 @@ export interface BlockDevice {
   readonly writeCache: boolean;
   /** Whether it knows {@linkcode discard}. */
   readonly canDiscard: boolean;
-  /** Requests as slots, without a copy, where it has them. */
-  readonly slots?: BlockSlots;
   /** Whether it knows {@linkcode writeZeroes}. */
   readonly canWriteZeroes: boolean;
   /** Requests without a copy and without a promise, where it has such. */
