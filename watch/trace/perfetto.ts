@@ -74,6 +74,7 @@ export function perfettoFormat(): Format {
     switch (event.kind) {
       case "request":
       case "used": {
+        if (event.number === 0) return void entries.push(instant("used what it does not have"));
         const id = `${event.queue} ${event.number}`;
         entries.push(span(event.kind === "request" ? "b" : "e", `request of ${event.queue}`, id));
 
@@ -87,6 +88,13 @@ export function perfettoFormat(): Format {
         else entries.push(instant(`${event.step} slot ${event.slot}`));
         return;
       }
+      case "check":
+        entries.push(
+          event.step === "begin"
+            ? { ph: "B", name: event.name, cat: kind, ...at, args }
+            : { ph: "E", name: event.name, cat: kind, ...at, args },
+        );
+        return;
       case "state":
         if (event.state === "starting") entries.push({ ph: "B", name: "start", cat: kind, ...at });
         if (event.state === "running") entries.push({ ph: "E", name: "start", cat: kind, ...at });
@@ -131,13 +139,16 @@ function threadOf(event: Told): string {
     case "publish":
     case "used":
     case "doorbell":
-      return `driver: queue ${event.queue}`;
+    case "ring":
+      return `${event.by}: ${event.by === "driver" ? "queue " : ""}${event.queue}`;
     case "lane":
       return `${event.by}: lane ${event.lane}`;
     case "register":
       return `${event.by}: registers`;
     case "message":
       return `${event.by}: messages`;
+    case "check":
+      return "checks";
     default:
       return event.by;
   }
