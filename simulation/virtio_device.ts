@@ -409,7 +409,7 @@ export class VirtioDevice implements DeviceHandle {
       }
       const ring = this.#findRing(queue);
       const honest = makeDeviceQueue(ring.kind, ring);
-      queue.enable(ring, honest, this.#before(honest, ring, this.#queueSelect));
+      queue.enable(ring, honest, this.#before(honest, ring, this.#queues.indexOf(queue)));
       queue.version = this.#around.memory.version;
     });
   }

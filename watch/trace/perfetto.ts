@@ -7,6 +7,9 @@ import type { Format } from "./file.ts";
 /** A span begins and ends in the same category, though different events do both. */
 const SPANS: Readonly<Partial<Record<Told["kind"], string>>> = { used: "request" };
 
+/** States that are spans of a device's life. */
+const STARTS: Readonly<Record<string, string>> = { starting: "start", recovering: "start anew" };
+
 /** The fields of a trace event, as the format names them. */
 interface Entry {
   readonly ph: "M" | "i" | "b" | "e" | "B" | "E";
@@ -25,12 +28,14 @@ interface Entry {
 /**
  * A trace as a list of trace events: a process of Perfetto's for each device, in it a thread for each part of the program and
  * each of its queues and lanes. A request is a span from where it was made to where it was found used, one of a client
- * from its submission to its end, and a device's start one from `starting` to `running`.
+ * from its submission to its end, a device's start one from `starting` to what comes next, and one anew from `recovering`.
  *
  * The list need not be closed, so a file that ends early can be read, too.
  */
 export function perfettoFormat(): Format {
   const numbers = new Map<string, number>();
+  /** Of devices, by their addresses, the span that is open. */
+  const starts = new Map<string, string | undefined>();
   let start: number | undefined;
   let entries: Entry[] = [];
 
@@ -56,6 +61,15 @@ export function perfettoFormat(): Format {
       args: { name: thread },
     }));
     return { pid, tid, ts };
+  }
+
+  /** A span ends where a device becomes something else, and never twice. */
+  function lifeSpan(device: string, state: string, at: Pick<Entry, "cat" | "pid" | "tid" | "ts">) {
+    const open = starts.get(device);
+    if (open !== undefined) entries.push({ ph: "E", name: open, ...at });
+    const name = STARTS[state];
+    if (name !== undefined) entries.push({ ph: "B", name, ...at });
+    starts.set(device, name);
   }
 
   function add(event: TraceEvent): void {
@@ -96,8 +110,7 @@ export function perfettoFormat(): Format {
         );
         return;
       case "state":
-        if (event.state === "starting") entries.push({ ph: "B", name: "start", cat: kind, ...at });
-        if (event.state === "running") entries.push({ ph: "E", name: "start", cat: kind, ...at });
+        lifeSpan(event.device, event.state, { cat: kind, ...at });
         entries.push(instant(event.state));
         return;
       case "register":
