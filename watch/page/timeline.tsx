@@ -68,26 +68,28 @@ export function Timeline({ events, device, place, goTo }: TimelineProps): JSX.El
           wider
         </button>
       </h2>
-      <svg viewBox={`0 0 ${WIDTH} ${height}`} onClick={click} role="img" aria-label="timeline">
-        {rows.map(([name], row) => (
-          <g key={name} class={name} transform={`translate(0 ${row * ROW})`}>
-            <rect class="lane" x={LABEL} y={1} width={WIDTH - LABEL} height={ROW - 2} />
-            <text x={LABEL - 8} y={ROW - 6}>{name}</text>
-            <path d={ticks[row]!} />
-          </g>
-        ))}
-        {[0, 0.25, 0.5, 0.75, 1].map((part) => (
-          <text
-            key={part}
-            class={`scale ${part === 0 ? "right" : part === 1 ? "left" : "middle"}`}
-            x={x(from + part * span)}
-            y={height - 3}
-          >
-            {(from + part * span).toFixed(2)} ms
-          </text>
-        ))}
-        <line class="cursor" x1={x(now)} x2={x(now)} y1={0} y2={rows.length * ROW} />
-      </svg>
+      <div class="strip">
+        <svg viewBox={`0 0 ${WIDTH} ${height}`} onClick={click} role="img" aria-label="timeline">
+          {rows.map(([name], row) => (
+            <g key={name} class={name} transform={`translate(0 ${row * ROW})`}>
+              <rect class="lane" x={LABEL} y={1} width={WIDTH - LABEL} height={ROW - 2} />
+              <text x={LABEL - 8} y={ROW - 6}>{name}</text>
+              <path d={ticks[row]!} />
+            </g>
+          ))}
+          {[0, 0.25, 0.5, 0.75, 1].map((part) => (
+            <text
+              key={part}
+              class={`scale ${part === 0 ? "right" : part === 1 ? "left" : "middle"}`}
+              x={x(from + part * span)}
+              y={height - 3}
+            >
+              {(from + part * span).toFixed(2)} ms
+            </text>
+          ))}
+          <line class="cursor" x1={x(now)} x2={x(now)} y1={0} y2={rows.length * ROW} />
+        </svg>
+      </div>
     </section>
   );
 }
