@@ -77,8 +77,11 @@ export async function openKernel(
 }
 
 /** The file of a trace, if the user wants one. Nothing was done when it cannot be made. */
-async function traceSink(
-  { io: { system }, options: { trace, traceLimit }, talk, trouble }: Context,
+export async function traceSink(
+  { io: { system }, options: { trace, traceLimit }, talk, trouble }: Pick<
+    Context,
+    "io" | "options" | "talk" | "trouble"
+  >,
 ): Promise<TraceSink | undefined> {
   if (trace === undefined) return undefined;
   const { traceFile } = await system.loadWatch();

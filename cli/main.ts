@@ -118,9 +118,13 @@ function checkGiven(command: Command | undefined, given: Given): void {
 /** Refuses what looks on, where there is nothing to see. */
 function checkWatched(command: Command | undefined, options: Options): void {
   if (!command?.idle) return;
-  const name = (["trace", "control", "metrics"] as const).find((each) => options[each]);
+  const name = (["trace", "control", "metrics"] as const).find((each) =>
+    options[each] !== undefined && !(each === "trace" && command.traced)
+  );
   if (name === undefined) return;
-  throw usageError(`Cannot use --${name} with ${command.name}: it puts no device to work`);
+  throw usageError(
+    `Cannot use --${name} with ${command.name}: it puts no device to work. ${command.idle}`,
+  );
 }
 
 function checkWords(

@@ -4,6 +4,7 @@ import { CliError, endedByPerson, EXIT, untilEnded, usageError } from "../exit.t
 import { printJson } from "../json.ts";
 import { chooseModel } from "./model_options.ts";
 import { sharedMemory, shellLine } from "./qemu_line.ts";
+import { watchOptions } from "./watch_options.ts";
 
 /** A device at a Unix socket: the machine plays its registers, and we its rings. */
 export const VHOST_USER: Transport = {
@@ -33,11 +34,15 @@ export const VHOST_USER: Transport = {
         `Cannot serve ${name} by vhost-user: it is no VirtIO device. --vfio-user serves whole PCI functions`,
       );
     }
+    const watch = watchOptions(context);
     await using served = serving.serveVhostUser(model, where, {
       once: given.once === true,
       unit: vhostUser.unit ?? 1,
       log: context.talk,
+      name: name!,
+      ...await watch.options(),
     });
+    await using _watched = await watch.of("vhost-user", () => ({ [name!]: served.figures! }));
     // As programs find it that were started elsewhere.
     const socket = absolutePath(where);
     const qemu = [...sharedMemory(), ...vhostUser.qemu(socket, chosen.queues)];

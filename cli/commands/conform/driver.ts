@@ -8,6 +8,7 @@ import { junitFile, writeText } from "../../conform/junit_file.ts";
 import type { UserFile } from "../../file.ts";
 import { driverJson, printJson } from "../../json.ts";
 import { importClasses, importMaker, load } from "../../modules.ts";
+import { traceSink } from "../../kernel.ts";
 import { numberOption } from "../../number_option.ts";
 import { Progress } from "../../progress.ts";
 import { printable } from "../../printable.ts";
@@ -20,7 +21,8 @@ export const conformDriver: Command = {
   summary: "Test the driver in a folder against the model of its device",
   usage: "<folder>",
   words: [1, 1],
-  idle: true,
+  idle: "Each test has a machine of its own, for a moment; --trace tells what they do",
+  traced: true,
   options: [
     { name: "only", value: "<rows>", summary: "what it is tested for, for example start,lies" },
     { name: "seed", value: "<number>", summary: "where what is random in a run begins (1)" },
@@ -45,6 +47,8 @@ export const conformDriver: Command = {
     "makes the same devices.",
     "",
     "Driver, model and class RUN IN THIS PROGRAM, WITH ITS RIGHTS, too; Deno must let it read them.",
+    "--trace tells each test as a span, and all that its machine does.",
+    "",
     "The exit status is 1 if the driver failed a row.",
   ],
   async run(context) {
@@ -74,8 +78,10 @@ export const conformDriver: Command = {
     using file = await junitFile(context);
     using progress = new Progress(context, `Testing ${manifest.name}:`, undefined);
     let done = 0;
+    const trace = await traceSink(context);
     const report = await until(testDriver(plugin, maker, {
       folder,
+      ...(trace && { trace }),
       ...(known && { class: known }),
       ...(rows && { rows }),
       tunables: options.tunables,
