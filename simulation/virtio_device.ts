@@ -191,10 +191,11 @@ export class VirtioDevice implements DeviceHandle {
     let more = false;
     this.#guard(() => {
       for (const [index, queue] of this.#queues.entries()) {
-        if (!queue.rung) continue;
+        // What comes before the device may look is not forgotten: it may soon.
+        if (!queue.rung || !this.#live()) continue;
         queue.rung = false;
         queue.consumed = 0;
-        if (queue.ring && this.#live()) queue.rung = this.#serve(index, queue);
+        if (queue.ring) queue.rung = this.#serve(index, queue);
         more ||= queue.rung;
       }
     });

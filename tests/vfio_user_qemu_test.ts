@@ -30,6 +30,7 @@ import { exists } from "../tools/cache.ts";
 import { Unavailable } from "../tools/packages.ts";
 import { bootSector, efiDisk } from "./support/boot_disk.ts";
 import { soon } from "./support/leaks.ts";
+import { listening } from "./support/listening.ts";
 import { newerQemuTest, qemuProgram, withoutNewerQemu } from "./support/machine.ts";
 import { program, start } from "./support/program.ts";
 
@@ -188,7 +189,7 @@ guestTest(
     const output = child.output();
     try {
       const paths = ["nvme", "edu"].map((name) => `${folder}/${name}.sock`);
-      assert(await soon(() => paths.every((path) => exists(path)), START), "it does not serve");
+      assert(await soon(() => paths.every(listening), START), "it does not serve");
       const devices = paths
         .flatMap((path, i) => ["-device", JSON.stringify(device(`function${i}`, path))]);
       // Memory that the kernel leaves alone, for a device without a driver.

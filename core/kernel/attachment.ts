@@ -425,15 +425,7 @@ export class Attachment implements AttachedDevice {
         run: () => this.#host?.run() ?? false,
         spins: this.#host!.spins,
         wait: (timeout) => this.#host ? this.#host.wait(timeout) : loop.runOnce(timeout),
-        busyPoll: () => {
-          const polling = loop.busyPoll();
-          return {
-            [Symbol.dispose]: () => {
-              polling[Symbol.dispose]();
-              this.#host?.rearm();
-            },
-          };
-        },
+        busyPoll: () => loop.busyPoll(),
       })
     );
     this.#deadlines = this.#lanes.map((lane, i) =>

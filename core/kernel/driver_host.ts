@@ -52,8 +52,6 @@ export interface DriverHost {
   run(): boolean;
   /** Waits, blocking this thread, until something happens. */
   wait(timeout: number): void;
-  /** A client that looked again and again does so no more: interrupts are wanted again. */
-  rearm(): void;
   /** Ends the host, whatever it is doing. The device must not reach its arena any more. */
   end(): void | Promise<void>;
 }
