@@ -53,12 +53,11 @@ interface Flight {
 export async function observe(rig: Rig, manner: Manner = {}): Promise<Observed> {
   const { rounds = 7, batch = 2, shape, ...start } = manner;
   const request = exercise(rig);
-  const { rings: [ring] } = rig.start({
+  const ring = rig.startQueue(request.queue, {
     ...start,
     features: request.features | (start.features ?? 0n),
-    queues: [request.queue],
   });
-  return await watch(rig, ring!, request, { rounds, batch, ...(shape && { shape }) });
+  return await watch(rig, ring, request, { rounds, batch, ...(shape && { shape }) });
 }
 
 /** The same, on a ring that is there already. */

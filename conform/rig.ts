@@ -334,6 +334,11 @@ export class Rig {
     return { features: taken, rings };
   }
 
+  /** The same with one queue. Returns its ring. */
+  startQueue(queue: number, start: Omit<Start, "queues"> = {}): RawRing {
+    return this.start({ ...start, queues: [queue] }).rings[0]!;
+  }
+
   /** The vector that queues interrupt by in checks of interrupts; that of the configuration is 0. */
   get queueVector(): number {
     return Math.min(1, this.vectors.length - 1);

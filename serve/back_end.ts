@@ -12,7 +12,7 @@ import type { Lie } from "../simulation/lie.ts";
 import type { DeviceModel } from "../simulation/model.ts";
 import type { Ring as DeviceRing } from "../simulation/ring.ts";
 import { type Notes, VirtioDevice } from "../simulation/virtio_device.ts";
-import { readBytes } from "../simulation/window.ts";
+import { readBytes } from "../simulation/read_bytes.ts";
 import { VhostFault } from "../core/vhost/fault.ts";
 import { InFlightNotes, notesBytes } from "../core/vhost/in_flight.ts";
 import { PackedInFlightNotes, packedNotesBytes } from "../core/vhost/in_flight_packed.ts";
@@ -273,7 +273,10 @@ export class BackEnd implements Disposable {
         const ring = this.#ring(index);
         this.#listen(ring, index, this.#event(fd, keep, message.name));
         ring.started = true;
-        this.#start(ring, index);
+        if (ring.kick < 0) this.#looking ??= setInterval(() => this.#look(), LOOK_MS);
+        // What was rung at the descriptor before may not have been heard.
+        if (ring.running) this.#notified(index);
+        else this.#start(ring, index);
         return;
       }
       case "SET_VRING_CALL": {
@@ -454,9 +457,13 @@ export class BackEnd implements Disposable {
     loop.add(kick, () => {
       // Whatever keeps it readable, this thread does not turn for it alone.
       clear();
-      this.#device.notify(index, index);
-      this.#process();
+      this.#notified(index);
     });
+  }
+
+  #notified(index: number): void {
+    this.#device.notify(index, index);
+    this.#process();
   }
 
   #start(ring: Ring, index: number): void {
@@ -479,9 +486,7 @@ export class BackEnd implements Disposable {
     this.#go();
     // What was used last may have been shown by a program that ended before it could interrupt.
     if (this.#notes || base !== this.#begin) this.#send(index + 1);
-    if (ring.kick < 0) this.#looking ??= setInterval(() => this.#look(), LOOK_MS);
-    this.#device.notify(index, index);
-    this.#process();
+    this.#notified(index);
   }
 
   /** Whether a driver begins anew: all its rings are as they are at first, and were not before. */

@@ -196,6 +196,27 @@ Deno.test("vhost-user: a ring that is taken up interrupts once: who left it may 
   await until("the interrupt", () => clear(call));
 });
 
+Deno.test("vhost-user: what was rung at a descriptor that another takes the place of is not lost #core:vhost_rings", async () => {
+  await using served = new Served(new Echo());
+  using machine = new VhostMachine(served.path);
+  await machine.ready(0n);
+  const { kick } = machine.rings[0]!;
+  await machine.request(0, bytes(1), 4);
+  const other = eventfd();
+  try {
+    // Rung where it listened before; what came there is taken away, as if it had not been heard in time.
+    const late = machine.submit(0, bytes(3), 4);
+    clear(kick);
+    await machine.tell("SET_VRING_KICK", { index: 0, none: false }, other);
+    assertEquals(await machine.finish(0, late), bytes(4));
+    // And where none is named any more, it looks by itself.
+    await machine.tell("SET_VRING_KICK", { index: 0, none: true });
+    assertEquals(await machine.request(0, bytes(5), 4), bytes(6));
+  } finally {
+    close(other);
+  }
+});
+
 Deno.test("vhost-user: a disabled ring rests, and an enabled one goes on", async () => {
   const model = new Echo();
   await using served = new Served(model);

@@ -1,6 +1,5 @@
-import type { Registers } from "../core/pci/registers.ts";
+import type { Registers, Width } from "../core/pci/registers.ts";
 import type { BusMemory } from "./device_memory.ts";
-import type { Width } from "./window.ts";
 
 /**
  * A PCI function in software that is no VirtIO device. The simulated machine plays configuration space, interrupts and

@@ -1,9 +1,8 @@
 // The registers of a legacy device (virtio 1.4, 4.1.4.10), from its side.
 
-import type { Registers } from "../core/pci/registers.ts";
+import { type Registers, type Width, window } from "../core/pci/registers.ts";
 import { DESCRIPTOR_BYTES } from "../core/virtqueue/layout.ts";
 import type { CommonField } from "./common_config.ts";
-import { type Width, window } from "./window.ts";
 
 /** What the legacy registers need of the device behind them. */
 export interface LegacyDevice {

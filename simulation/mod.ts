@@ -12,7 +12,7 @@ export type {
   MsixModel,
 } from "./function_model.ts";
 export type { BusMemory, Place } from "./device_memory.ts";
-export type { Width } from "./window.ts";
+export type { Width } from "../core/pci/registers.ts";
 export type { CapabilityOffsets, Lie, LieHandle } from "./lie.ts";
 export type { Ring } from "./ring.ts";
 export { COMMON_FIELDS, type CommonField } from "./common_config.ts";

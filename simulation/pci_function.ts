@@ -22,10 +22,10 @@ import {
   VENDOR_ID,
 } from "../core/pci/config_space.ts";
 import { MSI_X } from "../core/pci/capabilities.ts";
-import type { Registers } from "../core/pci/registers.ts";
+import { type Registers, type Width, window } from "../core/pci/registers.ts";
 import { DeviceMemory } from "./device_memory.ts";
 import type { BarModel, FunctionHandle, FunctionModel, MsixModel } from "./function_model.ts";
-import { readBytes, type Width, window } from "./window.ts";
+import { readBytes } from "./read_bytes.ts";
 
 /** What a simulated function finds around it: a machine, or whatever stands for one. */
 export interface Slot {

@@ -1,6 +1,6 @@
 // A VirtIO device around a model: status, features, queues.
 
-import type { Registers } from "../core/pci/registers.ts";
+import type { Registers, Width } from "../core/pci/registers.ts";
 import {
   type Chain,
   type DeviceQueue,
@@ -12,7 +12,8 @@ import {
 import { wrongSize } from "../core/virtqueue/layout.ts";
 import { makeDeviceQueue } from "../core/virtqueue/make_device_queue.ts";
 import { DeviceStatus } from "../core/virtio/status.ts";
-import { COMMON_BYTES, type CommonField, commonField, NO_VECTOR } from "./common_config.ts";
+import type { CommonField } from "./common_config.ts";
+import { CommonRegisters, commonWindow } from "./common_registers.ts";
 import type { BusMemory } from "./device_memory.ts";
 import type { Lie } from "./lie.ts";
 import {
@@ -30,7 +31,6 @@ import {
 import { type Piece, PieceRequest } from "./piece_request.ts";
 import { type Areas, canBe, findRing, type Ring } from "./ring.ts";
 import { VirtioQueue } from "./virtio_queue.ts";
-import { type Width, window } from "./window.ts";
 
 const { DRIVER_OK, FEATURES_OK, DEVICE_NEEDS_RESET } = DeviceStatus;
 
@@ -44,7 +44,7 @@ export interface Surroundings {
   readonly vectors: number;
   /** Whether it may read and write memory now. */
   mayMaster(): boolean;
-  /** Interrupts the driver; `vector` may be {@linkcode NO_VECTOR}. */
+  /** Interrupts the driver, by a vector if it is one (4.1.5.1.2). */
   interrupt(cause: "queue" | "config", vector: number): void;
   /** The device needs a reset because of `error`. */
   failed(error: Error): void;
@@ -96,15 +96,10 @@ export class VirtioDevice implements DeviceHandle {
   /** What it really offers. */
   readonly #truth: bigint;
   #status = 0;
-  #generation = 0;
-  #offeredSelect = 0;
-  #acceptedSelect = 0;
-  #accepted = new Uint32Array(4);
   #features = 0n;
   /** Whether the driver uses the legacy interface: there is no FEATURES_OK then, and no VERSION_1. */
   #isLegacy = false;
-  #configVector = NO_VECTOR;
-  #queueSelect = 0;
+  readonly #registers: CommonRegisters<VirtioQueue>;
   readonly #queues: VirtioQueue[];
   /** The queue that is being looked at: it shows what was answered when that is over. */
   #serving: VirtioQueue | undefined;
@@ -118,18 +113,22 @@ export class VirtioDevice implements DeviceHandle {
     this.#lies = model.lies ?? [];
     this.#truth = this.#offer();
     this.#queues = model.queues.map((_, index) => this.#powerOn(index));
-    this.common = window(
-      COMMON_BYTES,
-      // Only the natural widths do anything (4.1.3.1).
-      (offset, width) => {
-        const field = commonField(offset, width);
-        return field === undefined ? 0 : this.readField(field);
+    this.#registers = new CommonRegisters({
+      queues: () => this.#queues,
+      vectors: () => around.vectors,
+      offered: () => this.#lies.reduce((bits, lie) => lie.features?.(bits) ?? bits, this.#truth),
+      status: () => this.#status,
+      writeStatus: (value) => this.#writeStatus(value),
+      accepted: () => {
+        // For a legacy driver, what is written counts (3.1.2).
+        if (this.#isLegacy) this.#features = this.#registers.accepted & this.#truth;
       },
-      (offset, width, value) => {
-        const field = commonField(offset, width);
-        if (field !== undefined) this.writeField(field, value);
-      },
-    );
+      takesSize: (queue, size) => this.#canHave(queue, size),
+      enable: (queue) => this.#enable(queue),
+      resetQueue: (index) => this.#resetQueue(index),
+      notifConfigData: (index) => this.features & NOTIF_CONFIG_DATA ? notifConfigData(index) : 0,
+    });
+    this.common = commonWindow(this);
     model.attach?.(this);
   }
 
@@ -138,8 +137,10 @@ export class VirtioDevice implements DeviceHandle {
   }
 
   configChanged(): void {
-    this.#generation = this.#generation + 1 & 0xff;
-    if (this.#status & DRIVER_OK) this.#around.interrupt("config", this.#configVector);
+    this.#registers.configChanged();
+    if (this.#status & DRIVER_OK) {
+      this.#around.interrupt("config", this.#registers.configVector);
+    }
   }
 
   atOnce(act: () => void): void {
@@ -190,10 +191,11 @@ export class VirtioDevice implements DeviceHandle {
     let more = false;
     this.#guard(() => {
       for (const [index, queue] of this.#queues.entries()) {
-        if (!queue.rung) continue;
+        // What comes before the device may look is not forgotten: it may soon.
+        if (!queue.rung || !this.#live()) continue;
         queue.rung = false;
         queue.consumed = 0;
-        if (queue.ring && this.#live()) queue.rung = this.#serve(index, queue);
+        if (queue.ring) queue.rung = this.#serve(index, queue);
         more ||= queue.rung;
       }
     });
@@ -215,11 +217,9 @@ export class VirtioDevice implements DeviceHandle {
   /** The same, and not even the model is told. */
   forget(): void {
     this.#status = 0;
-    this.#offeredSelect = this.#acceptedSelect = this.#queueSelect = 0;
-    this.#accepted = new Uint32Array(4);
+    this.#registers.reset();
     this.#features = 0n;
     this.#isLegacy = false;
-    this.#configVector = NO_VECTOR;
     for (const index of this.#queues.keys()) this.#queues[index] = this.#powerOn(index);
   }
 
@@ -358,106 +358,21 @@ export class VirtioDevice implements DeviceHandle {
     if (this.#status & DEVICE_NEEDS_RESET) return;
     this.#status |= DEVICE_NEEDS_RESET;
     this.#around.failed(error);
-    if (this.#status & DRIVER_OK) this.#around.interrupt("config", this.#configVector);
+    if (this.#status & DRIVER_OK) {
+      this.#around.interrupt("config", this.#registers.configVector);
+    }
   }
 
   /** What a field of the common configuration reads as. */
   readField(field: CommonField): number {
-    return this.#lies.reduce((value, lie) => lie.read?.(field, value) ?? value, this.#read(field));
-  }
-
-  #read(field: CommonField): number {
-    const queue = this.#queues[this.#queueSelect];
-    switch (field) {
-      case "device_feature_select":
-        return this.#offeredSelect;
-      case "device_feature": {
-        const shown = this.#lies.reduce((bits, lie) => lie.features?.(bits) ?? bits, this.#truth);
-        return Number(shown >> BigInt(32 * this.#offeredSelect) & 0xffffffffn);
-      }
-      case "driver_feature_select":
-        return this.#acceptedSelect;
-      case "driver_feature":
-        return this.#accepted[this.#acceptedSelect] ?? 0;
-      case "config_msix_vector":
-        return this.#configVector;
-      case "num_queues":
-        return this.#queues.length;
-      case "device_status":
-        return this.#status;
-      case "config_generation":
-        return this.#generation;
-      case "queue_select":
-        return this.#queueSelect;
-      case "queue_size":
-        return queue?.size ?? 0;
-      case "queue_msix_vector":
-        return queue?.vector ?? NO_VECTOR;
-      case "queue_enable":
-        return queue?.ring ? 1 : 0;
-      case "queue_notify_off":
-        return queue ? this.#queueSelect : 0;
-      case "queue_notif_config_data":
-        return queue && this.features & NOTIF_CONFIG_DATA ? notifConfigData(this.#queueSelect) : 0;
-      case "queue_reset":
-        return 0; // it is over at once
-      default:
-        return queue?.areas[area(field)] ?? 0;
-    }
+    const truth = this.#registers.read(field);
+    return this.#lies.reduce((value, lie) => lie.read?.(field, value) ?? value, truth);
   }
 
   /** Writes a field of the common configuration. */
   writeField(field: CommonField, value: number): void {
-    this.#write(field, this.#lies.reduce((v, lie) => lie.write?.(field, v) ?? v, value));
-  }
-
-  #write(field: CommonField, value: number): void {
-    const queue = this.#queues[this.#queueSelect];
-    switch (field) {
-      case "device_feature_select":
-        this.#offeredSelect = value;
-        break;
-      case "driver_feature_select":
-        this.#acceptedSelect = value;
-        break;
-      case "driver_feature":
-        // Agreed is agreed (2.2): only a reset opens it again. Words that do not exist stay 0.
-        if (!(this.#status & FEATURES_OK)) this.#accepted[this.#acceptedSelect] = value;
-        // For a legacy driver, what is written counts (3.1.2).
-        if (this.#isLegacy) this.#features = words(this.#accepted) & this.#truth;
-        break;
-      case "config_msix_vector":
-        this.#configVector = this.#vector(value);
-        break;
-      case "device_status":
-        this.#writeStatus(value);
-        break;
-      case "queue_select":
-        this.#queueSelect = value;
-        break;
-      case "queue_msix_vector":
-        if (queue) queue.vector = this.#vector(value);
-        break;
-      case "queue_enable":
-        if (queue && value === 1 && !queue.ring) this.#enable(queue);
-        break;
-      case "queue_size":
-        if (queue && !queue.ring && this.#canHave(queue, value)) queue.size = value;
-        break;
-      case "queue_reset":
-        if (queue && value === 1 && (this.#isLegacy || this.features & RING_RESET)) {
-          this.#resetQueue();
-        }
-        break;
-      case "device_feature":
-      case "num_queues":
-      case "config_generation":
-      case "queue_notify_off":
-      case "queue_notif_config_data":
-        break;
-      default:
-        if (queue && !queue.ring) queue.areas[area(field)] = value;
-    }
+    const said = this.#lies.reduce((value, lie) => lie.write?.(field, value) ?? value, value);
+    this.#registers.write(field, said);
   }
 
   #writeStatus(value: number): void {
@@ -465,22 +380,18 @@ export class VirtioDevice implements DeviceHandle {
     const next = (value & ~DEVICE_NEEDS_RESET) | (this.#status & DEVICE_NEEDS_RESET);
     this.#status = this.#isLegacy ? next : this.#checked(next);
     if (!this.#isLegacy) {
-      this.#features = this.#status & FEATURES_OK ? words(this.#accepted) : 0n;
+      this.#features = this.#status & FEATURES_OK ? this.#registers.accepted : 0n;
     }
   }
 
   /** Takes out of a new status what the device refuses: FEATURES_OK (3.1.1), and DRIVER_OK without it. */
   #checked(status: number): number {
     if (status & FEATURES_OK && !(this.#status & FEATURES_OK)) {
-      const accepted = words(this.#accepted);
+      const { accepted } = this.#registers;
       const needed = VERSION_1 | (this.#model.insists ?? 0n);
       if (accepted & ~this.#truth || needed & ~accepted) status &= ~FEATURES_OK;
     }
     return status & FEATURES_OK ? status : status & ~DRIVER_OK;
-  }
-
-  #vector(value: number): number {
-    return value < this.#around.vectors ? value : NO_VECTOR;
   }
 
   /** Only packed rings may have a size that is no power of two (2.7, 2.8.10.1). */
@@ -526,7 +437,7 @@ export class VirtioDevice implements DeviceHandle {
     if (wrong) throw new DriverFault(`Ring ${index} cannot have ${size} entries: ${wrong}`);
     queue.size = size;
     queue.addresses = areas;
-    queue.vector = this.#vector(index + 1);
+    queue.vector = this.#registers.vector(index + 1);
     const ring = this.#findRing(queue);
     queue.version = this.#around.memory.version;
     const packed = ring.kind === "packed";
@@ -572,8 +483,8 @@ export class VirtioDevice implements DeviceHandle {
     return place;
   }
 
-  #resetQueue(): void {
-    const index = this.#queueSelect;
+  #resetQueue(index: number): void {
+    if (!this.#isLegacy && !(this.features & RING_RESET)) return;
     this.#queues[index] = this.#powerOn(index);
     this.#guard(() => this.#model.queueReset?.(index));
   }
@@ -582,19 +493,6 @@ export class VirtioDevice implements DeviceHandle {
 /** By what a queue is called in notifications under VIRTIO_F_NOTIF_CONFIG_DATA: anything but its index. */
 function notifConfigData(index: number): number {
   return index ^ 0x5a5a;
-}
-
-const AREAS = [
-  "queue_desc_low",
-  "queue_desc_high",
-  "queue_driver_low",
-  "queue_driver_high",
-  "queue_device_low",
-  "queue_device_high",
-] as const;
-
-function area(field: (typeof AREAS)[number]): number {
-  return AREAS.indexOf(field);
 }
 
 /** Fills a chain with another one, which has no more buffers than it has room for. */
@@ -615,8 +513,4 @@ function sameRing(one: Ring, other: Ring): boolean {
   return one.kind === other.kind && one.size === other.size && one.memory === other.memory &&
     one.descriptors === other.descriptors &&
     one.driver === other.driver && one.device === other.device;
-}
-
-function words(parts: Uint32Array): bigint {
-  return parts.reduceRight((bits, part) => bits << 32n | BigInt(part), 0n);
 }

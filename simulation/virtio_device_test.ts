@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertInstanceOf, assertStringIncludes } from "@std/assert";
+import { COMMAND, COMMAND_BUS_MASTER } from "../core/pci/config_space.ts";
 import { bit, Feature } from "../core/virtio/features.ts";
 import { DeviceStatus } from "../core/virtio/status.ts";
 import { DriverFault } from "../core/virtqueue/device_queue.ts";
@@ -308,6 +309,22 @@ Deno.test("a queue that was not notified waits", () => {
   machine.device.ring(4, 0x3004, 2, 1);
   assertEquals([machine.device.process(), asked], [false, 0]);
   machine.device.ring(4, 0x3000, 2, 0);
+  assertEquals([machine.device.process(), asked], [false, 1]);
+});
+
+Deno.test("a notification that comes while the device may not look is not lost", () => {
+  let asked = 0;
+  const machine = new TestMachine({ ...echo, handle: () => asked++ });
+  const driver = machine.start(8);
+  const { config } = machine.device;
+  const command = config.read16(COMMAND);
+  config.write16(COMMAND, command & ~COMMAND_BUS_MASTER);
+  driver.begin(0);
+  driver.writable(0x4000, 16);
+  driver.commit();
+  driver.publish();
+  assertEquals(asked, 0);
+  config.write16(COMMAND, command);
   assertEquals([machine.device.process(), asked], [false, 1]);
 });
 

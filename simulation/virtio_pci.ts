@@ -1,7 +1,7 @@
 // The PCI function of a VirtIO device.
 
 import { VENDOR_SPECIFIC } from "../core/pci/capabilities.ts";
-import type { Registers } from "../core/pci/registers.ts";
+import { readWidth, type Registers, type Width, writeWidth } from "../core/pci/registers.ts";
 import { VIRTIO_VENDOR } from "../core/pci/virtio_identity.ts";
 import { COMMON_BYTES } from "./common_config.ts";
 import type {
@@ -15,7 +15,7 @@ import { LEGACY_BYTES, legacyRegisters } from "./legacy_registers.ts";
 import type { CapabilityOffsets, Lie } from "./lie.ts";
 import type { DeviceModel } from "./model.ts";
 import { type Surroundings, VirtioDevice } from "./virtio_device.ts";
-import { readBytes, readWidth, type Width, writeWidth } from "./window.ts";
+import { readBytes } from "./read_bytes.ts";
 
 /** I/O BAR with the legacy registers. */
 const LEGACY_BAR = 0;

@@ -7,8 +7,8 @@ import {
   type HonestQueue,
   type RingPlace,
 } from "../core/virtqueue/device_queue.ts";
-import { NO_VECTOR } from "./common_config.ts";
-import type { Areas, Ring } from "./ring.ts";
+import { CommonQueue } from "./common_registers.ts";
+import type { Ring } from "./ring.ts";
 
 /** A queue that was paused while requests were out that others had overtaken: the next to go on there needs to know. */
 export interface Left {
@@ -22,11 +22,7 @@ export interface Left {
 }
 
 /** A queue as its registers show it (virtio 1.4, 4.1.4.3). */
-export class VirtioQueue {
-  size: number;
-  vector = NO_VECTOR;
-  /** Low and high words of the addresses of descriptors, driver area and device area. */
-  readonly areas = new Uint32Array(6);
+export class VirtioQueue extends CommonQueue {
   /** Where its ring is, once it is enabled; {@linkcode device} is the device's side of it. */
   ring: Ring | undefined;
   /** As which version of the memory was it there. */
@@ -48,19 +44,11 @@ export class VirtioQueue {
   consumed = 0;
 
   constructor(readonly largest: number) {
-    this.size = largest;
+    super(largest);
   }
 
-  /** The three addresses. */
-  get addresses(): Areas {
-    const at = (area: number) => this.areas[area + 1]! * 2 ** 32 + this.areas[area]!;
-    return { descriptors: at(0), driver: at(2), device: at(4) };
-  }
-
-  set addresses({ descriptors, driver, device }: Areas) {
-    this.areas.set(
-      [descriptors, driver, device].flatMap((address) => [address, Math.floor(address / 2 ** 32)]),
-    );
+  get enabled(): boolean {
+    return this.ring !== undefined;
   }
 
   /** Enables it. `device` is `honest`, or stands before it. */

@@ -8,6 +8,7 @@ import { SCHEMA } from "../cli/json.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { findProgram } from "../core/linux/file.ts";
 import { soon } from "./support/leaks.ts";
+import { listening } from "./support/listening.ts";
 import { pattern, qemuTest } from "./support/machine.ts";
 import { testWith } from "./support/needs.ts";
 import { differsAt } from "./support/qemu.ts";
@@ -211,7 +212,7 @@ qemuTest("console pipe: QEMU's socket on the other side, until that is closed", 
       ...["-device", "virtserialport,chardev=c,name=org.test"],
     ));
     await it.write("to the other side");
-    assert(await soon(() => connects(path)), it.err);
+    assert(await soon(() => listening(path)), it.err);
     using other = await Deno.connect({ transport: "unix", path });
     const buffer = new Uint8Array(100);
     const count = await other.read(buffer);
@@ -224,14 +225,6 @@ qemuTest("console pipe: QEMU's socket on the other side, until that is closed", 
     Deno.removeSync(folder, { recursive: true });
   }
 });
-
-function connects(path: string): boolean {
-  try {
-    return Deno.statSync(path).isSocket === true;
-  } catch {
-    return false;
-  }
-}
 
 qemuTest("console list: ports of a QEMU, whose other sides are closed", async () => {
   const { code, text } = await run([

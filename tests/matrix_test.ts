@@ -7,13 +7,12 @@
 import type { Device } from "../classes.ts";
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { BlockOperation } from "../classes/block/protocol.ts";
-import type { BlockClient } from "../classes/block/client.ts";
-import { Status } from "../core/bus/lane.ts";
 import type { InterruptKind } from "../core/binding/interrupt_kind.ts";
 import { type DriveOptions, type Kernel, openKernel } from "../mod.ts";
 import "./support/libc.ts";
 import { CAPACITY, eachQemuTest, MACHINES, pattern, qemuTest, SERIAL } from "./support/machine.ts";
 import { agrees, differsAt } from "./support/qemu.ts";
+import { useSlots } from "./support/slots.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -92,7 +91,7 @@ async function checkDisk(device: Device<"block">, disk: Uint8Array): Promise<voi
   const back = await Promise.all(many.map((i) => client.read(place(i), 4096)));
   for (const i of many) assertEquals(differsAt(back[i]!, pattern(4096, 1000 + i)), -1);
 
-  checkSlots(client, disk);
+  useSlots(client.slots, disk, 2 * MIB);
 
   const outside: readonly (readonly [number, number])[] = [
     [CAPACITY, 512],
@@ -108,37 +107,6 @@ async function checkDisk(device: Device<"block">, disk: Uint8Array): Promise<voi
   }
   await client.flush();
   assertEquals(differsAt(await client.read(0, CAPACITY), disk), -1);
-}
-
-/** The same without promises: all slots at once, waited for by hand. */
-function checkSlots({ slots }: BlockClient, disk: Uint8Array): void {
-  const count = Math.min(slots.count, 32);
-  const place = (i: number) => 2 * MIB + i * 4096;
-  const ended: number[] = [];
-  const run = (operation: number) => {
-    ended.length = 0;
-    for (let i = 0; i < count; i++) {
-      const slot = slots.take();
-      assert(slot >= 0);
-      if (operation === BlockOperation.write) slots.data(slot).set(pattern(4096, 2000 + i));
-      else slots.data(slot).fill(0, 0, 4096);
-      slots.submit(slot, operation, place(i) / 512, 4096, (slot, status) => {
-        assertEquals(status, Status.ok);
-        if (operation === BlockOperation.read) {
-          assertEquals(differsAt(slots.data(slot).slice(0, 4096), pattern(4096, 2000 + i)), -1);
-        }
-        slots.release(slot);
-        ended.push(i);
-      });
-    }
-    slots.publish();
-    using _polling = slots.busyPoll();
-    while (slots.inFlight > 0) assert(slots.wait(5000) > 0, "nothing ended");
-    assertEquals(ended.toSorted((a, b) => a - b), Array.from({ length: count }, (_, i) => i));
-  };
-  run(BlockOperation.write);
-  run(BlockOperation.read);
-  for (let i = 0; i < count; i++) disk.set(pattern(4096, 2000 + i), place(i));
 }
 
 for (const isolation of ["process", "inline"] as const) {

@@ -12,6 +12,7 @@ import { openKernel, type OpenOptions } from "../mod.ts";
 import { NbdServer, nbdUri } from "../nbd/mod.ts";
 import { soon } from "./support/leaks.ts";
 import "./support/libc.ts";
+import { listening } from "./support/listening.ts";
 import { pattern, withoutQemu } from "./support/machine.ts";
 import { testWith, withoutPrograms } from "./support/needs.ts";
 import { nbdsh, output as run, toolTest } from "./support/nbd.ts";
@@ -284,7 +285,7 @@ toolTest(
       stderr: "piped",
     }).spawn();
     const output = child.output();
-    assert(await soon(() => exists(socket)), "it does not listen");
+    assert(await soon(() => listening(socket)), "it does not listen");
     const info = await run("nbdinfo", `nbd+unix:///my%2Fdisk?socket=${socket}`);
     assertStringIncludes(info, "is_read_only: true");
     child.kill("SIGINT");

@@ -9,7 +9,6 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import blk from "@virtio/blk";
 import { DiskModel } from "@virtio/blk/model";
 import { EntropyModel } from "@virtio/random/model";
-import { BlockOperation } from "../classes/block/protocol.ts";
 import type { BlockClient } from "../classes/block/client.ts";
 import { Status } from "../core/bus/lane.ts";
 import { RequestError } from "../core/bus/request_error.ts";
@@ -31,92 +30,11 @@ import { alive, leftovers, soon } from "./support/leaks.ts";
 import "./support/libc.ts";
 import { pattern, qemuTest } from "./support/machine.ts";
 import { agrees, differsAt, FileDisk, openQemuKernel, qmpOf } from "./support/qemu.ts";
+import { LOAD_SLOTS, SlotLoad } from "./support/slots.ts";
 import { entropyDriver, fixture, PLAN, WORK } from "./support/plugin.ts";
 
 const MIB = 2 ** 20;
 const CAPACITY = 4 * MIB;
-const SLOTS = 64;
-const PLACE = 32 * 1024;
-
-/** Requests by slots, each counted when it ends. Every slot has its place on the disk, written and read in turn. */
-class Load {
-  /** What should stand on the disk. */
-  readonly wanted: Uint8Array<ArrayBuffer> = new Uint8Array(CAPACITY);
-  /** How often each request ended. */
-  readonly ends: number[] = [];
-  /** Ends other than good ones. */
-  readonly failures: number[] = [];
-  /** Reads that gave what was not written. */
-  wrong = 0;
-  #over = false;
-  #inFlight = 0;
-  readonly #slots: BlockClient["slots"];
-  readonly #idle = Promise.withResolvers<void>();
-
-  constructor({ slots }: BlockClient) {
-    this.#slots = slots;
-    for (let place = 0; place < SLOTS; place++) this.#write(place, slots.take(), 1);
-    slots.publish();
-  }
-
-  /** How many have ended. */
-  get ended(): number {
-    return this.ends.length - this.#inFlight;
-  }
-
-  /** Waits until so many more have ended. */
-  async progress(more = 200): Promise<void> {
-    const goal = this.ended + more;
-    assert(await soon(() => this.ended >= goal), `it stands still at ${this.ended}`);
-  }
-
-  /** Lets what is in flight end, and checks all of it. */
-  async finish(): Promise<void> {
-    this.#over = true;
-    await this.#idle.promise;
-    // A second end would come now.
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    assertEquals(this.ends.filter((count) => count !== 1), []);
-    assertEquals(this.wrong, 0);
-  }
-
-  #write(place: number, slot: number, round: number): void {
-    const bytes = pattern(512 * (1 + (place + round) % 64), place * 1000 + round);
-    this.#slots.data(slot).set(bytes);
-    this.wanted.set(bytes, place * PLACE);
-    this.#submit(place, slot, BlockOperation.write, bytes, round);
-  }
-
-  #submit(
-    place: number,
-    slot: number,
-    operation: number,
-    bytes: Uint8Array,
-    round: number,
-  ): void {
-    const slots = this.#slots;
-    const id = this.ends.push(0) - 1;
-    this.#inFlight++;
-    slots.submit(slot, operation, place * PLACE / 512, bytes.length, (_, status) => {
-      if (this.ends[id]!++ > 0) return;
-      this.#inFlight--;
-      if (status !== Status.ok) this.failures.push(status);
-      else if (operation === BlockOperation.read) {
-        if (differsAt(slots.data(slot).slice(0, bytes.length), bytes) !== -1) this.wrong++;
-      }
-      if (status !== Status.ok || this.#over) {
-        if (this.#inFlight === 0) this.#idle.resolve();
-        return;
-      }
-      if (operation === BlockOperation.read) this.#write(place, slot, round + 1);
-      else {
-        slots.data(slot).fill(0, 0, bytes.length);
-        this.#submit(place, slot, BlockOperation.read, bytes, round);
-      }
-      slots.publish();
-    });
-  }
-}
 
 /** A driver for disks that fails when it is told to. */
 function fragile(): { source: PluginSource; fail(): void } {
@@ -208,7 +126,7 @@ onEach("driver killed three times under load: no request fails, all data is ther
   await using kernel = await on.open({});
   const disk = await kernel.attachFirst("block");
   const { client } = disk;
-  const load = new Load(client);
+  const load = new SlotLoad(client);
   const pids = new Set([disk.pid!]);
   for (let kills = 1; kills <= 3; kills++) {
     await load.progress();
@@ -232,7 +150,7 @@ onEach("inline driver throws three times under load: no request fails", async (o
   const { source, fail } = fragile();
   await using kernel = await on.open({ isolation: "inline", drivers: [source] });
   const disk = await kernel.attachFirst("block");
-  const load = new Load(disk.client);
+  const load = new SlotLoad(disk.client);
   for (let times = 1; times <= 3; times++) {
     await load.progress();
     fail();
@@ -249,7 +167,7 @@ onEach("driver killed once too often: requests end as gone, and it is said why",
   const lines: string[] = [];
   await using kernel = await on.open({ restarts: 1, log: (line) => lines.push(line) });
   const disk = await kernel.attachFirst("block");
-  const load = new Load(disk.client);
+  const load = new SlotLoad(disk.client);
   await load.progress();
   Deno.kill(disk.pid!, "SIGKILL");
   await comesBack(disk, 1);
@@ -263,7 +181,7 @@ onEach("driver killed once too often: requests end as gone, and it is said why",
   assertMatch(await disk.gone ?? "", /its process ended by signal 9/);
   await load.finish();
   assert(load.failures.length > 0 && load.failures.every((status) => status === Status.gone));
-  assertEquals(load.failures.length, SLOTS);
+  assertEquals(load.failures.length, LOAD_SLOTS);
   await assertRejects(() => disk.client.read(0, 512), RequestError, "gone");
   assertEquals(kernel.devices, []);
   assertEquals((await disk.describe()).status, []);
@@ -274,14 +192,14 @@ onEach("without restarts everything ends at the first failure", async (on) => {
   for (const isolation of ["process", "inline"] as const) {
     await using kernel = await on.open({ restarts: 0, isolation, drivers: [source] });
     const disk = await kernel.attachFirst("block");
-    const load = new Load(disk.client);
+    const load = new SlotLoad(disk.client);
     await load.progress();
     if (isolation === "process") Deno.kill(disk.pid!, "SIGKILL");
     else fail();
     assertMatch(await disk.gone ?? "", /its process ended by signal 9|told to fail/);
     await load.finish();
     assertEquals(load.failures, load.failures.map(() => Status.gone));
-    assertEquals(load.failures.length, SLOTS);
+    assertEquals(load.failures.length, LOAD_SLOTS);
     // Another start by hand is another device at work.
     const again = await kernel.attach(disk.address) as Device<"block">;
     await again.client.write(0, pattern(512, 5));
@@ -295,7 +213,7 @@ onEach(
     for (const wait of [0, 1, 20, 45, 70, 150]) {
       const kernel = await on.open({});
       const disk = await kernel.attachFirst("block");
-      const load = new Load(disk.client);
+      const load = new SlotLoad(disk.client);
       await load.progress(100);
       Deno.kill(disk.pid!, "SIGKILL");
       await new Promise((resolve) => setTimeout(resolve, wait));
@@ -310,7 +228,7 @@ onEach(
 onEach("describe(): answers while its driver dies and comes back", async (on) => {
   await using kernel = await on.open({});
   const disk = await kernel.attachFirst("block");
-  const load = new Load(disk.client);
+  const load = new SlotLoad(disk.client);
   await load.progress();
   let over = false;
   const looking = (async () => {
@@ -387,7 +305,7 @@ for (const [name, { lies, says }] of Object.entries(ONCE)) {
           });
           const disk = await kernel.attachFirst("block");
           const random = await kernel.attachFirst("entropy");
-          const load = new Load(disk.client);
+          const load = new SlotLoad(disk.client);
           await load.progress(500);
           await load.finish();
           assertEquals(load.failures, []);
@@ -434,7 +352,7 @@ for (const isolation of ["process", "inline"] as const) {
           log: (line) => lines.push(line),
         });
         const device = await kernel.attachFirst("block");
-        const load = new Load(device.client);
+        const load = new SlotLoad(device.client);
         await load.progress(500);
         await load.finish();
         assertEquals(load.failures, []);
@@ -471,7 +389,7 @@ Deno.test("a disk that loses one request: it is asked again, and the request end
       requestDeadline: 1500,
     });
     const disk = await kernel.attachFirst("block");
-    const load = new Load(disk.client);
+    const load = new SlotLoad(disk.client);
     await load.progress(300);
     await load.finish();
     assertEquals(load.failures, []);
@@ -491,7 +409,7 @@ Deno.test("a disk that lies in every life: it is given up in the end, and it is 
         restarts: 2,
       });
       const disk = await kernel.attachFirst("block");
-      const load = new Load(disk.client);
+      const load = new SlotLoad(disk.client);
       await load.finish();
       assert(load.failures.length > 0);
       assertEquals(load.failures, load.failures.map(() => Status.gone));
@@ -626,7 +544,7 @@ for (const isolation of ["process", "inline"] as const) {
             );
             const disk = await kernel.attachFirst("block");
             const random = await kernel.attachFirst("entropy");
-            const load = new Load(disk.client);
+            const load = new SlotLoad(disk.client);
             let over = false;
             let reads = 0;
             const reading = (async () => {

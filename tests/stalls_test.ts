@@ -181,3 +181,16 @@ for (const [isolation, waiting] of HOW.slice(0, 3)) {
     );
   });
 }
+
+for (const [isolation, waiting] of HOW) {
+  Deno.test(`a device that says too late that it wants to be notified is told again (${isolation}, ${waiting}) #core:no_stall`, async () => {
+    await using kernel = await openKernel({
+      machine: "simulated",
+      devices: [lying(new DiskModel({ capacity: 1 << 20 }), lie("D-59"))],
+      isolation,
+      watch: 20,
+    });
+    const { client } = await kernel.attachFirst("block");
+    await readBursts(client, 50, waiting, 20_000);
+  });
+}

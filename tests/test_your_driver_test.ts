@@ -8,6 +8,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { VhostMachine } from "./support/vhost_user.ts";
 import { soon } from "./support/leaks.ts";
 import "./support/libc.ts";
+import { listening } from "./support/listening.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const TEXT = Deno.readTextFileSync(new URL("docs/test-your-driver.md", ROOT));
@@ -30,7 +31,7 @@ async function serve(line: string, folder: string, use: (socket: string) => Prom
   const output = child.output();
   try {
     const socket = args[args.indexOf("--vhost-user") + 1]!;
-    assert(await soon(() => exists(socket), 60_000), `it does not listen: ${line}`);
+    assert(await soon(() => listening(socket), 60_000), `it does not listen: ${line}`);
     await use(socket);
   } finally {
     end(child, "SIGINT");
@@ -46,15 +47,6 @@ function end(child: Deno.ChildProcess, signal: Deno.Signal): void {
     child.kill(signal);
   } catch {
     // It has ended.
-  }
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch {
-    return false;
   }
 }
 
@@ -104,7 +96,7 @@ Deno.test("docs/test-your-driver.md: a model of your own is served by a few line
     stderr: "inherit",
   }).spawn();
   try {
-    assert(await soon(() => exists(socket), 60_000), "it does not listen");
+    assert(await soon(() => listening(socket), 60_000), "it does not listen");
     using machine = new VhostMachine(socket);
     await machine.ready(0n);
     assertEquals((await machine.request(0, new Uint8Array(0), 64)).length, 64);

@@ -30,6 +30,7 @@ import { exists } from "../tools/cache.ts";
 import { Unavailable } from "../tools/packages.ts";
 import { bootSector, efiDisk } from "./support/boot_disk.ts";
 import { soon } from "./support/leaks.ts";
+import { listening } from "./support/listening.ts";
 import { newerQemuTest, qemuProgram, withoutNewerQemu } from "./support/machine.ts";
 import { program, start } from "./support/program.ts";
 
@@ -188,7 +189,7 @@ guestTest(
     const output = child.output();
     try {
       const paths = ["nvme", "edu"].map((name) => `${folder}/${name}.sock`);
-      assert(await soon(() => paths.every((path) => exists(path)), START), "it does not serve");
+      assert(await soon(() => paths.every(listening), START), "it does not serve");
       const devices = paths
         .flatMap((path, i) => ["-device", JSON.stringify(device(`function${i}`, path))]);
       // Memory that the kernel leaves alone, for a device without a driver.
@@ -244,11 +245,13 @@ async function useEdu(shell: Shell): Promise<void> {
     "a=$(cat /tmp/edu)",
     "put() { devmem $((a + $1)) 32 $2; }",
     "get() { devmem $((a + $1)) 32; }",
+    // It works when it comes to it, and until then says so in bit 0.
+    "ended() { for i in $(seq 1000); do [ $(($(get $1) & 1)) = 0 ] && return; done; echo $1; }",
     "put 4 0x12345678; get 4",
-    "put 8 10; get 8",
+    "put 8 10; ended 0x20; get 8",
     `devmem ${SPARE} 32 0xdecaf; devmem $((${SPARE} + 4)) 32 0xc0ffee`,
-    `put 0x80 ${SPARE}; put 0x88 0x40000; put 0x90 8; put 0x98 1`,
-    `put 0x80 0x40000; put 0x88 $((${SPARE} + 256)); put 0x90 8; put 0x98 3; get 0x98`,
+    `put 0x80 ${SPARE}; put 0x88 0x40000; put 0x90 8; put 0x98 1; ended 0x98`,
+    `put 0x80 0x40000; put 0x88 $((${SPARE} + 256)); put 0x90 8; put 0x98 3; ended 0x98; get 0x98`,
     `devmem $((${SPARE} + 256)); devmem $((${SPARE} + 260))`,
   ];
   const words = (await shell.run(script.join("; "))).trim().split(/\s+/).map(Number);

@@ -8,7 +8,7 @@ import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } fro
 import { RequestError } from "../core/bus/request_error.ts";
 import { type BackEndKind, bit, Feature, openKernel } from "../mod.ts";
 import { Folder, passes, served, StorageDaemon, withoutDaemon } from "./support/back_ends.ts";
-import { descriptors, leftovers, soon } from "./support/leaks.ts";
+import { descriptors, leftovers } from "./support/leaks.ts";
 import "./support/libc.ts";
 import { testWith } from "./support/needs.ts";
 
@@ -121,43 +121,6 @@ for (const isolation of ["process", "inline"] as const) {
         await assertRejects(() => disk.client.read(0, 512), RequestError, "gone");
         // The others go on.
         assertEquals((await random.client.read(16)).length, 16);
-      });
-      assertEquals(left, []);
-    },
-  );
-
-  testWith(
-    withoutDaemon,
-    `vhost-user: a program killed under writes comes back, and all is written (${isolation}) #core:vhost_user_return`,
-    async () => {
-      using folder = new Folder();
-      const [file, socket] = [folder.of("disk"), folder.of("socket")];
-      Deno.writeFileSync(file, new Uint8Array(1 << 26));
-      await using daemon = await StorageDaemon.start({ disk: file, socket });
-      const left = await leftovers(async () => {
-        await using kernel = await openKernel({
-          machine: "vhost-user",
-          vhostUser: [{ kind: "blk", socket }],
-          isolation,
-          restarts: 10,
-        });
-        const disk = await kernel.attachFirst("block");
-        const block = (i: number) => new Uint8Array(4096).fill(i % 255 + 1);
-        let begun = 0;
-        const writes = Array.from({ length: 2000 }, async (_, i) => {
-          await disk.client.write(i * 4096, block(i));
-          begun++;
-        });
-        assert(await soon(() => begun > 20));
-        await daemon.kill();
-        await using _next = await StorageDaemon.start({ disk: file, socket });
-        await Promise.all(writes);
-        await disk.client.flush();
-        assert((await disk.describe()).restarts >= 1);
-        const found = Deno.readFileSync(file);
-        for (let i = 0; i < 2000; i++) {
-          assertEquals(found.subarray(i * 4096, i * 4096 + 4096), block(i), `block ${i}`);
-        }
       });
       assertEquals(left, []);
     },

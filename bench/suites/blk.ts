@@ -4,9 +4,6 @@
  * @module
  */
 
-import type { BlockClient } from "../../classes/block/client.ts";
-import { BlockOperation } from "../../classes/block/protocol.ts";
-import type { BlockSlots } from "../../classes/block/slots.ts";
 import type { Isolation, OpenOptions } from "../../mod.ts";
 import { NvmeModel } from "../../plugins/nvme/model.ts";
 import { DiskModel } from "../../plugins/blk/model.ts";
@@ -23,14 +20,12 @@ import {
   withNullDisk,
 } from "../programs.ts";
 import { attachPinned, openPinned } from "../rig.ts";
+import { slotReads } from "../slot_reads.ts";
 import type { Contender, Suite } from "../suite.ts";
 
-const BYTES = 4096;
 const ROUND_MS = 200;
 const ISOLATIONS: readonly Isolation[] = ["inline", "process"];
 
-/** How long a read may take, in milliseconds. */
-const PATIENCE = 5000;
 const CAPACITY = 64 * 2 ** 20;
 const VIRTIO = "virtio-blk-pci,drive=n0,disable-legacy=on,queue-size=1024";
 
@@ -113,51 +108,11 @@ async function libblkio(folder: string, missing: (why: string) => void): Promise
   });
 }
 
-/** Thousand reads a second, with so many in flight. */
-function reads({ slots, capacity }: BlockClient, depth: number): number {
-  using _polling = slots.busyPoll();
-  const sectors = capacity / 512;
-  const sector = { next: 0, ended: 0, wrong: 0 };
-  const done = (slot: number, status: number, length: number) => {
-    if (status !== 0 || length !== BYTES) sector.wrong++;
-    sector.ended++;
-    slots.release(slot);
-  };
-  const begin = performance.now();
-  const end = begin + ROUND_MS;
-  do {
-    fill(slots, depth, sectors, sector, done);
-    slots.wait(PATIENCE);
-  } while (performance.now() < end);
-  const perMillisecond = sector.ended / (performance.now() - begin);
-  while (slots.inFlight > 0) {
-    if (slots.wait(PATIENCE) === 0) throw new Error("a read did not end");
-  }
-  if (sector.wrong > 0) throw new Error(`${sector.wrong} reads failed`);
-  return perMillisecond;
-}
-
-function fill(
-  slots: BlockSlots,
-  depth: number,
-  sectors: number,
-  at: { next: number },
-  done: (slot: number, status: number, length: number) => void,
-): void {
-  while (slots.inFlight < depth) {
-    const slot = slots.take();
-    if (slot < 0) break;
-    slots.submit(slot, BlockOperation.read, at.next, BYTES, done);
-    at.next = (at.next + BYTES / 512) % sectors;
-  }
-  slots.publish();
-}
-
 if (import.meta.main) {
   const [machine, isolation, socket] = Deno.args as [string, Isolation, string];
   await using stack = new AsyncDisposableStack();
   if (machine === "vhost-user") stack.use(await nullDisk(socket));
   const kernel = stack.use(await openPinned({ ...MACHINES[machine]!(socket), isolation }));
   const { client } = await attachPinned(kernel, "block");
-  await contend((depth) => reads(client, depth));
+  await contend((depth) => slotReads(client, ROUND_MS, depth));
 }

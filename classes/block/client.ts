@@ -18,6 +18,7 @@ import {
   UNMAP,
 } from "./protocol.ts";
 import { BlockJobs, type JobRequest, type JobResult } from "./jobs.ts";
+import { BlockRequests } from "./requests.ts";
 import { BlockSlots } from "./slots.ts";
 import { BlockZones } from "./zones.ts";
 import { checkRange, readWhole } from "./blocks.ts";
@@ -134,7 +135,7 @@ export class BlockClient implements BlockDevice {
     this.#properties = properties;
     this.#told = JSON.stringify(properties);
     this.#capacity = this.capacity;
-    this.slots = new BlockSlots(lane);
+    this.slots = new BlockSlots(lane, new BlockRequests(lane));
     this.#jobs = new BlockJobs(lane, this.slots, (operation, status) => {
       // What failed may have been written in part.
       if (WRITES.includes(operation) && status !== Status.refused && this.writeCache) {

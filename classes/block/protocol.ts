@@ -13,6 +13,7 @@ import {
   whole,
   Word,
 } from "../../core/class/mod.ts";
+import type { BlockSlots } from "./slots.ts";
 
 /** What a block request asks for. */
 export const BlockOperation = {
@@ -88,6 +89,8 @@ export interface BlockDevice {
   readonly writeCache: boolean;
   /** Whether it knows {@linkcode discard}. */
   readonly canDiscard: boolean;
+  /** Requests as slots, without a copy, where it has them. */
+  readonly slots?: BlockSlots;
   /** Whether it knows {@linkcode writeZeroes}. */
   readonly canWriteZeroes: boolean;
   /** Learns what it is like now, and takes the medium that is in it now for its own. */

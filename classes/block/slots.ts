@@ -1,13 +1,43 @@
 import { argument, type ClientLane, type Done } from "../../core/class/mod.ts";
 import * as protocol from "./protocol.ts";
 
-const { BlockOperation, BlockWord } = protocol;
+const { BlockOperation } = protocol;
 
 /** The greatest number in a word of a record. */
 const MOST = 2 ** 32 - 1;
 
+/** What a kind of disk makes of requests in slots. {@linkcode BlockSlots} has checked them: the slot is the caller's. */
+export interface SlotRequests {
+  /** Most bytes of data in one. */
+  readonly bytes: number;
+  /** Those in flight. */
+  readonly inFlight: number;
+  /** Those that have ended so far. */
+  readonly ended: () => number;
+  /** The memory of a slot that is for data. */
+  data(slot: number): Uint8Array<SharedArrayBuffer>;
+  /** Submits a request with data. */
+  submit(
+    slot: number,
+    operation: number,
+    sector: number,
+    length: number,
+    done: Done,
+    once: boolean,
+  ): void;
+  /** Submits one about a stretch. */
+  submitStretch(
+    slot: number,
+    operation: number,
+    sector: number,
+    sectors: number,
+    flags: number,
+    done: Done,
+  ): void;
+}
+
 /**
- * The way to a block device without a copy and without a promise: requests as slots, whose data the device reads and
+ * The way to a disk without a copy and without a promise: requests as slots, whose data the device reads and
  * writes itself.
  *
  * Take a slot, fill `data(slot)` for a write, `submit` it, `publish` a batch; `done` is called once for each, from
@@ -19,15 +49,19 @@ const MOST = 2 ** 32 - 1;
 export class BlockSlots {
   /** Number of slots. */
   readonly count: number;
-  /** Bytes of data in each. */
-  readonly bytes: number;
   readonly #lane: ClientLane;
+  readonly #requests: SlotRequests;
 
   /** Made by the kernel. */
-  constructor(lane: ClientLane) {
+  constructor(lane: ClientLane, requests: SlotRequests) {
     this.#lane = lane;
+    this.#requests = requests;
     this.count = lane.slots;
-    this.bytes = lane.slotBytes;
+  }
+
+  /** Most bytes of data in one request. */
+  get bytes(): number {
+    return this.#requests.bytes;
   }
 
   /** Takes a free slot; −1 if there is none. */
@@ -42,12 +76,12 @@ export class BlockSlots {
 
   /** A slot's data. */
   data(slot: number): Uint8Array<SharedArrayBuffer> {
-    return this.#lane.data(slot);
+    return this.#requests.data(slot);
   }
 
   /** Requests in flight. */
   get inFlight(): number {
-    return this.#lane.inFlight;
+    return this.#requests.inFlight;
   }
 
   /**
@@ -59,7 +93,7 @@ export class BlockSlots {
    * @param done Called once when it ends.
    * @param once Whether doing it twice would do harm, as for appends; see {@linkcode ClientLane.submit}.
    * @throws TypeError If the slot is not taken, or an argument is no number or function.
-   * @throws RangeError If a number cannot be.
+   * @throws RangeError If a number cannot be. What does not fit the device ends with a status that says so.
    */
   submit(
     slot: number,
@@ -86,27 +120,12 @@ export class BlockSlots {
         `Cannot submit operation ${operation} with data: use submitStretch(), it is about a stretch`,
       );
     }
-    this.#submit(slot, operation, sector, length, done, once);
-  }
-
-  #submit(
-    slot: number,
-    operation: number,
-    sector: number,
-    length: number,
-    done: Done,
-    once: boolean,
-  ): void {
-    const lane = this.#lane;
-    lane.setWord(slot, BlockWord.operation, operation);
-    lane.setWord(slot, BlockWord.length, length);
-    lane.setWord(slot, BlockWord.sectorLow, sector % 2 ** 32);
-    lane.setWord(slot, BlockWord.sectorHigh, Math.floor(sector / 2 ** 32));
-    lane.submit(slot, done, once);
+    this.#requests.submit(slot, operation, sector, length, done, once);
   }
 
   /**
-   * Submits a request about a stretch of the disk that moves no data, for example a discard.
+   * Submits a request about a stretch of the disk that moves no data, for example a discard. What stands in the slot may
+   * be overwritten.
    *
    * @param sectors Length of the stretch.
    * @param flags `UNMAP` or 0.
@@ -128,9 +147,7 @@ export class BlockSlots {
     argument.integer(sectors, where, "sectors", 0, MOST);
     argument.integer(flags, where, "flags", 0, MOST);
     argument.callback(done, where, "done");
-    this.#lane.setWord(slot, BlockWord.sectors, sectors);
-    this.#lane.setWord(slot, BlockWord.flags, flags);
-    this.#submit(slot, operation, sector, 0, done, false);
+    this.#requests.submitStretch(slot, operation, sector, sectors, flags, done);
   }
 
   /**
@@ -154,7 +171,7 @@ export class BlockSlots {
    * @throws RangeError If no timer can wait so long: 2³¹ − 1 is the most.
    */
   wait(timeout: number): number {
-    return this.#lane.wait(timeout);
+    return this.#lane.wait(timeout, this.#requests.ended);
   }
 
   /**

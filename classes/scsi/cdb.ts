@@ -95,20 +95,33 @@ export function modeSense6(page: number, length: number): Cdb {
 
 /** READ or WRITE of `blocks` blocks from `first` on; `protect` is their field of that name. */
 export function readOrWrite(write: boolean, first: number, blocks: number, protect = 0): Cdb {
-  if (first < FIRST_10 && blocks < BLOCKS_10) {
-    const cdb = new Uint8Array(10);
-    cdb[0] = write ? ScsiOperation.write10 : ScsiOperation.read10;
-    cdb[1] = protect << 5;
-    putUint32(cdb, 2, first);
-    putUint16(cdb, 7, blocks);
-    return cdb;
-  }
   const cdb = new Uint8Array(16);
-  cdb[0] = write ? ScsiOperation.write16 : ScsiOperation.read16;
-  cdb[1] = protect << 5;
-  putUint64(cdb, 2, first);
-  putUint32(cdb, 10, blocks);
-  return cdb;
+  return cdb.subarray(0, putReadOrWrite(cdb, 0, write, first, blocks, protect));
+}
+
+/** Writes a {@linkcode readOrWrite} at its place. Returns how many bytes it has. */
+export function putReadOrWrite(
+  bytes: Uint8Array,
+  at: number,
+  write: boolean,
+  first: number,
+  blocks: number,
+  protect = 0,
+): number {
+  bytes[at + 1] = protect << 5;
+  if (first < FIRST_10 && blocks < BLOCKS_10) {
+    bytes[at] = write ? ScsiOperation.write10 : ScsiOperation.read10;
+    putUint32(bytes, at + 2, first);
+    bytes[at + 6] = 0;
+    putUint16(bytes, at + 7, blocks);
+    bytes[at + 9] = 0;
+    return 10;
+  }
+  bytes[at] = write ? ScsiOperation.write16 : ScsiOperation.read16;
+  putUint64(bytes, at + 2, first);
+  putUint32(bytes, at + 10, blocks);
+  bytes[at + 14] = bytes[at + 15] = 0;
+  return 16;
 }
 
 /** SYNCHRONIZE CACHE(10) of the whole unit. */

@@ -106,11 +106,11 @@ export class ScsiClient {
 
   /** Commands whose time was over. */
   get timeouts(): number {
-    return this.#commands.timeouts;
+    return this.#commands.flights.timeouts;
   }
 
   #restarted(): void {
-    this.#commands.restarted();
+    this.#commands.flights.restarted();
     this.#manager.restarted();
     // Events that the device had to tell are lost.
     this.#miss();
@@ -309,6 +309,7 @@ export class ScsiClient {
 
   #end(): void {
     this.#gone = true;
+    this.#commands.flights.stop();
     this.#hasten?.();
     this.#news.end();
   }
@@ -345,7 +346,7 @@ export class ScsiClient {
     this.#units?.delete(key);
     this.#disks.delete(key);
     this.#manager.unsubscribe(addressWord(address));
-    this.#commands.lose(address);
+    this.#commands.flights.lose(addressWord(address));
     this.#news.tell({ type: "removed", address });
   }
 

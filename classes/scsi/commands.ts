@@ -1,21 +1,18 @@
 import { argument, type ClientLane, Status } from "../../core/class/mod.ts";
-import {
-  dataInOffset,
-  ScsiAttribute,
-  ScsiControl,
-  type ScsiProperties,
-  ScsiResponse,
-  ScsiTail,
-  ScsiWord,
-} from "./protocol.ts";
+import { BlockSlots } from "../block/slots.ts";
 import { addressWord, checkAddress, formatScsiAddress, type ScsiAddress } from "./address.ts";
-import type { ScsiAnswer } from "./answer.ts";
+import { NOTHING, readOutcome, type ScsiAnswer } from "./answer.ts";
 import { ScsiError } from "./error.ts";
-import { endLate, type LateCommand } from "./ladder.ts";
+import { Flights } from "./flights.ts";
+import { errorStatus, judge, TRIES } from "./judge.ts";
 import { isAboutMedium, isWithoutMedium, Media } from "./media.ts";
-import { parseSense, type ScsiSense, SenseKey } from "./sense.ts";
-import { ScsiStatus } from "./status.ts";
+import * as protocol from "./protocol.ts";
+import type { ScsiProperties } from "./protocol.ts";
+import { ScsiRequests } from "./requests.ts";
+import { type ScsiSense, SenseKey } from "./sense.ts";
 import type { TaskManagement } from "./task_management.ts";
+
+const { dataInOffset, ScsiAttribute, ScsiResponse, ScsiTail, ScsiWord } = protocol;
 
 /** What goes along with a command. */
 export interface CommandOptions {
@@ -41,47 +38,22 @@ export interface CommandOptions {
   readonly signal?: AbortSignal;
 }
 
-/** How often a command is tried that something came in the way of. */
-const TRIES = 8;
 /** Pauses before a command is tried again that the unit has no time for, in milliseconds: growing, up to the longest. */
 const PAUSE = 25, LONGEST_PAUSE = 500;
-/** How often late commands are looked for, in milliseconds. */
-const WATCH = 50;
-const NOTHING: Uint8Array<ArrayBuffer> = new Uint8Array(0);
-
-interface Flight extends LateCommand {
-  over: boolean;
-  readonly end: () => void;
-  readonly timeout: number;
-  /** When it was submitted. */
-  since: number;
-  /** Whether its time was over. */
-  late: boolean;
-  /** Gives it up: the device may still have it, but the caller waits no more. */
-  abandon: () => void;
-  /** Whether it was given up. */
-  abandoned: boolean;
-  /** Task management functions about it that are not answered yet: its slot stays its own meanwhile. */
-  managed: number;
-}
-
 /** The lane `requests`: commands for logical units. */
 export class ScsiCommands {
   /** Milliseconds that a command may take before it is aborted, if it does not say. */
   timeout = 10_000;
   /** Most bytes of data that one command may carry. */
   readonly dataBytes: number;
-  /** Commands whose time was over. */
-  timeouts = 0;
   /** Which medium each unit has. */
   readonly media: Media = new Media();
+  /** Those that are with the device. */
+  readonly flights: Flights;
   readonly #lane: ClientLane;
-  readonly #manager: TaskManagement;
-  readonly #flights = new Set<Flight>();
   readonly #attention: (address: ScsiAddress, sense: ScsiSense) => void;
   readonly #properties: ScsiProperties;
   #publishing = false;
-  #watch: ReturnType<typeof setInterval> | undefined;
 
   /** @param attention Hears of what commands met that is not about them: unit attentions, and media that are gone. */
   constructor(
@@ -91,7 +63,7 @@ export class ScsiCommands {
     attention: (address: ScsiAddress, sense: ScsiSense) => void,
   ) {
     this.#lane = lane;
-    this.#manager = manager;
+    this.flights = new Flights(lane, manager, properties.busReset);
     this.#properties = properties;
     this.#attention = attention;
     this.dataBytes = lane.slotBytes - ScsiTail.bytes;
@@ -102,13 +74,10 @@ export class ScsiCommands {
     return this.#lane.restarts;
   }
 
-  /** Device and driver were started anew, and all commands get their time again. */
-  restarted(): void {
-    const now = performance.now();
-    for (const flight of this.#flights) {
-      flight.since = now;
-      flight.late = false;
-    }
+  /** A disk's commands as slots, once it has learnt what it is like. */
+  slots(address: ScsiAddress): { readonly slots: BlockSlots; readonly requests: ScsiRequests } {
+    const requests = new ScsiRequests(this.#lane, this, address);
+    return { slots: new BlockSlots(this.#lane, requests), requests };
   }
 
   /**
@@ -132,9 +101,7 @@ export class ScsiCommands {
         throw exchangedError(action, address, answer);
       }
       const { sense } = answer;
-      if (sense?.key === SenseKey.unitAttention && !isAboutMedium(sense)) {
-        this.#attention(address, sense);
-      }
+      if (sense) this.hear(address, sense);
       const verdict = judge(answer, options.repeatable === true);
       if (verdict === "done") return answer;
       const enough = verdict === "later" ? performance.now() > deadline : tries >= TRIES;
@@ -241,24 +208,24 @@ export class ScsiCommands {
     lane.setWord(slot, ScsiWord.inBytes, inBytes);
     lane.setWord(slot, ScsiWord.protection, (outProtection.length | inProtection << 16) >>> 0);
 
-    const flight = this.#begin(slot, word, timeout);
-    const abort = () => void this.#abort(flight);
-    signal?.addEventListener("abort", abort, { once: true });
+    const { flights } = this;
     return new Promise((resolve, reject) => {
-      flight.abandon = () => {
-        flight.abandoned = true;
+      let abandoned = false;
+      const abort = signal && (() => flights.abort(slot));
+      if (abort) signal.addEventListener("abort", abort, { once: true });
+      flights.begin(slot, word, timeout, () => {
+        abandoned = true;
         resolve(GIVEN_UP);
-      };
+      });
       lane.submit(slot, (_, ended, moved) => {
-        signal?.removeEventListener("abort", abort);
-        if (flight.abandoned) return this.#end(flight);
+        if (abort) signal.removeEventListener("abort", abort);
+        const late = flights.isLate(slot);
+        flights.end(slot);
+        if (abandoned) return flights.release(slot);
         const lost = isLost(command);
-        const answer = this.#answer(flight, ended, Math.min(moved, inBytes), command);
-        this.#end(flight);
-        // Before any command that ended along with this one is told of: they may be about another medium.
-        if (answer.sense && this.media.look(word, answer.sense)) {
-          this.#attention(address, answer.sense);
-        }
+        const answer = this.#answer(slot, ended, Math.min(moved, inBytes), command, late);
+        flights.release(slot);
+        if (answer.sense) this.look(address, answer.sense);
         if (lost) reject(argument.lostError(actionOf(address)));
         else if (signal?.aborted && answer.response !== ScsiResponse.ok) reject(signal.reason);
         else resolve(answer);
@@ -277,114 +244,45 @@ export class ScsiCommands {
     });
   }
 
+  /** Looks at the sense data of an answer, before any command that ended along with it is told of: it may be about another medium. */
+  look(address: ScsiAddress, sense: ScsiSense): void {
+    if (this.media.look(addressWord(address), sense)) this.#attention(address, sense);
+  }
+
+  /** Tells what the sense data of an answer say that is not about its command. */
+  hear(address: ScsiAddress, sense: ScsiSense): void {
+    if (sense.key === SenseKey.unitAttention && !isAboutMedium(sense)) {
+      this.#attention(address, sense);
+    }
+  }
+
   /** What the driver and the device left in a slot. */
   #answer(
-    flight: Flight,
+    slot: number,
     ended: number,
     moved: number,
-    { outBytes, into, intoBytes, inBytes, inProtection }: Command,
+    { outBytes, into, intoBytes, inBytes, inProtection, timeout }: Command,
+    late: boolean,
   ): ScsiAnswer {
     const lane = this.#lane;
-    const { slot, late, timeout } = flight;
     const bytes = lane.data(slot);
+    const outcome = readOutcome(lane, slot, ended, late ? timeout : undefined);
     const heard = ended === Status.ok || ended === Status.failed;
-    const outcome = heard ? lane.word(slot, ScsiWord.outcome) : 0;
-    const senseLength = Math.min(outcome >>> 16, ScsiTail.senseBytes);
-    const at = this.dataBytes + ScsiTail.sense;
-    const senseBytes = senseLength > 0 ? bytes.slice(at, at + senseLength) : NOTHING;
     const inAt = dataInOffset(outBytes);
     const checks = this.dataBytes + ScsiTail.protection;
     const good = ended === Status.ok;
     if (into && good && !argument.isLost(into, intoBytes)) {
       into.set(bytes.subarray(inAt, inAt + moved));
     }
-    const sense = (outcome >>> 8 & 0xff) === ScsiStatus.checkCondition
-      ? parseSense(senseBytes)
-      : undefined;
     return {
-      ended,
-      response: heard ? outcome & 0xff : ScsiResponse.failure,
-      status: outcome >>> 8 & 0xff,
-      senseBytes,
-      ...(sense && { sense }),
+      ...outcome,
       data: good && !into ? bytes.slice(inAt, inAt + moved) : NOTHING,
       protection: good ? bytes.slice(checks, checks + inProtection) : NOTHING,
       // What came in less is missing, whatever the driver says.
       residual: heard
         ? Math.max(lane.word(slot, ScsiWord.residual), good ? inBytes - moved : 0)
         : 0,
-      ...(late && { late: timeout }),
     };
-  }
-
-  #begin(slot: number, address: number, timeout: number): Flight {
-    const { promise: ended, resolve: end } = Promise.withResolvers<void>();
-    const flight: Flight = {
-      slot,
-      address,
-      timeout,
-      over: false,
-      ended,
-      end,
-      since: performance.now(),
-      late: false,
-      abandon: () => {},
-      abandoned: false,
-      managed: 0,
-    };
-    this.#flights.add(flight);
-    this.#watch ??= setInterval(() => this.#look(), WATCH);
-    return flight;
-  }
-
-  #end(flight: Flight): void {
-    flight.over = true;
-    flight.end();
-    this.#flights.delete(flight);
-    if (this.#flights.size === 0) {
-      clearInterval(this.#watch);
-      this.#watch = undefined;
-    }
-    if (flight.managed === 0) this.#lane.release(flight.slot);
-  }
-
-  /** Looks for commands whose time is over. */
-  #look(): void {
-    const now = performance.now();
-    for (const flight of this.#flights) {
-      if (flight.late || now - flight.since < flight.timeout) continue;
-      flight.late = true;
-      this.timeouts++;
-      void this.#manage(flight, () => this.#endLate(flight));
-    }
-  }
-
-  async #endLate(flight: Flight): Promise<void> {
-    if (!await endLate(flight, this.#manager, this.#properties.busReset)) flight.abandon();
-  }
-
-  #abort(flight: Flight): Promise<void> {
-    const { address, slot } = flight;
-    const abort = () => this.#manager.request(ScsiControl.abortTask, address, slot);
-    return this.#manage(flight, abort);
-  }
-
-  /** Does something about a command, which keeps its slot meanwhile. */
-  async #manage(flight: Flight, work: () => Promise<unknown>): Promise<void> {
-    flight.managed++;
-    try {
-      await work();
-    } finally {
-      if (--flight.managed === 0 && flight.over) this.#lane.release(flight.slot);
-    }
-  }
-
-  /** Hastens the end of all commands to a unit that is gone. */
-  lose(address: ScsiAddress): void {
-    const word = addressWord(address);
-    for (const flight of this.#flights) {
-      if (flight.address === word) flight.since = -Infinity;
-    }
   }
 }
 
@@ -439,56 +337,6 @@ function isLost(command: Command): boolean {
 
 function actionOf(address: ScsiAddress): string {
   return `Cannot put a command to unit ${formatScsiAddress(address)}`;
-}
-
-/** What is to be done after an answer. */
-type Verdict = "done" | "failed" | "again" | "later";
-
-function judge(answer: ScsiAnswer, repeatable: boolean): Verdict {
-  const { ended, response, status, sense, late } = answer;
-  if (ended === Status.failed) {
-    if (response === ScsiResponse.busy) return "later";
-    const reset = response === ScsiResponse.reset || response === ScsiResponse.aborted;
-    return reset && repeatable && late === undefined ? "again" : "failed";
-  }
-  if (ended !== Status.ok || response !== ScsiResponse.ok) return "failed";
-  switch (status) {
-    case ScsiStatus.good:
-    case ScsiStatus.conditionMet:
-      return "done";
-    case ScsiStatus.busy:
-    case ScsiStatus.taskSetFull:
-      return "later";
-    case ScsiStatus.checkCondition:
-      return judgeSense(sense, repeatable);
-    default:
-      return "failed";
-  }
-}
-
-function judgeSense(sense: ScsiSense | undefined, repeatable: boolean): Verdict {
-  // A deferred error is about an earlier command; this one was not carried out (SPC-4, 4.5.8).
-  if (sense?.deferred) return "failed";
-  switch (sense?.key) {
-    case SenseKey.none:
-    case SenseKey.recovered:
-      return "done";
-    case SenseKey.unitAttention:
-      return "again";
-    case SenseKey.aborted:
-      return repeatable ? "again" : "failed";
-    case SenseKey.notReady:
-      return sense!.asc === 0x04 && sense!.ascq === 0x01 ? "later" : "failed";
-    default:
-      return "failed";
-  }
-}
-
-/** A status for the error of a command that the unit refused. */
-function errorStatus({ ended, sense }: ScsiAnswer): number {
-  if (ended !== Status.ok) return ended;
-  const unknown = sense?.key === SenseKey.illegalRequest && sense.asc === 0x20;
-  return unknown ? Status.unsupported : Status.failed;
 }
 
 function pause(milliseconds: number): Promise<void> {

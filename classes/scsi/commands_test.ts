@@ -1,6 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { Pair } from "../../core/bus/fake_test.ts";
 import { Status } from "../../core/bus/lane.ts";
+import type { OpenClient } from "../../core/class/mod.ts";
 import { type ScsiProperties, ScsiResponse, ScsiTail, ScsiWord } from "./protocol.ts";
 import { ScsiClient } from "./client.ts";
 import { ScsiOperation } from "./cdb.ts";
@@ -19,7 +20,7 @@ const UNIT = { target: 0, lun: 0 };
 const BLOCKS = 64;
 
 /** An adapter with one disk, whose driver calls a read of data as short as it is told, and its residual 0. */
-function adapter(moved: (inBytes: number) => number): ScsiClient {
+function adapter(moved: (inBytes: number) => number): OpenClient<ScsiClient> {
   const answers: Record<number, (data: Uint8Array) => number> = {
     [ScsiOperation.inquiry]: (data) => data.fill(0, 0, 36).length && 36,
     [ScsiOperation.modeSense6]: (data) => data.fill(0, 0, 4).length && 4,
@@ -45,12 +46,12 @@ function adapter(moved: (inBytes: number) => number): ScsiClient {
   });
   const lane = () => new Pair({ slots: 2 }).client;
   const lanes = { requests: requests.client, control: lane(), events: lane() };
-  return ScsiClient.open(lanes, PROPERTIES).client;
+  return ScsiClient.open(lanes, PROPERTIES);
 }
 
 Deno.test("a SCSI read that the lane calls short is short, whatever its residual says #core:short", async () => {
   const read = Uint8Array.of(ScsiOperation.read10, 0, 0, 0, 0, 0, 0, 0, 1, 0);
-  const client = adapter(() => 100);
+  const { client, gone } = adapter(() => 100);
   const answer = await client.execute(UNIT, read, { inBytes: 512 });
   assertEquals([answer.data.length, answer.residual], [100, 412]);
   const into = new Uint8Array(512);
@@ -61,9 +62,12 @@ Deno.test("a SCSI read that the lane calls short is short, whatever its residual
     const error = await assertRejects(() => disk.read(offset, 1024), ScsiError);
     assertEquals(error.status, Status.invalid);
   }
+  gone!();
 });
 
 Deno.test("a SCSI read that is as long as it must be has no residual", async () => {
-  const disk = await adapter((inBytes) => inBytes).disk(UNIT);
+  const { client, gone } = adapter((inBytes) => inBytes);
+  const disk = await client.disk(UNIT);
   assertEquals((await disk.read(0, 1024)).length, 1024);
+  gone!();
 });

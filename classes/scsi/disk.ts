@@ -1,6 +1,7 @@
 import { argument, RequestError, Status } from "../../core/class/mod.ts";
 import type { BlockDevice } from "../block/protocol.ts";
 import { SECTOR } from "../block/protocol.ts";
+import type { BlockSlots } from "../block/slots.ts";
 import { checkRange, readWhole } from "../block/blocks.ts";
 import { MAY_BE_LOST, Unflushed } from "../block/unflushed.ts";
 import { addressWord, formatScsiAddress, type ScsiAddress } from "./address.ts";
@@ -31,6 +32,7 @@ import { isWithoutMedium } from "./media.ts";
 import { CACHING_PAGE, MODE_BYTES, parseModes, type ScsiModes } from "./mode.ts";
 import { protect, PROTECTION_BYTES, unprotected } from "./protection.ts";
 import { ScsiTail } from "./protocol.ts";
+import type { ScsiRequests } from "./requests.ts";
 import { SenseKey } from "./sense.ts";
 import {
   type BlockLimits,
@@ -85,6 +87,9 @@ export class ScsiDisk implements BlockDevice {
   readonly address: ScsiAddress;
   /** What it says that it is. */
   readonly inquiry: ScsiInquiry;
+  /** Requests as slots, without a copy; all disks of an adapter share them. */
+  readonly slots: BlockSlots;
+  readonly #requests: ScsiRequests;
   readonly #port: DiskPort;
   #capacity: ScsiCapacity = NO_CAPACITY;
   #modes: ScsiModes = { writeProtected: false, writeCache: true };
@@ -104,6 +109,9 @@ export class ScsiDisk implements BlockDevice {
     this.address = address;
     this.inquiry = inquiry;
     this.#port = port;
+    const { slots, requests } = port.commands.slots(address);
+    this.slots = slots;
+    this.#requests = requests;
   }
 
   /** Whether units of that type are disks to us. */
@@ -125,9 +133,15 @@ export class ScsiDisk implements BlockDevice {
   /** Asks the unit anew how large it is and whether it may be written, and takes the medium that is in it now for its own. */
   async refresh(): Promise<void> {
     await this.learn();
-    if (this.#generation === this.#learnt) return;
+    const isOther = this.#generation !== this.#learnt;
     this.#generation = this.#learnt;
-    this.#unflushed.flush();
+    this.#requests.learn({
+      blockSize: this.blockSize,
+      bytes: this.#mostBytes(),
+      unmapsBySame: this.#provisioning.same && !this.#provisioning.unmap,
+      zeroesUnmap: this.#provisioning.same && this.#capacity.unmappedZeroes,
+    }, this.#generation);
+    if (isOther) this.#unflushed.flush();
   }
 
   /** Asks the unit anew how large it is and whether it may be written; for the client. */

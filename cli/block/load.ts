@@ -1,5 +1,10 @@
 import { delay } from "@std/async";
-import { BlockClient, type BlockDevice, BlockOperation, SECTOR } from "../../classes/block/mod.ts";
+import {
+  type BlockDevice,
+  BlockOperation,
+  type BlockSlots,
+  SECTOR,
+} from "../../classes/block/mod.ts";
 import { Status } from "../../core/class/mod.ts";
 import { Latencies } from "./latencies.ts";
 
@@ -42,9 +47,11 @@ export function runLoad(
   signal: AbortSignal,
   told: Told = () => {},
 ): Promise<LoadResult> {
-  const direct = disk instanceof BlockClient && load.blockSize <= disk.slots.bytes &&
-    load.depth <= disk.slots.count;
-  return direct ? runSlots(disk, load, signal, told) : runPromises(disk, load, signal, told);
+  const { slots, capacity } = disk;
+  const direct = slots && load.blockSize <= slots.bytes && load.depth <= slots.count;
+  return direct
+    ? runSlots({ slots, capacity }, load, signal, told)
+    : runPromises(disk, load, signal, told);
 }
 
 /** Places of requests, one after the other or anywhere. */
@@ -58,12 +65,11 @@ function places(capacity: number, { blockSize, random }: Load): () => number {
 }
 
 async function runSlots(
-  disk: BlockClient,
+  { slots, capacity }: { readonly slots: BlockSlots; readonly capacity: number },
   load: Load,
   signal: AbortSignal,
   told: Told,
 ): Promise<LoadResult> {
-  const { slots, capacity } = disk;
   const { writes, blockSize, depth, milliseconds } = load;
   const latencies = new Latencies();
   const began = new Float64Array(slots.count);

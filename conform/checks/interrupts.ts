@@ -24,14 +24,14 @@ async function interrupts(
   before: (ring: RawRing) => void,
 ): Promise<boolean> {
   const request = exercise(rig);
-  const { rings: [ring] } = rig.start({
+  const ring = rig.startQueue(request.queue, {
     features: request.features | features,
-    queues: [request.queue],
+
     interrupts: true,
   });
-  before(ring!);
+  before(ring);
   rig.interrupted(rig.queueVector);
-  await rig.ask(ring!, request.make(rig));
+  await rig.ask(ring, request.make(rig));
   const end = performance.now() + rig.patience / 2;
   while (performance.now() < end) {
     if (rig.interrupted(rig.queueVector)) return true;
@@ -151,18 +151,18 @@ export const INTERRUPTS: readonly Check[] = [
       msix(rig);
       rig.needFeature(Feature.EVENT_IDX, "VIRTIO_F_EVENT_IDX");
       const request = exercise(rig);
-      const { rings: [ring] } = rig.start({
+      const ring = rig.startQueue(request.queue, {
         features: request.features | bit(Feature.EVENT_IDX),
-        queues: [request.queue],
+
         interrupts: true,
       });
       // QEMU tells of the first request in any case; the specification lets it.
-      ring!.usedEvent = 0;
-      await rig.ask(ring!, request.make(rig));
+      ring.usedEvent = 0;
+      await rig.ask(ring, request.make(rig));
       await rig.settle();
-      ring!.usedEvent = 3;
+      ring.usedEvent = 3;
       rig.interrupted(rig.queueVector);
-      await rig.ask(ring!, request.make(rig));
+      await rig.ask(ring, request.make(rig));
       await rig.settle();
       must(
         !rig.interrupted(rig.queueVector),
@@ -177,8 +177,8 @@ export const INTERRUPTS: readonly Check[] = [
     async run(rig) {
       msix(rig);
       const request = exercise(rig);
-      const { rings: [ring] } = rig.start({ features: request.features, queues: [request.queue] });
-      await rig.ask(ring!, request.make(rig));
+      const ring = rig.startQueue(request.queue, { features: request.features });
+      await rig.ask(ring, request.make(rig));
       await rig.settle();
       for (const vector of rig.vectors.keys()) {
         must(!rig.interrupted(vector), `it interrupted by vector ${vector}`);

@@ -15,9 +15,9 @@ const HEADER = 12;
 function control(rig: Rig, features = 0n) {
   needs((rig.offered & F_CTRL_VQ) !== 0n, "it does not offer VIRTIO_NET_F_CTRL_VQ");
   needs((rig.offered & features) === features, "it does not offer the commands");
-  const { rings: [ring] } = rig.start({ features: F_CTRL_VQ | features, queues: [CONTROL] });
+  const ring = rig.startQueue(CONTROL, { features: F_CTRL_VQ | features });
   return async (kind: number, command: number, data: Uint8Array, wanted: number) => {
-    const { bytes, written } = await rig.ask(ring!, [
+    const { bytes, written } = await rig.ask(ring, [
       rig.give(Uint8Array.of(kind, command)),
       ...(data.length > 0 ? [rig.give(data)] : []),
       rig.room(1),
@@ -30,7 +30,7 @@ function control(rig: Rig, features = 0n) {
 
 /** Sends frames. */
 async function transmit(rig: Rig, lengths: readonly number[], split: boolean): Promise<void> {
-  const { rings: [ring] } = rig.start({ queues: [TRANSMIT] });
+  const ring = rig.startQueue(TRANSMIT);
   for (const length of lengths) {
     const frame = new Uint8Array(length);
     frame.fill(0xff, 0, 6);
@@ -38,7 +38,7 @@ async function transmit(rig: Rig, lengths: readonly number[], split: boolean): P
     const whole = new Uint8Array(HEADER + length);
     whole.set(frame, HEADER);
     const parts = split ? [rig.give(new Uint8Array(HEADER)), rig.give(frame)] : [rig.give(whole)];
-    const { written } = await rig.ask(ring!, parts);
+    const { written } = await rig.ask(ring, parts);
     must(written === 0, `it says that it wrote ${written} bytes into a frame that is sent`);
   }
 }
@@ -86,17 +86,17 @@ const ALL: readonly Omit<Check, "type">[] = [
     section: "5.1.9.3",
     does: "keeps buffers for frames until there are some",
     async run(rig) {
-      const { rings: [ring] } = rig.start({ queues: [0] });
+      const ring = rig.startQueue(0);
       const part = rig.room(1526);
-      ring!.chain(0, [part]);
-      ring!.offer(0);
-      ring!.publish();
+      ring.chain(0, [part]);
+      ring.offer(0);
+      ring.publish();
       rig.notify(0);
       await rig.settle();
       rig.mustWork();
-      if (ring!.used === 0) return;
+      if (ring.used === 0) return;
       // A frame may have come.
-      const { written } = ring!.element(0);
+      const { written } = ring.element(0);
       must(written > HEADER, `it gave a buffer back with ${written} bytes, which is no frame`);
     },
   },

@@ -12,12 +12,12 @@ const { ACKNOWLEDGE, DRIVER } = DeviceStatus;
 /** One request, made available and notified. */
 function launch(rig: Rig): RawRing {
   const request = exercise(rig);
-  const { rings: [ring] } = rig.start({ features: request.features, queues: [request.queue] });
-  ring!.chain(0, request.make(rig));
-  ring!.offer(0);
-  ring!.publish();
+  const ring = rig.startQueue(request.queue, { features: request.features });
+  ring.chain(0, request.make(rig));
+  ring.offer(0);
+  ring.publish();
   rig.notify(request.queue);
-  return ring!;
+  return ring;
 }
 
 /** How far a driver has come when it resets the device. */

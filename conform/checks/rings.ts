@@ -76,21 +76,18 @@ function indirect(rig: Rig, ring: RawRing, head: number, parts: readonly Part[])
 /** A number of requests, notified only where the device wants that. */
 async function polite(rig: Rig, wanted: (ring: RawRing, index: number) => boolean, more = 0n) {
   const request = exercise(rig);
-  const { rings: [ring] } = rig.start({
-    features: request.features | more,
-    queues: [request.queue],
-  });
+  const ring = rig.startQueue(request.queue, { features: request.features | more });
   for (let i = 0; i < 6; i++) {
-    ring!.chain(0, request.make(rig));
-    ring!.offer(0);
-    ring!.publish();
-    if (wanted(ring!, ring!.next)) rig.notify(request.queue);
-    const due = ring!.next;
+    ring.chain(0, request.make(rig));
+    ring.offer(0);
+    ring.publish();
+    if (wanted(ring, ring.next)) rig.notify(request.queue);
+    const due = ring.next;
     const end = performance.now() + rig.patience;
-    while (ring!.used !== due && performance.now() < end) await rig.settle();
+    while (ring.used !== due && performance.now() < end) await rig.settle();
     rig.mustWork();
     must(
-      ring!.used === due,
+      ring.used === due,
       `request ${due} was not done; it did not want to be notified of it`,
     );
   }
@@ -125,32 +122,28 @@ export const RINGS: readonly Check[] = [
       const request = exercise(rig);
       needs(!request.once, "what its requests give away cannot be given twice");
       const size = Math.min(rig.largest(request.queue), MOST);
-      const { rings: [ring] } = rig.start({
-        size,
-        features: request.features,
-        queues: [request.queue],
-      });
+      const ring = rig.startQueue(request.queue, { size, features: request.features });
       // One request, as often as the ring has room for: what is in it is looked at by the last rounds.
       const parts = request.make(rig);
       const heads = Array.from(
         { length: Math.floor(size / parts.length) },
         (_, i) => i * parts.length,
       );
-      for (const head of heads) ring!.chain(head, parts);
+      for (const head of heads) ring.chain(head, parts);
       const end = performance.now() + LAP * rig.patience;
       for (let left = INDEXES - ROUNDS; left > 0; left -= heads.length) {
         if (performance.now() > end) {
           throw cannotTell(`it did not do ${INDEXES} requests in ${LAP * rig.patience} ms`);
         }
-        for (const head of heads.slice(0, left)) ring!.offer(head);
-        ring!.publish();
+        for (const head of heads.slice(0, left)) ring.offer(head);
+        ring.publish();
         rig.notify(request.queue);
-        await rig.used(ring!, ring!.next);
+        await rig.used(ring, ring.next);
       }
       const manner = { rounds: ROUNDS, batch: 2 };
-      const wrong = Object.values(await watch(rig, ring!, request, manner))[0];
+      const wrong = Object.values(await watch(rig, ring, request, manner))[0];
       must(wrong === undefined, wrong!);
-      must(ring!.next < INDEXES / 2, "the indexes did not begin anew");
+      must(ring.next < INDEXES / 2, "the indexes did not begin anew");
     },
   },
   working("largest", "2.7", "works with the largest ring that it takes", (rig) => ({
@@ -175,17 +168,14 @@ export const RINGS: readonly Check[] = [
     does: "takes a chain that has all descriptors of a ring",
     async run(rig) {
       const request = exercise(rig);
-      const { rings: [ring] } = rig.start({
-        features: request.features,
-        queues: [request.queue],
-      });
+      const ring = rig.startQueue(request.queue, { features: request.features });
       let parts: readonly Part[] = request.make(rig);
-      while (parts.length < ring!.size) {
+      while (parts.length < ring.size) {
         const longest = parts.reduce((a, b) => b.length > a.length ? b : a);
         needs(longest.length >= 2, "its request is too short to be cut so often");
         parts = parts.flatMap((part) => part === longest ? halved([part]) : [part]);
       }
-      const { written } = await rig.ask(ring!, parts);
+      const { written } = await rig.ask(ring, parts);
       const [least, most] = request.written;
       must(written >= least && written <= most, `it says that it wrote ${written} bytes`);
     },
@@ -204,18 +194,15 @@ export const RINGS: readonly Check[] = [
     async run(rig) {
       rig.needFeature(Feature.INDIRECT_DESC, "VIRTIO_F_INDIRECT_DESC");
       const request = exercise(rig);
-      const { rings: [ring] } = rig.start({
-        features: request.features | INDIRECT_DESC,
-        queues: [request.queue],
-      });
+      const ring = rig.startQueue(request.queue, { features: request.features | INDIRECT_DESC });
       const parts = request.make(rig);
-      const table = indirect(rig, ring!, 0, parts);
+      const table = indirect(rig, ring, 0, parts);
       const tableBytes = () => rig.bytes.slice(table, table + DESCRIPTOR_BYTES * parts.length);
       const before = tableBytes();
-      ring!.offer(0);
-      ring!.publish();
+      ring.offer(0);
+      ring.publish();
       rig.notify(request.queue);
-      await rig.used(ring!, 1);
+      await rig.used(ring, 1);
       must(tableBytes().every((byte, i) => byte === before[i]), "a table is not what was written");
     },
   },
@@ -235,24 +222,21 @@ export const RINGS: readonly Check[] = [
     async run(rig) {
       rig.needFeature(Feature.INDIRECT_DESC, "VIRTIO_F_INDIRECT_DESC");
       const request = exercise(rig);
-      const { rings: [ring] } = rig.start({
-        features: request.features | INDIRECT_DESC,
-        queues: [request.queue],
-      });
+      const ring = rig.startQueue(request.queue, { features: request.features | INDIRECT_DESC });
       const [first, ...rest] = request.make(rig);
       needs(rest.length > 0, "its request has one part only");
-      ring!.put(0, {
+      ring.put(0, {
         address: rig.address(first!.offset),
         length: first!.length,
         flags: 1,
         next: 1,
       });
-      indirect(rig, ring!, 1, rest);
-      ring!.offer(0);
-      ring!.publish();
+      indirect(rig, ring, 1, rest);
+      ring.offer(0);
+      ring.publish();
       rig.notify(request.queue);
-      await rig.used(ring!, 1);
-      const { id, written } = ring!.element(0);
+      await rig.used(ring, 1);
+      const { id, written } = ring.element(0);
       const [least, most] = request.written;
       must(id === 0, `it gave descriptor ${id} back`);
       must(written >= least && written <= most, `it says that it wrote ${written} bytes`);
@@ -288,23 +272,22 @@ export const RINGS: readonly Check[] = [
     async run(rig) {
       rig.needFeature(Feature.IN_ORDER, "VIRTIO_F_IN_ORDER");
       const request = exercise(rig);
-      const { rings: [ring] } = rig.start({
+      const ring = rig.startQueue(request.queue, {
         features: request.features | bit(Feature.IN_ORDER),
-        queues: [request.queue],
       });
       const heads: number[] = [];
       for (let i = 0; i < 2; i++) {
         const head = 4 * i;
-        ring!.chain(head, request.make(rig));
-        ring!.offer(head);
+        ring.chain(head, request.make(rig));
+        ring.offer(head);
         heads.push(head);
       }
-      ring!.publish();
+      ring.publish();
       rig.notify(request.queue);
-      await rig.used(ring!, heads.length);
+      await rig.used(ring, heads.length);
       for (let done = 0; done < heads.length;) {
         // One element may stand for those before it, and stands where the first of them would.
-        const { id } = ring!.element(done);
+        const { id } = ring.element(done);
         const place = heads.indexOf(id);
         must(place >= done, `it used descriptor ${id} out of its turn`);
         done = place + 1;

@@ -22,12 +22,12 @@ async function command(
 ): Promise<
   { response: number; status: number; senseLength: number; residual: number; data: Uint8Array }
 > {
-  const { rings: [ring] } = rig.start({ queues: [REQUESTS] });
+  const ring = rig.startQueue(REQUESTS);
   for (let left = attempts;; left--) {
     const header = new Uint8Array(HEADER);
     header.set(start);
     header.set(cdb, 19);
-    const { bytes, written } = await rig.ask(ring!, [
+    const { bytes, written } = await rig.ask(ring, [
       rig.give(header),
       rig.room(RESPONSE),
       ...(room > 0 ? [rig.room(room)] : []),
@@ -55,11 +55,11 @@ async function target(rig: Rig): Promise<number | undefined> {
 
 /** Has a task management function done. */
 async function manage(rig: Rig, subtype: number, start: readonly number[]): Promise<number> {
-  const { rings: [ring] } = rig.start({ queues: [CONTROL] });
+  const ring = rig.startQueue(CONTROL);
   const bytes = new Uint8Array(24);
   bytes[4] = subtype;
   bytes.set(start, 8);
-  const done = await rig.ask(ring!, [rig.give(bytes), rig.room(1)]);
+  const done = await rig.ask(ring, [rig.give(bytes), rig.room(1)]);
   must(done.written === 1, `it says that it wrote ${done.written} bytes of a response`);
   return done.bytes[0]!;
 }
@@ -131,13 +131,13 @@ const ALL: readonly Omit<Check, "type">[] = [
       const found = await target(rig);
       needs(found !== undefined, "it has no target");
       // The first may say that the unit was reset.
-      const { rings: [ring] } = rig.start({ queues: [REQUESTS] });
+      const ring = rig.startQueue(REQUESTS);
       let key = 0;
       for (let i = 0; i < 2; i++) {
         const header = new Uint8Array(HEADER);
         header.set(lun(found));
         header[19] = 0xcf;
-        const { bytes } = await rig.ask(ring!, [rig.give(header), rig.room(RESPONSE)]);
+        const { bytes } = await rig.ask(ring, [rig.give(header), rig.room(RESPONSE)]);
         must(bytes[11] === S_OK, `it answers by response ${bytes[11]}`);
         must(bytes[10] === CHECK_CONDITION, `its status is ${bytes[10]}`);
         const sense = bytes[0]! | bytes[1]! << 8;
@@ -198,12 +198,12 @@ const ALL: readonly Omit<Check, "type">[] = [
     does: "answers a question for notifications",
     async run(rig) {
       const found = await target(rig);
-      const { rings: [ring] } = rig.start({ queues: [CONTROL] });
+      const ring = rig.startQueue(CONTROL);
       const bytes = new Uint8Array(16);
       bytes[0] = 1;
       bytes.set(lun(found ?? 0), 4);
       bytes.fill(0xff, 12);
-      const done = await rig.ask(ring!, [rig.give(bytes), rig.room(5)]);
+      const done = await rig.ask(ring, [rig.give(bytes), rig.room(5)]);
       must(done.written === 5, `it says that it wrote ${done.written} bytes of an answer`);
     },
   },
@@ -212,14 +212,14 @@ const ALL: readonly Omit<Check, "type">[] = [
     section: "5.6.6.3",
     does: "keeps buffers for events until there are some",
     async run(rig) {
-      const { rings: [ring] } = rig.start({ queues: [EVENTS] });
-      ring!.chain(0, [rig.room(16)]);
-      ring!.offer(0);
-      ring!.publish();
+      const ring = rig.startQueue(EVENTS);
+      ring.chain(0, [rig.room(16)]);
+      ring.offer(0);
+      ring.publish();
       rig.notify(EVENTS);
       await rig.settle();
       rig.mustWork();
-      must(ring!.used === 0, "it gave one back with no event to tell of");
+      must(ring.used === 0, "it gave one back with no event to tell of");
     },
   },
 ];

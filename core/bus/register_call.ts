@@ -5,7 +5,7 @@
  * @module
  */
 
-import { checkAccess, type Registers } from "../pci/registers.ts";
+import { readWidth, type Registers, type Width, window, writeWidth } from "../pci/registers.ts";
 import { ControlWord } from "./control.ts";
 import { BusFault } from "./mailbox.ts";
 
@@ -15,7 +15,6 @@ const Ask = { window: 1, width: 2, write: 3, offset: 4, value: 5 } as const;
 const RESULT = 1;
 
 type Words = Int32Array<SharedArrayBuffer>;
-type Width = 1 | 2 | 4;
 
 /** How a driver's process asks. */
 export interface RegisterPort {
@@ -40,8 +39,8 @@ export function askedRegisters(
   let asked = 0;
   const answered = () => Atomics.load(words, registerAnswered) === asked;
 
-  function access(window: number, width: Width, write: boolean, offset: number, value: number) {
-    words[registerAsked + Ask.window] = window;
+  function access(at: number, width: Width, write: boolean, offset: number, value: number) {
+    words[registerAsked + Ask.window] = at;
     words[registerAsked + Ask.width] = width;
     words[registerAsked + Ask.write] = Number(write);
     words[registerAsked + Ask.offset] = offset;
@@ -53,25 +52,14 @@ export function askedRegisters(
     return words[registerAnswered + RESULT]! >>> 0;
   }
 
-  return Object.fromEntries(windows.map(({ name, bytes }, window): [string, Registers] => {
-    const read = (width: Width) => (offset: number) => {
-      checkAccess(bytes, offset, width);
-      return access(window, width, false, offset, 0);
-    };
-    const write = (width: Width) => (offset: number, value: number) => {
-      checkAccess(bytes, offset, width);
-      access(window, width, true, offset, value);
-    };
-    return [name, {
-      size: bytes,
-      read8: read(1),
-      read16: read(2),
-      read32: read(4),
-      write8: write(1),
-      write16: write(2),
-      write32: write(4),
-    }];
-  }));
+  return Object.fromEntries(windows.map(({ name, bytes }, at): [string, Registers] => [
+    name,
+    window(
+      bytes,
+      (offset, width) => access(at, width, false, offset, 0),
+      (offset, width, value) => void access(at, width, true, offset, value),
+    ),
+  ]));
 }
 
 /**
@@ -85,35 +73,22 @@ export function answerRegisters(words: Words, windows: readonly Registers[]): bo
   const { registerAsked, registerAnswered } = ControlWord;
   const asked = Atomics.load(words, registerAsked);
   if (asked === words[registerAnswered]) return false;
-  const [window, width, write, offset, value] = [
+  const [at, width, write, offset, value] = [
     words[registerAsked + Ask.window]!,
     words[registerAsked + Ask.width]!,
     words[registerAsked + Ask.write]!,
     words[registerAsked + Ask.offset]!,
     words[registerAsked + Ask.value]! >>> 0,
   ];
-  const registers = windows[window];
+  const registers = windows[at];
   const aligned = (width === 1 || width === 2 || width === 4) && offset % width === 0;
   if (!registers || !aligned || offset < 0 || offset + width > registers.size) {
     throw new BusFault(
-      `the driver accesses ${width} bytes at ${offset} of registers ${window}, which it was not granted`,
+      `the driver accesses ${width} bytes at ${offset} of registers ${at}, which it was not granted`,
     );
   }
-  words[registerAnswered + RESULT] = write === 0
-    ? readFrom(registers, offset, width)
-    : writeTo(registers, offset, width, value);
+  if (write === 0) words[registerAnswered + RESULT] = readWidth(registers, offset, width);
+  else writeWidth(registers, offset, width, value);
   Atomics.store(words, registerAnswered, asked);
   return true;
-}
-
-function readFrom(registers: Registers, offset: number, width: Width): number {
-  if (width === 4) return registers.read32(offset);
-  return width === 2 ? registers.read16(offset) : registers.read8(offset);
-}
-
-function writeTo(registers: Registers, offset: number, width: Width, value: number): number {
-  if (width === 4) registers.write32(offset, value);
-  else if (width === 2) registers.write16(offset, value & 0xffff);
-  else registers.write8(offset, value & 0xff);
-  return 0;
 }

@@ -4,11 +4,8 @@ import type { Bell } from "../bus/bell.ts";
 import { clearer, close, eventfd, signaller } from "../linux/fd.ts";
 import { type Poll, pollAsync, poller, POLLIN, yielder } from "../linux/poll.ts";
 
-/**
- * What happens soon is found sooner from here than by another thread: so often is looked before that waits, at most and
- * at least, and after so many looks others may have the processor.
- */
-const LOOKS = 48, FEWEST = 1, YIELD = 8;
+/** What happens soon is found sooner from here than by another thread: so often is looked before that waits, at most and at least. */
+const LOOKS = 48, FEWEST = 1;
 /** A wait that was shorter shows that more looks would have saved it; a longer one, that fewer will do. Milliseconds. */
 const NAP_MS = 0.2;
 
@@ -23,6 +20,14 @@ export interface Loop {
   add(fd: number, handler: () => unknown, events?: number): void;
   /** Forgets a descriptor. The owner closes it afterwards. */
   remove(fd: number): void;
+}
+
+/** What is found by a look as well as by an interrupt. */
+export interface Polled {
+  /** Looks, and does what there is to do. Returns whether anything was. */
+  run(): boolean;
+  /** Nothing looks any more: interrupts are wanted again. */
+  rearm(): void;
 }
 
 interface Entry {
@@ -47,8 +52,11 @@ interface Belled {
 export class InterruptLoop implements Loop, AsyncDisposable {
   readonly #entries = new Map<number, Entry>();
   readonly #bells = new Map<number, Belled>();
+  readonly #polled = new Set<Polled>();
+  /** Wakes the thread that waits. No other looks at it: what was taken in its place would not wake it any more. */
   readonly #nudgeFd = eventfd();
   readonly #nudge = signaller(this.#nudgeFd);
+  readonly #clearNudge = clearer(this.#nudgeFd);
   /** The entries in the order of the set; both, and what waits for the set, are made anew after a change. */
   #list: readonly Entry[] = [];
   #set: Int32Array<ArrayBuffer> = new Int32Array(0);
@@ -61,10 +69,6 @@ export class InterruptLoop implements Loop, AsyncDisposable {
   #looks = FEWEST;
   readonly #yield = yielder();
   #closed = false;
-
-  constructor() {
-    this.add(this.#nudgeFd, clearer(this.#nudgeFd));
-  }
 
   add(fd: number, handler: () => unknown, events = POLLIN): void {
     this.#entries.set(fd, { fd, events, handler });
@@ -79,7 +83,7 @@ export class InterruptLoop implements Loop, AsyncDisposable {
 
   /** Whether it waits for a descriptor. */
   waitsFor(fd: number): boolean {
-    return this.#entries.has(fd);
+    return this.#entries.has(fd) || fd === this.#nudgeFd;
   }
 
   /** Answers a bell that this thread owns. `fd` is the eventfd that wakes its owner. */
@@ -93,6 +97,16 @@ export class InterruptLoop implements Loop, AsyncDisposable {
     this.add(fd, clear);
   }
 
+  /** Looks at something by itself while it looks on, so that it need not interrupt, until that is removed. */
+  addPolled(polled: Polled): void {
+    this.#polled.add(polled);
+  }
+
+  /** Forgets what {@linkcode addPolled} got. */
+  removePolled(polled: Polled): void {
+    this.#polled.delete(polled);
+  }
+
   /**
    * Waits once, blocking this thread, and calls the handlers of all that happened.
    *
@@ -104,7 +118,8 @@ export class InterruptLoop implements Loop, AsyncDisposable {
     this.#refresh();
     const list = this.#list;
     const set = this.#set;
-    const ready = this.#poll(happened || !this.#sleep() ? 0 : timeout);
+    // One that only looks is not asleep meanwhile: to wake it would cost a call, and nothing would be found sooner.
+    const ready = this.#poll(happened || timeout === 0 || !this.#sleep() ? 0 : timeout);
     this.#awake();
     if (ready > 0) {
       happened = true;
@@ -116,15 +131,16 @@ export class InterruptLoop implements Loop, AsyncDisposable {
   }
 
   /**
-   * Says that this thread runs the loop or looks at its lanes by itself, so that ringers need not wake it, until the
-   * result is disposed.
+   * Says that this thread runs the loop or looks at its lanes by itself, so that ringers need not wake it and devices
+   * need not interrupt, until the result is disposed.
    */
   busyPoll(): Disposable {
     this.#busyPolled++;
     this.#awake();
     return {
       [Symbol.dispose]: () => {
-        this.#busyPolled--;
+        if (--this.#busyPolled > 0) return;
+        for (const polled of this.#polled) polled.rearm();
         this.#rearm();
       },
     };
@@ -147,12 +163,13 @@ export class InterruptLoop implements Loop, AsyncDisposable {
       this.#refresh();
       // The waiting thread has a set of its own: this one may run the loop by hand meanwhile.
       const list = this.#list;
-      const set = this.#set.slice();
+      const set = Int32Array.of(...this.#set, this.#nudgeFd, POLLIN);
       const mayWait = this.#sleep();
       this.#waiting = true;
       const before = performance.now();
-      await pollAsync(set, list.length, mayWait ? -1 : 0);
+      await pollAsync(set, list.length + 1, mayWait ? -1 : 0);
       this.#waiting = false;
+      if (set.at(-1)! !== POLLIN) this.#clearNudge();
       const napped = performance.now() - before < NAP_MS;
       this.#looks = napped ? Math.min(this.#looks * 4, LOOKS) : Math.max(this.#looks >> 2, FEWEST);
       this.#awake();
@@ -162,9 +179,13 @@ export class InterruptLoop implements Loop, AsyncDisposable {
 
   /** Looks until that was often enough in vain. Timers and promises go on meanwhile. */
   async #lookOn(): Promise<void> {
+    using _polling = this.busyPoll();
     for (let vain = 1; vain <= this.#looks && !this.#closed; vain++) {
-      if (this.runOnce(0)) vain = 0;
-      else if (vain % YIELD === 0 && !this.#yield()) return;
+      let found = this.runOnce(0);
+      for (const polled of this.#polled) found = polled.run() || found;
+      if (found) vain = 0;
+      // What is looked for may come of a driver's process that waits for this processor.
+      else if (!this.#yield()) return;
       await new Promise((resolve) => setImmediate(resolve));
     }
   }

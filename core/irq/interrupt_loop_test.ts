@@ -258,6 +258,39 @@ Deno.test("a started loop can be turned by hand, and goes on waiting behind it",
   await soon(() => one.causes.length === 2);
 });
 
+Deno.test("what is added is waited for, also where the loop is turned by hand before its thread could wake", async () => {
+  await using loop = new InterruptLoop();
+  using one = new Belled();
+  one.addTo(loop);
+  loop.start();
+  for (let round = 1; round <= 20; round++) {
+    using event = new Event();
+    await soon(() => one.asleep);
+    await later(2);
+    loop.add(event.fd, event.see);
+    loop.runOnce(0);
+    await later(2);
+    event.signal();
+    await soon(() => event.seen === 1);
+    loop.remove(event.fd);
+  }
+});
+
+Deno.test("a loop that is turned by hand while it is disposed ends all the same", async () => {
+  for (let round = 1; round <= 20; round++) {
+    const loop = new InterruptLoop();
+    using one = new Belled();
+    one.addTo(loop);
+    loop.start();
+    await soon(() => one.asleep);
+    await later(2);
+    let ended = false;
+    void loop[Symbol.asyncDispose]().then(() => ended = true);
+    loop.runOnce(0);
+    await soon(() => ended);
+  }
+});
+
 Deno.test("a loop that is busy polled need not be woken; afterwards it must be", async () => {
   await using loop = new InterruptLoop();
   using one = new Belled();
@@ -283,6 +316,47 @@ Deno.test("a loop that is busy polled need not be woken; afterwards it must be",
   one.bell.ring(4);
   assertEquals(one.woken, 1);
   await soon(() => one.causes.length === 3);
+});
+
+Deno.test("what can be polled is looked at while the loop looks on, and rearmed when that ends #core:looks", async () => {
+  await using loop = new InterruptLoop();
+  using event = new Event();
+  let [looks, rearmed] = [0, 0];
+  const polled = {
+    run() {
+      assert(loop.busyPolled);
+      looks++;
+      return false;
+    },
+    rearm() {
+      assert(!loop.busyPolled);
+      rearmed++;
+    },
+  };
+  loop.addPolled(polled);
+  loop.add(event.fd, event.see);
+  loop.start();
+  for (let round = 1; round <= 5; round++) {
+    const before = looks;
+    event.signal();
+    await soon(() => event.seen === round && looks > before && !loop.busyPolled);
+    assert(rearmed >= round, `${rearmed} times in round ${round}`);
+  }
+  loop.removePolled(polled);
+  const before = rearmed;
+  loop.busyPoll()[Symbol.dispose]();
+  assertEquals(rearmed, before);
+});
+
+Deno.test("where one client looks no more, all that were polled meanwhile are rearmed, when the last does not", async () => {
+  await using loop = new InterruptLoop();
+  const rearmed: number[] = [];
+  for (let i = 0; i < 2; i++) loop.addPolled({ run: () => false, rearm: () => rearmed.push(i) });
+  const outer = loop.busyPoll();
+  loop.busyPoll()[Symbol.dispose]();
+  assertEquals(rearmed, []);
+  outer[Symbol.dispose]();
+  assertEquals(rearmed, [0, 1]);
 });
 
 Deno.test("a bell that is rung all the time keeps the loop from nothing else #core:P-29", async () => {

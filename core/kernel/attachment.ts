@@ -1,8 +1,7 @@
 // One device and its driver, from the first start to the end: the supervision.
 
 import { openBinding } from "../binding/mod.ts";
-import type { Arena, Binding } from "../binding/binding.ts";
-import type { InterruptKind } from "../binding/interrupt_kind.ts";
+import type { Arena, Binding, BindingOptions } from "../binding/binding.ts";
 import { ClientLane, type LanePort } from "../bus/client_lane.ts";
 import type { LaneLayout } from "../bus/lane.ts";
 import { BusFault } from "../bus/mailbox.ts";
@@ -14,14 +13,10 @@ import type { DeviceClass, OpenDevice } from "../class/define.ts";
 import { clearer } from "../linux/fd.ts";
 import { mapShared, placeFile } from "../linux/memory.ts";
 import { processorTime, residentMemory } from "../linux/process.ts";
-import type { InterruptLoop } from "../irq/interrupt_loop.ts";
 import { DeviceFault } from "../pci/device_fault.ts";
 import type { Registers } from "../pci/registers.ts";
-import type { PciFunction } from "../pci/function.ts";
 import type { Manifest } from "../plugin/manifest.ts";
 import { API } from "../plugin/plugin.ts";
-import type { Tunables } from "../plugin/tunables.ts";
-import { tracedMessage } from "../trace/traced_message.ts";
 import type { DeviceTrace } from "../trace/trace.ts";
 import { TracedClientLane } from "../trace/traced_lanes.ts";
 import { Conversation, DriverGone } from "./conversation.ts";
@@ -54,25 +49,13 @@ function folderOf({ entry, manifest }: PluginSource): string {
 }
 
 /** What a device is attached with. */
-export interface AttachOptions {
-  /** The kernel's loop. */
-  readonly loop: InterruptLoop;
-  /** The function. */
-  readonly function: PciFunction;
+export interface AttachOptions extends Omit<BindingOptions, "manifest" | "driver"> {
   /** Its driver. */
   readonly source: PluginSource;
   /** What it is to the application; undefined if the kernel was not given the class that the driver names. */
   readonly class: DeviceClass | undefined;
   /** Where the driver runs. */
   readonly isolation: Isolation;
-  /** Features of ring and transport that stay unused, even if they are offered. */
-  readonly without: bigint;
-  /** The best kind of interrupt to use. */
-  readonly interrupts: InterruptKind;
-  /** Whether to use the legacy registers of a transitional device. */
-  readonly legacy: boolean;
-  /** What the user chose for the driver, and the usual values for the rest. */
-  readonly tunables: Tunables;
   /** Milliseconds that a request may take, where its lane says nothing else: a device that needs more hangs. */
   readonly requestDeadline: number;
   /** Milliseconds after which a device that should interrupt is looked at all the same. */
@@ -91,8 +74,6 @@ export interface AttachOptions {
   readonly print: (line: string) => void;
   /** Takes lines for people. */
   readonly log: (line: string) => void;
-  /** Takes what happens, if that is wanted. */
-  readonly trace?: DeviceTrace | undefined;
 }
 
 /** A device may spoil its first start so often, by breaking a rule that its binding forgives. */
@@ -260,7 +241,9 @@ export class Attachment implements AttachedDevice {
           registers: () => answerRegisters(this.#link.words, this.#registers),
           doorbells: () => passDoorbells(this.#link.words, this.#doorbells),
           answered: () => binding.answered?.() ?? false,
-          ...(trace && { told: (by, message) => trace.tell(tracedMessage(by, message)) }),
+          ...(trace && {
+            told: (by, { type, ...body }) => trace.tell({ kind: "message", by, type, body }),
+          }),
         },
         source.manifest.limits.memoryMiB * 2 ** 20,
       ),
@@ -442,15 +425,7 @@ export class Attachment implements AttachedDevice {
         run: () => this.#host?.run() ?? false,
         spins: this.#host!.spins,
         wait: (timeout) => this.#host ? this.#host.wait(timeout) : loop.runOnce(timeout),
-        busyPoll: () => {
-          const polling = loop.busyPoll();
-          return {
-            [Symbol.dispose]: () => {
-              polling[Symbol.dispose]();
-              this.#host?.rearm();
-            },
-          };
-        },
+        busyPoll: () => loop.busyPoll(),
       })
     );
     this.#deadlines = this.#lanes.map((lane, i) =>

@@ -1,9 +1,8 @@
 // What the core wants of a driver host, in a process or inline.
 
+import type { Arena, HostPart } from "../binding/binding.ts";
 import type { ToDriver } from "../bus/message.ts";
 import type { InterruptLoop } from "../irq/interrupt_loop.ts";
-import type { GrantedRegisters } from "../binding/binding.ts";
-import type { DmaMemory, Doorbell } from "../pci/function.ts";
 import type { Manifest } from "../plugin/manifest.ts";
 import type { Link } from "./link.ts";
 import type { Patience } from "./patience.ts";
@@ -12,7 +11,7 @@ import type { Patience } from "./patience.ts";
 export type Isolation = "process" | "inline";
 
 /** What the core gives to a driver host when it starts it. */
-export interface DriverHostOptions {
+export interface DriverHostOptions extends HostPart {
   /** The core's loop. */
   readonly loop: InterruptLoop;
   /** What the core and the host share. */
@@ -24,13 +23,7 @@ export interface DriverHostOptions {
   /** URL of the folder that it may read while it is loaded. */
   readonly folder: string;
   /** Memory for the driver and its device, as a file and as the core sees it. */
-  readonly arena: DmaMemory & { readonly memory: SharedArrayBuffer };
-  /** The doorbell of each of the device's queues. */
-  readonly doorbells: readonly Doorbell[];
-  /** Eventfds by which the device's queues interrupt; none if it must be polled. */
-  readonly vectors: readonly number[];
-  /** Registers that the driver may use, by name. */
-  readonly registers?: Readonly<Record<string, GrantedRegisters>>;
+  readonly arena: Arena;
   /** Milliseconds after which a device that should interrupt is looked at all the same. */
   readonly watch: number;
   /** Whether it counts the bytes of its queues. */
@@ -59,8 +52,6 @@ export interface DriverHost {
   run(): boolean;
   /** Waits, blocking this thread, until something happens. */
   wait(timeout: number): void;
-  /** A client that looked again and again does so no more: interrupts are wanted again. */
-  rearm(): void;
   /** Ends the host, whatever it is doing. The device must not reach its arena any more. */
   end(): void | Promise<void>;
 }

@@ -37,10 +37,13 @@ export function inlineHost(plugin: AnyPlugin, options: DriverHostOptions): Drive
 
   let working = false;
   let ended = false;
+  /** Whether nothing has happened since the device was looked at last. */
+  let quiet = true;
   const work = () => {
     // A completion handler may submit, and so ring, while the driver is at work already.
     if (working || ended) return;
     working = true;
+    quiet = false;
     try {
       do session.run(); while (!loop.busyPolled && !session.idle());
     } finally {
@@ -62,6 +65,16 @@ export function inlineHost(plugin: AnyPlugin, options: DriverHostOptions): Drive
       work();
     });
   });
+  const polled = {
+    run() {
+      const found = !ended && session.run();
+      if (found) quiet = false;
+      link.answerBell();
+      return found;
+    },
+    rearm: work,
+  };
+  loop.addPolled(polled);
   let watch: ReturnType<typeof setInterval> | undefined;
   let watched = 0;
   /** Interrupts are agreed on after the start, so the period may change once. */
@@ -71,8 +84,11 @@ export function inlineHost(plugin: AnyPlugin, options: DriverHostOptions): Drive
     clearInterval(watch);
     watch = setInterval(() => {
       if (!session.busy) return;
-      if (!session.polled) session.kick();
+      if (quiet && !session.polled) session.kick();
       work();
+      // A queue that broke shows here, also while looks go on for the sake of others.
+      session.idle();
+      quiet = true;
     }, period);
   }
 
@@ -82,18 +98,20 @@ export function inlineHost(plugin: AnyPlugin, options: DriverHostOptions): Drive
     ring: work,
     spins: 2000,
     run() {
-      if (!ended) session.run();
-      link.answerBell();
+      polled.run();
       return true;
     },
     wait(timeout) {
       // While a client looks by itself, only this arms the queues.
       const idle = ended || session.idle();
-      loop.runOnce(!idle ? 0 : Math.min(timeout, session.period));
+      const { period } = session;
+      const happened = loop.runOnce(!idle ? 0 : Math.min(timeout, period));
+      if (ended || happened || !idle || timeout < period || session.polled) return;
+      session.kick();
     },
-    rearm: work,
     end() {
       ended = true;
+      loop.removePolled(polled);
       clearInterval(watch);
       for (const vector of vectors) loop.remove(vector);
       loop.remove(link.driverFd);

@@ -216,11 +216,21 @@ export class Link implements Disposable {
   }
 
   #postpone(): number {
-    this.#later ??= setTimeout(() => {
-      this.#later = undefined;
-      this.core.ring(Cause.register | Cause.doorbell);
-    }, LATER_MS);
+    this.#later ??= setTimeout(() => this.#goOn(), LATER_MS);
     return 1;
+  }
+
+  #goOn(): void {
+    clearTimeout(this.#later);
+    this.#later = undefined;
+    this.core.ring(Cause.register | Cause.doorbell);
+  }
+
+  /** Waits once, blocking this thread. No timer comes meanwhile, so what was put off is gone on with here. */
+  wait(timeout: number): void {
+    if (this.#later === undefined) return void this.#loop.runOnce(timeout);
+    this.#loop.runOnce(Math.min(timeout, LATER_MS));
+    this.#goOn();
   }
 
   /** Takes doorbell answers. Returns how many there may have been. */

@@ -163,6 +163,20 @@ Deno.test("doorbells that are too many wait, and the driver is not at fault #cor
   assertEquals(rig.faults, []);
 });
 
+Deno.test("doorbells that wait are passed on while a client blocks the thread, too #core:written_doorbells", async () => {
+  await using rig = new Rig();
+  rig.doorbells = 101_000;
+  rig.ring(Cause.doorbell);
+  rig.doorbells = 1;
+  rig.ring(Cause.doorbell);
+  assertEquals(rig.passes, 1);
+  for (let waits = 0; rig.passes === 1; waits++) {
+    assert(waits < 1000, "they wait for ever");
+    rig.link.wait(100);
+  }
+  assertEquals(rig.faults, []);
+});
+
 for (const cause of [Cause.beat, 128, 1 << 31]) {
   Deno.test(`a driver must not ring for the reason ${cause}`, async () => {
     await using rig = new Rig();

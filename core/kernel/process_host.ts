@@ -124,8 +124,7 @@ export function processHost(options: DriverHostOptions): DriverHost {
       // Driver and device need the processors more than a client that only looks.
       return ++looks % LOOKS !== 0 || yieldProcessor();
     },
-    wait: (timeout) => loop.runOnce(timeout),
-    rearm() {},
+    wait: (timeout) => link.wait(timeout),
     async end() {
       over = true;
       watchdog[Symbol.dispose]();

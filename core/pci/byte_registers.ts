@@ -1,10 +1,10 @@
-import { checkAccess, type Registers } from "./registers.ts";
+import { checkAccess, type Registers, type Width } from "./registers.ts";
 
 /** Private bytes as registers: a snapshot, or the memory of a simulated function. Writes go to `bytes`. */
 export function byteRegisters(bytes: Uint8Array<ArrayBuffer>): Registers {
   const size = bytes.length;
   const view = new DataView(bytes.buffer, bytes.byteOffset, size);
-  const at = (offset: number, width: 1 | 2 | 4) => {
+  const at = (offset: number, width: Width) => {
     checkAccess(size, offset, width);
     return offset;
   };

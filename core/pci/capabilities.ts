@@ -1,5 +1,6 @@
 // The list of capabilities of a function.
 
+import { CAPABILITIES_POINTER, STATUS, STATUS_CAPABILITIES } from "./config_space.ts";
 import { hex, PciFault } from "./fault.ts";
 import type { Registers } from "./registers.ts";
 
@@ -21,9 +22,6 @@ export const VENDOR_SPECIFIC = 0x09;
 /** Message-signalled interrupts by a table. */
 export const MSI_X = 0x11;
 
-const STATUS = 0x06;
-const STATUS_CAPABILITY_LIST = 1 << 4;
-const CAPABILITIES_POINTER = 0x34;
 /** The list lives behind the standard header, in the first 256 bytes (PCI local bus 3.0, 6.7). */
 const FIRST = 0x40;
 const END = 0x100;
@@ -38,7 +36,7 @@ const MOST = (END - FIRST) / 4;
  */
 export function capabilities(config: Registers): readonly Capability[] {
   const found: Capability[] = [];
-  if (config.size <= FIRST || (config.read16(STATUS) & STATUS_CAPABILITY_LIST) === 0) return found;
+  if (config.size <= FIRST || (config.read16(STATUS) & STATUS_CAPABILITIES) === 0) return found;
   const end = Math.min(END, config.size);
   let pointer = CAPABILITIES_POINTER;
   for (;;) {

@@ -20,7 +20,8 @@ const FUNCTION_MASK = 1 << 14;
 const ENABLE = 1 << 15;
 
 const CAPABILITY_BYTES = 12;
-const ENTRY_BYTES = 16;
+/** Bytes of an entry of the table. */
+export const MSIX_ENTRY_BYTES = 16;
 const ENTRY_MASKED = 1;
 
 /**
@@ -40,7 +41,7 @@ export function findMsix(
   const vectors = (config.read16(found.offset + MESSAGE_CONTROL) & TABLE_SIZE) + 1;
   const bar = table & 0x7;
   const offset = (table & ~0x7) >>> 0;
-  if (offset + vectors * ENTRY_BYTES > (barSize(bar) ?? 0)) return undefined;
+  if (offset + vectors * MSIX_ENTRY_BYTES > (barSize(bar) ?? 0)) return undefined;
   return { capability: found.offset, vectors, bar, offset };
 }
 
@@ -73,7 +74,7 @@ export function enableMsix(
   const control = msix.capability + MESSAGE_CONTROL;
   config.write16(control, ENABLE | FUNCTION_MASK);
   for (let vector = 0; vector < msix.vectors; vector++) {
-    const entry = msix.offset + vector * ENTRY_BYTES;
+    const entry = msix.offset + vector * MSIX_ENTRY_BYTES;
     const message = messages[vector];
     if (message) {
       table.write32(entry, message.address % 2 ** 32);

@@ -1,56 +1,18 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { addressTable } from "../dma/address_table.ts";
 import { chain, DriverFault } from "../virtqueue/device_queue.ts";
 import { layoutPacked } from "../virtqueue/layout.ts";
 import { PackedDevice } from "../virtqueue/packed_device.ts";
-import { PackedDriver } from "../virtqueue/packed_driver.ts";
+import { FakeRing, STEPS } from "./fake_ring_test.ts";
 import { PackedInFlightNotes, packedNotesBytes } from "./in_flight_packed.ts";
 
 const SIZE = 8;
-const BYTES = 1 << 16;
 /** Of a ring that was never used: both wrap counters are set. */
 const BEGIN = { available: 0x8000, used: 0x8000 };
 
-/** A driver, its ring, and the notes: all that outlives a device. */
-class Ring {
-  readonly memory = new SharedArrayBuffer(BYTES);
-  readonly notes = new SharedArrayBuffer(packedNotesBytes(SIZE));
-  readonly layout = layoutPacked(0, SIZE, 0);
-  readonly back: number[] = [];
-  readonly driver;
-  #next = 0;
-
-  constructor(readonly inOrder: boolean) {
-    this.driver = new PackedDriver({
-      memory: this.memory,
-      layout: this.layout,
-      addresses: addressTable([{ address: 0, length: BYTES }]),
-      eventIndex: false,
-      inOrder,
-      notify: () => {},
-    });
-  }
-
-  /** Makes a request of some buffers available, as many as it has numbers to tell it by. */
-  submit(buffers: number): boolean {
-    this.driver.begin(this.#next);
-    for (let i = 0; i < buffers; i++) this.driver.writable(this.layout.end, 16 + i);
-    if (!this.driver.commit()) return false;
-    this.driver.publish();
-    this.#next++;
-    return true;
-  }
-
-  get submitted(): number {
-    return this.#next;
-  }
-
-  collect(): void {
-    this.driver.drain((cookie) => this.back.push(cookie));
-    assertEquals(this.driver.broken, undefined);
-  }
-}
+/** A packed ring, and notes about it. */
+const makeRing = (inOrder: boolean) =>
+  new FakeRing(layoutPacked(0, SIZE, 0), packedNotesBytes(SIZE), inOrder);
 
 /** A device that can end at any step. */
 class Device {
@@ -63,7 +25,7 @@ class Device {
   #order: number[] = [];
   #put: number[] = [];
 
-  constructor({ memory, layout, inOrder, notes: into }: Ring) {
+  constructor({ memory, layout, inOrder, notes: into }: FakeRing) {
     this.#inOrder = inOrder;
     const ring = { memory, descriptors: layout.descriptors, size: SIZE, inOrder };
     const notes = new PackedInFlightNotes(into, 0, ring, BEGIN);
@@ -118,15 +80,13 @@ class Device {
   }
 }
 
-const STEPS = ["submit", "take", "put", "publish", "collect", "end", "end between"] as const;
-
 for (const inOrder of [false, true]) {
   const kind = inOrder ? "packed, in order" : "packed";
   Deno.test(`a device that ends at any step leaves notes by which the next one answers all, once (${kind}) #core:vhost_in_flight`, () => {
     const step = fc.record({ what: fc.constantFrom(...STEPS), pick: fc.nat(7) });
     fc.assert(
       fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
-        const ring = new Ring(inOrder);
+        const ring = makeRing(inOrder);
         let device: Device | undefined;
         for (const { what, pick } of steps) {
           if (what === "submit") {
@@ -159,9 +119,7 @@ for (const inOrder of [false, true]) {
         while (device.take());
         while (device.out.length > 0) device.put(device.out.length - 1);
         device.publish();
-        ring.collect();
-        const all = Array.from({ length: ring.submitted }, (_, i) => i);
-        assertEquals(ring.back.toSorted((a, b) => a - b), all);
+        ring.assertAllBack();
         assertEquals(new Device(ring).out, []);
       }),
       { numRuns: 1000 },
@@ -170,7 +128,7 @@ for (const inOrder of [false, true]) {
 }
 
 Deno.test("what a device wrote and did not come to show is not seen, whatever the next one gives back first #core:vhost_in_flight", () => {
-  const ring = new Ring(false);
+  const ring = makeRing(false);
   for (let i = 0; i < 3; i++) ring.submit(1);
   const device = new Device(ring);
   while (device.take());
@@ -188,7 +146,7 @@ Deno.test("what a device wrote and did not come to show is not seen, whatever th
 });
 
 /** Takes back what was noted after the ring showed it: which requests are out, and the places of before. */
-function betweenTwoWrites(ring: Ring, before: Uint8Array): void {
+function betweenTwoWrites(ring: FakeRing, before: Uint8Array): void {
   const bytes = new Uint8Array(ring.notes);
   for (const old of [14, 15, 18, 19, 21]) bytes[old] = before[old]!;
   for (let i = 0; i < SIZE; i++) bytes[32 + 32 * i] = before[32 + 32 * i]!;
@@ -200,7 +158,7 @@ Deno.test("notes about a packed ring that the other side has spoilt are no harm 
     fc.uint8Array({ minLength: bytes, maxLength: bytes }),
     fc.boolean(),
     (spoilt, valid) => {
-      const ring = new Ring(false);
+      const ring = makeRing(false);
       const at = new Uint8Array(ring.notes);
       at.set(spoilt.map((byte, i) => i % 2 ? 0 : byte % (SIZE + 1)));
       if (valid) at.set([1, 0, SIZE, 0], 8);
@@ -231,7 +189,7 @@ Deno.test("notes about a packed ring that contradict themselves are refused by a
     }],
   ];
   for (const [sentence, spoil] of cases) {
-    const ring = new Ring(false);
+    const ring = makeRing(false);
     new Device(ring);
     spoil(new Uint16Array(ring.notes), new Uint8Array(ring.notes));
     assertThrows(() => new Device(ring), DriverFault, sentence);

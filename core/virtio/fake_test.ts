@@ -1,6 +1,6 @@
 import type { Doorbell, OpenFunction } from "../pci/function.ts";
 import { byteRegisters } from "../pci/byte_registers.ts";
-import { checkAccess, type Registers } from "../pci/registers.ts";
+import { readWidth, type Registers, window, writeWidth } from "../pci/registers.ts";
 
 /** A vendor-specific capability as a virtio device has it (virtio 1.4, 4.1.4). */
 export interface Capability {
@@ -63,36 +63,17 @@ export class FakeDevice implements OpenFunction {
   constructor({ capabilities = [COMMON, NOTIFY, ISR, SPECIFIC], read, write }: FakeOptions = {}) {
     this.config = configSpace(capabilities);
     const memory = byteRegisters(this.bytes);
-    const { size } = memory;
-    const get = (offset: number, width: 1 | 2 | 4) => {
-      checkAccess(size, offset, width);
-      const value = [
-        0,
-        memory.read8,
-        memory.read16,
-        0,
-        memory.read32,
-      ][width] as typeof memory.read8;
-      const is = value(offset);
-      return read?.(offset, is, width) ?? is;
-    };
-    const set = (offset: number, value: number, width: 1 | 2 | 4) => {
-      checkAccess(size, offset, width);
-      this.log.push(`w${8 * width} 0x${offset.toString(16)} = ${value}`);
-      const stored = write?.(offset, value, width) ?? value;
-      if (width === 1) memory.write8(offset, stored);
-      else if (width === 2) memory.write16(offset, stored);
-      else memory.write32(offset, stored);
-    };
-    this.#bar = {
-      size,
-      read8: (offset) => get(offset, 1),
-      read16: (offset) => get(offset, 2),
-      read32: (offset) => get(offset, 4),
-      write8: (offset, value) => set(offset, value, 1),
-      write16: (offset, value) => set(offset, value, 2),
-      write32: (offset, value) => set(offset, value, 4),
-    };
+    this.#bar = window(
+      memory.size,
+      (offset, width) => {
+        const is = readWidth(memory, offset, width);
+        return read?.(offset, is, width) ?? is;
+      },
+      (offset, width, value) => {
+        this.log.push(`w${8 * width} 0x${offset.toString(16)} = ${value}`);
+        writeWidth(memory, offset, width, write?.(offset, value, width) ?? value);
+      },
+    );
     memory.write16(0x12, 2);
   }
 

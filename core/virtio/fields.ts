@@ -25,15 +25,3 @@ export function readFields(
     at += width;
   }
 }
-
-/** Writes a field of the given width, as a whole. */
-export function writeField(
-  to: Registers,
-  offset: number,
-  width: 1 | 2 | 4,
-  value: number,
-): void {
-  if (width === 1) to.write8(offset, value);
-  else if (width === 2) to.write16(offset, value);
-  else to.write32(offset, value);
-}

@@ -1,9 +1,9 @@
 import { isIoBar } from "../pci/bars.ts";
 import { isMsixEnabled } from "../pci/msix.ts";
-import { type Registers, subRegisters } from "../pci/registers.ts";
+import { type Registers, subRegisters, writeWidth } from "../pci/registers.ts";
 import type { OpenFunction } from "../pci/function.ts";
 import { DeviceFault } from "../pci/device_fault.ts";
-import { readFields, writeField } from "./fields.ts";
+import { readFields } from "./fields.ts";
 import { statusField } from "./status_field.ts";
 import { NO_VECTOR, type QueueAddresses, type SeeRegisters, type Transport } from "./transport.ts";
 
@@ -124,7 +124,7 @@ export function legacyTransport(
       );
     },
 
-    writeConfig: (offset, width, value) => writeField(specific(), offset, width, value),
+    writeConfig: (offset, width, value) => writeWidth(specific(), offset, width, value),
 
     queueMaximum(index) {
       check(index);

@@ -1,10 +1,9 @@
-import { subRegisters } from "../pci/registers.ts";
-import type { Registers } from "../pci/registers.ts";
+import { type Registers, subRegisters, writeWidth } from "../pci/registers.ts";
 import type { OpenFunction } from "../pci/function.ts";
 import { findStructures } from "./capabilities.ts";
 import { DeviceFault } from "../pci/device_fault.ts";
 import { Feature, has } from "./features.ts";
-import { readFields, writeField } from "./fields.ts";
+import { readFields } from "./fields.ts";
 import { statusField } from "./status_field.ts";
 import { QUEUE_RESET_DEADLINE, type SeeRegisters, type Transport } from "./transport.ts";
 import { until } from "./until.ts";
@@ -118,7 +117,7 @@ export function modernTransport(
       if (!specific) {
         throw new DeviceFault("D-40", "The device has no configuration that could be written");
       }
-      writeField(specific, offset, width, value);
+      writeWidth(specific, offset, width, value);
     },
 
     queueMaximum(index) {

@@ -1,5 +1,5 @@
 import { capabilities, VENDOR_SPECIFIC } from "../pci/capabilities.ts";
-import { checkAccess, type Registers } from "../pci/registers.ts";
+import { readWidth, type Registers, type Width, window, writeWidth } from "../pci/registers.ts";
 import type { Structure } from "./capabilities.ts";
 
 const PCI_CFG = 5;
@@ -21,26 +21,21 @@ const CAPABILITY_BYTES = 20;
  * @throws PciFault If its capability list is broken.
  */
 export function pciCfgWindow(config: Registers, structure: Structure): Registers | undefined {
-  const window = capabilities(config).find(({ id, offset, length }) =>
+  const capability = capabilities(config).find(({ id, offset, length }) =>
     id === VENDOR_SPECIFIC && length >= CAPABILITY_BYTES &&
     config.read8(offset + CFG_TYPE) === PCI_CFG
   );
-  if (!window) return undefined;
+  if (!capability) return undefined;
   /** Points the window at a register; its data is then there. */
-  const at = (offset: number, width: 1 | 2 | 4): number => {
-    checkAccess(structure.length, offset, width);
-    config.write8(window.offset + BAR, structure.bar);
-    config.write32(window.offset + OFFSET, structure.offset + offset);
-    config.write32(window.offset + LENGTH, width);
-    return window.offset + DATA;
+  const at = (offset: number, width: Width): number => {
+    config.write8(capability.offset + BAR, structure.bar);
+    config.write32(capability.offset + OFFSET, structure.offset + offset);
+    config.write32(capability.offset + LENGTH, width);
+    return capability.offset + DATA;
   };
-  return {
-    size: structure.length,
-    read8: (offset) => config.read8(at(offset, 1)),
-    read16: (offset) => config.read16(at(offset, 2)),
-    read32: (offset) => config.read32(at(offset, 4)),
-    write8: (offset, value) => config.write8(at(offset, 1), value),
-    write16: (offset, value) => config.write16(at(offset, 2), value),
-    write32: (offset, value) => config.write32(at(offset, 4), value),
-  };
+  return window(
+    structure.length,
+    (offset, width) => readWidth(config, at(offset, width), width),
+    (offset, width, value) => writeWidth(config, at(offset, width), width, value),
+  );
 }

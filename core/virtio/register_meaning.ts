@@ -2,9 +2,10 @@
 
 import { featureName, featureNumbers } from "./features.ts";
 import { DeviceStatus, statusNames } from "./status.ts";
+import { NO_VECTOR } from "./transport.ts";
 
 /** The structures that a device has registers in. */
-export type Structure = "common" | "device" | "isr" | "legacy";
+export type StructureName = "common" | "device" | "isr" | "legacy";
 
 /** What an access means. */
 export interface Meaning {
@@ -22,25 +23,17 @@ interface Access {
   readonly value: number;
 }
 
-/** What was selected before: the queue, and words of features. */
+/** A feature's name, if it belongs to the device's type. */
+export type Names = (bit: number) => string | undefined;
+
+/** What was selected before, by the register that selects it: the queue, and words of features. */
 interface Selected {
-  queue: number;
-  deviceWord: number;
-  driverWord: number;
+  queue_select: number;
+  device_feature_select: number;
+  driver_feature_select: number;
 }
 
-type Explain = (access: Access, selected: Selected) => string | undefined;
-
-/** What is known of one register. */
-interface Known {
-  readonly at: number;
-  readonly width: number;
-  readonly name: string;
-  readonly section: string;
-  readonly explain?: Explain;
-}
-
-const NO_VECTOR = 0xffff;
+type Explain = (access: Access, selected: Selected, names: Names) => string;
 
 /** The steps of 3.1.1, by the bit of the status that ends each. */
 const STEPS: readonly (readonly [bit: number, step: string])[] = [
@@ -50,7 +43,7 @@ const STEPS: readonly (readonly [bit: number, step: string])[] = [
   [DeviceStatus.ACKNOWLEDGE, "step 2: the device was noticed"],
 ];
 
-function explainStatus({ write, value }: Access): string {
+const explainStatus: Explain = ({ write, value }) => {
   const names = statusNames(value).join(" | ") || "0";
   if (!write) {
     if (value === 0) return "0: the reset is done";
@@ -60,20 +53,88 @@ function explainStatus({ write, value }: Access): string {
   if (value === 0) return "step 1: reset";
   if (value & DeviceStatus.FAILED) return `${names}: the driver gives up`;
   return `${names}, ${STEPS.find(([bit]) => value & bit)?.[1] ?? ""}`;
-}
+};
 
-function explainFeatures(word: number, value: number, names: Names): string {
+function nameFeatures(word: number, value: number, names: Names): string {
   const numbers = featureNumbers(BigInt(value)).map((bit) => bit + 32 * word);
   const list = numbers.map((bit) => names(bit) ?? featureName(bit)).join(", ") || "none";
   return `bits ${32 * word} to ${32 * word + 31}: ${list}`;
 }
 
-const explainVector: Explain = ({ value }) => value === NO_VECTOR ? "no vector" : `vector ${value}`;
-const ofQueue = (explain: (access: Access) => string): Explain => (access, { queue }) =>
-  `queue ${queue}: ${explain(access)}`;
-const explainYes = (yes: string, no: string) => ({ value }: Access) => value === 0 ? no : yes;
-const entries = ({ write, value }: Access) =>
-  write ? `${value} entries` : value === 0 ? "there is none" : `${value} entries at most`;
+const explainWord: Explain = ({ value }) => `bits ${32 * value} to ${32 * value + 31}`;
+const explainOffered: Explain = ({ value }, { device_feature_select: word }, names) =>
+  `offered, ${nameFeatures(word, value, names)}`;
+const explainAccepted: Explain = ({ value }, { driver_feature_select: word }, names) =>
+  `step 4: accepted, ${nameFeatures(word, value, names)}`;
+
+const explainVector = ({ value }: Access) => value === NO_VECTOR ? "no vector" : `vector ${value}`;
+const explainIsr: Explain = ({ value }) =>
+  ["a queue", "the configuration"].filter((_, bit) => value >> bit & 1).join(" and ") || "nothing";
+
+const ofQueue = (explain: (access: Access) => string): Explain => (access, { queue_select }) =>
+  `queue ${queue_select}: ${explain(access)}`;
+const explainSize = ofQueue(({ write, value }) =>
+  write ? `${value} entries` : value === 0 ? "there is none" : `${value} entries at most`
+);
+const explainEnable = ofQueue(({ write, value }) =>
+  `${value === 0 ? "not enabled" : "enabled"}${write ? ", step 7: it is set up" : ""}`
+);
+
+/** A register: its first byte, its name in the specification, the section that tells of it, and what its value says. */
+type Known = readonly [at: number, name: string, section: string, explain?: Explain];
+
+/** One of 64 bits is two halves (4.1.3.1). */
+const address = (at: number, name: string): readonly Known[] =>
+  ["low", "high"].map((half, i) => [
+    at + 4 * i,
+    `${name} (${half})`,
+    "4.1.5.1.3",
+    ofQueue(({ value }) => `address 0x${value.toString(16)}, ${half} half`),
+  ]);
+
+const REGISTERS: Readonly<Record<StructureName, readonly Known[]>> = {
+  common: [
+    [0x00, "device_feature_select", "4.1.4.3", explainWord],
+    [0x04, "device_feature", "2.2", explainOffered],
+    [0x08, "driver_feature_select", "4.1.4.3", explainWord],
+    [0x0c, "driver_feature", "3.1.1", explainAccepted],
+    [0x10, "config_msix_vector", "4.1.5.1.2", explainVector],
+    [0x12, "num_queues", "4.1.4.3", ({ value }) => `${value} queues`],
+    [0x14, "device_status", "3.1.1", explainStatus],
+    [0x15, "config_generation", "2.5.1"],
+    [0x16, "queue_select", "4.1.5.1.3", ({ value }) => `queue ${value}`],
+    [0x18, "queue_size", "4.1.5.1.3", explainSize],
+    [0x1a, "queue_msix_vector", "4.1.5.1.2", ofQueue(explainVector)],
+    [0x1c, "queue_enable", "4.1.5.1.3", explainEnable],
+    [
+      0x1e,
+      "queue_notify_off",
+      "4.1.4.4",
+      ofQueue(({ value }) => `its doorbell is number ${value}`),
+    ],
+    ...address(0x20, "queue_desc"),
+    ...address(0x28, "queue_driver"),
+    ...address(0x30, "queue_device"),
+    [0x3a, "queue_reset", "2.6.1", ofQueue(({ value }) => value ? "reset" : "the reset is done")],
+  ],
+  isr: [[0x00, "isr_status", "4.1.4.5", explainIsr]],
+  /** Its fields stand in the driver's manifest. */
+  device: [],
+  legacy: [
+    [0x00, "device_feature", "2.2", explainOffered],
+    [0x04, "driver_feature", "3.1.1", explainAccepted],
+    [
+      0x08,
+      "queue_address",
+      "4.1.5.1.3.1",
+      ofQueue(({ value }) => value === 0 ? "not enabled" : `page 0x${value.toString(16)}`),
+    ],
+    [0x0c, "queue_size", "4.1.4.10", explainSize],
+    [0x0e, "queue_select", "4.1.4.10", ({ value }) => `queue ${value}`],
+    [0x12, "device_status", "3.1.1", explainStatus],
+    [0x13, "isr_status", "4.1.4.5", explainIsr],
+  ],
+};
 
 /** A field of the device's configuration. */
 interface Field {
@@ -94,138 +155,6 @@ function fieldAt(fields: readonly Field[], offset: number): string {
   return `byte ${offset}`;
 }
 
-/** A feature's name, if it belongs to the device's type. */
-export type Names = (bit: number) => string | undefined;
-
-function common(names: Names): readonly Known[] {
-  const queue = "4.1.5.1.3";
-  const address = (at: number, name: string): Known[] =>
-    ["low", "high"].map((half, i) => ({
-      at: at + 4 * i,
-      width: 4,
-      name: `${name} (${half})`,
-      section: queue,
-      explain: ofQueue(({ value }) => `address 0x${value.toString(16)}, ${half} half`),
-    }));
-  return [
-    { at: 0x00, width: 4, name: "device_feature_select", section: "4.1.4.3", explain: selectsWord },
-    {
-      at: 0x04,
-      width: 4,
-      name: "device_feature",
-      section: "2.2",
-      explain: ({ value }, { deviceWord }) =>
-        `offered, ${explainFeatures(deviceWord, value, names)}`,
-    },
-    { at: 0x08, width: 4, name: "driver_feature_select", section: "4.1.4.3", explain: selectsWord },
-    {
-      at: 0x0c,
-      width: 4,
-      name: "driver_feature",
-      section: "3.1.1",
-      explain: ({ value }, { driverWord }) =>
-        `step 4: accepted, ${explainFeatures(driverWord, value, names)}`,
-    },
-    {
-      at: 0x10,
-      width: 2,
-      name: "config_msix_vector",
-      section: "4.1.5.1.2",
-      explain: explainVector,
-    },
-    {
-      at: 0x12,
-      width: 2,
-      name: "num_queues",
-      section: "4.1.4.3",
-      explain: ({ value }) => `${value} queues`,
-    },
-    { at: 0x14, width: 1, name: "device_status", section: "3.1.1", explain: explainStatus },
-    { at: 0x15, width: 1, name: "config_generation", section: "2.5.1" },
-    {
-      at: 0x16,
-      width: 2,
-      name: "queue_select",
-      section: queue,
-      explain: ({ value }) => `queue ${value}`,
-    },
-    { at: 0x18, width: 2, name: "queue_size", section: queue, explain: ofQueue(entries) },
-    {
-      at: 0x1a,
-      width: 2,
-      name: "queue_msix_vector",
-      section: "4.1.5.1.2",
-      explain: (access, selected) => `queue ${selected.queue}: ${explainVector(access, selected)}`,
-    },
-    {
-      at: 0x1c,
-      width: 2,
-      name: "queue_enable",
-      section: queue,
-      explain: ofQueue(({ write, value }) =>
-        `${value === 0 ? "not enabled" : "enabled"}${write ? ", step 7: it is set up" : ""}`
-      ),
-    },
-    {
-      at: 0x1e,
-      width: 2,
-      name: "queue_notify_off",
-      section: "4.1.4.4",
-      explain: ofQueue(({ value }) => `its doorbell is number ${value}`),
-    },
-    ...address(0x20, "queue_desc"),
-    ...address(0x28, "queue_driver"),
-    ...address(0x30, "queue_device"),
-    {
-      at: 0x3a,
-      width: 2,
-      name: "queue_reset",
-      section: "2.6.1",
-      explain: ofQueue(explainYes("reset", "the reset is done")),
-    },
-  ];
-}
-
-function legacy(names: Names): readonly Known[] {
-  return [
-    {
-      at: 0x00,
-      width: 4,
-      name: "device_feature",
-      section: "2.2",
-      explain: ({ value }) => `offered, ${explainFeatures(0, value, names)}`,
-    },
-    {
-      at: 0x04,
-      width: 4,
-      name: "driver_feature",
-      section: "3.1.1",
-      explain: ({ value }) => `step 4: accepted, ${explainFeatures(0, value, names)}`,
-    },
-    {
-      at: 0x08,
-      width: 4,
-      name: "queue_address",
-      section: "4.1.5.1.3.1",
-      explain: ofQueue(({ value }) => value === 0 ? "not enabled" : `page 0x${value.toString(16)}`),
-    },
-    { at: 0x0c, width: 2, name: "queue_size", section: "4.1.4.10", explain: ofQueue(entries) },
-    {
-      at: 0x0e,
-      width: 2,
-      name: "queue_select",
-      section: "4.1.4.10",
-      explain: ({ value }) => `queue ${value}`,
-    },
-    { at: 0x12, width: 1, name: "device_status", section: "3.1.1", explain: explainStatus },
-    { at: 0x13, width: 1, name: "isr_status", section: "4.1.4.5", explain: explainIsr },
-  ];
-}
-
-const selectsWord: Explain = ({ value }) => `bits ${32 * value} to ${32 * value + 31}`;
-const explainIsr: Explain = ({ value }) =>
-  ["a queue", "the configuration"].filter((_, bit) => value >> bit & 1).join(" and ") || "nothing";
-
 /**
  * Makes what finds the meaning of each access to a device's registers, one after the other: some say what the next is
  * about.
@@ -235,23 +164,18 @@ const explainIsr: Explain = ({ value }) =>
 export function registerMeanings(
   names: Names,
   fields: readonly Field[],
-): (structure: Structure, offset: number, access: Access) => Meaning {
-  const selected: Selected = { queue: 0, deviceWord: 0, driverWord: 0 };
-  const tables: Partial<Readonly<Record<Structure, readonly Known[]>>> = {
-    common: common(names),
-    legacy: legacy(names),
-    isr: [{ at: 0, width: 1, name: "isr_status", section: "4.1.4.5", explain: explainIsr }],
+): (structure: StructureName, offset: number, access: Access) => Meaning {
+  const selected: Selected = {
+    queue_select: 0,
+    device_feature_select: 0,
+    driver_feature_select: 0,
   };
   return (structure, offset, access) => {
-    const known = tables[structure]?.find(({ at }) => at === offset);
+    const known = REGISTERS[structure].find(([at]) => at === offset);
     if (!known) return { name: fieldAt(fields, offset), section: "2.5" };
-    const { name, section, explain } = known;
-    if (access.write) {
-      if (name === "queue_select") selected.queue = access.value;
-      if (name === "device_feature_select") selected.deviceWord = access.value;
-      if (name === "driver_feature_select") selected.driverWord = access.value;
-    }
-    const meaning = explain?.(access, selected);
+    const [, name, section, explain] = known;
+    if (access.write && name in selected) selected[name as keyof Selected] = access.value;
+    const meaning = explain?.(access, selected, names);
     return { name, section, ...(meaning !== undefined && { meaning }) };
   };
 }

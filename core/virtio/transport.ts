@@ -1,6 +1,6 @@
 import type { Doorbell } from "../pci/function.ts";
-import type { Registers } from "../pci/registers.ts";
-import type { Structure } from "./register_meaning.ts";
+import type { Registers, Width } from "../pci/registers.ts";
+import type { StructureName } from "./register_meaning.ts";
 
 /** What the core needs of the registers of a VirtIO device, whichever of their layouts it speaks. */
 export interface Transport {
@@ -29,7 +29,7 @@ export interface Transport {
    */
   config(widths: readonly number[]): Uint8Array<ArrayBuffer>;
   /** Writes a field of it, as a whole. */
-  writeConfig(offset: number, width: 1 | 2 | 4, value: number): void;
+  writeConfig(offset: number, width: Width, value: number): void;
   /** The greatest size of a queue; 0 if there is none. */
   queueMaximum(index: number): number;
   /** Whether a queue may be smaller than its greatest size. Legacy devices know one size only (2.7.2). */
@@ -59,7 +59,7 @@ export interface Transport {
 }
 
 /** Gets the registers of a structure, and gives those that are used in their place. */
-export type SeeRegisters = (structure: Structure, registers: Registers) => Registers;
+export type SeeRegisters = (structure: StructureName, registers: Registers) => Registers;
 
 /** What a device must know of a queue. */
 export interface QueueAddresses {

@@ -10,8 +10,6 @@ export const DEVICE_ID = 2;
 
 /** Bytes of a sector: the unit of all positions and capacities, whatever `blk_size` says (5.2.5). */
 export const SECTOR_BYTES = 512;
-/** Its exponent. */
-export const SECTOR_SHIFT = 9;
 
 // Feature bits (5.2.3), as masks.
 
@@ -116,8 +114,6 @@ export const ZONED_HA = 2;
 export const HEADER_BYTES = 16;
 /** Offset of the request's type in the header (32 bits). */
 export const HEADER_TYPE = 0;
-/** Offset of a field that is 0 (32 bits). */
-export const HEADER_RESERVED = 4;
 /** Offset of the first sector (64 bits); 0 where the type has no position. */
 export const HEADER_SECTOR = 8;
 /** Length of the status in bytes. */

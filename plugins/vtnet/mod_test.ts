@@ -104,6 +104,28 @@ for (
   });
 }
 
+Deno.test("a queue alone has slots for several times what it holds, in the memory that plugin.json allows #vtnet:slots", () => {
+  const memory = manifest.limits.memoryMiB * 2 ** 20;
+  for (const features of [FEATURES, FEATURES & ~wire.F_MRG_RXBUF, wire.F_MRG_RXBUF, wire.F_MAC]) {
+    for (const most of [1, 2, 4, 16]) {
+      for (const lro_disable of [true, false]) {
+        const tunables = { ...USUAL, mq_max_pairs: most, lro_disable };
+        const queues = Array.from({ length: 2 * most + 1 }, () => 256);
+        const max = config((view) => view.setUint16(wire.CONFIG_MAX_VIRTQUEUE_PAIRS, most, true));
+        const { lanes, properties } = plan({ features, tunables, queues, config: max });
+        const { receive, transmit } = lanes;
+        const bytes = (lane: typeof receive) => lane!.slots * lane!.slotBytes;
+        assert(bytes(receive) + bytes(transmit) <= memory - 2 ** 21, `${bytes(receive)}`);
+        assert(transmit!.slots >= 128 && transmit!.slots <= 1024);
+        const pairs = properties!.pairs as number;
+        // Slots of several queues wait in one line, and must not wait for each other there.
+        if (pairs > 1) assert(receive!.slots <= 256 * pairs, `${receive!.slots}`);
+        else if (receive!.slotBytes <= 2048) assertEquals(receive!.slots, 1024);
+      }
+    }
+  }
+});
+
 /** A driver whose queues only remember what they were given. */
 class Bench {
   readonly memory = new Uint8Array(new SharedArrayBuffer(1 << 20));

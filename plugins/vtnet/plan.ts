@@ -38,12 +38,15 @@ const QUEUE_SIZE = 256;
 const USUAL_PAIRS = 4;
 /** Bytes of a slot where frames may take several. */
 const MERGED_BYTES = 2048;
-/** For all slots that wait for frames, unless they would be too few. */
+/**
+ * Slots for each place in a queue: the device has as many as its queue holds, and driver and client have some in their hands
+ * meanwhile. With fewer, a turn of theirs moves a part of a queue at most (docs/architecture.md, "Speed").
+ */
+const SLOTS_A_PLACE = 4;
+/** For all slots, of what `limits` in plugin.json leave, and for those that wait for frames, unless they would be too few. */
+const SLOT_BYTES = 28 * 2 ** 20;
 const RECEIVE_BYTES = 16 * 2 ** 20;
-const FEWEST_SLOTS = 8;
-/** For frames to be sent, likewise; more slots than a queue holds are of no use. */
-const TRANSMIT_BYTES = 8 * 2 ** 20;
-const FEWEST_TRANSMIT_SLOTS = 128;
+const FEWEST_SLOTS = 8, FEWEST_TRANSMIT_SLOTS = 128;
 /** Control operations come one at a time. */
 export const CONTROL_SLOTS = 2;
 /** What a control operation brings along, and what it brings back. */
@@ -137,17 +140,23 @@ export function makePlan(offer: Offer): Plan<string, string, string> {
   const slotBytes = mergeable ? MERGED_BYTES : roundUp(headerBytes + longest);
   // A header of its own takes a descriptor of its own.
   const parts = legacy ? 2 : 1;
-  const transmitBytes = roundUp(TRANSMIT_HEADROOM + cut);
-  const transmitSlots = Math.max(
-    FEWEST_TRANSMIT_SLOTS,
-    Math.min(QUEUE_SIZE, Math.floor(TRANSMIT_BYTES / transmitBytes)),
-  );
   const room = Math.min(
     QUEUE_SIZE,
     ...Array.from({ length: pairs }, (_, pair) => queues[2 * pair] ?? 0),
   );
   const each = Math.floor(RECEIVE_BYTES / slotBytes / pairs);
-  const slots = Math.max(1, Math.min(Math.floor(room / parts), Math.max(each, FEWEST_SLOTS)));
+  const places = Math.max(1, Math.floor(room / parts));
+  // Slots of several queues wait in one line: where one's were more than it holds, those behind would wait for it.
+  const most = pairs === 1 ? SLOTS_A_PLACE * places : places;
+  const slots = pairs * Math.min(most, Math.max(each, FEWEST_SLOTS));
+  const transmitBytes = roundUp(TRANSMIT_HEADROOM + cut);
+  const transmitSlots = Math.max(
+    FEWEST_TRANSMIT_SLOTS,
+    Math.min(
+      SLOTS_A_PLACE * QUEUE_SIZE,
+      Math.floor((SLOT_BYTES - slots * slotBytes) / transmitBytes),
+    ),
+  );
   const indices = Array.from({ length: pairs }, (_, pair) => pair);
   return {
     features,
@@ -160,7 +169,7 @@ export function makePlan(offer: Offer): Plan<string, string, string> {
       ...(features & wire.F_CTRL_VQ && { control: { index: control, size: 64, buffers: 6 } }),
     },
     lanes: {
-      receive: { slots: slots * pairs, slotBytes, deadline: 0 },
+      receive: { slots, slotBytes, deadline: 0 },
       transmit: { slots: transmitSlots, slotBytes: transmitBytes },
       control: {
         slots: CONTROL_SLOTS,

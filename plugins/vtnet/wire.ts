@@ -146,8 +146,6 @@ export const HDR_BYTES_LEGACY = 10, HDR_BYTES = 12, HDR_BYTES_HASH = 20;
 export const HDR_F_NEEDS_CSUM = 1;
 /** The device has found the checksum to be right. */
 export const HDR_F_DATA_VALID = 2;
-/** `csum_start` and `csum_offset` count segments and acknowledgements; with {@linkcode F_RSC_EXT}. */
-export const HDR_F_RSC_INFO = 4;
 
 /** A frame as it is. */
 export const GSO_NONE = 0;

@@ -1,7 +1,6 @@
 // Reads and writes of regions, by accesses of natural widths.
 
-import type { Registers } from "../../core/pci/registers.ts";
-import { readWidth, type Width, writeWidth } from "../../simulation/window.ts";
+import { readWidth, type Registers, type Width, writeWidth } from "../../core/pci/registers.ts";
 
 /** The widest access of at most `most` bytes that is natural at `offset`. */
 function widthAt(offset: number, most: number): Width {

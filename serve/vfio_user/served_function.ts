@@ -1,6 +1,5 @@
-import type { Registers } from "../../core/pci/registers.ts";
+import type { Registers, Width } from "../../core/pci/registers.ts";
 import type { DeviceMemory } from "../../simulation/device_memory.ts";
-import type { Width } from "../../simulation/window.ts";
 
 /** A simulated PCI function, as far as a session uses it. */
 export interface ServedFunction {

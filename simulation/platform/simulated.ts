@@ -13,12 +13,11 @@ import {
 } from "../../core/pci/config_space.ts";
 import { findMsi } from "../../core/pci/msi.ts";
 import { findMsix } from "../../core/pci/msix.ts";
-import type { Registers } from "../../core/pci/registers.ts";
+import type { Registers, Width } from "../../core/pci/registers.ts";
 import type { FunctionModel } from "../function_model.ts";
 import type { DeviceModel } from "../model.ts";
 import { SimulatedFunction } from "../pci_function.ts";
 import { VirtioFunction } from "../virtio_pci.ts";
-import type { Width } from "../window.ts";
 import type {
   DmaMemory,
   DmaReach,

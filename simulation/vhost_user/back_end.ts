@@ -5,16 +5,15 @@ import { clear, close, eventfd, signal } from "../../core/linux/fd.ts";
 import { accept, connectUnix, listenUnix, type UnixListener } from "../../core/linux/socket.ts";
 import { OsError } from "../../core/linux/os_error.ts";
 import type { DmaMemory } from "../../core/pci/function.ts";
-import type { Registers } from "../../core/pci/registers.ts";
+import type { Registers, Width } from "../../core/pci/registers.ts";
 import { DeviceStatus } from "../../core/virtio/status.ts";
 import { VhostFault } from "../../core/vhost/fault.ts";
 import { F_PROTOCOL_FEATURES } from "../../core/vhost/protocol.ts";
-import { COMMON_BYTES, type CommonField, commonField, NO_VECTOR } from "../common_config.ts";
+import type { CommonField } from "../common_config.ts";
+import { CommonQueue, CommonRegisters, commonWindow } from "../common_registers.ts";
 import { RING_PACKED, VERSION_1 } from "../model.ts";
-import type { Areas } from "../ring.ts";
 import type { Surroundings } from "../virtio_device.ts";
 import type { VirtioCore } from "../virtio_pci.ts";
-import { type Width, window } from "../window.ts";
 import { HungUp } from "./connection.ts";
 import { OwnQueue } from "./own_queue.ts";
 import { type BackEndFacts, type ControlQueue, Session } from "./session.ts";
@@ -38,24 +37,12 @@ export interface Lent {
 }
 
 /** A queue as the driver has set it up. */
-class Queue {
-  size: number;
-  vector = NO_VECTOR;
+class Queue extends CommonQueue {
   enabled = false;
-  /** Its areas: descriptors, driver, device, lower and upper half each. */
-  readonly areas = new Uint32Array(6);
 
-  constructor(size: number) {
-    this.size = size;
-  }
-
+  /** One of its three addresses, whatever stands there. */
   area(index: number): bigint {
     return BigInt(this.areas[2 * index]!) | BigInt(this.areas[2 * index + 1]!) << 32n;
-  }
-
-  get places(): Areas {
-    const at = (index: number) => Number(this.area(index));
-    return { descriptors: at(0), driver: at(1), device: at(2) };
   }
 }
 
@@ -91,12 +78,7 @@ export class BackEnd implements VirtioCore, Disposable {
   /** Whether a back-end that was left may still reach the memory. */
   #tainted = false;
   #status = 0;
-  #generation = 0;
-  #offeredSelect = 0;
-  #acceptedSelect = 0;
-  #accepted = new Uint32Array(4);
-  #configVector = NO_VECTOR;
-  #queueSelect = 0;
+  readonly #registers: CommonRegisters<Queue>;
   #queues: Queue[] = [];
   /** Our side of the queue by which a driver says how many units it uses. */
   #own: OwnQueue | undefined;
@@ -138,19 +120,18 @@ export class BackEnd implements VirtioCore, Disposable {
       ...Array.from({ length: session.queues }, () => facts.queueSize),
       ...control ? [control.size] : [],
     ];
+    this.#registers = new CommonRegisters({
+      queues: () => this.#queues,
+      vectors: () => this.#around.vectors,
+      offered: () => this.#first.features,
+      status: () => this.#status,
+      writeStatus: (value) => this.#writeStatus(value),
+      takesSize: (_, size) => size <= facts.queueSize,
+      enable: (queue) => queue.enabled = true,
+    });
     this.#begin(session);
     this.#forget();
-    this.common = window(
-      COMMON_BYTES,
-      (offset, width) => {
-        const field = commonField(offset, width);
-        return field === undefined ? 0 : this.readField(field);
-      },
-      (offset, width, value) => {
-        const field = commonField(offset, width);
-        if (field !== undefined) this.writeField(field, value);
-      },
-    );
+    this.common = commonWindow(this);
   }
 
   /** It is put into its place. */
@@ -237,8 +218,10 @@ export class BackEnd implements VirtioCore, Disposable {
 
   #changed(config: Uint8Array<ArrayBuffer>): void {
     this.#config = config;
-    this.#generation = this.#generation + 1 & 0xff;
-    if (this.#status & DRIVER_OK) this.#around.interrupt("config", this.#configVector);
+    this.#registers.configChanged();
+    if (this.#status & DRIVER_OK) {
+      this.#around.interrupt("config", this.#registers.configVector);
+    }
   }
 
   /** Says something after all that is being said, unless there is none to hear it then. */
@@ -304,9 +287,7 @@ export class BackEnd implements VirtioCore, Disposable {
 
   #forget(): void {
     this.#status = 0;
-    this.#offeredSelect = this.#acceptedSelect = this.#queueSelect = 0;
-    this.#accepted = new Uint32Array(4);
-    this.#configVector = NO_VECTOR;
+    this.#registers.reset();
     this.#queues = this.queues.map((size) => new Queue(size));
   }
 
@@ -322,81 +303,11 @@ export class BackEnd implements VirtioCore, Disposable {
   }
 
   readField(field: CommonField): number {
-    const queue = this.#queues[this.#queueSelect];
-    switch (field) {
-      case "device_feature_select":
-        return this.#offeredSelect;
-      case "device_feature":
-        return word(this.#first.features, this.#offeredSelect);
-      case "driver_feature_select":
-        return this.#acceptedSelect;
-      case "driver_feature":
-        return this.#accepted[this.#acceptedSelect] ?? 0;
-      case "config_msix_vector":
-        return this.#configVector;
-      case "num_queues":
-        return this.#queues.length;
-      case "device_status":
-        return this.#status;
-      case "config_generation":
-        return this.#generation;
-      case "queue_select":
-        return this.#queueSelect;
-      case "queue_size":
-        return queue?.size ?? 0;
-      case "queue_msix_vector":
-        return queue?.vector ?? NO_VECTOR;
-      case "queue_enable":
-        return queue?.enabled ? 1 : 0;
-      case "queue_notify_off":
-        return queue ? this.#queueSelect : 0;
-      case "queue_notif_config_data":
-      case "queue_reset":
-        return 0;
-      default:
-        return queue?.areas[AREAS.indexOf(field)] ?? 0;
-    }
+    return this.#registers.read(field);
   }
 
   writeField(field: CommonField, value: number): void {
-    const queue = this.#queues[this.#queueSelect];
-    switch (field) {
-      case "device_feature_select":
-        this.#offeredSelect = value;
-        break;
-      case "driver_feature_select":
-        this.#acceptedSelect = value;
-        break;
-      case "driver_feature":
-        if (!(this.#status & FEATURES_OK)) this.#accepted[this.#acceptedSelect] = value;
-        break;
-      case "config_msix_vector":
-        this.#configVector = this.#vector(value);
-        break;
-      case "device_status":
-        this.#writeStatus(value);
-        break;
-      case "queue_select":
-        this.#queueSelect = value;
-        break;
-      case "queue_size":
-        if (queue && !queue.enabled && value <= this.facts.queueSize) queue.size = value;
-        break;
-      case "queue_msix_vector":
-        if (queue) queue.vector = this.#vector(value);
-        break;
-      case "queue_enable":
-        if (queue && value === 1) queue.enabled = true;
-        break;
-      default: {
-        const area = AREAS.indexOf(field as typeof AREAS[number]);
-        if (queue && area >= 0 && !queue.enabled) queue.areas[area] = value;
-      }
-    }
-  }
-
-  #vector(value: number): number {
-    return value < this.#around.vectors ? value : NO_VECTOR;
+    this.#registers.write(field, value);
   }
 
   #writeStatus(value: number): void {
@@ -408,7 +319,7 @@ export class BackEnd implements VirtioCore, Disposable {
     }
     const rising = value & ~this.#status;
     if (rising & FEATURES_OK) {
-      const accepted = this.#driverFeatures;
+      const { accepted } = this.#registers;
       if (accepted & ~this.#first.features || !(accepted & VERSION_1)) value &= ~FEATURES_OK;
     }
     if (!(value & FEATURES_OK)) value &= ~DRIVER_OK;
@@ -416,13 +327,9 @@ export class BackEnd implements VirtioCore, Disposable {
     if (value & rising & DRIVER_OK) this.#say((session) => this.#start(session));
   }
 
-  get #driverFeatures(): bigint {
-    return this.#accepted.reduceRight((bits, part) => bits << 32n | BigInt(part), 0n);
-  }
-
   /** Shows the back-end memory and rings, and has it begin. */
   async #start({ connection, enables, hasStatus, invented, control }: Session): Promise<void> {
-    const features = this.#driverFeatures;
+    const features = this.#registers.accepted;
     const status = BigInt(this.#status);
     await connection.tell(
       "SET_FEATURES",
@@ -498,8 +405,8 @@ export class BackEnd implements VirtioCore, Disposable {
     const own = this.#own = new OwnQueue(
       this.#lent.memories(),
       queue.size,
-      queue.places,
-      this.#driverFeatures,
+      queue.addresses,
+      this.#registers.accepted,
       (command) => control.answer(command, use),
     );
     const kick = this.kick(index);
@@ -580,17 +487,4 @@ async function come({ fd }: UnixListener, loop: Loop, left?: AbortSignal): Promi
   const connection = accept(fd);
   if (connection >= 0) return connection;
   throw new VhostFault(`it did not connect within ${PATIENCE_MS} ms`);
-}
-
-const AREAS = [
-  "queue_desc_low",
-  "queue_desc_high",
-  "queue_driver_low",
-  "queue_driver_high",
-  "queue_device_low",
-  "queue_device_high",
-] as const;
-
-function word(bits: bigint, index: number): number {
-  return index < 2 ? Number(bits >> BigInt(32 * index) & 0xffff_ffffn) : 0;
 }

@@ -11,13 +11,18 @@ import {
 } from "../../core/pci/config_space.ts";
 import { DeviceFault } from "../../core/pci/device_fault.ts";
 import type { DmaMemory, Doorbell, OpenFunction, PciFunction } from "../../core/pci/function.ts";
-import type { Registers } from "../../core/pci/registers.ts";
+import {
+  readWidth,
+  type Registers,
+  type Width,
+  window,
+  writeWidth,
+} from "../../core/pci/registers.ts";
 import type { Platform } from "../../core/platform/platform.ts";
 import { Refusal } from "../../core/platform/refusal.ts";
 import type { DeviceModel } from "../model.ts";
 import { SimulatedFunction } from "../pci_function.ts";
 import { notifiedQueue, VirtioFunction } from "../virtio_pci.ts";
-import { readWidth, type Width, window, writeWidth } from "../window.ts";
 import { BackEnd } from "./back_end.ts";
 import type { BackEndFacts, ControlQueue } from "./session.ts";
 

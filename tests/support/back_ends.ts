@@ -8,6 +8,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { AnyDevice } from "../../mod.ts";
 import { unpacked } from "../../tools/unpacked.ts";
 import { alive, soon } from "./leaks.ts";
+import { listening } from "./listening.ts";
 import { program, Running } from "./program.ts";
 
 /** How long a program may take to start, in milliseconds. */
@@ -28,16 +29,9 @@ export class Folder implements Disposable {
   }
 }
 
-/** Waits until there is a socket at a path. */
+/** Waits until a program listens at a path. */
 export async function listens(socket: string): Promise<void> {
-  const there = () => {
-    try {
-      return Deno.lstatSync(socket).isSocket === true;
-    } catch {
-      return false;
-    }
-  };
-  assert(await soon(there, PATIENCE), `nothing listens at ${socket}`);
+  assert(await soon(() => listening(socket), PATIENCE), `nothing listens at ${socket}`);
 }
 
 /** One of our models, served by a program of its own. */
@@ -61,7 +55,8 @@ export async function passes({ check }: Pick<AnyDevice, "check">): Promise<void>
   assert(!nothing && findings.length > 0);
 }
 
-function forget(socket: string): void {
+/** Takes away what a program that was killed has left at the path of its socket. */
+export function forget(socket: string): void {
   try {
     Deno.removeSync(socket);
   } catch {

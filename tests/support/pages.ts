@@ -26,6 +26,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { findProgram } from "../../core/linux/file.ts";
 import "./libc.ts";
 import { soon } from "./leaks.ts";
+import { isUp } from "./listening.ts";
 import { testWith } from "./needs.ts";
 import { patience } from "./patience.ts";
 
@@ -270,7 +271,7 @@ class Place implements AsyncDisposable {
     const server = { path, child, output: child.output() };
     this.#servers.push(server);
     const here = this.#here(path);
-    const up = await Promise.race([soon(() => exists(here), 60_000), server.output]);
+    const up = await Promise.race([soon(() => isUp(here), 60_000), server.output]);
     if (up === true) return;
     const { stderr } = await this.#end(server);
     throw new Error(`${script} does not serve ${path}: ${new TextDecoder().decode(stderr)}`);

@@ -57,6 +57,12 @@ export class Running implements AsyncDisposable {
     this.#child.kill("SIGINT");
   }
 
+  /** As the kernel ends one that is out of memory. */
+  async kill(): Promise<void> {
+    this.#child.kill("SIGKILL");
+    await this.ended();
+  }
+
   /** Waits for its end. */
   async ended(): Promise<Ended> {
     const { code, stdout, stderr } = await this.#output;

@@ -1,14 +1,11 @@
+import { PAGE } from "../../dma/address_table.ts";
 import { isIoBar } from "../../pci/bars.ts";
 import type { OpenFunction } from "../../pci/function.ts";
-import { findMsix } from "../../pci/msix.ts";
-import { type Registers, subRegisters } from "../../pci/registers.ts";
+import { findMsix, MSIX_ENTRY_BYTES } from "../../pci/msix.ts";
+import { subRegisters } from "../../pci/registers.ts";
 import type { RegisterNeed } from "../../plugin/manifest.ts";
 import type { GrantedRegisters } from "../binding.ts";
 import { PlanError } from "../plan.ts";
-
-const PAGE = 4096;
-/** Bytes of an MSI-X table entry (PCI 3.0, 6.8.2). */
-const ENTRY_BYTES = 16;
 
 /**
  * The windows of registers that a driver's manifest names.
@@ -36,20 +33,10 @@ export function registerWindows(
     if (table && table.bar === bar && table.start < end && table.end > offset) {
       fail(`they share a page with the device's interrupt table`);
     }
-    const window = wrapping(subRegisters(whole, offset, bytes));
+    const window = subRegisters(whole, offset, bytes);
     const pages = device.pages?.(bar, offset, bytes);
     return [name, { window, ...pages && { pages }, ...doorbells && { doorbells } }];
   }));
-}
-
-/** The same, and what is written is cut to the width: so it is where a driver's process asks the core. */
-function wrapping(registers: Registers): Registers {
-  return {
-    ...registers,
-    write8: (offset, value) => registers.write8(offset, value & 0xff),
-    write16: (offset, value) => registers.write16(offset, value & 0xffff),
-    write32: (offset, value) => registers.write32(offset, value >>> 0),
-  };
 }
 
 /** Pages of the MSI-X table. */
@@ -62,6 +49,6 @@ function interruptTable(
   return {
     bar,
     start: Math.floor(offset / PAGE) * PAGE,
-    end: Math.ceil((offset + vectors * ENTRY_BYTES) / PAGE) * PAGE,
+    end: Math.ceil((offset + vectors * MSIX_ENTRY_BYTES) / PAGE) * PAGE,
   };
 }

@@ -55,7 +55,7 @@ const DOORBELL = 0x0c;
 /** QEMU may only just have started. */
 const START_MS = 10_000;
 /** The core waits in place: other devices do not go on meanwhile. */
-const GROW_MS = 1000;
+const GROW_MS = 5000;
 
 /** By what QEMU itself goes at its ivshmem device: it listens to what is written for itself. */
 const QEMU_ID = 0xffff;

@@ -1,12 +1,8 @@
 // QEMU's qtest protocol: memory, ports, interrupts and doorbells.
 
-import type { Registers } from "../../pci/registers.ts";
-import { checkAccess } from "../../pci/registers.ts";
+import { type Registers, type Width, window } from "../../pci/registers.ts";
 import type { Lines } from "./lines.ts";
 import type { QemuProcess } from "./process.ts";
-
-/** Width of an access in bytes. */
-export type Width = 1 | 2 | 4;
 
 /**
  * The machine's address spaces, through QEMU's qtest protocol (QEMU, docs/devel/qtest.rst).
@@ -145,17 +141,9 @@ export function barRegisters(
   size: number,
 ): Registers {
   const [read, write] = space === "memory" ? [qtest.read, qtest.write] : [qtest.in, qtest.out];
-  const at = (offset: number, width: Width) => {
-    checkAccess(size, offset, width);
-    return start + offset;
-  };
-  return {
+  return window(
     size,
-    read8: (offset) => read(1, at(offset, 1)),
-    read16: (offset) => read(2, at(offset, 2)),
-    read32: (offset) => read(4, at(offset, 4)),
-    write8: (offset, value) => write(1, at(offset, 1), value),
-    write16: (offset, value) => write(2, at(offset, 2), value),
-    write32: (offset, value) => write(4, at(offset, 4), value),
-  };
+    (offset, width) => read(width, start + offset),
+    (offset, width, value) => write(width, start + offset, value),
+  );
 }

@@ -3,7 +3,7 @@
 import { PAGE } from "../../dma/address_table.ts";
 import type { Positioned } from "../../linux/positioned.ts";
 import { mappedRegisters } from "../../pci/mapped_registers.ts";
-import { checkAccess, type Registers } from "../../pci/registers.ts";
+import { readWidth, type Registers, type Width, window, writeWidth } from "../../pci/registers.ts";
 
 /** Registers that are mapped: a part of a window. */
 export interface MappedPart {
@@ -27,40 +27,22 @@ export function deviceRegisters(
     end: offset + buffer.byteLength,
     registers: mappedRegisters(buffer),
   }));
-  const part = (offset: number, width: 1 | 2 | 4) => {
-    checkAccess(size, offset, width);
-    return mapped.find((each) => each.offset <= offset && offset + width <= each.end);
-  };
-  return {
+  const part = (offset: number, width: Width) =>
+    mapped.find((each) => each.offset <= offset && offset + width <= each.end);
+  return window(
     size,
-    read8(offset) {
-      const found = part(offset, 1);
-      return found ? found.registers.read8(offset - found.offset) : calls.read(offset, 1);
+    (offset, width) => {
+      const found = part(offset, width);
+      return found
+        ? readWidth(found.registers, offset - found.offset, width)
+        : calls.read(offset, width);
     },
-    read16(offset) {
-      const found = part(offset, 2);
-      return found ? found.registers.read16(offset - found.offset) : calls.read(offset, 2);
+    (offset, width, value) => {
+      const found = part(offset, width);
+      if (found) writeWidth(found.registers, offset - found.offset, width, value);
+      else calls.write(offset, width, value);
     },
-    read32(offset) {
-      const found = part(offset, 4);
-      return found ? found.registers.read32(offset - found.offset) : calls.read(offset, 4);
-    },
-    write8(offset, value) {
-      const found = part(offset, 1);
-      if (found) found.registers.write8(offset - found.offset, value);
-      else calls.write(offset, 1, value);
-    },
-    write16(offset, value) {
-      const found = part(offset, 2);
-      if (found) found.registers.write16(offset - found.offset, value);
-      else calls.write(offset, 2, value);
-    },
-    write32(offset, value) {
-      const found = part(offset, 4);
-      if (found) found.registers.write32(offset - found.offset, value);
-      else calls.write(offset, 4, value);
-    },
-  };
+  );
 }
 
 /**
