@@ -15,6 +15,7 @@ import type { DeviceModel } from "../simulation/model.ts";
 import type { FunctionModel } from "../simulation/function_model.ts";
 import type { Tunables } from "../core/plugin/tunables.ts";
 import type { AnyPlugin } from "../core/plugin/pci_plugin.ts";
+import type { Trace } from "../core/trace/trace.ts";
 import { Failure } from "./verdict.ts";
 
 /** A device at work, as its user has it. */
@@ -44,6 +45,8 @@ export interface Subject<Client, Model extends AnyModel> {
   readonly deadline: number;
   /** What a user chose for the driver. */
   readonly tunables: Tunables;
+  /** Takes what happens, if that is wanted. */
+  readonly trace?: Pick<Trace, "device">;
 }
 
 /** How a driver is tried once. */
@@ -137,7 +140,7 @@ export class Trial<Client, Model extends AnyModel> implements AsyncDisposable {
   }
 
   async #attach(): Promise<void> {
-    const { source, class: given, tunables } = this.#subject;
+    const { source, class: given, tunables, trace } = this.#subject;
     const { isolation, model, plugin, restarts = 3, request } = this.#setting;
     const { manifest } = source;
     const loop = new InterruptLoop();
@@ -158,6 +161,7 @@ export class Trial<Client, Model extends AnyModel> implements AsyncDisposable {
       drivers: [plugin === undefined ? source : { ...source, plugin }],
       classes: { [manifest.class]: { open } },
       patience: { ...IMPATIENT, request: request ?? Infinity },
+      trace,
       close: async () => {
         await platform[Symbol.asyncDispose]();
         await loop[Symbol.asyncDispose]();
