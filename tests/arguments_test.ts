@@ -725,15 +725,18 @@ const WRONG_SLOTS = [-1, NaN, 0.5, Infinity, 4096, 2 ** 32, "0", null, undefined
 
 Deno.test("submit, release and data refuse a slot that is not the caller's #core:slots", async () => {
   await using machine = await all({ isolation: "inline" });
-  const { block, network } = machine.devices;
+  const { block, network, scsi } = machine.devices;
   const blocks = block.client.slots;
   const frames = network.client.slots;
+  const others = (await scsi.client.disk({ target: 0, lun: 0 })).slots;
   const done = () => {};
   const ways: Record<string, (slot: number) => unknown> = {
     "block submit": (slot) => blocks.submit(slot, BlockOperation.read, 0, 512, done),
     "block submitStretch": (slot) =>
       blocks.submitStretch(slot, BlockOperation.discard, 0, 1, 0, done),
     "block release": (slot) => blocks.release(slot),
+    "scsi submit": (slot) => others.submit(slot, BlockOperation.read, 0, 512, done),
+    "scsi release": (slot) => others.release(slot),
     "net submit": (slot) => frames.submit(slot, 60, done),
     "net release": (slot) => frames.release(slot),
   };
@@ -752,11 +755,12 @@ Deno.test("submit, release and data refuse a slot that is not the caller's #core
     // One that was not taken.
     for (let slot = 0; slot < 4; slot++) refused(name, slot);
     // One that is in flight, and one that was given back.
-    const slots = name.startsWith("block") ? blocks : frames;
+    const disk = { block: blocks, scsi: others }[name.split(" ")[0]!];
+    const slots = disk ?? frames;
     const slot = slots.take();
     const ended = Promise.withResolvers<number>();
-    if (slots === blocks) {
-      blocks.submit(slot, BlockOperation.read, 0, 512, (_, status) => ended.resolve(status));
+    if (disk) {
+      disk.submit(slot, BlockOperation.read, 0, 512, (_, status) => ended.resolve(status));
     } else frames.submit(slot, 60, (_, status) => ended.resolve(status));
     refused(name, slot);
     slots.publish();
@@ -766,7 +770,7 @@ Deno.test("submit, release and data refuse a slot that is not the caller's #core
     refused(name, slot);
   }
   for (const slot of [...WRONG_SLOTS, "map", "length"]) {
-    for (const slots of [blocks, frames]) {
+    for (const slots of [blocks, frames, others]) {
       let message = "";
       try {
         slots.data(slot as number);

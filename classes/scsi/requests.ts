@@ -91,7 +91,8 @@ export class ScsiRequests implements SlotRequests {
   }
 
   data(slot: number): Uint8Array<SharedArrayBuffer> {
-    return this.#data[slot] ?? this.#lane.data(slot);
+    const data = this.#data[slot];
+    return data === undefined || typeof slot !== "number" ? this.#lane.data(slot) : data;
   }
 
   submit(

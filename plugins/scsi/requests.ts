@@ -1,14 +1,34 @@
-import { type Buffer, type DriverLane, Status, type Virtqueue } from "@virtio/deno/plugin";
-import { dataInOffset, ScsiAttribute, ScsiTail, ScsiWord } from "@virtio/deno/classes/scsi";
+import type { Buffer, DriverLane, Virtqueue } from "@virtio/deno/plugin";
+import * as bus from "@virtio/deno/plugin";
+import * as protocol from "@virtio/deno/classes/scsi";
 import { writeLun } from "./lun.ts";
 import * as wire from "./wire.ts";
+
+const { Status } = bus;
+const { dataInOffset, ScsiAttribute, ScsiTail, ScsiWord } = protocol;
+const {
+  CDB_SIZE,
+  HEADER_CDB,
+  HEADER_CRN,
+  HEADER_ID,
+  HEADER_PI_BYTES,
+  HEADER_PRIO,
+  HEADER_TASK_ATTR,
+  RESPONSE_RESIDUAL,
+  RESPONSE_RESPONSE,
+  RESPONSE_SENSE,
+  RESPONSE_SENSE_LEN,
+  RESPONSE_STATUS_QUALIFIER,
+  S_LAST_OF_REQUESTS,
+  S_OK,
+} = wire;
 
 /** Bytes from the header of one request to that of the next. */
 export const HEADER_STRIDE = 64;
 
 /** Bytes from the response to one request to that to the next, each with so many bytes of sense data. */
 export function responseStride(senseSize: number): number {
-  return Math.ceil((wire.RESPONSE_SENSE + senseSize) / 64) * 64;
+  return Math.ceil((RESPONSE_SENSE + senseSize) / 64) * 64;
 }
 
 /** A byte that no device writes as a response: it shows whether it wrote one at all. */
@@ -65,7 +85,7 @@ export function makeRequests(parts: RequestParts): Requests {
   const arena = new Uint8Array(headers.bytes.buffer);
   const words = new Uint32Array(headers.bytes.buffer);
   const room = lane.slotBytes - ScsiTail.bytes;
-  const headerBytes = wire.HEADER_CDB + wire.CDB_SIZE + (protection ? wire.HEADER_PI_BYTES : 0);
+  const headerBytes = HEADER_CDB + CDB_SIZE + (protection ? HEADER_PI_BYTES : 0);
   const stride = responseStride(senseSize);
   const tags = new Uint32Array(lane.slots);
   const held = new Uint8Array(lane.slots);
@@ -84,7 +104,7 @@ export function makeRequests(parts: RequestParts): Requests {
     const inAt = dataInOffset(outBytes);
     const inBytes = Math.min(lane.word(slot, ScsiWord.inBytes), room - inAt);
     const cdbBytes = lane.word(slot, ScsiWord.cdbBytes);
-    if (cdbBytes === 0 || cdbBytes > wire.CDB_SIZE) {
+    if (cdbBytes === 0 || cdbBytes > CDB_SIZE) {
       lane.complete(slot, Status.unsupported, 0);
       return true;
     }
@@ -102,7 +122,7 @@ export function makeRequests(parts: RequestParts): Requests {
     queue.readable(header, headerBytes);
     if (checkOut > 0) queue.readable(tail + ScsiTail.protection, checkOut);
     if (outBytes > 0) queue.readable(data, outBytes);
-    queue.writable(response, wire.RESPONSE_SENSE + senseSize);
+    queue.writable(response, RESPONSE_SENSE + senseSize);
     if (checkIn > 0) queue.writable(tail + ScsiTail.protection, checkIn);
     if (inBytes > 0) queue.writable(data + inAt, inBytes);
     if (!queue.commit()) {
@@ -115,19 +135,19 @@ export function makeRequests(parts: RequestParts): Requests {
     held[slot] = 1;
     counts.scsi_commands++;
     writeLun(arena, header, address);
-    words[header + wire.HEADER_ID >> 2] = slot;
-    words[header + wire.HEADER_ID + 4 >> 2] = sequence;
-    arena[header + wire.HEADER_TASK_ATTR] = address >>> 24 & ~ScsiAttribute.once;
-    arena[header + wire.HEADER_PRIO] = 0;
-    arena[header + wire.HEADER_CRN] = 0;
-    const cdb = header + wire.HEADER_CDB;
+    words[header + HEADER_ID >> 2] = slot;
+    words[header + HEADER_ID + 4 >> 2] = sequence;
+    arena[header + HEADER_TASK_ATTR] = address >>> 24 & ~ScsiAttribute.once;
+    arena[header + HEADER_PRIO] = 0;
+    arena[header + HEADER_CRN] = 0;
+    const cdb = header + HEADER_CDB;
     for (let i = 0; i < cdbBytes; i++) arena[cdb + i] = arena[tail + ScsiTail.cdb + i]!;
-    for (let i = cdbBytes; i < wire.CDB_SIZE; i++) arena[cdb + i] = 0;
+    for (let i = cdbBytes; i < CDB_SIZE; i++) arena[cdb + i] = 0;
     if (protection) {
-      writeWord(cdb + wire.CDB_SIZE, checkOut);
-      writeWord(cdb + wire.CDB_SIZE + 4, checkIn);
+      writeWord(cdb + CDB_SIZE, checkOut);
+      writeWord(cdb + CDB_SIZE + 4, checkIn);
     }
-    arena[response + wire.RESPONSE_RESPONSE] = NO_RESPONSE;
+    arena[response + RESPONSE_RESPONSE] = NO_RESPONSE;
     return true;
   }
 
@@ -140,11 +160,11 @@ export function makeRequests(parts: RequestParts): Requests {
     held[slot] = 0;
     const at = responses.offset + slot * stride >> 2;
     // Read once, then looked at.
-    const senseLength = words[at + (wire.RESPONSE_SENSE_LEN >> 2)]!;
-    const left = words[at + (wire.RESPONSE_RESIDUAL >> 2)]!;
-    const state = words[at + (wire.RESPONSE_STATUS_QUALIFIER >> 2)]!;
+    const senseLength = words[at + (RESPONSE_SENSE_LEN >> 2)]!;
+    const left = words[at + (RESPONSE_RESIDUAL >> 2)]!;
+    const state = words[at + (RESPONSE_STATUS_QUALIFIER >> 2)]!;
     const response = state >>> 24;
-    if (response > wire.S_LAST_OF_REQUESTS) {
+    if (response > S_LAST_OF_REQUESTS) {
       counts.response_invalid++;
       return lane.complete(slot, Status.invalid, 0);
     }
@@ -156,12 +176,12 @@ export function makeRequests(parts: RequestParts): Requests {
     const residual = Math.min(left, outBytes + inBytes);
     const sense = Math.min(senseLength, senseSize);
     if (sense > 0) {
-      const from = responses.offset + slot * stride + wire.RESPONSE_SENSE;
+      const from = responses.offset + slot * stride + RESPONSE_SENSE;
       arena.copyWithin(lane.offset(slot) + room + ScsiTail.sense, from, from + sense);
     }
     lane.setWord(slot, ScsiWord.outcome, response | (state >>> 16 & 0xff) << 8 | sense << 16);
     lane.setWord(slot, ScsiWord.residual, residual);
-    const status = response === wire.S_OK ? Status.ok : Status.failed;
+    const status = response === S_OK ? Status.ok : Status.failed;
     // What is left over is at first of the data that come in (5.6.6.1).
     lane.complete(slot, status, Math.max(0, inBytes - residual));
   }
