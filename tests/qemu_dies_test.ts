@@ -5,6 +5,7 @@
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { ControlClient } from "../watch/mod.ts";
 import { alive, soon } from "./support/leaks.ts";
 import { qemuTest } from "./support/machine.ts";
 import { program, start } from "./support/program.ts";
@@ -26,17 +27,32 @@ const COMMANDS: readonly (readonly [string, string])[] = [
   ["balloon watch", ""],
 ];
 
+/** Whether a command's device is at work. */
+async function atWork(control: string): Promise<boolean> {
+  try {
+    using client = new ControlClient(control);
+    const { devices } = await client.look(AbortSignal.timeout(10_000), 10_000);
+    return devices.some(({ state }) => state === "running");
+  } catch {
+    return false; // it does not listen yet
+  }
+}
+
 for (const [command, devices] of COMMANDS) {
   qemuTest(`${command}: QEMU killed meanwhile is said, exit 7 #cli:qemu_dies`, async () => {
     const socket = `/tmp/virtio-dies-${crypto.randomUUID()}`;
-    const line = `${command.replace("SOCKET", socket)} --machine qemu${devices}`;
+    const control = `${socket}-control`;
+    const use = command.replace("SOCKET", socket);
+    const line = `${use} --machine qemu --control ${control}${devices}`;
     const child = start(program(...line.split(" ")));
     const output = child.output();
     const timer = setTimeout(() => child.kill("SIGKILL"), 90_000);
-    // QEMU, and a driver that has had its time to begin.
-    assert(await soon(() => childrenOf(child.pid).length >= 2, 60_000));
+    for (const late = performance.now() + 60_000; !await atWork(control);) {
+      assert(performance.now() < late, "its device does not begin to work");
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
     const pids = childrenOf(child.pid);
-    await new Promise((resolve) => setTimeout(resolve, 2000));
+    await new Promise((resolve) => setTimeout(resolve, 1000));
     const qemu = pids.find((pid) => Deno.readTextFileSync(`/proc/${pid}/cmdline`).includes("qemu"));
     Deno.kill(qemu!, "SIGKILL");
     const { code, stderr } = await output;

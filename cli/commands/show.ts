@@ -19,6 +19,7 @@ import { CliError, EXIT, type ExitCode, exitCode, messageOf } from "../exit.ts";
 import { deviceJson, machineJson, printJson } from "../json.ts";
 import { attach, findNode, isDrivable, openKernel } from "../kernel.ts";
 import { className, deviceName, hex } from "../lspci.ts";
+import { printFacts } from "../facts.ts";
 import { firstLine, printable } from "../printable.ts";
 import type { Kernel } from "../system.ts";
 import { watchMachine } from "../watch/look.ts";
@@ -67,9 +68,7 @@ export const show: Command = {
         ...driverFacts(node),
         ...workFacts(work),
       ];
-      for (const [name, fact] of facts) {
-        if (fact) context.io.out(`${name.padEnd(14)} ${printable(fact)}`);
-      }
+      printFacts(context, facts);
     }
     return status(work);
   },
@@ -115,9 +114,7 @@ async function showLive(context: Context, socket: string): Promise<ExitCode> {
     ["uptime", `${host.uptime.toFixed(1)} s`],
     ["restarts", String(device.restarts)],
   ];
-  for (const [name, fact] of facts) {
-    if (fact) context.io.out(`${printable(name).padEnd(14)} ${printable(fact)}`);
-  }
+  printFacts(context, facts);
   return EXIT.done;
 }
 

@@ -21,6 +21,9 @@ export const VHOST_USER: Transport = {
     "By --vhost-user one machine at a time may use the device; it prints the arguments that QEMU needs. The",
     "guest's memory must be shared and sealed: memory-backend-memfd with share=on. A machine that breaks the",
     "rules is disconnected, and another one may come.",
+    "",
+    "A guest goes on with its disk or card when this program was ended and is started again, if QEMU connects anew: add to its",
+    "-chardev reconnect-ms=1000, or before QEMU 9.2 reconnect=1.",
   ],
   most: 1,
   async serve(context, where, [name]) {

@@ -5,17 +5,14 @@
  * @module
  */
 
-import { close, EAGAIN, EINTR } from "./fd.ts";
+import { close } from "./fd.ts";
 import { addressOf, libc } from "./libc.ts";
 import { check, errno, OsError } from "./os_error.ts";
+import { EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, MSG_NOSIGNAL, SOL_SOCKET } from "./numbers.ts";
 
-const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
 const MSG_CTRUNC = 0x8;
-const MSG_DONTWAIT = 0x40;
-const MSG_NOSIGNAL = 0x4000;
 const MSG_CMSG_CLOEXEC = 0x40000000;
-const ECONNRESET = 104;
 
 /** The most descriptors that Linux sends with one message (SCM_MAX_FD). */
 export const MOST_DESCRIPTORS = 253;

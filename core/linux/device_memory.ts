@@ -2,9 +2,8 @@
 
 import { check, errno, OsError } from "./os_error.ts";
 import { libc } from "./libc.ts";
+import { MAP_SHARED, PROT_READ_WRITE } from "./numbers.ts";
 
-const PROT_READ_WRITE = 3;
-const MAP_SHARED = 0x01;
 const MAP_POPULATE = 0x8000;
 const FAILED = 2n ** 64n - 1n;
 

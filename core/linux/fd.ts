@@ -4,14 +4,8 @@ import { callNumber, type Machine, type Pass } from "./filter.ts";
 import { libc } from "./libc.ts";
 import { nameOf } from "./name_of.ts";
 import { check, errno, OsError } from "./os_error.ts";
+import { EAGAIN, EINTR, O_CLOEXEC, O_NONBLOCK } from "./numbers.ts";
 
-/** Error numbers that callers look at. */
-export const EINTR = 4;
-/** The call would block. */
-export const EAGAIN = 11;
-
-const O_CLOEXEC = 0o2000000;
-const O_NONBLOCK = 0o4000;
 const F_SETFL = 4;
 const F_DUPFD_CLOEXEC = 1030;
 

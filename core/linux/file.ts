@@ -2,21 +2,17 @@
 
 import { check, errno, OsError } from "./os_error.ts";
 import { cString, libc } from "./libc.ts";
-import { close, EINTR, failure, read, writeAll } from "./fd.ts";
+import { close, failure, read, writeAll } from "./fd.ts";
+import { EINTR, LOCK_EX, LOCK_NB, O_CLOEXEC, O_DIRECTORY, O_NONBLOCK } from "./numbers.ts";
 
 const O_CREAT = 0o100;
 const O_EXCL = 0o200;
 const O_TRUNC = 0o1000;
-const O_CLOEXEC = 0o2000000;
-const O_NONBLOCK = 0o4000;
-const O_DIRECTORY = 0o200000;
 const EBUSY = 16;
 const SEEK_SET = 0;
 const SEEK_CUR = 1;
 const SEEK_END = 2;
 const X_OK = 1;
-const LOCK_EX = 2;
-const LOCK_NB = 4;
 const R_AND_W_OK = 6;
 /** Longest file that is read whole. What the core reads is small: manifests, sysfs, id tables. */
 const LONGEST = 64 << 20;

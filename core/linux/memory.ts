@@ -2,12 +2,11 @@
 
 import { check, errno, OsError } from "./os_error.ts";
 import { addressOf, cString, libc } from "./libc.ts";
+import { MAP_SHARED, PROT_READ_WRITE } from "./numbers.ts";
 
 /** Shared memory comes in WebAssembly pages of this many bytes. */
 export const GRANULE = 65536;
 
-const PROT_READ_WRITE = 3;
-const MAP_SHARED = 0x01;
 const MAP_PRIVATE = 0x02;
 const MAP_FIXED = 0x10;
 const MAP_ANONYMOUS = 0x20;

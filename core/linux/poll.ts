@@ -1,8 +1,8 @@
 // poll(2), in place and on another thread.
 
-import { EINTR } from "./fd.ts";
 import { errno, OsError } from "./os_error.ts";
 import { libc } from "./libc.ts";
+import { EINTR } from "./numbers.ts";
 
 /** There is something to read. */
 export const POLLIN = 1;

@@ -1,15 +1,27 @@
 // Unix sockets, with descriptors that travel along.
 
-import { close, EAGAIN, EINTR } from "./fd.ts";
+import { close } from "./fd.ts";
 import { unlink } from "./file.ts";
-import { identityOf } from "./file_kind.ts";
+import { identityOf, kindAt } from "./file_kind.ts";
 import { cString, libc } from "./libc.ts";
 import { check, errno, OsError } from "./os_error.ts";
 import { poll } from "./poll.ts";
+import {
+  EAGAIN,
+  ECONNRESET,
+  EINTR,
+  LOCK_EX,
+  LOCK_NB,
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  SOCK_CLOEXEC,
+  SOL_SOCKET,
+} from "./numbers.ts";
 
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
-const SOCK_CLOEXEC = 0o2000000;
 const SOCK_NONBLOCK = 0o4000;
 /** Bytes of a Unix socket's path, its NUL included: what struct sockaddr_un has room for. */
 const PATH_BYTES = 108;
@@ -17,19 +29,12 @@ const KIND = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
 const BACKLOG = 128;
 const EADDRINUSE = 98;
 const ECONNREFUSED = 111;
-const O_DIRECTORY = 0o200000;
-const O_CLOEXEC = 0o2000000;
-const LOCK_EX = 2;
-const LOCK_NB = 4;
 /** To listen takes a moment: so often, and after so many milliseconds each, the folder is asked for. */
 const LOCK_TRIES = 200;
 const LOCK_PAUSE = 10;
-const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
 /** struct ucred: process, user, group, each of 32 bits. */
 const UCRED_BYTES = 12;
-const MSG_DONTWAIT = 0x40;
-const MSG_NOSIGNAL = 0x4000;
 
 /** Two connected stream sockets, closed on exec. */
 export function socketPair(): [number, number] {
@@ -106,8 +111,14 @@ export function connectUnix(path: string): number {
     const error = errno();
     if (error === EINTR) continue;
     close(fd);
-    throw new OsError(action, error);
+    throw new OsError(action, error, error === ECONNREFUSED ? whyRefused(path) : undefined);
   }
+}
+
+function whyRefused(path: string): string | undefined {
+  const kind = kindAt(path);
+  if (kind === undefined) return undefined;
+  return kind === "socket" ? "no program listens there any more" : `it is a ${kind}, not a socket`;
 }
 
 /** struct sockaddr_un: family 2, path. */
@@ -206,7 +217,7 @@ export function sendNow(fd: number, bytes: Uint8Array<ArrayBuffer>): number {
     if (put >= 0) return put;
     const error = errno();
     if (error === EAGAIN) return 0;
-    if (error === 32 /* EPIPE */ || error === 104 /* ECONNRESET */) return -1;
+    if (error === 32 /* EPIPE */ || error === ECONNRESET) return -1;
     if (error !== EINTR) check(put, "Cannot send");
   }
 }
@@ -223,7 +234,7 @@ export function receive(fd: number, into: Uint8Array<ArrayBuffer>, wait: boolean
     if (got >= 0) return got;
     const error = errno();
     if (error === EAGAIN) return -1;
-    if (error === 104 /* ECONNRESET */) return 0;
+    if (error === ECONNRESET) return 0;
     if (error !== EINTR) check(got, "Cannot receive");
   }
 }

@@ -1,13 +1,13 @@
 // Tap interfaces of Linux.
 
-import { close, EAGAIN, EINTR, setNonBlocking } from "./fd.ts";
+import { close, setNonBlocking } from "./fd.ts";
 import { open } from "./file.ts";
 import { libc } from "./libc.ts";
 import { check, errno, OsError } from "./os_error.ts";
+import { EAGAIN, EINTR, SOCK_CLOEXEC } from "./numbers.ts";
 
 const AF_INET = 2;
 const SOCK_DGRAM = 2;
-const SOCK_CLOEXEC = 0o2000000;
 const TUNSETIFF = 0x400454ca;
 const IFF_TAP = 0x0002;
 const IFF_NO_PI = 0x1000;

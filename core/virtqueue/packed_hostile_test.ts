@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { AVAILABLE, USED, WRITE } from "./descriptor.ts";
 import { DriverFault } from "./device_queue.ts";
+import { Random } from "../../conform/random.ts";
 import { Rig, type RigOptions } from "./rig_test.ts";
 
 /** Used descriptors that the hostile device makes up; `VIRTIO_FUZZ` sets another number. */
@@ -10,17 +11,6 @@ const SEED = Number(Deno.env.get("VIRTIO_SEED") ?? Date.now() % 2 ** 32) >>> 0;
 
 const STATE = AVAILABLE | USED;
 const RULES = ["D-41", "D-42", "D-60"];
-
-/** Random numbers from 0 to `below` − 1 (mulberry32). */
-function randomNumbers(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = state + 0x6d2b79f5 | 0;
-    let word = Math.imul(state ^ state >>> 15, 1 | state);
-    word = word + Math.imul(word ^ word >>> 7, 61 | word) ^ word;
-    return Math.floor(((word ^ word >>> 14) >>> 0) / 2 ** 32 * below);
-  };
-}
 
 /** A driver that keeps account of its requests, so that whatever comes back can be held against it. */
 class Accountant {
@@ -229,7 +219,8 @@ function breaks(books: Accountant): boolean {
 
 Deno.test(`a hostile packed device gets nothing through (VIRTIO_FUZZ=${DESCRIPTORS} VIRTIO_SEED=${SEED})`, () => {
   console.log(`VIRTIO_SEED=${SEED}`);
-  const random = randomNumbers(SEED);
+  const numbers = new Random(SEED);
+  const random = (below: number) => numbers.below(below);
   const rules = new Map<string, number>();
   let made = 0;
   while (made < DESCRIPTORS) made += hostileLife(random, rules);

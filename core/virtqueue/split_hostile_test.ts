@@ -2,6 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { chain, DriverFault } from "./device_queue.ts";
 import { INDIRECT, NEXT, WRITE } from "./descriptor.ts";
+import { Random } from "../../conform/random.ts";
 import { Rig, type RigOptions } from "./rig_test.ts";
 import { SplitDevice } from "./split_device.ts";
 
@@ -9,17 +10,6 @@ import { SplitDevice } from "./split_device.ts";
 const ENTRIES = Number(Deno.env.get("VIRTIO_FUZZ") ?? 300_000);
 /** What the hostile device does follows from this; `VIRTIO_SEED` repeats a run. */
 const SEED = Number(Deno.env.get("VIRTIO_SEED") ?? Date.now() % 2 ** 32) >>> 0;
-
-/** Random numbers from 0 to `below` − 1 (mulberry32). */
-function randomNumbers(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = state + 0x6d2b79f5 | 0;
-    let word = Math.imul(state ^ state >>> 15, 1 | state);
-    word = word + Math.imul(word ^ word >>> 7, 61 | word) ^ word;
-    return Math.floor(((word ^ word >>> 14) >>> 0) / 2 ** 32 * below);
-  };
-}
 
 /** A driver that keeps account of its requests, so that whatever comes back can be held against it. */
 class Accountant {
@@ -191,7 +181,8 @@ function hostileLife(random: (below: number) => number, rules: Map<string, numbe
 }
 
 Deno.test(`a hostile device gets nothing through (VIRTIO_FUZZ=${ENTRIES} VIRTIO_SEED=${SEED})`, () => {
-  const random = randomNumbers(SEED);
+  const numbers = new Random(SEED);
+  const random = (below: number) => numbers.below(below);
   const rules = new Map<string, number>();
   let entries = 0;
   while (entries < ENTRIES) entries += hostileLife(random, rules);

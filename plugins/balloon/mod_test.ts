@@ -11,6 +11,7 @@ import {
 } from "@virtio/deno/plugin";
 import { configView } from "@virtio/deno/testing";
 import { BalloonOperation, BalloonWord } from "@virtio/deno/classes/balloon";
+import { type FakePart, FakeQueue } from "../../tests/support/fake_queue.ts";
 import balloon from "./mod.ts";
 import * as wire from "./wire.ts";
 
@@ -102,47 +103,6 @@ Deno.test("queues are where the specification has them, or together #balloon:QUE
   assertEquals(places(stats | hint, [8, 8, 8], "spec"), { statistics: 2, features: stats });
 });
 
-/** A queue that keeps what it is given. */
-function fakeQueue(memory: () => Uint8Array) {
-  let building: { cookie: number; readable: Uint8Array[]; writable: [number, number][] };
-  let over: number[] = [];
-  const requests: (typeof building)[] = [];
-  return {
-    requests,
-    full: false,
-    get inFlight() {
-      return requests.length + over.length;
-    },
-    begin(cookie: number) {
-      building = { cookie, readable: [], writable: [] };
-    },
-    readable(offset: number, length: number) {
-      building.readable.push(memory().slice(offset, offset + length));
-    },
-    writable(offset: number, length: number) {
-      building.writable.push([offset, length]);
-    },
-    commit() {
-      if (this.full) return false;
-      requests.push(building);
-      return true;
-    },
-    drain(collect: (cookie: number, written: number) => void) {
-      for (const cookie of over.splice(0)) collect(cookie, 0);
-    },
-    /** The device is done with the oldest request; returns what it was. */
-    done() {
-      const request = requests.shift()!;
-      over.push(request.cookie);
-      return request;
-    },
-    reset: () => {
-      over = [];
-      return requests.splice(0).map(({ cookie }) => cookie);
-    },
-  };
-}
-
 /** A lane with what its client submitted, by slots: words of the records. */
 function fakeLane(offset: number) {
   const records = new Map<number, number[]>();
@@ -174,15 +134,13 @@ function fakeLane(offset: number) {
 
 function start(features = ALL, words: readonly number[] = [0, 0, 1, 0]) {
   const arena = new SharedArrayBuffer(8 * 2 ** 20);
-  const memory = () => new Uint8Array(arena);
-  const queue = () => fakeQueue(memory);
   const queues = {
-    inflate: queue(),
-    deflate: queue(),
-    ...(features & wire.F_STATS_VQ && { statistics: queue() }),
-    ...(features & wire.F_FREE_PAGE_HINT && { hints: queue() }),
-    ...(features & wire.F_PAGE_REPORTING && { reports: queue() }),
-  } as Record<"inflate" | "deflate" | "statistics" | "hints" | "reports", ReturnType<typeof queue>>;
+    inflate: new FakeQueue(),
+    deflate: new FakeQueue(),
+    ...(features & wire.F_STATS_VQ && { statistics: new FakeQueue() }),
+    ...(features & wire.F_FREE_PAGE_HINT && { hints: new FakeQueue() }),
+    ...(features & wire.F_PAGE_REPORTING && { reports: new FakeQueue() }),
+  } as Record<"inflate" | "deflate" | "statistics" | "hints" | "reports", FakeQueue>;
   const lanes = { control: fakeLane(0), events: fakeLane(0), statistics: fakeLane(8192) };
   const written: [string, number][] = [];
   const buffer = (offset: number, bytes: number) => ({
@@ -221,9 +179,10 @@ function start(features = ALL, words: readonly number[] = [0, 0, 1, 0]) {
     },
     /** The device takes one batch: its page frames. */
     batch(name: "inflate" | "deflate") {
-      const [bytes] = queues[name].done().readable;
+      const [[offset, length] = [0, 0]] = queues[name].use().readable;
+      const frames = new Uint8Array(arena).slice(offset, offset + length);
       driver.rung();
-      return new Uint32Array(bytes!.slice().buffer);
+      return new Uint32Array(frames.buffer);
     },
     configure: (...words: number[]) => {
       driver.configured!(config(words));
@@ -284,10 +243,10 @@ Deno.test("an order for more than the arena is one for all of it; another operat
 
 Deno.test("a full queue is tried again", () => {
   const { resize, batch, queues, driver } = start(0n);
-  queues.inflate.full = true;
+  queues.inflate.room = 0;
   resize(0, 5);
   assertEquals(queues.inflate.requests.length, 0);
-  queues.inflate.full = false;
+  queues.inflate.room = Infinity;
   driver.rung();
   assertEquals(batch("inflate").length, 5);
 });
@@ -319,10 +278,10 @@ Deno.test("statistics stay with the device until it wants newer ones #balloon:ST
   const { lanes, queues, driver } = start(wire.F_STATS_VQ);
   lanes.statistics.submit(0, [Word.length, 30]);
   driver.rung();
-  assertEquals(queues.statistics.requests.map(({ readable }) => readable[0]!.length), [30]);
+  assertEquals(queues.statistics.requests.map(({ readable }) => readable[0]![1]), [30]);
   driver.rung();
   assertEquals([queues.statistics.requests.length, lanes.statistics.ended.length], [1, 0]);
-  queues.statistics.done();
+  queues.statistics.use();
   driver.rung();
   assertEquals(lanes.statistics.ended.map(({ status }) => status), [Status.ok]);
   const without = start(0n);
@@ -341,9 +300,9 @@ Deno.test("what free pages are filled with is told before the start, and true #b
 });
 
 Deno.test("a round of hints is its name, the free pages, and a word that ends it #balloon:FREE_PAGE_HINT #balloon:hint_STOP", () => {
-  const { configure, queues, driver, resize, batch } = start(wire.F_FREE_PAGE_HINT);
+  const { configure, queues, driver, resize, batch, arena } = start(wire.F_FREE_PAGE_HINT);
   const { hints } = queues;
-  const word = ([bytes]: Uint8Array[]) => new Uint32Array(bytes!.slice().buffer)[0];
+  const word = ([part]: readonly FakePart[]) => new DataView(arena).getUint32(part![0], true);
   resize(0, 24);
   batch("inflate");
   configure(24, 24, 42, 0);
@@ -351,9 +310,9 @@ Deno.test("a round of hints is its name, the free pages, and a word that ends it
   // Nothing goes into the balloon while the device looks at free pages.
   resize(1, 100);
   assertEquals(queues.inflate.requests.length, 0);
-  assertEquals(word(hints.done().readable), 42);
-  assertEquals(hints.done().writable, [[2 ** 20, 1000 * 4096]]);
-  assertEquals(word(hints.done().readable), wire.CMD_ID_STOP);
+  assertEquals(word(hints.use().readable), 42);
+  assertEquals(hints.use().writable, [[2 ** 20, 1000 * 4096]]);
+  assertEquals(word(hints.use().readable), wire.CMD_ID_STOP);
   driver.rung();
   assertEquals(driver.statistics!().hint_pages_held, 1000);
   assertEquals(batch("inflate").length, 76);
@@ -366,9 +325,9 @@ Deno.test("a round of hints is its name, the free pages, and a word that ends it
 
 Deno.test("a round that the hypervisor ends at once is ended by the driver, too #balloon:hint_STOP", () => {
   const { configure, queues } = start(wire.F_FREE_PAGE_HINT);
-  queues.hints.full = true;
+  queues.hints.room = 0;
   configure(0, 0, 5, 0);
-  queues.hints.full = false;
+  queues.hints.room = Infinity;
   configure(0, 0, wire.CMD_ID_STOP, 0);
   assertEquals(queues.hints.requests.length, 0);
   configure(0, 0, 6, 0);
@@ -382,7 +341,7 @@ Deno.test("what a queue held when it was reset is sent again", () => {
   driver.queueReset!("reports", queues.reports.reset());
   driver.rung();
   assertEquals(queues.reports.requests.length, 1);
-  queues.reports.done();
+  queues.reports.use();
   driver.rung();
 
   resize(0, 5);

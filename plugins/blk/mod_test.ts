@@ -8,11 +8,11 @@ import {
   type Properties,
   Status,
   type Tunables,
-  type Virtqueue,
 } from "@virtio/deno/plugin";
 import { configView } from "@virtio/deno/testing";
 import { BlockOperation, BlockWord, UNMAP } from "@virtio/deno/classes/block";
 import { ask } from "@virtio/deno/simulation";
+import { FakeQueue } from "../../tests/support/fake_queue.ts";
 import blk from "./mod.ts";
 import { DiskModel, type DiskOptions } from "./model.ts";
 import * as wire from "./wire.ts";
@@ -193,11 +193,8 @@ class Bench {
   readonly driver;
   readonly model: DiskModel;
   readonly types: number[] = [];
-  room = Infinity;
   #submitted: number[] = [];
-  #building = { cookie: 0, readable: [] as number[][], writable: [] as number[][] };
-  #waiting: { cookie: number; readable: number[][]; writable: number[][] }[] = [];
-
+  readonly queue = new FakeQueue();
   readonly written: unknown[][] = [];
   readonly properties: Properties[] = [];
   readonly #control: number[][] = [];
@@ -212,13 +209,6 @@ class Bench {
       offset,
       bytes: this.memory.subarray(offset, offset + bytes),
     });
-    const queue = {
-      begin: (cookie: number) => this.#building = { cookie, readable: [], writable: [] },
-      readable: (...part: number[]) => void this.#building.readable.push(part),
-      writable: (...part: number[]) => void this.#building.writable.push(part),
-      commit: () => this.#waiting.length < this.room && this.#waiting.push(this.#building) > 0,
-      drain: (collect: (cookie: number, written: number) => void) => this.#answer(collect),
-    };
     const lane = {
       slots: SLOTS,
       slotBytes: SLOT_BYTES,
@@ -246,7 +236,7 @@ class Bench {
     this.driver = blk.start({
       features,
       tunables: { ...USUAL, ...tunables },
-      queues: { requests0: queue as unknown as Virtqueue },
+      queues: { requests0: this.queue },
       lanes: { requests: lane, control },
       buffers: { heads: buffer(HEADS, SLOTS * 32), tails: buffer(TAILS, SLOTS * 16) },
       config: config((copy) => {
@@ -263,7 +253,7 @@ class Bench {
     words[BlockWord.operation] = operation;
     words[BlockWord.sectors] = sectors;
     this.#control[0] = words;
-    this.driver.rung();
+    this.rung();
     return this.completed.pop()!;
   }
 
@@ -285,8 +275,8 @@ class Bench {
   /** One request to its end. */
   run(operation: number, sector = 0, length = 0, more: More = {}): number[] {
     this.submit(1, operation, sector, length, more);
-    this.driver.rung();
-    this.driver.rung();
+    this.rung();
+    this.rung();
     return this.completed.pop()!;
   }
 
@@ -294,24 +284,24 @@ class Bench {
     return this.memory.subarray(DATA + SLOT_BYTES, DATA + 2 * SLOT_BYTES);
   }
 
-  #answer(collect: (cookie: number, written: number) => void): void {
-    for (const { cookie, readable, writable } of this.#waiting.splice(0)) {
-      const bytes = readable.flatMap((
-        [at, length],
-      ) => [...this.memory.subarray(at, at! + length!)]);
+  /** Lets the driver work, and has the model answer what that came to; the driver finds it the next time. */
+  rung(): void {
+    this.driver.rung();
+    for (const { cookie, readable, writable } of [...this.queue.requests]) {
+      const bytes = readable.flatMap(([at, length]) => [...this.memory.subarray(at, at + length)]);
       const request = Uint8Array.from(bytes);
       this.types.push(new DataView(request.buffer).getUint32(0, true));
-      const room = writable.reduce((sum, [, length]) => sum + length!, 0);
+      const room = writable.reduce((sum, [, length]) => sum + length, 0);
       const answer = ask(this.model, request, room)!;
       const [status, written] = this.lie(answer.bytes.at(-1)!, answer.written);
       let done = 0;
       for (const [at, length] of writable) {
-        this.memory.set(answer.bytes.subarray(done, done + length!), at);
-        done += length!;
+        this.memory.set(answer.bytes.subarray(done, done + length), at);
+        done += length;
       }
       const [at, length] = writable.at(-1)!;
-      this.memory[at! + length! - 1] = status;
-      collect(cookie, written);
+      this.memory[at + length - 1] = status;
+      this.queue.use(written, cookie);
     }
   }
 }
@@ -406,9 +396,9 @@ Deno.test("an identity that was not delivered is none (D-46)", () => {
 
 Deno.test("what finds no room is tried again", () => {
   const bench = new Bench();
-  bench.room = 1;
+  bench.queue.room = 1;
   for (const slot of [0, 1, 2]) bench.submit(slot, read, slot, 512);
-  for (let i = 0; i < 4; i++) bench.driver.rung();
+  for (let i = 0; i < 4; i++) bench.rung();
   assertEquals(bench.completed.map(([slot]) => slot), [0, 1, 2]);
 });
 

@@ -1,14 +1,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import {
-  type Config,
-  type Device,
-  type Offer,
-  type Plan,
-  Status,
-  type Virtqueue,
-} from "@virtio/deno/plugin";
+import { type Config, type Device, type Offer, type Plan, Status } from "@virtio/deno/plugin";
 import { configView } from "@virtio/deno/testing";
 import { ConsoleWord, PortState } from "@virtio/deno/classes/console";
+import { FakeQueue } from "../../tests/support/fake_queue.ts";
 import consoleDriver from "./mod.ts";
 import { Port } from "./port.ts";
 import * as wire from "./wire.ts";
@@ -68,12 +62,8 @@ for (
 }
 
 Deno.test("control queues that are lost mean a new start #console:RING_RESET", () => {
-  const queue = {
-    begin() {},
-    writable() {},
-    commit: () => false,
-    publish() {},
-  } as unknown as Virtqueue;
+  const queue = new FakeQueue();
+  queue.room = 0;
   const lane = { slots: 8, slotBytes: 16 };
   const buffer = { offset: 0, bytes: new Uint8Array(new SharedArrayBuffer(16384)) };
   const device = {

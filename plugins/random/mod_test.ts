@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { type Device, type Offer, Status, type Virtqueue, Word } from "@virtio/deno/plugin";
+import { type Device, type Offer, Status, Word } from "@virtio/deno/plugin";
+import { FakeQueue } from "../../tests/support/fake_queue.ts";
 import random from "./mod.ts";
 
 Deno.test("the plan needs nothing of the device but a queue", () => {
@@ -14,18 +15,9 @@ Deno.test("the plan needs nothing of the device but a queue", () => {
 /** A driver with slots that want so many bytes each, before a queue with room for `room` requests. */
 function bench(wanted: readonly number[], room = Infinity) {
   const pending = [...wanted.keys()];
-  const queued: number[][] = [];
   const completed: number[][] = [];
-  let building: number[] = [];
-  let answers: number[][] = [];
-  const queue = {
-    begin: (cookie: number) => building = [cookie],
-    writable: (offset: number, length: number) => void building.push(offset, length),
-    commit: () => queued.length < room && queued.push(building) > 0,
-    drain(collect: (cookie: number, written: number) => void) {
-      for (const [cookie, written] of answers.splice(0)) collect(cookie!, written!);
-    },
-  };
+  const queue = new FakeQueue();
+  queue.room = room;
   const lane = {
     offset: (slot: number) => 4096 * (slot + 1),
     word: (slot: number, word: number) => word === Word.length ? wanted[slot]! : 0,
@@ -36,33 +28,37 @@ function bench(wanted: readonly number[], room = Infinity) {
   };
   const device = {
     features: 0n,
-    queues: { requests: queue as unknown as Virtqueue },
+    queues: { requests: queue },
     lanes: { requests: lane },
     buffers: {},
   };
   const driver = random.start(device as unknown as Device<string, string, string>);
-  return { driver, queued, completed, answer: (...list: number[][]) => answers = list };
+  return { driver, queue, completed };
 }
 
 Deno.test("each slot goes to the device as one buffer, no longer than it is", () => {
-  const { driver, queued } = bench([1, 4096, 4097, 2 ** 32 - 1]);
+  const { driver, queue } = bench([1, 4096, 4097, 2 ** 32 - 1]);
   driver.rung();
-  assertEquals(queued, [[0, 4096, 1], [1, 8192, 4096], [2, 12288, 4096], [3, 16384, 4096]]);
+  assertEquals(
+    queue.requests.map(({ cookie, writable }) => [cookie, ...writable]),
+    [[0, [4096, 1]], [1, [8192, 4096]], [2, [12288, 4096]], [3, [16384, 4096]]],
+  );
 });
 
 Deno.test("filled slots come back with what the device wrote", () => {
-  const { driver, completed, answer } = bench([16, 16]);
+  const { driver, completed, queue } = bench([16, 16]);
   driver.rung();
-  answer([1, 16], [0, 3]);
+  queue.use(16, 1);
+  queue.use(3, 0);
   driver.rung();
   assertEquals(completed, [[1, Status.ok, 16], [0, Status.ok, 3]]);
 });
 
 Deno.test("what finds no room is tried again", () => {
-  const { driver, queued } = bench([1, 1, 1], 2);
+  const { driver, queue } = bench([1, 1, 1], 2);
   driver.rung();
-  assertEquals(queued.length, 2);
-  queued.length = 0;
+  assertEquals(queue.requests.map(({ cookie }) => cookie), [0, 1]);
+  for (let i = 0; i < 2; i++) queue.use();
   driver.rung();
-  assertEquals(queued.map(([slot]) => slot), [2]);
+  assertEquals(queue.requests.map(({ cookie }) => cookie), [2]);
 });

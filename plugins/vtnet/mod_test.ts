@@ -1,15 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
-import {
-  type Config,
-  type Device,
-  type Offer,
-  type Plan,
-  Status,
-  type Virtqueue,
-} from "@virtio/deno/plugin";
+import { type Config, type Device, type Offer, type Plan, Status } from "@virtio/deno/plugin";
 import { configView } from "@virtio/deno/testing";
 import { NetOperation, NetTransmitWord } from "@virtio/deno/classes/network";
 import fc from "fast-check";
+import { FakeQueue } from "../../tests/support/fake_queue.ts";
 import manifest from "./plugin.json" with { type: "json" };
 import vtnet from "./mod.ts";
 import { FEATURES } from "./model.ts";
@@ -131,7 +125,7 @@ class Bench {
   readonly memory = new Uint8Array(new SharedArrayBuffer(1 << 20));
   readonly words = new Map<number, number[]>();
   readonly completed: number[][] = [];
-  readonly given: { queue: string; cookie: number; parts: number[][] }[] = [];
+  readonly queues: Readonly<Record<string, FakeQueue>>;
   readonly driver;
   readonly #submitted = new Map<string, number[]>();
 
@@ -150,7 +144,7 @@ class Bench {
       legacy,
       config: config(),
       tunables: USUAL,
-      queues: named(Object.keys(queues), (name) => this.#queue(name)),
+      queues: this.queues = named(Object.keys(queues), () => new FakeQueue()),
       lanes: named(Object.keys(lanes), (name) => {
         const slotBytes = Math.min(lanes[name]!.slotBytes, 2048);
         const data = place(4 * slotBytes);
@@ -174,23 +168,6 @@ class Bench {
     } as unknown as Device<string, string, string>);
   }
 
-  #queue(queue: string): Virtqueue {
-    let cookie = 0;
-    let parts: number[][] = [];
-    return {
-      inFlight: 0,
-      begin: (given: number) => {
-        cookie = given;
-        parts = [];
-      },
-      readable: (...part: number[]) => void parts.push(part),
-      writable: (...part: number[]) => void parts.push(part),
-      commit: () => this.given.push({ queue, cookie, parts }) > 0,
-      publish() {},
-      drain: () => 0,
-    } as unknown as Virtqueue;
-  }
-
   submit(lane: string, words: Readonly<Record<number, number>>): void {
     this.words.set(0, Object.assign([], words));
     this.#submitted.set(lane, [0]);
@@ -199,11 +176,11 @@ class Bench {
 
   /** The header of the frame that was given last, and how its buffers lie. */
   header(bytes: number): { readonly header: number[]; readonly parts: number[] } {
-    const { parts } = this.given.at(-1)!;
-    const [offset] = parts[0]!;
+    const { readable } = this.queues.transmit0!.requests.at(-1)!;
+    const [offset] = readable[0]!;
     return {
-      header: [...this.memory.subarray(offset!, offset! + bytes)],
-      parts: parts.map(([at, length]) => at! + length! - offset!),
+      header: [...this.memory.subarray(offset, offset + bytes)],
+      parts: readable.map(([at, length]) => at + length - offset),
     };
   }
 }
@@ -277,10 +254,9 @@ Deno.test("a client that asks for what was not agreed gets an error, and nothing
   ];
   for (const [features, words] of wrong) {
     const bench = new Bench(features);
-    const before = bench.given.length;
     bench.submit("transmit", words);
     assertEquals(bench.completed, [[0, Status.unsupported, 0]], JSON.stringify(words));
-    assertEquals(bench.given.length, before);
+    assertEquals(bench.queues.transmit0!.requests, []);
   }
 });
 
@@ -300,7 +276,7 @@ Deno.test("control operations that were not agreed are unsupported, whatever the
     ) => {
       const bench = new Bench(FEATURES & ~wire.F_MRG_RXBUF);
       bench.submit("control", { ...words, [NetTransmitWord.operation]: operation });
-      assert(bench.completed.length === 1 || bench.given.at(-1)?.queue === "control");
+      assert(bench.completed.length === 1 || bench.queues.control!.requests.length === 1);
     }),
     { numRuns: 200 },
   );

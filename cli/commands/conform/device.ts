@@ -1,12 +1,12 @@
 import type { Result, Rule, Verdict } from "../../../conform/mod.ts";
 import type { Node, TraceSink } from "../../../mod.ts";
 import type { Command, Context } from "../../command.ts";
-import { WRITE_OPTION } from "../../disk.ts";
+import { keepsDisks, WRITE_OPTION } from "../../disk.ts";
 import { errorJson } from "../../error_json.ts";
 import { CliError, EXIT, type ExitCode, exitCode, messageOf, usageError } from "../../exit.ts";
 import { junitFile, writeText } from "../../conform/junit_file.ts";
 import { deviceJson, machineJson, printJson } from "../../json.ts";
-import { findNode, openKernel, traceSink } from "../../kernel.ts";
+import { findNode, openKernel, refusedExit, traceSink } from "../../kernel.ts";
 import { numberOption } from "../../number_option.ts";
 import { firstLine } from "../../printable.ts";
 import { suggest } from "../../suggest.ts";
@@ -54,7 +54,7 @@ export const conformDevice: Command = {
     "--model mine/model.ts has a model of yours in the simulated machine.",
     "",
     "--misuse does what no driver may do. A device that cannot be trusted may not survive it, nor may its host.",
-    "Sectors of disks that are written are put back; on this machine (local) that needs --write.",
+    "Sectors of disks that are written are put back; on this machine (local, vhost-user) that needs --write.",
     "",
     "--trace tells each check as a span, with its section, its accesses to registers and its doorbells.",
   ],
@@ -150,7 +150,7 @@ function nodesOf({ words: [word = "all"] }: Context, kernel: Kernel): readonly N
       throw new CliError(EXIT.notFound, `Cannot check ${address}: it is no VirtIO device`);
     }
     if (refusal !== undefined) {
-      throw new CliError(EXIT.refused, `Cannot check ${address}: ${refusal}`);
+      throw new CliError(refusedExit(kernel), `Cannot check ${address}: ${refusal}`);
     }
     return [node];
   }
@@ -164,7 +164,7 @@ function nodesOf({ words: [word = "all"] }: Context, kernel: Kernel): readonly N
       `Cannot find a VirtIO device on the ${kernel.machine.kind} machine ` +
         `(${kernel.machine.description}). Another machine: --machine local, qemu or simulated`,
     )
-    : new CliError(EXIT.refused, `Cannot check ${all[0]!.function.address}: ${why}`);
+    : new CliError(refusedExit(kernel), `Cannot check ${all[0]!.function.address}: ${why}`);
 }
 
 async function checkNode(
@@ -186,7 +186,7 @@ async function checkNode(
     await checkDevice(node.function, checks, {
       ...manner,
       type,
-      write: kernel.machine.kind !== "local" || given.write === true,
+      write: !keepsDisks(kernel) || given.write === true,
       signal: context.signal,
       tell(result) {
         results.push(result);

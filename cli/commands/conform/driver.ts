@@ -43,6 +43,8 @@ export const conformDriver: Command = {
     "names, or one of our own classes; the device is used as the check of its class uses it. One that asks more at once than",
     "the queues have room for shows more.",
     "",
+    "What several tests came to is told once; -v, --json and --junit tell of each.",
+    "",
     "Row plan offers the driver its device with one thing changed, and devices that --seed puts together at random: the same seed",
     "makes the same devices.",
     "",
@@ -54,7 +56,7 @@ export const conformDriver: Command = {
   async run(context) {
     const { io, options, words, given, until } = context;
     const folder = words[0]!.replace(/(?<=.)\/+$/, "");
-    const { testDriver, ROWS, rowText } = await until(io.system.loadTesting());
+    const { testDriver, ROWS, rowText, failureTexts } = await until(io.system.loadTesting());
     const seed = numberOption(context, "seed", { usual: 1, least: 0, greatest: 2 ** 32 - 1 });
     const rows = rowsOf(given.only, ROWS);
     const [source] = await until(io.system.loadDrivers([folder]));
@@ -108,7 +110,7 @@ export const conformDriver: Command = {
       const line = summary(row, report.rows.filter((each) => each.row === row));
       if (line !== undefined) io.out(printable(line));
     }
-    for (const row of failed) io.out(printable(`\n${rowText(row)}`));
+    for (const text of failureTexts(failed)) io.out(printable(`\n${text}`));
     const { style } = context;
     io.out(
       passed
