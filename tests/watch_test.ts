@@ -16,6 +16,7 @@ import "./support/libc.ts";
 import { listening } from "./support/listening.ts";
 import { testWith, withoutPrograms } from "./support/needs.ts";
 import { program, run, Running, start } from "./support/program.ts";
+import { OnTerminal, withoutTerminal } from "./support/terminal.ts";
 
 const ISOLATIONS = ["process", "inline"] as const;
 const NOBODY = 65534;
@@ -268,6 +269,24 @@ testWith(
     assertEquals([...Deno.readDirSync(here.path)], []);
   },
 );
+
+for (const columns of [20, 40, 80, 200]) {
+  testWith(
+    withoutTerminal,
+    `watch: top on a terminal of ${columns} columns draws no line that wraps #cli:top_narrow`,
+    async () => {
+      using here = folder();
+      await using command = await running(here.path);
+      const line = program("top", command.control, "--count", "2", "--interval", "0.1").join(" ");
+      await using terminal = new OnTerminal(`sh -c 'stty cols ${columns}; exec ${line}'`);
+      assertEquals(await terminal.ended(), 0, terminal.text);
+      // deno-lint-ignore no-control-regex
+      const lines = terminal.text.replace(/\x1b\[[0-9;]*[A-Z]/gi, "").split(/\r?\n/);
+      assert(lines.length > 4 && terminal.text.includes("simulated machine".slice(0, columns)));
+      for (const each of lines) assert(each.length <= columns, `${each.length}: ${each}`);
+    },
+  );
+}
 
 testWith(
   Deno.uid() === 0 ? withoutPrograms("setpriv", "curl") : "only root can be another user",

@@ -3,7 +3,7 @@ import type { ControlError, Snapshot } from "../../watch/mod.ts";
 import type { Command, Context } from "../command.ts";
 import { endedByPerson, EXIT } from "../exit.ts";
 import { SCHEMA } from "../json.ts";
-import { columnsOf, table } from "../layout.ts";
+import { clipped, columnsOf, table } from "../layout.ts";
 import { numberOption } from "../number_option.ts";
 import { machineLine, ratesOf, TOP_HEAD, topRow } from "../watch/figures.ts";
 import { watchMachine } from "../watch/look.ts";
@@ -80,7 +80,9 @@ function draw({ io }: Context, now: Snapshot, before: Snapshot | undefined): boo
   });
   const columns = columnsOf(io.environment, io.columns);
   const some = rows.length > 0 ? table([TOP_HEAD, ...rows], columns) : ["No device is at work"];
-  const lines = [machineLine(now), ...some];
+  const all = [machineLine(now), ...some];
+  // A line that wraps would shift all that the next look draws over this one.
+  const lines = io.terminal ? all.map((line) => clipped(line, io.columns || undefined)) : all;
   const text = io.terminal
     ? (before ? HOME : CLEAR + HOME) + lines.map((line) => `${line}${REST_OF_LINE}\n`).join("") +
       REST
