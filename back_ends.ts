@@ -107,7 +107,7 @@ export function backEndFacts(device: VhostUserDevice): BackEndFacts {
   const name = `${kind}=${socket}`;
   if (!(queueSize >= 2 && queueSize <= LARGEST_QUEUE && Number.isInteger(Math.log2(queueSize)))) {
     throw new RangeError(
-      `Cannot use ${name}: queueSize is ${queueSize}, wanted a power of two from 2 to ${LARGEST_QUEUE}`,
+      `Cannot use ${name}: the size of its queues is ${queueSize}, wanted a power of two from 2 to ${LARGEST_QUEUE}`,
     );
   }
   for (const [what, value] of Object.entries({ mac, pairs })) {

@@ -99,7 +99,7 @@ export interface OpenOptions<More extends Classes<More> = NoClasses>
    * (a page of its own), or what takes the events. Nothing is told, and that costs nothing, if left out.
    */
   readonly trace?: string | TraceSink;
-  /** The path of a Unix socket at which other programs of this user may look at the machine, as `main.ts top` does. */
+  /** The path of a Unix socket at which other programs of this user may look at the machine, as the command `top` does. */
   readonly control?: string;
   /**
    * Where to tell figures in Prometheus' text format: a path that ends in `.sock` becomes a Unix socket of this user that

@@ -66,9 +66,9 @@ const F_T10_PI = 1n << 3n;
 const NET_FEATURES = 1n << 0n | 1n << 1n | 1n << 5n | 1n << 11n | 1n << 12n | 1n << 15n;
 
 /** QEMU's arguments for a device of its own kind; some look for the socket again when it has gone. */
-function own(name: string, device: string, more = "") {
+function own(name: string, device: string) {
   return (socket: string): readonly string[] => [
-    ...["-chardev", `socket,id=${name},path=${socket}${more}`],
+    ...["-chardev", `socket,id=${name},path=${socket}`],
     ...["-device", `${device},chardev=${name}`],
   ];
 }
@@ -99,8 +99,7 @@ export const MODELS: Readonly<Record<string, ServableModel>> = {
         ...(disk ? { store: disk } : {}),
       }),
     vhostUser: {
-      qemu: (socket, queues) =>
-        own("blk", `vhost-user-blk-pci,num-queues=${queues}`, ",reconnect=1")(socket),
+      qemu: (socket, queues) => own("blk", `vhost-user-blk-pci,num-queues=${queues}`)(socket),
     },
   },
   scsi: {
@@ -118,7 +117,7 @@ export const MODELS: Readonly<Record<string, ServableModel>> = {
     vhostUser: {
       unit: 2,
       qemu: (socket) => [
-        ...["-chardev", `socket,id=net,path=${socket},reconnect=1`],
+        ...["-chardev", `socket,id=net,path=${socket}`],
         ...["-netdev", "vhost-user,id=wire,chardev=net"],
         ...["-device", "virtio-net-pci,netdev=wire"],
       ],

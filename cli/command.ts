@@ -30,8 +30,10 @@ export interface Command {
   readonly examples: readonly (readonly [string, string])[];
   /** Whether it goes on until the user ends it: then only `--timeout` limits its time. */
   readonly standing?: boolean;
-  /** Whether it puts no device to work, so that there is nothing to trace and nothing to look at. */
-  readonly idle?: boolean;
+  /** Why there is nothing to look at: what it does instead of putting a device to work, as a sentence. Absent if it does that. */
+  readonly idle?: string;
+  /** Whether what it does can be traced all the same. */
+  readonly traced?: boolean;
   /** What else is to be known, as lines of paragraphs; an empty line ends one. */
   readonly notes: readonly string[];
   /** Does it. */

@@ -40,7 +40,7 @@ export const COMMON_OPTIONS = [
   {
     name: "plugins",
     value: "<folder>",
-    summary: "a folder with drivers, beside our own; may be repeated",
+    summary: "the folder of a driver, to be taken before our own; may be repeated",
   },
   {
     name: "class",

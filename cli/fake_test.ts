@@ -65,6 +65,8 @@ export interface World {
   readonly loadTesting?: () => Promise<never>;
   readonly loadWatch?: () => Promise<never>;
   readonly drivers?: readonly PluginSource[];
+  /** Imports modules, instead of `modules`. */
+  readonly importModule?: (path: string) => Promise<Exports>;
   /** What modules export that can be imported, by their paths. */
   readonly modules?: Readonly<Record<string, Exports>>;
   /** Of all devices: how often they were started anew. */
@@ -135,6 +137,7 @@ function fakeSystem(world: World, calls: string[]): System {
     // deno-lint-ignore require-await -- so that errors are rejections
     async importModule(path) {
       calls.push(`import ${path}`);
+      if (world.importModule) return await world.importModule(path);
       const exports = world.modules?.[path];
       if (exports) return exports;
       throw new TypeError(

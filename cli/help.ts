@@ -1,15 +1,11 @@
 import type { Command } from "./command.ts";
 import { COMMON_OPTIONS, type CommonOption } from "./common_options.ts";
 import { MEANING } from "./exit.ts";
-import { findCommand, verbMissing } from "./find_command.ts";
+import { findCommand, type Program, verbMissing } from "./find_command.ts";
 import { definitions, paragraphs, widthOf, wrapped } from "./layout.ts";
 
 /** For whom help is. */
-export interface HelpFor {
-  /** All commands. */
-  readonly commands: readonly Command[];
-  /** What starts the program. */
-  readonly program: string;
+export interface HelpFor extends Program {
   /** How wide it is to be. */
   readonly columns: number;
 }
@@ -39,18 +35,18 @@ export const REST = [
  */
 export function help(words: readonly string[], to: HelpFor): string {
   const [noun, verb] = words;
-  const command = findCommand(to.commands, words);
+  const command = findCommand(to, words);
   if (command) return commandHelp(command, to);
   if (noun === undefined) return programHelp(to);
-  if (verb !== undefined) throw verbMissing(to.commands, words);
+  if (verb !== undefined) throw verbMissing(to, words);
   return nounHelp(noun, to);
 }
 
 /** The same as data: all commands that the words begin with, and what is common to all. */
-export function helpJson(words: readonly string[], { commands }: HelpFor): object {
-  const command = findCommand(commands, words);
-  if (words.length > 1 && !command) throw verbMissing(commands, words);
-  const about = commands.filter((each) =>
+export function helpJson(words: readonly string[], to: HelpFor): object {
+  const command = findCommand(to, words);
+  if (words.length > 1 && !command) throw verbMissing(to, words);
+  const about = to.commands.filter((each) =>
     command ? each === command : words.length === 0 || each.name.startsWith(`${words[0]} `)
   );
   return {

@@ -1,5 +1,6 @@
 import { type PciNames, virtioTypeName } from "../machine/mod.ts";
-import type { AnyDevice, Machine, Manifest, Node } from "../mod.ts";
+import type { AnyDevice, Manifest, Node } from "../mod.ts";
+import type { Snapshot } from "../watch/mod.ts";
 import type { Context } from "./command.ts";
 import { hex } from "./lspci.ts";
 import type { Kernel } from "./system.ts";
@@ -53,7 +54,7 @@ export function inUseJson(
 }
 
 /** A machine, for JSON. */
-export function machineJson({ kind, description }: Machine): object {
+export function machineJson({ kind, description }: Snapshot["machine"]): object {
   return { kind, description };
 }
 

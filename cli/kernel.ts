@@ -1,6 +1,6 @@
 import { wholeAddress } from "./address.ts";
 import type { CommandOption, Context } from "./command.ts";
-import { CliError, EXIT, exitCode, messageOf, usageError } from "./exit.ts";
+import { CliError, EXIT, type ExitCode, exitCode, messageOf, usageError } from "./exit.ts";
 import type { Machine } from "./options.ts";
 import type { AnyDevice, ClassName, Device, Node, QemuOptions, TraceSink } from "../mod.ts";
 import { importClasses, importModels } from "./modules.ts";
@@ -67,14 +67,21 @@ export async function openKernel(
       print: context.talk,
       log: context.detail,
     }),
-  );
+  ).catch((error) => {
+    // What other programs' devices are to be like stands on the command line.
+    const wrong = machine === "vhost-user" && error instanceof RangeError;
+    throw wrong ? usageError(error.message) : error;
+  });
   context.detail(`It is ${kernel.machine.description}`);
   return kernel;
 }
 
 /** The file of a trace, if the user wants one. Nothing was done when it cannot be made. */
-async function traceSink(
-  { io: { system }, options: { trace, traceLimit }, talk, trouble }: Context,
+export async function traceSink(
+  { io: { system }, options: { trace, traceLimit }, talk, trouble }: Pick<
+    Context,
+    "io" | "options" | "talk" | "trouble"
+  >,
 ): Promise<TraceSink | undefined> {
   if (trace === undefined) return undefined;
   const { traceFile } = await system.loadWatch();
@@ -153,7 +160,7 @@ function nodeOf(context: Context, kernel: Kernel, classes: readonly ClassName[])
       );
     }
     if (refusal !== undefined) {
-      throw new CliError(EXIT.refused, `Cannot use ${address}: ${refusal}`);
+      throw new CliError(refusedExit(kernel), `Cannot use ${address}: ${refusal}`);
     }
     return node;
   }
@@ -174,7 +181,7 @@ function nodeOf(context: Context, kernel: Kernel, classes: readonly ClassName[])
   const [refused] = fitting;
   if (refused) {
     const { address, refusal } = refused.function;
-    throw new CliError(EXIT.refused, `Cannot use ${address}: ${refusal}`);
+    throw new CliError(refusedExit(kernel), `Cannot use ${address}: ${refusal}`);
   }
   throw new CliError(
     EXIT.notFound,
@@ -226,6 +233,11 @@ export function findNode(kernel: Kernel, word: string): Node {
       (known.length > 0 ? `it has ${known.join(", ")}` : "it has no PCI functions") +
       ". Another machine: --machine local, qemu, simulated or vhost-user",
   );
+}
+
+/** The status for a device that is refused: for safety, or because the program that is to serve it is not there. */
+export function refusedExit({ machine: { kind } }: Pick<Kernel, "machine">): ExitCode {
+  return kind === "vhost-user" ? EXIT.notFound : EXIT.refused;
 }
 
 /** Whether a driver of ours may take it. */

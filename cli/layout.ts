@@ -119,6 +119,25 @@ export function definitions(
   });
 }
 
+/** At least so wide is the column of names: short lists stand alike. */
+const NAMES = 14;
+
+/** What something is: names, and a fact of each that has one. A fact that is longer than the line goes on below itself. */
+export function factLines(
+  facts: readonly (readonly [name: string, fact: string | undefined])[],
+  columns: number | undefined,
+): string[] {
+  const known = facts.filter(([, fact]) => fact) as (readonly [string, string])[];
+  const left = Math.max(NAMES, ...known.map(([name]) => widthOf(name))) + 1;
+  return known.flatMap(([name, fact]) => {
+    // One beside the other is no good in a few columns.
+    const room = columns === undefined || columns < 2 * left ? Infinity : columns - left;
+    return fact.split("\n")
+      .flatMap((line) => widthOf(line) <= room ? [line] : wrapped(line, room))
+      .map((line, i) => padded(i === 0 ? name : "", left) + line);
+  });
+}
+
 /** Cells in columns, the last of which is cut to what is left of the line. */
 export function table(
   rows: readonly (readonly string[])[],

@@ -1,5 +1,14 @@
 import { assertEquals } from "@std/assert";
-import { clipped, columnsOf, definitions, paragraphs, table, widthOf, wrapped } from "./layout.ts";
+import {
+  clipped,
+  columnsOf,
+  definitions,
+  factLines,
+  paragraphs,
+  table,
+  widthOf,
+  wrapped,
+} from "./layout.ts";
 
 Deno.test("wrapped keeps words whole, and indents all lines but the first #cli:width", () => {
   assertEquals(wrapped("one two three", 7), ["one two", "three"]);
@@ -61,4 +70,24 @@ Deno.test("columnsOf: COLUMNS before the terminal, and no limit where there is n
 
 Deno.test("widthOf counts columns, not letters", () => {
   assertEquals(["abc", "ü", "u\u0308", "漢字", "🙂", ""].map(widthOf), [3, 1, 1, 4, 2, 0]);
+});
+
+Deno.test("factLines: a column as wide as the names, and all that is said of each #cli:facts", () => {
+  const facts = [["name", "a  disk"], ["write_zeroes_sectors", "0, 1"], [
+    "none",
+    undefined,
+  ]] as const;
+  assertEquals(factLines(facts, undefined), [
+    "name                 a  disk",
+    "write_zeroes_sectors 0, 1",
+  ]);
+  assertEquals(factLines([["queue 0", "128 entries, vector 1"], ["error", "a\nb"]], 31), [
+    "queue 0        128 entries,",
+    "               vector 1",
+    "error          a",
+    "               b",
+  ]);
+  assertEquals(factLines([["queue 0", "128 entries, vector 1"]], 20), [
+    "queue 0        128 entries, vector 1",
+  ]);
 });

@@ -20,7 +20,7 @@ import {
   messageOf,
   usageError,
 } from "./exit.ts";
-import { findCommand, verbMissing } from "./find_command.ts";
+import { findCommand, type Program, verbMissing } from "./find_command.ts";
 import { goneAmong } from "./gone.ts";
 import type { Io } from "./io.ts";
 import { jsonText } from "./json.ts";
@@ -59,10 +59,11 @@ export async function run(args: readonly string[], world: Io): Promise<ExitCode>
       io.out(options.json ? jsonText("version", { version }) : `virtio for Deno ${version}`);
       return EXIT.done;
     }
-    command = options.help ? help : findCommand(COMMANDS, options.words);
-    const words = wordsOf(command, options);
-    if (options.words.length > 0 && !command) throw verbMissing(COMMANDS, options.words);
-    if (command) checkWords(command, words);
+    const program = { commands: COMMANDS, program: io.program };
+    command = options.help ? help : findCommand(program, options.words);
+    const words = wordsOf(command, options, program);
+    if (options.words.length > 0 && !command) throw verbMissing(program, options.words);
+    if (command) checkWords(command, words, io.program);
     if (command !== help) checkGiven(command, options.given);
     checkWatched(command, options);
     const limit = options.timeout ?? (command?.standing ? undefined : TIMEOUT);
@@ -84,12 +85,16 @@ export async function run(args: readonly string[], world: Io): Promise<ExitCode>
 }
 
 /** The arguments of a command. */
-function wordsOf(command: Command | undefined, { words, help: asked }: Options): readonly string[] {
+function wordsOf(
+  command: Command | undefined,
+  { words, help: asked }: Options,
+  program: Program,
+): readonly string[] {
   const own = words.slice(command?.name.split(" ").length ?? 0);
   if (!asked) return own;
   // `net ping 10.0.2.2 --help` is about net ping, and `help --help` about help.
   const about = words[0] === help.name && own.length > 0 ? own : words;
-  return about.slice(0, findCommand(COMMANDS, about)?.name.split(" ").length ?? 2);
+  return about.slice(0, findCommand(program, about)?.name.split(" ").length ?? 2);
 }
 
 /** Whether errors are wanted as JSON: where the command line itself is wrong, nothing else tells. */
@@ -118,19 +123,26 @@ function checkGiven(command: Command | undefined, given: Given): void {
 /** Refuses what looks on, where there is nothing to see. */
 function checkWatched(command: Command | undefined, options: Options): void {
   if (!command?.idle) return;
-  const name = (["trace", "control", "metrics"] as const).find((each) => options[each]);
+  const name = (["trace", "control", "metrics"] as const).find((each) =>
+    options[each] !== undefined && !(each === "trace" && command.traced)
+  );
   if (name === undefined) return;
-  throw usageError(`Cannot use --${name} with ${command.name}: it puts no device to work`);
+  throw usageError(
+    `Cannot use --${name} with ${command.name}: it puts no device to work. ${command.idle}`,
+  );
 }
 
 function checkWords(
   { name, usage, words: [least, most] }: Command,
   words: readonly string[],
+  program: string,
 ): void {
   if (words.length >= least && words.length <= most) return;
   const wanted = usage === "" ? "takes no arguments" : `takes ${usage}`;
   throw usageError(
-    `Cannot run ${name} with ${words.length} arguments: it ${wanted}. Run ${name} --help for examples`,
+    `Cannot run ${name} with ${words.length} argument${
+      words.length === 1 ? "" : "s"
+    }: it ${wanted}. ${program} help ${name} has examples`,
   );
 }
 

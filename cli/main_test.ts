@@ -200,8 +200,11 @@ const WRONG: readonly [string, string][] = [
   ["ls --timeout 0", `Unknown value "0" for --timeout: wanted seconds, more than 0`],
   ["ls --quiet --verbose", "Cannot be quiet and verbose at once"],
   ["ls --write", "Cannot use --write here: it is for the command"],
-  ["ls 00:03.0", "Cannot run ls with 1 arguments: it takes no arguments"],
-  ["show", "Cannot run show with 0 arguments: it takes <address>. Run show --help"],
+  ["ls 00:03.0", "Cannot run ls with 1 argument: it takes no arguments"],
+  [
+    "show",
+    "Cannot run show with 0 arguments: it takes <address>. deno run --allow-ffi main.ts help show has examples",
+  ],
   ["explain 00:01.0 00:02.0", "Cannot run explain with 2 arguments"],
   ["show card", 'Cannot read "card" as a PCI address: it looks like 00:03.0'],
   ["check -- -smp 2", "Cannot use what follows --: it is for QEMU. Add --machine qemu"],

@@ -4,6 +4,9 @@ import type { Context } from "./command.ts";
 import { CliError, EXIT, messageOf, usageError } from "./exit.ts";
 import { firstLine } from "./printable.ts";
 
+/** The module of this program that imports others. */
+const IMPORTER = new URL("../system.ts", import.meta.url).href;
+
 /** What a module exports, by name. */
 export type Exports = Readonly<Record<string, unknown>>;
 
@@ -123,21 +126,29 @@ function modelOf(exports: Exports, action: string): DeviceModel | FunctionModel 
 /**
  * Imports a module into this program.
  *
- * @throws {CliError} With status 5 if the program may not read it, 2 if it cannot be loaded.
+ * @throws {CliError} With status 5 if the program may not read it, or what it imports or reads; 2 if it cannot be loaded.
  */
 export async function load(context: Importing, action: string, path: string): Promise<Exports> {
   try {
     return await context.until(context.io.system.importModule(path));
   } catch (error) {
     const said = firstLine(messageOf(error));
-    const place = /^Requires read access to "(.*)\/[^/]*"/.exec(said)?.[1];
-    if (place === undefined) throw usageError(`Cannot ${action}: ${said}`);
+    const where = placeOf(error);
+    const file = /^Requires read access to "(.*)"/.exec(said)?.[1];
+    if (file === undefined) throw usageError(`Cannot ${action}: ${said}${where}`);
     throw new CliError(
       EXIT.permission,
-      `Cannot ${action}: it runs in this program, which may not read it; ` +
-        `start that by deno run --allow-ffi --allow-read=${place}`,
+      `Cannot ${action}: it runs in this program, which may not read ${file}${where}; ` +
+        `start that by deno run --allow-ffi --allow-read=${file.replace(/\/[^/]*$/, "") || "/"}`,
     );
   }
+}
+
+/** Where a module is wrong, in parentheses: the first place that V8 or Deno tell of. */
+function placeOf(error: unknown): string {
+  const told = error instanceof Error ? `${error.message}\n${error.stack}` : "";
+  const [, place] = /\n +at (?:.* \()?((?:file|https?):\S+:\d+:\d+)/.exec(told) ?? [];
+  return place === undefined || place.startsWith(`${IMPORTER}:`) ? "" : ` (${place})`;
 }
 
 function isClass(value: unknown): value is DeviceClass {

@@ -1,4 +1,4 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { BLK, RANDOM, runFake, type World } from "./fake_test.ts";
 
 const KIND = { open: () => ({ client: {} }) };
@@ -50,7 +50,13 @@ const WRONG: readonly (readonly [string, World, number, string])[] = [
     "--class /secret/class.ts",
     {},
     5,
-    "it runs in this program, which may not read it; start that by deno run --allow-ffi --allow-read=/secret",
+    "start that by deno run --allow-ffi --allow-read=/secret",
+  ],
+  [
+    "--class /secret/class.ts",
+    {},
+    5,
+    "it runs in this program, which may not read /secret/class.ts",
   ],
   [
     "--class ./a.ts",
@@ -95,5 +101,30 @@ Deno.test("--model is for simulated machines #cli:model_module", async () => {
     const { exit, err } = await runFake(line);
     assertEquals(exit, 2);
     assertStringIncludes(err, "it is for --machine simulated");
+  }
+});
+
+Deno.test("what is wrong in a module is told with its place #cli:module_place", async () => {
+  const folder = Deno.makeTempDirSync();
+  try {
+    const wrong: readonly [text: string, said: string, place: string][] = [
+      ["export const a = (1;", "SyntaxError: Expected ',', got ';'", "1:20"],
+      ["\nnothing.here;", "nothing is not defined", "2:1"],
+      ['\nimport "./gone.ts";', `Module not found "file://${folder}/gone.ts".`, "2:8"],
+      ["export default 3;", "it exports no device class", ""],
+    ];
+    for (const [i, [text, said, place]] of wrong.entries()) {
+      const file = `${folder}/${i}.ts`;
+      Deno.writeTextFileSync(file, text);
+      const importModule = async (path: string) => await import(`file://${path}`);
+      const { exit, err } = await runFake(`ls --machine simulated --class ${file}`, {
+        importModule,
+      });
+      assertEquals([exit, err.split("\n").length], [2, 1]);
+      assertStringIncludes(err, `Cannot use --class ${file}: ${said}`);
+      assert(err.endsWith(place === "" ? "default" : ` (file://${file}:${place})`), err);
+    }
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
   }
 });

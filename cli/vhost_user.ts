@@ -29,6 +29,10 @@ export function parseVhostUser(text: string): VhostUserDevice {
       } as a device: ${why}. Wanted for example blk=/run/disk.sock, or ` +
         "net=/run/net.sock,mac=52:54:00:12:34:56,listen",
     );
+  const whole = (value: string, option: string) => {
+    if (/^[1-9][0-9]{0,5}$/.test(value)) return Number(value);
+    throw wrong(`${JSON.stringify(option)} says no number from 1 on`);
+  };
   const kind = KINDS.find((each) => each === name);
   if (!kind) {
     const known = KINDS.join(", ");
@@ -39,8 +43,8 @@ export function parseVhostUser(text: string): VhostUserDevice {
     const [, key, value] = /^([^=]*)(?:=(.*))?$/s.exec(option) ?? [];
     if (key === "listen" && value === undefined) return { ...device, listen: true };
     if (key === "mac" && value) return { ...device, mac: value };
-    if (key === "pairs" && value) return { ...device, pairs: Number(value) };
-    if (key === "size" && value) return { ...device, queueSize: Number(value) };
+    if (key === "pairs" && value) return { ...device, pairs: whole(value, option) };
+    if (key === "size" && value) return { ...device, queueSize: whole(value, option) };
     throw wrong(`${JSON.stringify(option)} is none of mac=, pairs=, size= and listen`);
   }, { kind, socket });
 }

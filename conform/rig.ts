@@ -37,7 +37,15 @@ export interface RigParts {
   readonly type: number;
   /** Milliseconds that the device may take for anything. */
   readonly patience: number;
+  /** Stands before its registers, to tell of each access; nothing does if left out. */
+  readonly see?: See;
 }
+
+/** Puts what tells of accesses before the registers of a structure. */
+export type See = (
+  structure: "common" | "isr" | "notify" | "device",
+  registers: Registers,
+) => Registers;
 
 /** Its registers. */
 interface Windows {
@@ -86,10 +94,12 @@ export class Rig {
   readonly bytes: Uint8Array<ArrayBufferLike>;
   readonly #arena: SharedArrayBuffer;
   readonly #memory: DmaMemory;
+  readonly #see: See;
   #windows: Windows | undefined;
   #free = 0;
 
-  constructor({ device, type, patience }: RigParts) {
+  constructor({ device, type, patience, see = (_, registers) => registers }: RigParts) {
+    this.#see = see;
     this.device = device;
     this.type = type;
     this.patience = patience;
@@ -111,12 +121,13 @@ export class Rig {
     const structures = findStructures(device.config, (bar) => device.bar(bar)?.size);
     const window = ({ bar, offset, length }: Structures["common"]) =>
       bounded(subRegisters(device.bar(bar)!, offset, length));
+    const see = this.#see;
     return this.#windows = {
       structures,
-      common: window(structures.common),
-      isr: window(structures.isr),
-      notifications: window(structures.notify),
-      specific: structures.device && window(structures.device),
+      common: see("common", window(structures.common)),
+      isr: see("isr", window(structures.isr)),
+      notifications: see("notify", window(structures.notify)),
+      specific: structures.device && see("device", window(structures.device)),
     };
   }
 

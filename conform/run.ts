@@ -4,6 +4,8 @@ import { exerciseOf } from "./exercise.ts";
 import { observe } from "./observe.ts";
 import { Random } from "./random.ts";
 import { Rig } from "./rig.ts";
+import { CheckTrace } from "./trace.ts";
+import type { TraceSink } from "../core/trace/trace.ts";
 
 /** What came of one check. */
 export interface Result {
@@ -31,6 +33,8 @@ export interface RunOptions {
   readonly tell?: (result: Result) => void;
   /** Ends the run between two checks. */
   readonly signal?: AbortSignal;
+  /** Takes what happens: each check as a span, its accesses to registers, its doorbells. Its end is told with that of the run. */
+  readonly trace?: TraceSink;
 }
 
 /** No check may take longer than so many times what the device may take for one thing. */
@@ -45,16 +49,19 @@ const MOST_WAITS = 20;
 export async function runChecks(
   fn: FunctionFacts,
   checks: readonly Check[],
-  { type, patience = 1000, seed = 1, write = false, tell, signal }: RunOptions,
+  { type, patience = 1000, seed = 1, write = false, tell, signal, trace: sink }: RunOptions,
 ): Promise<readonly Result[]> {
   using device = taken(fn);
-  const rig = new Rig({ device, type, patience });
+  using trace = sink && new CheckTrace(sink, fn.address);
+  const rig = new Rig({ device, type, patience, ...(trace && { see: trace.see }) });
   const results: Result[] = [];
   const resets: Resets = { missed: 0 };
   for (const [i, check] of checks.entries()) {
     signal?.throwIfAborted();
     // Each check has numbers of its own: they do not depend on which others run.
     rig.random = new Random(seed + hash(check.name));
+    const { name, section } = check;
+    trace?.tell({ kind: "check", by: "core", step: "begin", name, section });
     const begin = performance.now();
     const finding = check.writes && !write
       ? { verdict: "not applicable", why: "it writes, which was not asked for" } as const
@@ -63,6 +70,8 @@ export async function runChecks(
     const { verdict, why } = finding;
     const result = { check, verdict, ...(why !== undefined && { why }), milliseconds };
     results.push(result);
+    const end = { verdict, ...(why !== undefined && { why }) };
+    trace?.tell({ kind: "check", by: "core", step: "end", name, section, ...end });
     tell?.(result);
     if (finding.gone) {
       for (const rest of checks.slice(i + 1)) {

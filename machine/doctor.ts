@@ -111,7 +111,7 @@ function groups(mounts: Mounts): Diagnosis[] {
         return ok(address, `${found}, and in use: ${where}${inUse.of(user).join(", ")}`);
       }
       const how = iommuGroup === undefined ? " --driver uio_pci_generic" : "";
-      return optional(address, found, `as root: main.ts bind ${all.join(" ")}${how}`);
+      return optional(address, found, `as root, the command: bind ${all.join(" ")}${how}`);
     },
   );
 }

@@ -52,7 +52,7 @@ Deno.test("diagnose proposes bind for no device in use, and for a group as a who
       name: all[0]!,
       state: "optional" as const,
       found: "VirtIO, driven by virtio-pci",
-      fix: `as root: main.ts bind ${all.join(" ")}`,
+      fix: `as root, the command: bind ${all.join(" ")}`,
     })),
   ]);
 });

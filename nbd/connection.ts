@@ -1,6 +1,7 @@
 import type { Export } from "./export.ts";
 import { Input } from "./input.ts";
 import { Negotiation } from "./negotiation.ts";
+import { Output } from "./output.ts";
 import { Transmission } from "./transmission.ts";
 
 /** Requests that one client may have under way. */
@@ -14,11 +15,11 @@ const MOST_UNSENT = 64 << 10;
 
 /** What a connection needs of the world. */
 export interface ConnectionPort {
-  /** Sends bytes in order; `sent` is called when they are not needed any more. */
-  readonly send: (bytes: Uint8Array<ArrayBuffer>, sent: () => void) => void;
+  /** There is something to send, as soon as what puts it there returns. */
+  readonly ready: () => void;
   /** It may receive again. */
   readonly resume: () => void;
-  /** Ends it when all is sent. */
+  /** It is over: all is sent. */
   readonly close: () => void;
 }
 
@@ -27,48 +28,46 @@ export class Connection {
   readonly #export: Export;
   readonly #port: ConnectionPort;
   readonly #input: Input;
+  readonly #output: Output;
+  #transmission: Transmission | undefined;
   #requests = 0;
   #bytes = 0;
   #closing = false;
-  #agreed = false;
-  /** Bytes that came before they agreed, and those of answers that were not taken yet. */
+  /** Bytes that came before they agreed. */
   #said = 0;
-  #unsent = 0;
 
   constructor(served: Export, port: ConnectionPort) {
     this.#export = served;
     this.#port = port;
-    this.#input = new Input(() => this.#closing || this.#busy);
+    this.#input = new Input(() => this.full);
+    this.#output = new Output(port.ready);
   }
 
   /** Greets the client. */
   start(): void {
-    const port = this.#port;
     const served = this.#export;
     const input = this.#input;
-    const { buffers } = served;
+    const output = this.#output;
     const close = () => this.#close();
     new Negotiation(served, {
       input,
-      send: (bytes) => {
-        this.#unsent += bytes.length;
-        port.send(bytes, () => this.#less(() => this.#unsent -= bytes.length));
-      },
+      send: (bytes) => output.put(bytes, () => {}),
       close,
       done: (agreement) => {
-        this.#agreed = true;
-        new Transmission(served, agreement, {
+        this.#transmission = new Transmission(served, agreement, {
           input,
+          output,
           close,
           begin: (held) => {
             this.#requests++;
             this.#bytes += held;
           },
-          answer: (bytes, held) =>
-            port.send(bytes, () => {
-              buffers.give(bytes);
-              this.#ended(held);
-            }),
+          end: (held) => {
+            const wasBusy = this.#busy;
+            this.#requests--;
+            this.#bytes -= held;
+            this.#goOn(wasBusy);
+          },
         });
       },
     });
@@ -76,7 +75,7 @@ export class Connection {
 
   /** Whether client and server have agreed on an export. */
   get agreed(): boolean {
-    return this.#agreed;
+    return this.#transmission !== undefined;
   }
 
   /** Whether nothing can be received now. */
@@ -91,41 +90,55 @@ export class Connection {
 
   /** So many bytes were put there. */
   received(count: number): void {
-    if (!this.#agreed && (this.#said += count) > MOST_SAID) return this.#close();
+    if (!this.agreed && (this.#said += count) > MOST_SAID) return this.#close();
     this.#input.received(count);
+    this.#transmission?.publish();
+  }
+
+  /** Whether something is to be sent. */
+  get sends(): boolean {
+    return this.#output.length > 0;
+  }
+
+  /** What is to be sent next; only where it {@linkcode sends}. */
+  toSend(): Uint8Array<ArrayBuffer> {
+    return this.#output.next();
+  }
+
+  /** So many bytes of that are sent. */
+  sent(count: number): void {
+    const wasBusy = this.#busy;
+    this.#output.sent(count);
+    this.#goOn(wasBusy);
   }
 
   /** The client is gone: what it has asked for ends, and nothing more begins. */
   stop(): void {
     this.#closing = true;
+    this.#output.drop();
   }
 
   get #busy(): boolean {
     return this.#requests >= MOST_REQUESTS || this.#bytes >= MOST_BYTES ||
-      this.#unsent >= MOST_UNSENT;
-  }
-
-  #ended(bytes: number): void {
-    this.#less(() => {
-      this.#requests--;
-      this.#bytes -= bytes;
-    });
+      !this.agreed && this.#output.length >= MOST_UNSENT;
   }
 
   /** Something has ended, so that there may be room for more. */
-  #less(ended: () => void): void {
-    const wasBusy = this.#busy;
-    ended();
-    if (this.#closing) {
-      if (this.#requests === 0) this.#port.close();
-    } else if (wasBusy && !this.#busy) {
+  #goOn(wasBusy: boolean): void {
+    if (this.#closing) this.#closeIfDone();
+    else if (wasBusy && !this.#busy) {
       this.#input.go();
+      this.#transmission?.publish();
       this.#port.resume();
     }
   }
 
   #close(): void {
     this.#closing = true;
-    if (this.#requests === 0) this.#port.close();
+    this.#closeIfDone();
+  }
+
+  #closeIfDone(): void {
+    if (this.#requests === 0 && this.#output.length === 0) this.#port.close();
   }
 }

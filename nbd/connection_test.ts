@@ -1,6 +1,6 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, fail } from "@std/assert";
 import fc from "fast-check";
-import type { BlockDevice } from "../classes/block/protocol.ts";
+import type { BlockDevice, DiskSlots } from "../classes/block/protocol.ts";
 import { Status } from "../core/bus/lane.ts";
 import { RequestError } from "../core/bus/request_error.ts";
 import { Buffers } from "./buffers.ts";
@@ -57,6 +57,61 @@ class MemoryDisk implements BlockDevice {
   }
 }
 
+/** A disk that has slots, whose requests end when they are told to. */
+class SlotDisk extends MemoryDisk {
+  readonly slots = new Slots(this);
+}
+
+type Ended = Parameters<DiskSlots["submit"]>[4];
+
+class Slots implements DiskSlots {
+  readonly count = 4;
+  readonly bytes = 4096;
+  readonly free = [3, 2, 1, 0];
+  published = 0;
+  readonly #disk: MemoryDisk;
+  readonly #data = Array.from(
+    { length: this.count },
+    () => new Uint8Array(new SharedArrayBuffer(this.bytes)),
+  );
+  readonly #submitted: { slot: number; sector: number; length: number; done: Ended }[] = [];
+
+  constructor(disk: MemoryDisk) {
+    this.#disk = disk;
+  }
+
+  take = () => this.free.pop() ?? -1;
+  data = (slot: number) => this.#data[slot]!;
+  publish = () => void this.published++;
+
+  release(slot: number): void {
+    assert(!this.free.includes(slot));
+    this.free.push(slot);
+  }
+
+  submit(slot: number, operation: number, sector: number, length: number, done: Ended): void {
+    assertEquals([operation, this.free.includes(slot)], [0, false]);
+    this.#submitted.push({ slot, sector, length, done });
+  }
+
+  get inFlight(): number {
+    return this.#submitted.length;
+  }
+
+  readonly restarts = 0;
+  submitStretch = () => fail("no request is about a stretch");
+  wait = () => fail("the server does not block");
+  busyPoll = () => fail("the server does not look by itself");
+
+  /** Ends all requests, the last one first. */
+  end(status: number = Status.ok, short = 0): void {
+    for (const { slot, sector, length, done } of this.#submitted.splice(0).reverse()) {
+      this.data(slot).set(this.#disk.bytes.subarray(sector * 512, sector * 512 + length));
+      done(slot, status, length - short);
+    }
+  }
+}
+
 interface Reply {
   readonly error: number;
   readonly cookie: number;
@@ -65,47 +120,55 @@ interface Reply {
 }
 
 /** A client before a connection: sends bytes, and takes what comes back apart. */
-class Peer {
-  readonly disk = new MemoryDisk();
+class Peer<Disk extends MemoryDisk = MemoryDisk> {
+  readonly disk: Disk;
   readonly connection: Connection;
-  closed = false;
+  /** Whether it takes nothing of what it is answered. */
+  holds = false;
+  #closed = false;
   #received: Uint8Array = new Uint8Array(0);
-  #held: (() => void)[] | undefined;
 
-  constructor({ readOnly = false, holds = false } = {}) {
-    if (holds) this.#held = [];
+  constructor({ readOnly = false, disk = new MemoryDisk() as Disk } = {}) {
+    this.disk = disk;
     this.connection = new Connection({
       disk: this.disk,
       name: "disk",
       readOnly,
       buffers: new Buffers(1 << 20),
     }, {
-      send: (bytes, sent) => {
-        // What is held back is too much to be kept.
-        if (this.#held && bytes.length > 1024) return void this.#held.push(sent);
-        this.#received = join(this.#received, bytes);
-        sent();
-      },
+      ready() {},
       resume() {},
-      close: () => this.closed = true,
+      close: () => this.#closed = true,
     });
     this.connection.start();
   }
 
-  /** Lets all replies go that were held back. */
-  release(): void {
-    for (const sent of this.#held!.splice(0)) sent();
+  /** Takes all that is to be sent. */
+  #pull(): void {
+    while (!this.holds && this.connection.sends) {
+      const bytes = this.connection.toSend().slice();
+      this.#received = join(this.#received, bytes);
+      this.connection.sent(bytes.length);
+    }
+  }
+
+  /** Whether the connection is over. */
+  get closed(): boolean {
+    this.#pull();
+    return this.#closed;
   }
 
   /** Sends bytes, in pieces of so many. Returns how many were taken. */
   send(bytes: Uint8Array, piece = 1e9): number {
     let done = 0;
+    this.#pull();
     while (done < bytes.length && !this.connection.full) {
       const room = this.connection.room();
       assert(room.length > 0);
       const count = Math.min(piece, room.length, bytes.length - done);
       room.set(bytes.subarray(done, done + count));
       this.connection.received(count);
+      this.#pull();
       done += count;
     }
     return done;
@@ -113,13 +176,15 @@ class Peer {
 
   /** Takes the next bytes that came. */
   take(count: number): DataView {
+    this.#pull();
     assert(this.#received.length >= count, `${this.#received.length} bytes came, not ${count}`);
     const bytes = this.#received.slice(0, count);
-    this.#received = this.#received.slice(count);
+    this.#received = this.#received.subarray(count);
     return new DataView(bytes.buffer);
   }
 
   get left(): number {
+    this.#pull();
     return this.#received.length;
   }
 
@@ -645,7 +710,8 @@ Deno.test("structured replies carry data, errors with words, and what is allocat
 });
 
 Deno.test("a client that does not read its replies is not listened to for ever", async () => {
-  const peer = new Peer({ holds: true }).negotiate();
+  const peer = new Peer().negotiate();
+  peer.holds = true;
   const one = new Bytes(28).u32(REQUEST_MAGIC).u16(0).u16(Cmd.READ).u64(1n).u64(0n).u32(1 << 20);
   const many = join(...Array.from({ length: 1000 }, () => one.bytes));
   const taken = peer.send(many);
@@ -654,9 +720,90 @@ Deno.test("a client that does not read its replies is not listened to for ever",
   assert(peer.connection.full);
   assertEquals(peer.disk.calls.length, 64);
   assert(taken <= many.length);
-  peer.release();
+  const { connection } = peer;
+  while (connection.sends) connection.sent(connection.toSend().length);
   await settled();
   assertEquals(peer.disk.calls.length, 128);
+});
+
+Deno.test("reads that come together are one batch of the disk's slots, and each answer has its own data #nbd:slots", () => {
+  for (const structured of [false, true]) {
+    const peer = new Peer({ disk: new SlotDisk() }).negotiate({ structured });
+    const { slots, bytes } = peer.disk;
+    bytes.set(pattern(CAPACITY, 7));
+    const heads = [0, 512, 8192].map((offset, i) =>
+      new Bytes(28).u32(REQUEST_MAGIC).u16(0).u16(Cmd.READ).u64(2n ** 40n + BigInt(i))
+        .u64(BigInt(offset)).u32(i === 1 ? 4096 : 1024).bytes
+    );
+    peer.send(join(...heads));
+    assertEquals([slots.inFlight, slots.published, peer.left], [3, 1, 0]);
+    slots.end();
+    for (const [i, offset, length] of [[2, 8192, 1024], [1, 512, 4096], [0, 0, 1024]] as const) {
+      const { error, cookie, data } = structured ? peer.chunk() : peer.simple(length);
+      assertEquals([error, cookie], [0, 2 ** 40 + i]);
+      if (structured) assertEquals(new DataView(data.buffer).getBigUint64(0), BigInt(offset));
+      assertEquals(data.slice(structured ? 8 : 0), bytes.slice(offset, offset + length));
+    }
+    assertEquals([peer.left, slots.free.length, peer.disk.calls], [0, 4, []]);
+  }
+});
+
+Deno.test("what fits no slot, finds none or is wrong goes the other way #nbd:slots", async () => {
+  const peer = new Peer({ disk: new SlotDisk() }).negotiate();
+  const { slots, calls } = peer.disk;
+  assertEquals(await peer.ask(Cmd.READ, 0, 8192), 0);
+  assertEquals(await peer.ask(Cmd.READ, 0, 512, { flags: CmdFlag.FUA }), 0);
+  assertEquals(await peer.ask(Cmd.READ, 1, 512), Errno.EINVAL);
+  assertEquals(await peer.ask(Cmd.READ, CAPACITY, 512), Errno.EINVAL);
+  assertEquals(await peer.ask(Cmd.READ, 0, 0), 0);
+  slots.free.length = 0;
+  assertEquals(await peer.ask(Cmd.READ, 512, 512), 0);
+  assertEquals(calls, ["read 0 8192", "read 0 512", "read 512 512"]);
+  assertEquals([slots.inFlight, slots.published], [0, 0]);
+});
+
+Deno.test("a read by a slot that fails is an error, and its slot is free again #nbd:slots", () => {
+  const peer = new Peer({ disk: new SlotDisk() }).negotiate();
+  const { slots } = peer.disk;
+  const ends: readonly (readonly [() => void, number])[] = [
+    [() => slots.end(Status.failed), Errno.EIO],
+    [() => slots.end(Status.gone), Errno.EIO],
+    [() => slots.end(Status.unsupported), Errno.EINVAL],
+    [() => slots.end(Status.ok, 1), Errno.EIO],
+    [() => slots.end(), 0],
+    [() => (peer.disk.medium++, slots.end()), Errno.EIO],
+  ];
+  for (const [end, expected] of ends) {
+    peer.request(Cmd.READ, 0, 512);
+    assertEquals(slots.inFlight, 1);
+    end();
+    assertEquals([peer.simple(512).error, slots.free.length, peer.left], [expected, 4, 0]);
+  }
+});
+
+Deno.test("a client that takes no answers keeps no slot from others, and one that left neither #nbd:slots", () => {
+  const peer = new Peer({ disk: new SlotDisk() }).negotiate();
+  const { slots, bytes } = peer.disk;
+  bytes.set(pattern(CAPACITY, 3));
+  peer.holds = true;
+  let asked = 0;
+  for (; asked < 1000 && !peer.connection.full; asked++) {
+    peer.request(Cmd.READ, asked % 64 * 4096, 4096, { cookie: asked });
+    slots.end();
+    assertEquals(slots.free.length, 4);
+  }
+  assert(asked > 256 && asked < 400, `${asked} were asked`);
+  peer.holds = false;
+  for (let i = 0; i < asked; i++) {
+    const { cookie, data } = peer.simple(4096);
+    assertEquals(cookie, i);
+    assertEquals(data, bytes.slice(i % 64 * 4096, i % 64 * 4096 + 4096));
+  }
+  assert(!peer.connection.full);
+  peer.request(Cmd.READ, 0, 4096);
+  peer.connection.stop();
+  slots.end();
+  assertEquals([slots.free.length, peer.left], [4, 0]);
 });
 
 Deno.test("a client that leaves in order gets its replies first", async () => {

@@ -5,6 +5,9 @@ const AHEAD = 8192;
 /** The most that {@linkcode Input.expect} can wait for. */
 export const MOST_EXPECTED = 32768;
 
+/** What is done with bytes that came: they stand there from `at` on, until it returns. */
+export type Step = (view: DataView<ArrayBuffer>, at: number) => void;
+
 /**
  * Bytes from a client, cut as the connection asks. Long data is received where it is wanted, without a copy.
  *
@@ -12,6 +15,7 @@ export const MOST_EXPECTED = 32768;
  */
 export class Input {
   readonly #buffer = new Uint8Array(BUFFER_BYTES);
+  readonly #view = new DataView(this.#buffer.buffer);
   /** What is received and not used. */
   #start = 0;
   #end = 0;
@@ -19,7 +23,7 @@ export class Input {
   #skipped = 0;
   #target: Uint8Array<ArrayBuffer> | undefined;
   #filled = 0;
-  #next: (bytes: Uint8Array<ArrayBuffer>) => void = () => {};
+  #next: Step = () => {};
   readonly #paused: () => boolean;
 
   /** @param paused Whether no step must be made now; {@linkcode go} goes on. */
@@ -27,14 +31,14 @@ export class Input {
     this.#paused = paused;
   }
 
-  /** The next step needs so many bytes, and gets them where they are until it returns. */
-  expect(count: number, next: (bytes: Uint8Array<ArrayBuffer>) => void): void {
+  /** The next step needs so many bytes. */
+  expect(count: number, next: Step): void {
     this.#needed = count;
     this.#next = next;
   }
 
   /** The next step needs `target` filled. */
-  fill(target: Uint8Array<ArrayBuffer>, next: (bytes: Uint8Array<ArrayBuffer>) => void): void {
+  fill(target: Uint8Array<ArrayBuffer>, next: () => void): void {
     this.#target = target;
     this.#filled = 0;
     this.#next = next;
@@ -87,13 +91,13 @@ export class Input {
       this.#filled += count;
       if (this.#filled < target.length) return false;
       this.#target = undefined;
-      next(target);
+      next(this.#view, this.#start);
       return true;
     }
     if (this.#end - this.#start < this.#needed) return false;
     const at = this.#start;
     this.#start += this.#needed;
-    next(this.#buffer.subarray(at, at + this.#needed));
+    next(this.#view, at);
     return true;
   }
 }

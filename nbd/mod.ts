@@ -18,5 +18,5 @@
 
 export { NbdServer, type ServeOptions } from "./server.ts";
 export { nbdUri } from "./uri.ts";
-export type { BlockDevice } from "../classes/block/protocol.ts";
+export type { BlockDevice, DiskSlots } from "../classes/block/protocol.ts";
 export type { Loop } from "../core/irq/interrupt_loop.ts";

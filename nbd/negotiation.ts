@@ -41,6 +41,7 @@ export interface NegotiationPort {
 }
 
 const OPTION_BYTES = 16;
+const NOTHING = new DataView(new ArrayBuffer(0));
 
 /** Options that a client may send at all, beside those that end the negotiation. */
 const KNOWN: readonly number[] = [
@@ -67,7 +68,7 @@ export class Negotiation {
     this.#port = port;
     const flags = Handshake.FIXED_NEWSTYLE | Handshake.NO_ZEROES;
     port.send(new Bytes(18).u64(INIT_MAGIC).u64(OPTS_MAGIC).u16(flags).bytes);
-    port.input.expect(4, (bytes) => this.#greeted(new Reader(bytes).u32()));
+    port.input.expect(4, (view, at) => this.#greeted(view.getUint32(at)));
   }
 
   #greeted(flags: number): void {
@@ -78,13 +79,16 @@ export class Negotiation {
   }
 
   #next(): void {
-    this.#port.input.expect(OPTION_BYTES, (bytes) => {
-      const reader = new Reader(bytes);
+    this.#port.input.expect(OPTION_BYTES, (view, at) => {
+      const reader = new Reader(view, at, OPTION_BYTES);
       if (reader.u64() !== OPTS_MAGIC) return this.#port.close();
       const option = reader.u32();
       const length = reader.u32();
       if (length <= MOST_EXPECTED) {
-        return this.#port.input.expect(length, (data) => this.#option(option, new Reader(data)));
+        return this.#port.input.expect(
+          length,
+          (view, at) => this.#option(option, new Reader(view, at, length)),
+        );
       }
       // It is answered when all of it has come: until then the client sends and does not listen.
       this.#port.input.skip(length);
@@ -94,7 +98,7 @@ export class Negotiation {
 
   #tooLong(option: number): void {
     if (option === Opt.EXPORT_NAME) return this.#port.close();
-    if (!KNOWN.includes(option)) return this.#option(option, new Reader(new Uint8Array(0)));
+    if (!KNOWN.includes(option)) return this.#option(option, new Reader(NOTHING, 0, 0));
     this.#reply(option, Rep.ERR_TOO_BIG, `an option has at most ${MOST_EXPECTED} bytes`);
     this.#next();
   }
@@ -249,9 +253,9 @@ class Reader {
   #at = 0;
   whole = true;
 
-  constructor(bytes: Uint8Array<ArrayBuffer>) {
-    this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  constructor({ buffer, byteOffset }: DataView<ArrayBuffer>, at: number, length: number) {
+    this.#bytes = new Uint8Array(buffer, byteOffset + at, length);
+    this.#view = new DataView(buffer, byteOffset + at, length);
   }
 
   get left(): number {

@@ -16,8 +16,6 @@ const KEPT_BYTES = 64 << 20;
 const HANDSHAKE_MS = 30_000;
 /** How long to rest when no client can be taken, in milliseconds. */
 const AGAIN_MS = 1000;
-/** Answers that go out together, in bytes: for short ones a copy costs less than a call. */
-const TOGETHER = 128 << 10;
 /** Receptions from one client before the others get their turn. */
 const RECEPTIONS = 32;
 
@@ -119,24 +117,14 @@ export class NbdServer implements Disposable {
   }
 }
 
-interface Outgoing {
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly sent: () => void;
-}
-
 /** The socket of one connection. */
 class Client implements Disposable {
   readonly #fd: number;
   readonly #loop: Loop;
   readonly #left: (reason?: string) => void;
   readonly #connection: Connection;
-  /** What could not be sent yet; of the first, so many bytes are. */
-  readonly #outgoing: Outgoing[] = [];
-  #sent = 0;
-  #together: Uint8Array<ArrayBuffer> | undefined;
   /** What is waited for. */
   #events = 0;
-  #closing = false;
   #closed = false;
   #deadline: ReturnType<typeof setTimeout> | undefined;
 
@@ -145,12 +133,10 @@ class Client implements Disposable {
     this.#loop = loop;
     this.#left = left;
     this.#connection = new Connection(served, {
-      send: (bytes, sent) => this.#send({ bytes, sent }),
+      // The answers to requests that ended together follow at once.
+      ready: () => queueMicrotask(this.#sendAll),
       resume: () => this.#wait(),
-      close: () => {
-        this.#closing = true;
-        if (this.#outgoing.length === 0) this.#end();
-      },
+      close: () => this.#end(),
     });
   }
 
@@ -181,14 +167,7 @@ class Client implements Disposable {
     this.#wait();
   }
 
-  #send(outgoing: Outgoing): void {
-    if (this.#closed) return outgoing.sent();
-    this.#outgoing.push(outgoing);
-    // The answers to requests that ended together follow at once.
-    if (this.#outgoing.length === 1) queueMicrotask(() => this.#sendAll());
-  }
-
-  #sendAll(): void {
+  readonly #sendAll = (): void => {
     if (this.#closed) return;
     try {
       this.#flush();
@@ -196,47 +175,24 @@ class Client implements Disposable {
       return this.#end((error as Error).message);
     }
     this.#wait();
-  }
+  };
 
   /** Sends what there is room for. */
   #flush(): void {
-    while (this.#outgoing.length > 0) {
-      const bytes = this.#gathered();
+    const connection = this.#connection;
+    while (!this.#closed && connection.sends) {
+      const bytes = connection.toSend();
       const put = sendNow(this.#fd, bytes);
       if (put < 0) return this.#end();
-      this.#sent += put;
-      for (let next = this.#outgoing[0]; next; next = this.#outgoing[0]) {
-        if (this.#sent < next.bytes.length) break;
-        this.#sent -= next.bytes.length;
-        this.#outgoing.shift();
-        next.sent();
-      }
+      connection.sent(put);
       if (put < bytes.length) return;
     }
-    if (this.#closing) this.#end();
-  }
-
-  /** What is to be sent next: the rest of the first answer, with those behind it that fit into one call. */
-  #gathered(): Uint8Array<ArrayBuffer> {
-    const [first, second] = this.#outgoing;
-    const rest = first!.bytes.subarray(this.#sent);
-    if (!second || rest.length + second.bytes.length > TOGETHER) return rest;
-    const together = this.#together ??= new Uint8Array(TOGETHER);
-    together.set(rest);
-    let end = rest.length;
-    for (let i = 1; i < this.#outgoing.length; i++) {
-      const { bytes } = this.#outgoing[i]!;
-      if (end + bytes.length > TOGETHER) break;
-      together.set(bytes, end);
-      end += bytes.length;
-    }
-    return together.subarray(0, end);
   }
 
   /** Waits for what can be done next; for nothing, if the disk is to move first. */
   #wait(): void {
     if (this.#closed) return;
-    const events = (this.#connection.full ? 0 : POLLIN) | (this.#outgoing.length > 0 ? POLLOUT : 0);
+    const events = (this.#connection.full ? 0 : POLLIN) | (this.#connection.sends ? POLLOUT : 0);
     if (events === this.#events) return;
     this.#events = events;
     if (events === 0) this.#loop.remove(this.#fd);
@@ -256,6 +212,5 @@ class Client implements Disposable {
     this.#connection.stop();
     this.#loop.remove(this.#fd);
     close(this.#fd);
-    for (const { sent } of this.#outgoing.splice(0)) sent();
   }
 }

@@ -4,6 +4,7 @@ import { Bytes } from "./bytes.ts";
 import { type Export, isReadOnly, MOST_DATA } from "./export.ts";
 import type { Input } from "./input.ts";
 import type { Agreement } from "./negotiation.ts";
+import type { Output } from "./output.ts";
 import {
   BASE_ALLOCATION_ID,
   Chunk,
@@ -18,25 +19,33 @@ import {
   SIMPLE_REPLY_MAGIC,
   STRUCTURED_REPLY_MAGIC,
 } from "./protocol.ts";
+import { headBytes, putHead } from "./read_answer.ts";
+import { SlotReads } from "./slot_reads.ts";
 import { textBytes } from "./text.ts";
 
 /** What serving needs of its connection. */
 export interface TransmissionPort {
   /** What the client sends. */
   readonly input: Input;
+  /** Where answers go. */
+  readonly output: Output;
   /** A request begins that holds so many bytes until its answer is sent. */
   readonly begin: (held: number) => void;
-  /** Sends the answer to it, whose bytes are given to the export's buffers then. */
-  readonly answer: (bytes: Uint8Array<ArrayBuffer>, held: number) => void;
+  /** It is. */
+  readonly end: (held: number) => void;
   /** Ends the connection, when all requests are answered and all is sent. */
   readonly close: () => void;
 }
 
-interface Request {
+/** The client's own name of a request, in two halves. */
+interface Named {
+  readonly cookieHigh: number;
+  readonly cookieLow: number;
+}
+
+interface Request extends Named {
   readonly flags: number;
   readonly type: number;
-  /** As it came: the client's own. */
-  readonly cookie: Uint8Array;
   readonly offset: number;
   readonly length: number;
 }
@@ -71,32 +80,51 @@ export class Transmission {
   readonly #export: Export;
   readonly #agreement: Agreement;
   readonly #port: TransmissionPort;
+  /** Reads by slots, where the disk has such. */
+  readonly #reads: SlotReads | undefined;
+  readonly #take = (view: DataView<ArrayBuffer>, at: number): void => this.#request(view, at);
 
   constructor(served: Export, agreement: Agreement, port: TransmissionPort) {
     this.#export = served;
     this.#agreement = agreement;
     this.#port = port;
+    const { slots } = served.disk;
+    this.#reads = slots && new SlotReads(served, slots, agreement, {
+      output: port.output,
+      begin: port.begin,
+      end: port.end,
+      answer: (bytes, held) => this.#answer(bytes, held),
+      refuse: (cookieHigh, cookieLow, held, error) =>
+        this.#answer(this.#error({ cookieHigh, cookieLow }, error), held),
+    });
     this.#next();
+  }
+
+  /** Shows the disk what was begun by what the client has sent. */
+  publish(): void {
+    this.#reads?.publish();
   }
 
   #next(): void {
-    this.#port.input.expect(REQUEST_BYTES, (bytes) => this.#request(bytes));
+    this.#port.input.expect(REQUEST_BYTES, this.#take);
   }
 
-  #request(bytes: Uint8Array<ArrayBuffer>): void {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    const request = {
-      flags: view.getUint16(4),
-      type: view.getUint16(6),
-      cookie: bytes.slice(8, 16),
-      offset: view.getUint32(16) * 2 ** 32 + view.getUint32(20),
-      length: view.getUint32(24),
-    };
+  #request(view: DataView<ArrayBuffer>, at: number): void {
+    const flags = view.getUint16(at + 4);
+    const type = view.getUint16(at + 6);
+    const cookieHigh = view.getUint32(at + 8);
+    const cookieLow = view.getUint32(at + 12);
+    const offset = view.getUint32(at + 16) * 2 ** 32 + view.getUint32(at + 20);
+    const length = view.getUint32(at + 24);
     // A client that loses count of bytes cannot be understood any more.
-    if (view.getUint32(0) !== REQUEST_MAGIC || request.type === Cmd.DISC) return this.#port.close();
+    if (view.getUint32(at) !== REQUEST_MAGIC || type === Cmd.DISC) return this.#port.close();
     this.#next();
-    if (request.type !== Cmd.WRITE) return void this.#serve(request);
-    const { length } = request;
+    if (
+      type === Cmd.READ && flags === 0 &&
+      this.#reads?.begin(cookieHigh, cookieLow, offset, length)
+    ) return;
+    const request = { flags, type, cookieHigh, cookieLow, offset, length };
+    if (type !== Cmd.WRITE) return void this.#serve(request);
     const { input } = this.#port;
     if (length > MOST_DATA) {
       // It is answered when all of it has come: a client that still sends expects no answer.
@@ -114,9 +142,8 @@ export class Transmission {
   }
 
   async #serve(request: Request, data?: Uint8Array<ArrayBuffer>): Promise<void> {
-    const { begin, answer } = this.#port;
     const held = REQUEST_BYTES + (request.type === Cmd.READ || data ? request.length : 0);
-    begin(held);
+    this.#port.begin(held);
     let bytes: Uint8Array<ArrayBuffer>;
     try {
       this.#check(request);
@@ -125,7 +152,14 @@ export class Transmission {
       bytes = this.#error(request, error);
     }
     if (data) this.#export.buffers.give(data);
-    answer(bytes, held);
+    this.#answer(bytes, held);
+  }
+
+  #answer(bytes: Uint8Array<ArrayBuffer>, held: number): void {
+    this.#port.output.put(bytes, () => {
+      this.#export.buffers.give(bytes);
+      this.#port.end(held);
+    });
   }
 
   #check({ type, flags, offset, length }: Request): void {
@@ -192,9 +226,9 @@ export class Transmission {
   }
 
   async #read(request: Request): Promise<Uint8Array<ArrayBuffer>> {
-    const { offset, length, cookie } = request;
+    const { offset, length, cookieHigh, cookieLow } = request;
     const { structured } = this.#agreement;
-    const head = structured ? CHUNK_BYTES + 8 : SIMPLE_REPLY_BYTES;
+    const head = headBytes(structured);
     const { buffers } = this.#export;
     const reply = buffers.take(head + length);
     try {
@@ -203,11 +237,8 @@ export class Transmission {
       buffers.give(reply);
       throw error;
     }
-    const bytes = new Bytes(reply);
-    if (structured) {
-      bytes.u32(STRUCTURED_REPLY_MAGIC).u16(DONE).u16(Chunk.OFFSET_DATA).put(cookie)
-        .u32(8 + length).u64(BigInt(offset));
-    } else bytes.u32(SIMPLE_REPLY_MAGIC).u32(0).put(cookie);
+    const view = new DataView(reply.buffer, reply.byteOffset);
+    putHead(view, 0, structured, cookieHigh, cookieLow, offset, length);
     return reply;
   }
 
@@ -222,30 +253,33 @@ export class Transmission {
   }
 
   /** VirtIO has no way to ask what is allocated; it is always right to say that all is. */
-  #allBytesAreThere({ cookie, length }: Request): Uint8Array<ArrayBuffer> {
-    return this.#chunk(Chunk.BLOCK_STATUS, cookie, 12)
-      .u32(BASE_ALLOCATION_ID).u32(length).u32(0).bytes;
+  #allBytesAreThere(request: Request): Uint8Array<ArrayBuffer> {
+    return this.#chunk(Chunk.BLOCK_STATUS, request, 12)
+      .u32(BASE_ALLOCATION_ID).u32(request.length).u32(0).bytes;
   }
 
-  #done({ cookie }: Request): Uint8Array<ArrayBuffer> {
-    if (this.#agreement.structured) return this.#chunk(Chunk.NONE, cookie, 0).bytes;
-    return new Bytes(SIMPLE_REPLY_BYTES).u32(SIMPLE_REPLY_MAGIC).u32(0).put(cookie).bytes;
+  #done(request: Named): Uint8Array<ArrayBuffer> {
+    if (this.#agreement.structured) return this.#chunk(Chunk.NONE, request, 0).bytes;
+    return simple(request, 0);
   }
 
-  #error({ cookie }: Request, error: unknown): Uint8Array<ArrayBuffer> {
+  #error(request: Named, error: unknown): Uint8Array<ArrayBuffer> {
     const errno = errnoOf(error);
-    if (!this.#agreement.structured) {
-      return new Bytes(SIMPLE_REPLY_BYTES).u32(SIMPLE_REPLY_MAGIC).u32(errno).put(cookie).bytes;
-    }
+    if (!this.#agreement.structured) return simple(request, errno);
     const text = textBytes((error as Error).message);
-    return this.#chunk(Chunk.ERROR, cookie, 6 + text.length)
+    return this.#chunk(Chunk.ERROR, request, 6 + text.length)
       .u32(errno).u16(text.length).put(text).bytes;
   }
 
-  #chunk(type: number, cookie: Uint8Array, length: number): Bytes {
+  #chunk(type: number, { cookieHigh, cookieLow }: Named, length: number): Bytes {
     return new Bytes(CHUNK_BYTES + length).u32(STRUCTURED_REPLY_MAGIC).u16(DONE).u16(type)
-      .put(cookie).u32(length);
+      .u32(cookieHigh).u32(cookieLow).u32(length);
   }
+}
+
+function simple({ cookieHigh, cookieLow }: Named, errno: number): Uint8Array<ArrayBuffer> {
+  return new Bytes(SIMPLE_REPLY_BYTES).u32(SIMPLE_REPLY_MAGIC).u32(errno)
+    .u32(cookieHigh).u32(cookieLow).bytes;
 }
 
 /** The number that tells a client best what went wrong. */

@@ -31,6 +31,7 @@ import { bit, Feature } from "../core/virtio/features.ts";
 import type { RingPlace } from "../core/virtqueue/device_queue.ts";
 import { LARGEST_QUEUE } from "../core/virtqueue/layout.ts";
 import { GuestMemory } from "./guest_memory.ts";
+import type { Witness } from "./witness.ts";
 
 const { ACKNOWLEDGE, DRIVER, FEATURES_OK, DRIVER_OK, DEVICE_NEEDS_RESET } = DeviceStatus;
 
@@ -50,6 +51,8 @@ export interface Around {
   readonly log: (line: string) => void;
   /** Rings that the front-end counts as one: 2 for a network device, whose queues come in pairs. */
   readonly unit: number;
+  /** Sees what is done with the device. */
+  readonly witness?: Witness;
 }
 
 /** The protocol features that it has. */
@@ -157,6 +160,7 @@ export class BackEnd implements Disposable {
       mayMaster: () => !this.#lies.some((lie) => lie.gone?.()),
       interrupt: (cause, vector) => this.#send(cause === "config" ? 0 : vector),
       failed: (error) => this.#failed(error),
+      ...(around.witness && { seen: around.witness.seen }),
     });
     this.#send = this.#lies.reduce<(vector: number) => void>(
       (send, lie) => lie.interrupt ? (vector) => lie.interrupt!(vector, send) : send,
@@ -192,6 +196,7 @@ export class BackEnd implements Disposable {
    */
   handle(message: Message<typeof FRONT_END>): Answer | undefined {
     const unused = new Set(message.descriptors);
+    this.#around.witness?.heard(message.name, message.body);
     try {
       const need = NEEDS[message.name];
       if (need !== undefined && !this.has(need)) {
@@ -457,6 +462,7 @@ export class BackEnd implements Disposable {
     loop.add(kick, () => {
       // Whatever keeps it readable, this thread does not turn for it alone.
       clear();
+      this.#around.witness?.rung(index);
       this.#notified(index);
     });
   }
@@ -536,22 +542,26 @@ export class BackEnd implements Disposable {
 
   /** Interrupts the driver: vector 0 is the configuration's, the others are the rings'. */
   #interrupt(vector: number): void {
+    const { witness } = this.#around;
     if (vector === 0) {
       if (this.#channel < 0) return;
       const sent = sendNow(this.#channel, encodeMessage(BACK_END.CONFIG_CHANGE_MSG, undefined));
       // The front-end is gone from there, or never reads: it is not told.
-      if (sent > 0) return;
+      if (sent > 0) return witness?.interrupted("a change of the configuration");
       close(this.#channel);
       this.#channel = -1;
       return;
     }
     const ring = this.#rings[vector - 1];
-    if (ring && ring.call >= 0) signal(ring.call);
+    if (!ring || ring.call < 0) return;
+    witness?.interrupted(`the call of queue ${vector - 1}`);
+    signal(ring.call);
   }
 
   #failed(error: Error): void {
     // A machine that has left takes its memory along.
     if (this.#leaving) return;
+    this.#around.witness?.failed(error.message);
     this.#around.log(`the device needs a reset: ${error.message}`);
     for (const { error: fd, running } of this.#rings) if (running && fd >= 0) signal(fd);
   }

@@ -7,4 +7,6 @@
 
 export { type ServedDevice, type ServeOptions, serveVhostUser } from "./vhost_user.ts";
 export { serveVfioUser, type VfioUserOptions, type VfioUserServer } from "./vfio_user.ts";
+export type { ServedFigures, ServedQueue } from "./witness.ts";
+export type { TraceSink } from "../core/trace/trace.ts";
 export type { Loop } from "../core/irq/interrupt_loop.ts";

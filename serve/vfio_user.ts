@@ -10,10 +10,14 @@ import { clear, close, eventfd, signal } from "../core/linux/fd.ts";
 import { absolutePath } from "../core/linux/file.ts";
 import { accept, listenUnix, type UnixListener } from "../core/linux/socket.ts";
 import type { FunctionModel } from "../simulation/function_model.ts";
+import { monotonicClock } from "../core/linux/clock.ts";
+import { Trace, type TraceSink } from "../core/trace/trace.ts";
 import type { DeviceModel } from "../simulation/model.ts";
 import { SimulatedFunction } from "../simulation/pci_function.ts";
+import { VirtioDevice } from "../simulation/virtio_device.ts";
 import { VirtioFunction } from "../simulation/virtio_pci.ts";
 import { Connection } from "./vfio_user_connection.ts";
+import { type ServedFigures, Witness } from "./witness.ts";
 
 /** How functions are served. */
 export interface VfioUserOptions {
@@ -24,12 +28,18 @@ export interface VfioUserOptions {
    * if left out.
    */
   readonly log?: (sentence: string) => void;
+  /** Takes what clients and guests do with the functions. */
+  readonly trace?: TraceSink;
+  /** Whether requests, doorbells and interrupts are counted; false if left out. */
+  readonly counted?: boolean;
 }
 
 /** What is served; disposing it takes the sockets away. */
 export interface VfioUserServer extends AsyncDisposable {
   /** Absolute paths of the sockets, by the names of the functions. */
   readonly sockets: Readonly<Record<string, string>>;
+  /** What was seen of each so far, by its name, if that is counted or traced. */
+  figures(): Readonly<Record<string, ServedFigures>>;
 }
 
 /**
@@ -61,22 +71,42 @@ export function serveVfioUser(
   const loop = options.loop ?? own!;
   const log = options.log ?? ((sentence: string) => console.error(sentence));
   const served: Served[] = [];
+  const trace = options.trace && new Trace(options.trace, monotonicClock());
+  const witnesses: Record<string, Witness> = {};
   const end = async () => {
     for (const each of served) each[Symbol.dispose]();
+    trace?.[Symbol.dispose]();
     await own?.[Symbol.asyncDispose]();
   };
   const sockets: Record<string, string> = {};
   try {
     for (const [name, model] of Object.entries(functions)) {
       const path = sockets[name] = absolutePath(`${folder}/${name}.sock`);
-      served.push(new Served(model, path, loop, (sentence) => log(`${name}: ${sentence}`)));
+      if (trace || options.counted) {
+        witnesses[name] = new Witness(trace?.device(name, "vfio-user"), !("bars" in model));
+      }
+      const told = (sentence: string) => log(`${name}: ${sentence}`);
+      served.push(new Served(model, path, loop, told, witnesses[name]));
     }
   } catch (error) {
     void end();
     throw error;
   }
   own?.start();
-  return { sockets, [Symbol.asyncDispose]: end };
+  const figures = () =>
+    Object.fromEntries(Object.entries(witnesses).map(([name, { figures }]) => [name, figures]));
+  return { sockets, figures, [Symbol.asyncDispose]: end };
+}
+
+/** The function of a model; what is done with its rings is seen by a witness, if there is one. */
+function functionOf(
+  model: DeviceModel | FunctionModel,
+  witness: Witness | undefined,
+): FunctionModel {
+  if ("bars" in model) return model;
+  if (!witness) return new VirtioFunction(model);
+  const { seen } = witness;
+  return new VirtioFunction(model, (around) => new VirtioDevice(model, { ...around, seen }));
 }
 
 /** A function and its socket. */
@@ -85,6 +115,7 @@ class Served implements Disposable {
   readonly #loop: Loop;
   readonly #log: (sentence: string) => void;
   readonly #listener: UnixListener;
+  readonly #witness: Witness | undefined;
   /** Signalled while the device has something to do. */
   readonly #again = eventfd();
   #connection: Connection | undefined;
@@ -95,14 +126,25 @@ class Served implements Disposable {
     path: string,
     loop: Loop,
     log: (sentence: string) => void,
+    witness: Witness | undefined,
   ) {
     this.#loop = loop;
     this.#log = log;
+    this.#witness = witness;
     try {
-      this.#device = new SimulatedFunction("bars" in model ? model : new VirtioFunction(model), {
-        interrupt: (vector) => this.#connection?.interrupt(vector),
-        pin: (asserted) => this.#connection?.pin(asserted),
-        failed: (error) => (this.#connection?.notice ?? log).call(this.#connection, error.message),
+      this.#device = new SimulatedFunction(functionOf(model, witness), {
+        interrupt: (vector) => {
+          witness?.interrupted(`vector ${vector}`);
+          this.#connection?.interrupt(vector);
+        },
+        pin: (asserted) => {
+          if (asserted) witness?.interrupted("the pin");
+          this.#connection?.pin(asserted);
+        },
+        failed: (error) => {
+          witness?.failed(error.message);
+          (this.#connection?.notice ?? log).call(this.#connection, error.message);
+        },
       });
       this.#listener = listenUnix(path);
     } catch (error) {
@@ -126,12 +168,17 @@ class Served implements Disposable {
         close(fd);
         continue;
       }
+      this.#witness?.came();
       this.#connection = new Connection(fd, {
         device: this.#device,
         loop: this.#loop,
         rung: () => signal(this.#again),
         notice: this.#log,
-        ended: () => this.#connection = undefined,
+        ...(this.#witness && { witness: this.#witness }),
+        ended: (why) => {
+          this.#connection = undefined;
+          this.#witness?.left(why);
+        },
       });
     }
   }

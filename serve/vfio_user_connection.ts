@@ -10,6 +10,7 @@ import { encodeError, type Header } from "./vfio_user/message.ts";
 import { Errno, MOST_DESCRIPTORS } from "./vfio_user/protocol.ts";
 import type { ServedFunction } from "./vfio_user/served_function.ts";
 import { Session } from "./vfio_user/session.ts";
+import type { Witness } from "./witness.ts";
 import { clientLine, clientSignal } from "./client_line.ts";
 import { ClientMemory } from "./client_memory.ts";
 
@@ -29,8 +30,10 @@ export interface ConnectionOptions {
   readonly rung: () => void;
   /** Says something about the client. */
   readonly notice: (sentence: string) => void;
-  /** The connection has ended. */
-  readonly ended: () => void;
+  /** Sees what the client does. */
+  readonly witness?: Witness;
+  /** The connection has ended; with the reason, if the client broke the protocol. */
+  readonly ended: (why?: string) => void;
 }
 
 /**
@@ -46,13 +49,14 @@ export class Connection implements Disposable {
   #unsent: Uint8Array<ArrayBuffer>[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #notices = 0;
+  #why: string | undefined;
   #isOver = false;
 
   /** Begins to listen to a socket, which is the connection's to close. */
   constructor(fd: number, options: ConnectionOptions) {
     this.#fd = fd;
     this.#options = options;
-    const { device, loop, rung } = options;
+    const { device, loop, rung, witness } = options;
     this.#session = new Session(device, {
       close,
       memoryFile: (descriptor) => this.#memory.file(descriptor),
@@ -60,6 +64,10 @@ export class Connection implements Disposable {
       listen: (descriptor, happened) => clientSignal(descriptor, loop, happened),
       rung,
       notice: (sentence) => this.notice(sentence),
+      ...(witness && {
+        asked: (request) => witness.heard(request.command, request),
+        accessed: (...access) => witness.accessed(...access),
+      }),
     });
     this.#watch();
     this.#setDeadline("says no version");
@@ -131,7 +139,7 @@ export class Connection implements Disposable {
     // The device first, as it holds places in the memory.
     this.#session[Symbol.dispose]();
     this.#memory[Symbol.dispose]();
-    this.#options.ended();
+    this.#options.ended(this.#why);
   }
 
   #finish(): void {
@@ -140,6 +148,7 @@ export class Connection implements Disposable {
   }
 
   #refuse(error: Error, header: Header | undefined): void {
+    this.#why = error.message;
     this.notice(`${error.message}; the connection is ended`);
     if (header?.wantsReply) {
       // As far as there is room: the client hears why it is left alone.

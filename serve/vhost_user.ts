@@ -1,11 +1,14 @@
 // Serves a device model by vhost-user.
 
 import { InterruptLoop, type Loop } from "../core/irq/interrupt_loop.ts";
+import { monotonicClock } from "../core/linux/clock.ts";
 import { close } from "../core/linux/fd.ts";
 import { accept, listenUnix, type UnixListener } from "../core/linux/socket.ts";
+import { Trace, type TraceSink } from "../core/trace/trace.ts";
 import type { DeviceModel } from "../simulation/model.ts";
 import { BackEnd } from "./back_end.ts";
 import { Connection } from "./vhost_user_connection.ts";
+import { type ServedFigures, Witness } from "./witness.ts";
 
 /** How a device is served. */
 export interface ServeOptions {
@@ -17,6 +20,12 @@ export interface ServeOptions {
   readonly log?: (line: string) => void;
   /** What waits for socket and notifications; one of its own if left out. */
   readonly loop?: Loop;
+  /** What the device is called in a trace; `"device"` if left out. */
+  readonly name?: string;
+  /** Takes what machine and guest do with the device. */
+  readonly trace?: TraceSink;
+  /** Whether requests, doorbells and interrupts are counted; false if left out. */
+  readonly counted?: boolean;
 }
 
 /** What of a lie there is room for: where a machine plays the registers, none of PCI gets through. */
@@ -42,6 +51,8 @@ export interface ServedDevice extends AsyncDisposable {
    * more; with the reason, if that machine broke the rules.
    */
   readonly ended: Promise<string | undefined>;
+  /** What was seen of it so far, if that is counted or traced. */
+  readonly figures: ServedFigures | undefined;
 }
 
 /**
@@ -88,6 +99,8 @@ class Server implements ServedDevice {
   readonly #backEnd: BackEnd;
   readonly #options: ServeOptions;
   readonly #log: (line: string) => void;
+  readonly #trace: Trace | undefined;
+  readonly #witness: Witness | undefined;
   readonly #ended = Promise.withResolvers<string | undefined>();
   #connection: Connection | undefined;
   #came = 0;
@@ -95,16 +108,25 @@ class Server implements ServedDevice {
   #closed = false;
 
   constructor(model: DeviceModel, socket: string, options: ServeOptions) {
-    const { unit = 1, log = () => {}, loop } = options;
+    const { unit = 1, log = () => {}, loop, name = "device", trace, counted = false } = options;
     this.#options = options;
     this.#log = log;
     this.#listener = listenUnix(socket);
+    this.#trace = trace && new Trace(trace, monotonicClock());
+    const watched = this.#trace !== undefined || counted;
+    const witness = this.#witness = watched
+      ? new Witness(this.#trace?.device(name, "vhost-user"), true)
+      : undefined;
     this.#own = loop ? undefined : new InterruptLoop();
     this.#loop = loop ?? this.#own!;
     try {
-      this.#backEnd = new BackEnd(model, { loop: this.#loop, log, unit });
+      this.#backEnd = new BackEnd(model, {
+        ...{ loop: this.#loop, log, unit },
+        ...(witness && { witness }),
+      });
     } catch (error) {
       this.#listener.close();
+      this.#trace?.[Symbol.dispose]();
       void this.#own?.[Symbol.asyncDispose]();
       throw error;
     }
@@ -114,6 +136,10 @@ class Server implements ServedDevice {
 
   get connected(): boolean {
     return this.#connection !== undefined;
+  }
+
+  get figures(): ServedFigures | undefined {
+    return this.#witness?.figures;
   }
 
   get ended(): Promise<string | undefined> {
@@ -143,8 +169,10 @@ class Server implements ServedDevice {
       return this.#log(`machine ${number} was turned away: another one uses the device`);
     }
     this.#log(`machine ${number} came`);
+    this.#witness?.came();
     this.#connection = new Connection(fd, this.#loop, this.#backEnd, (why) => {
       this.#connection = undefined;
+      this.#witness?.left(why);
       this.#log(`machine ${number} left${why === undefined ? "" : `: ${why}`}`);
       if (this.#options.once) {
         this.#ended.resolve(why);
@@ -162,6 +190,7 @@ class Server implements ServedDevice {
       this.#connection?.[Symbol.dispose]();
       this.#connection = undefined;
       this.#backEnd[Symbol.dispose]();
+      this.#trace?.[Symbol.dispose]();
       this.#ended.resolve(undefined);
     }
     await this.#own?.[Symbol.asyncDispose]();

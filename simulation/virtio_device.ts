@@ -48,6 +48,8 @@ export interface Surroundings {
   interrupt(cause: "queue" | "config", vector: number): void;
   /** The device needs a reset because of `error`. */
   failed(error: Error): void;
+  /** Stands at the ring of queue `index`, which a driver has set up: to see what is taken and put there. Nothing does if absent. */
+  readonly seen?: (queue: DeviceQueue, ring: Ring, index: number) => DeviceQueue;
 }
 
 /** Requests of a queue answered in one go, so that a driver that never stops asking does not hold up others. */
@@ -407,7 +409,7 @@ export class VirtioDevice implements DeviceHandle {
       }
       const ring = this.#findRing(queue);
       const honest = makeDeviceQueue(ring.kind, ring);
-      queue.enable(ring, honest, this.#behindLies(honest, ring));
+      queue.enable(ring, honest, this.#before(honest, ring, this.#queues.indexOf(queue)));
       queue.version = this.#around.memory.version;
     });
   }
@@ -417,8 +419,10 @@ export class VirtioDevice implements DeviceHandle {
     return findRing(memory, size, addresses, this.features, rings);
   }
 
-  #behindLies(honest: DeviceQueue, ring: Ring): DeviceQueue {
-    return this.#lies.reduce((queue, lie) => lie.queue?.(queue, ring) ?? queue, honest);
+  /** What stands before a ring: what sees it as it is, and lies. */
+  #before(honest: DeviceQueue, ring: Ring, index: number): DeviceQueue {
+    const seen = this.#around.seen?.(honest, ring, index) ?? honest;
+    return this.#lies.reduce((queue, lie) => lie.queue?.(queue, ring) ?? queue, seen);
   }
 
   /**
@@ -454,7 +458,7 @@ export class VirtioDevice implements DeviceHandle {
     const place = { available: base & 0xffff, used };
     const noted = notes?.(ring, place);
     const honest = makeDeviceQueue(ring.kind, { ...ring, from: noted?.place ?? place });
-    queue.enable(ring, honest, this.#behindLies(noted?.keep(honest) ?? honest, ring));
+    queue.enable(ring, honest, this.#before(noted?.keep(honest) ?? honest, ring, index));
     queue.again = (noted?.taken ?? []).map((taken) => (chain) => honest.takeAgain(chain, taken));
   }
 

@@ -54,6 +54,27 @@ export function notifiedQueue(offset: number): number {
   return (offset - NOTIFY) / NOTIFY_MULTIPLIER;
 }
 
+/** Which structure an offset of a BAR is in, and where; of notifications the queue. Undefined outside of them. */
+export function placeOf(bar: number, offset: number): Place | undefined {
+  if (bar === LEGACY_BAR) return { structure: "legacy", offset };
+  if (bar !== VIRTIO_BAR) return undefined;
+  if (offset >= NOTIFY) return { structure: "notify", offset: notifiedQueue(offset) };
+  const inPage = offset % PAGE;
+  return { structure: STRUCTURES[offset - inPage]!, offset: inPage };
+}
+
+/** A place in the registers. */
+interface Place {
+  readonly structure: "common" | "isr" | "device" | "legacy" | "notify";
+  readonly offset: number;
+}
+
+const STRUCTURES: Readonly<Record<number, "common" | "isr" | "device">> = {
+  [COMMON]: "common",
+  [ISR]: "isr",
+  [DEVICE]: "device",
+};
+
 const ISR_QUEUE = 1;
 const ISR_CONFIG = 2;
 const MOST_VECTORS = 2048;

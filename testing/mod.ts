@@ -10,6 +10,7 @@ export {
   type DriverReport,
   type DriverRow,
   DriverTestError,
+  failureTexts,
   type Mistake,
   mustPass,
   type RowName,

@@ -15,6 +15,9 @@ export const ROWS = [
   "lies",
 ] as const;
 
+/** So many tests that came to the same are named. */
+const NAMED = 6;
+
 /** One of them. */
 export type RowName = (typeof ROWS)[number];
 
@@ -67,7 +70,7 @@ export class DriverTestError extends Error {
     super(
       [
         `The driver ${report.driver} failed ${failed.length} of ${report.rows.length} tests.`,
-        ...failed.map(rowText),
+        ...failureTexts(report.rows),
       ].join("\n"),
     );
     this.report = report;
@@ -89,8 +92,8 @@ export function mustPass(report: DriverReport): void {
 
 /** A row as a few lines for people. */
 export function rowText(row: DriverRow): string {
-  const { result, mistake, reason, detail } = row;
-  const what = `${row.row}${detail === undefined ? "" : ` ${detail}`} (${row.isolation})`;
+  const { result, mistake, reason } = row;
+  const what = nameOf(row);
   if (mistake) {
     const { step, found, wanted } = mistake;
     return `${what}: failed while ${step}\n  found:  ${
@@ -99,4 +102,23 @@ export function rowText(row: DriverRow): string {
   }
   const words = result === "notApplicable" ? "does not apply" : result;
   return `${what}: ${words}${reason === undefined ? "" : `: ${reason}`}`;
+}
+
+/**
+ * Of the rows that failed a few lines each, for people. What several came to is told once, of the first of them, with the
+ * names of the others: one mistake makes a driver fail nearly everywhere.
+ */
+export function failureTexts(rows: readonly DriverRow[]): string[] {
+  const failed = rows.filter(({ result }) => result === "failed");
+  const alike = Map.groupBy(failed, ({ mistake }) => mistake?.found.split("\n", 1)[0]);
+  return [...alike.values()].map(([first, ...others]) => {
+    const names = others.slice(0, NAMED).map(nameOf);
+    const more = others.length - names.length;
+    const also = [...names, ...(more > 0 ? [`and ${more} more`] : [])].join(", ");
+    return rowText(first!) + (also === "" ? "" : `\n  so, too: ${also}`);
+  });
+}
+
+function nameOf({ row, detail, isolation }: DriverRow): string {
+  return `${row}${detail === undefined ? "" : ` ${detail}`} (${isolation})`;
 }

@@ -3,7 +3,9 @@
 import type { DeviceClass } from "../core/class/define.ts";
 import type { Isolation } from "../core/kernel/driver_host.ts";
 import { loadPlugin } from "../core/kernel/load_plugin.ts";
+import { monotonicClock } from "../core/linux/clock.ts";
 import { libc } from "../core/linux/libc.ts";
+import { Trace, type TraceSink } from "../core/trace/trace.ts";
 import type { AnyPlugin } from "../core/plugin/pci_plugin.ts";
 import type { Tunables } from "../core/plugin/tunables.ts";
 import { lie, type LieId, LIES } from "../simulation/hostile.ts";
@@ -50,6 +52,8 @@ export interface DriverTestOptions<Client, Model extends AnyModel> {
   readonly liars?: Readonly<Record<string, () => Model>>;
   /** Called with each row as it is known. */
   readonly told?: (row: DriverRow) => void;
+  /** Takes what happens: each test as a span, and in it all that is told of a machine. */
+  readonly trace?: TraceSink;
 }
 
 // Opened once for the whole program, so not by a test.
@@ -113,13 +117,14 @@ export async function testDriver<Client, Model extends AnyModel>(
     mayGarble: [...GARBLE, ...options.mayGarble ?? []],
   };
   const { rows: wanted = ROWS, isolations = ["process", "inline"], lies = LIES } = options;
+  using trace = options.trace && new Trace(options.trace, monotonicClock());
   const found: DriverRow[] = [];
   /** One that hangs would hang this program. */
   let hangs = false;
   const run = async (
     row: RowName,
     isolation: Isolation,
-    test: () => Promise<string | undefined>,
+    test: (tests: rows.Tests<Client, Model>) => Promise<string | undefined>,
     detail?: string,
   ) => {
     if (!wanted.includes(row) || !isolations.includes(isolation)) return;
@@ -128,7 +133,23 @@ export async function testDriver<Client, Model extends AnyModel>(
       : isolation === "inline" && hangs
       ? "it hangs, and would hang this program"
       : undefined;
-    const result = await outcome(obstacle, test);
+    const name = [row, detail, isolation].filter((each) => each !== undefined).join(", ");
+    const span = trace?.device(name, source.manifest.name);
+    span?.tell({ kind: "check", by: "core", step: "begin", name });
+    const result = await outcome(
+      obstacle,
+      () =>
+        test({
+          ...tests,
+          ...(trace && { trace: { device: (_, driver) => trace.device(name, driver) } }),
+        }),
+    );
+    const { result: verdict, reason, mistake } = result;
+    const why = mistake?.found ?? reason;
+    span?.tell({
+      ...{ kind: "check", by: "core", step: "end", name, verdict },
+      ...(why !== undefined && { why }),
+    });
     if (result.mistake?.found.includes("it hangs")) hangs = true;
     const told: DriverRow = { row, isolation, ...(detail && { detail }), ...result };
     found.push(told);
@@ -136,29 +157,39 @@ export async function testDriver<Client, Model extends AnyModel>(
   };
   // In a process first: there it can hang as it likes.
   for (const isolation of ["process", "inline"] as const) {
-    await run("start", isolation, () => rows.start(tests, isolation));
-    await run("restart", isolation, () => rows.restart(tests, isolation));
-    await run("leak", isolation, () => rows.leak(tests, isolation));
+    await run("start", isolation, (tests) => rows.start(tests, isolation));
+    await run("restart", isolation, (tests) => rows.restart(tests, isolation));
+    await run("leak", isolation, (tests) => rows.leak(tests, isolation));
     if (!rows.isVirtio(tests)) continue;
-    await run("hang", isolation, () => rows.hang(tests, isolation));
+    await run("hang", isolation, (tests) => rows.hang(tests, isolation));
   }
-  await run("plan", "inline", () => rows.plan(tests));
-  await run("types", "inline", () => rows.types(tests));
+  await run("plan", "inline", (tests) => rows.plan(tests));
+  await run("types", "inline", (tests) => rows.types(tests));
   if (rows.isVirtio(tests)) {
-    await run("queue reset", "inline", () => rows.queueReset(tests));
-    await run("back-pressure", "inline", () => rows.backPressure(tests));
+    await run("queue reset", "inline", (tests) => rows.queueReset(tests));
+    await run("back-pressure", "inline", (tests) => rows.backPressure(tests));
     const told = lies.flatMap((id) => kinds(id).map((kind) => [id, kind] as const));
     for (let i = 0; i < told.length; i += AT_ONCE) {
       await Promise.all(
         told.slice(i, i + AT_ONCE).map(([id, kind]) =>
-          run("lies", "inline", () => rows.lies(tests, "inline", id, kind), `${id}, ${kind} ring`)
+          run(
+            "lies",
+            "inline",
+            (tests) => rows.lies(tests, "inline", id, kind),
+            `${id}, ${kind} ring`,
+          )
         ),
       );
     }
   }
   for (const [does, model] of Object.entries(options.liars ?? {})) {
     const step = `its device ${does}`;
-    await run("lies", "inline", () => rows.hostile(tests, "inline", step, model(), false), does);
+    await run(
+      "lies",
+      "inline",
+      (tests) => rows.hostile(tests, "inline", step, model(), false),
+      does,
+    );
   }
   const place = ({ row }: DriverRow) => ROWS.indexOf(row);
   return { driver: source.manifest.name, rows: found.sort((a, b) => place(a) - place(b)) };

@@ -8,8 +8,10 @@ import { RequestError } from "../core/bus/request_error.ts";
 import type { AnyPlugin } from "../core/plugin/pci_plugin.ts";
 import {
   type DriverReport,
+  type DriverRow,
   DriverTestError,
   type DriverTestOptions,
+  failureTexts,
   mustPass,
   ROWS,
   rowText,
@@ -111,4 +113,28 @@ Deno.test("mustPass() throws one error that says all, and none where all is well
   );
   assertEquals(error.report, report);
   assertThrows(() => mustPass({ driver: "idle", rows: [] }), TypeError, "Nothing was tested of");
+});
+
+Deno.test("what several tests came to is told once, with the names of some of them #core:test_driver_alike", () => {
+  const failed = (row: DriverRow["row"], found: string, detail?: string): DriverRow => ({
+    ...{ row, isolation: "inline", result: "failed", milliseconds: 1 },
+    ...(detail && { detail }),
+    mistake: { step: "it serves", found, wanted: "it goes on" },
+  });
+  const oops = "Error: oops\n at mod.ts:19:35";
+  assertEquals(
+    failureTexts([
+      failed("start", oops),
+      { row: "types", isolation: "inline", result: "passed", milliseconds: 1 },
+      failed("leak", "it loses"),
+      ...["D-41", "D-42", "D-43", "D-44", "D-45", "D-46", "D-47", "D-48"]
+        .map((lie) => failed("lies", oops, lie)),
+    ]),
+    [
+      "start (inline): failed while it serves\n  found:  Error: oops\n     at mod.ts:19:35\n  wanted: it goes on\n" +
+      "  so, too: lies D-41 (inline), lies D-42 (inline), lies D-43 (inline), lies D-44 (inline), " +
+      "lies D-45 (inline), lies D-46 (inline), and 2 more",
+      "leak (inline): failed while it serves\n  found:  it loses\n  wanted: it goes on",
+    ],
+  );
 });

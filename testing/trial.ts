@@ -15,6 +15,7 @@ import type { DeviceModel } from "../simulation/model.ts";
 import type { FunctionModel } from "../simulation/function_model.ts";
 import type { Tunables } from "../core/plugin/tunables.ts";
 import type { AnyPlugin } from "../core/plugin/pci_plugin.ts";
+import type { Trace } from "../core/trace/trace.ts";
 import { Failure } from "./verdict.ts";
 
 /** A device at work, as its user has it. */
@@ -44,6 +45,8 @@ export interface Subject<Client, Model extends AnyModel> {
   readonly deadline: number;
   /** What a user chose for the driver. */
   readonly tunables: Tunables;
+  /** Takes what happens, if that is wanted. */
+  readonly trace?: Pick<Trace, "device">;
 }
 
 /** How a driver is tried once. */
@@ -78,6 +81,8 @@ const IMPATIENT: Patience = {
   beat: 100,
   life: 1_000,
 };
+/** A use may take so many more deadlines as long as requests end, and in how many parts of one some must. */
+const SLOWNESS = 5, SLICES = 4;
 /** Where nothing moves for so long, nothing will. */
 const STILL_MS = 100;
 /** What `use` still may do when it was told to stop. */
@@ -135,7 +140,7 @@ export class Trial<Client, Model extends AnyModel> implements AsyncDisposable {
   }
 
   async #attach(): Promise<void> {
-    const { source, class: given, tunables } = this.#subject;
+    const { source, class: given, tunables, trace } = this.#subject;
     const { isolation, model, plugin, restarts = 3, request } = this.#setting;
     const { manifest } = source;
     const loop = new InterruptLoop();
@@ -156,6 +161,7 @@ export class Trial<Client, Model extends AnyModel> implements AsyncDisposable {
       drivers: [plugin === undefined ? source : { ...source, plugin }],
       classes: { [manifest.class]: { open } },
       patience: { ...IMPATIENT, request: request ?? Infinity },
+      trace,
       close: async () => {
         await platform[Symbol.asyncDispose]();
         await loop[Symbol.asyncDispose]();
@@ -203,7 +209,7 @@ export class Trial<Client, Model extends AnyModel> implements AsyncDisposable {
       }
     })();
     this.#using = end;
-    const used = await within(deadline, end);
+    const used = await this.#patiently(deadline, end);
     if (used) return used;
     // What it holds back is told before all is taken from it.
     const held = await this.#heldBack();
@@ -213,6 +219,23 @@ export class Trial<Client, Model extends AnyModel> implements AsyncDisposable {
     this.#held = held?.found === still?.found ? held : undefined;
     late.abort(new Error(`This took longer than ${deadline} ms`));
     return { kind: "late" };
+  }
+
+  /** Waits for the end of a use. As long as requests end, or the device is started anew, it is the machine that is slow. */
+  async #patiently(deadline: number, end: Promise<Used>): Promise<Used | undefined> {
+    let used = await within(deadline, end);
+    let ended = this.#ended;
+    for (let i = 0; used === undefined && i < SLOWNESS * SLICES; i++) {
+      used = await within(deadline / SLICES, end);
+      if (this.#ended === ended && (await this.device.describe()).state !== "recovering") break;
+      ended = this.#ended;
+    }
+    return used;
+  }
+
+  /** Requests that have ended so far. */
+  get #ended(): number {
+    return [...this.lanes.values()].reduce((sum, { ended }) => sum + ended, 0);
   }
 
   /** Uses the device as its class checks devices. */

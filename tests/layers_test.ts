@@ -75,6 +75,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "core/pci",
     "simulation",
     "serve/vfio_user",
+    "core/trace",
     "core/vhost",
     "core/virtio",
     "core/virtqueue",
@@ -119,6 +120,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "core/pci",
     "core/platform",
     "core/plugin",
+    "core/trace",
     "simulation",
     "core/virtio",
     "core/virtqueue",
@@ -126,7 +128,14 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "conform",
   ],
   // What devices are checked with.
-  "conform": ["core/dma", "core/linux", "core/pci", "core/virtio", "core/virtqueue"],
+  "conform": [
+    "core/dma",
+    "core/linux",
+    "core/pci",
+    "core/trace",
+    "core/virtio",
+    "core/virtqueue",
+  ],
   // What is made of a trace, and what other programs see of a machine at work.
   "watch": ["core/irq", "core/kernel", "core/linux", "core/platform", "core/trace"],
   "nbd": ["classes", "core/bus", "core/class", "core/linux", "core/irq"],

@@ -123,8 +123,8 @@ for (const isolation of ["process", "inline"] as const) {
     slots.submit(slot, BlockOperation.read, 0, 512, () => slots.release(slot));
     slots.publish();
     const start = performance.now();
-    assertEquals(slots.wait(8000), 1);
-    assert(performance.now() - start < 5000, "it slept until its own deadline");
+    assertEquals(slots.wait(60_000), 1);
+    assert(performance.now() - start < 30_000, "it slept until its own deadline");
   });
 }
 

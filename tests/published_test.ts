@@ -270,16 +270,35 @@ Deno.test("packages: published in one command and used by their names only #core
     },
   );
 
-  await t.step("the command line as a program of its own", async () => {
-    const home = folder();
-    const name = ["install", "-g", "--root", home, "--name", "virtio", "--allow-ffi"];
-    const { success, stderr } = await deno(home, ...name, "jsr:@virtio/deno@^0.1.0/cli");
-    assert(success, stderr);
-    const { stdout } = await new Deno.Command(`${home}/bin/virtio`, {
-      args: ["ls", "--machine", "simulated"],
-      env: { NO_COLOR: "1", JSR_URL: registry.url, DENO_DIR: `${home}/../deno` },
-      signal: patience(),
-    }).output();
-    assertStringIncludes(new TextDecoder().decode(stdout), "random");
-  });
+  await t.step(
+    "the command line as a program of its own, under the name that its user chose #cli:program_name",
+    async () => {
+      const home = folder();
+      const name = ["install", "-g", "--root", home, "--name", "vio", "--allow-ffi"];
+      const { success, stderr } = await deno(home, ...name, "jsr:@virtio/deno@^0.1.0/cli");
+      assert(success, stderr);
+      const vio = async (...args: readonly string[]) => {
+        const { code, stdout, stderr } = await new Deno.Command(`${home}/bin/vio`, {
+          args: [...args],
+          env: { NO_COLOR: "1", JSR_URL: registry.url, DENO_DIR: `${home}/../deno` },
+          signal: patience(),
+        }).output();
+        return { code, text: new TextDecoder().decode(code === 0 ? stdout : stderr) };
+      };
+      const said: readonly [args: readonly string[], code: number, text: string][] = [
+        [["ls", "--machine", "simulated"], 0, "random"],
+        [["--help"], 0, "\nUsage: vio [command] [options]\n"],
+        [["help", "net", "ping"], 0, "  vio net ping 10.0.2.2 --machine simulated\n"],
+        [["lss"], 2, "; vio help tells more\n"],
+        [["net"], 2, "; vio help net tells more\n"],
+        [["show"], 2, ". vio help show has examples\n"],
+        [["completions", "bash"], 0, "# Completion of vio for bash."],
+      ];
+      for (const [args, code, text] of said) {
+        const ran = await vio(...args);
+        assertEquals(ran.code, code, ran.text);
+        assertStringIncludes(ran.text, text);
+      }
+    },
+  );
 });

@@ -47,7 +47,7 @@ Deno.test("vhost-user: a program that connects to us is waited for, and not for 
 
 const VERSION_1 = 1n << 32n;
 const AT_OPENING: readonly (readonly [Omit<Wrong, "path">, RegExp])[] = [
-  [{ greeting: "NBDMAGICIHAVEOPT\0\x03" }, /unknown|version|reply|is no|answer|message/i],
+  [{ greeting: "NBDMAGICIHAVEOPT\0\x03" }, /"NBDMAGICIHAV" is another protocol than vhost-user/],
   [{ size: 4 }, /GET_FEATURES has a payload of 4 bytes: it has 8 bytes/],
   [{ number: 14 }, /it answered GET_PROTOCOL_FEATURES instead of GET_FEATURES/],
   [{ number: 99 }, /100/],
@@ -82,7 +82,7 @@ Deno.test("vhost-user: what is no such program is refused in a sentence, and the
   const sentences = [
     ...AT_OPENING.map(([, sentence]) => sentence),
     /No such file/i,
-    /refused/i,
+    /it is a file, not a socket/,
     /at most 107 bytes/,
   ];
   const left = await leftoversBesideBad(async () => {
@@ -98,6 +98,86 @@ Deno.test("vhost-user: what is no such program is refused in a sentence, and the
     await assertRejects(() => kernel.attach("0000:00:01.0"), Error, "rng=");
     const random = await kernel.attach(kernel.nodes.at(-1)!.function.address);
     await passes(random);
+  });
+  assertEquals(left, []);
+});
+
+/** Messages from the first after the opening to where the device is at work. */
+const WHILE_STARTING = [
+  "SET_FEATURES",
+  "SET_MEM_TABLE",
+  "SET_VRING_NUM",
+  "SET_VRING_BASE",
+  "SET_VRING_ADDR",
+  "SET_VRING_CALL",
+  "SET_VRING_KICK",
+  "SET_VRING_ENABLE",
+];
+const FIRST = 4;
+
+const MQ = 1n << 0n, BACKEND_REQ = 1n << 5n, CONFIG = 1n << 9n;
+/** A disk, with its block size. */
+const DISK = { features: VERSION_1 | 1n << 30n | 1n << 6n, protocol: CONFIG };
+const UNTRUE: readonly (readonly [Omit<Wrong, "path">, "rng" | "blk", RegExp])[] = [
+  [{ speaksAt: 0 }, "rng", /speaks without being asked|answered GET_FEATURES instead of/],
+  [{ protocol: MQ, queues: 0n }, "rng", /says that it has 0 queues/],
+  [{ protocol: MQ, queues: 2n ** 64n - 1n }, "rng", /says that it has 18446744073709551615 queues/],
+  [{ ...DISK, config: 0 }, "blk", /does not tell the 60 bytes of its configuration/],
+  [{ ...DISK, config: 8 }, "blk", /does not tell the 60 bytes of its configuration/],
+  [{ ...DISK, config: 256 }, "blk", /does not tell the 60 bytes of its configuration/],
+  [{ ...DISK, config: 4096 }, "blk", /GET_CONFIG has a payload of 4108 bytes/],
+];
+
+Deno.test("vhost-user: a program that says too much, or what cannot be true of its queues and its configuration, is refused in a sentence #core:vhost_user_untrue", async () => {
+  using folder = new Folder();
+  const wrongs = UNTRUE.map(([wrong], i) => ({ ...wrong, path: folder.of(`bad${i}`) }));
+  const most = folder.of("most"), late = folder.of("late");
+  await using _bad = new BadBackEnds([
+    ...wrongs,
+    { path: most, protocol: MQ, queues: 65535n },
+    { path: late, speaksAt: FIRST + WHILE_STARTING.length - 1 },
+  ]);
+  const left = await leftoversBesideBad(async () => {
+    await using kernel = await openKernel({
+      machine: "vhost-user",
+      vhostUser: [
+        ...wrongs.map(({ path }, i) => ({ kind: UNTRUE[i]![1], socket: path })),
+        { kind: "rng", socket: most },
+        { kind: "rng", socket: late },
+      ],
+      restarts: 0,
+    });
+    for (const [i, [, , sentence]] of UNTRUE.entries()) {
+      assertMatch(kernel.nodes[i]!.function.refusal ?? "", sentence);
+    }
+    // More queues than can be used are no lie.
+    const [many, talker] = kernel.nodes.slice(-2).map((node) => node.function.address);
+    const random = await kernel.attach(many!);
+    assertEquals((await random.describe()).queues.length, 1);
+    const why = await kernel.attach(talker!).then(
+      ({ gone }) => gone,
+      (error: Error) => error.message,
+    );
+    assertMatch(why ?? "", /speaks without being asked/);
+  });
+  assertEquals(left, []);
+});
+
+Deno.test("vhost-user: a program that says without end that it has changed does not keep another from its work #core:vhost_user_untrue", async () => {
+  using folder = new Folder();
+  const [flood, good] = [folder.of("flood"), folder.of("good")];
+  const protocol = CONFIG | BACKEND_REQ;
+  await using _bad = new BadBackEnds([{ ...DISK, protocol, floods: true, path: flood }]);
+  await using _served = await served("random", good);
+  const left = await leftoversBesideBad(async () => {
+    await using kernel = await openKernel({
+      machine: "vhost-user",
+      vhostUser: [{ kind: "blk", socket: flood }, { kind: "rng", socket: good }],
+    });
+    assertEquals(kernel.nodes[0]!.function.refusal, undefined);
+    const { client } = await kernel.attachFirst("entropy");
+    for (let i = 0; i < 100; i++) assertEquals((await client.read(64)).length, 64);
+    assertEquals(kernel.nodes[0]!.function.refusal, undefined);
   });
   assertEquals(left, []);
 });
@@ -125,19 +205,6 @@ Deno.test("vhost-user: a program of another type is refused #core:vhost_user_bad
     assertMatch(kernel.nodes[0]!.function.refusal ?? "", /another type|tells no configuration/);
   }
 });
-
-/** Messages from the first after the opening to where the device is at work. */
-const WHILE_STARTING = [
-  "SET_FEATURES",
-  "SET_MEM_TABLE",
-  "SET_VRING_NUM",
-  "SET_VRING_BASE",
-  "SET_VRING_ADDR",
-  "SET_VRING_CALL",
-  "SET_VRING_KICK",
-  "SET_VRING_ENABLE",
-];
-const FIRST = 4;
 
 for (const how of ["closesAt", "refusesAt"] as const) {
   Deno.test(`vhost-user: a program that ${how === "closesAt" ? "hangs up" : "refuses"} at any message of the start is a sentence #core:vhost_user_bad`, async () => {
@@ -174,12 +241,14 @@ Deno.test("vhost-user: what is wrong on a command line is said #core:vhost_user_
     [["--", "blk=/x,pairs=2"], /only a network card has pairs/],
     [["--", "net=/x,pairs=33"], /wanted a number from 1 to 32/],
     [["--", "net=/x,mac=53:54:00:12:34:56"], /wanted the address of one station/],
+    [["--", "net=/x,pairs=none"], /"pairs=none" says no number/],
     [["--", "blk=/x,size=3"], /wanted a power of two/],
+    [["--", "blk=/x", "rng=/x"], /Cannot use rng=\/x twice/],
   ];
   for (const [args, sentence] of cases) {
     const { code, err } = await run(...program("ls", "--machine", "vhost-user", ...args));
     assertMatch(err, sentence);
-    assert(code !== 0 && err.trim().split("\n").length === 1, err);
+    assert(code === 2 && err.trim().split("\n").length === 1, err);
   }
 });
 

@@ -85,7 +85,7 @@ for (const isolation of ISOLATIONS) {
       // One that is slow is notified again.
       assert(queue!.notifications! >= 1 && queue!.notifications! <= 4 * 6);
       assertEquals(lanes[0]!.ended, 6);
-      assert(host.heap > 100_000 && host.uptime > 0);
+      assert(host.heap! > 100_000 && host.uptime > 0);
       if (isolation === "process") {
         assert(host.memory! > 10 << 20 && host.processor! > 0);
       } else assertEquals([host.memory, host.processor], [undefined, undefined]);

@@ -1,7 +1,6 @@
 // A machine's figures in the text format of Prometheus.
 
-import type { DeviceDescription } from "../core/kernel/device.ts";
-import type { Snapshot } from "./snapshot.ts";
+import type { SeenDevice, Snapshot } from "./snapshot.ts";
 
 type Labels = Readonly<Record<string, string | number>>;
 type Sample = readonly [labels: Labels, value: number | undefined];
@@ -11,21 +10,19 @@ interface Metric {
   readonly type: "counter" | "gauge";
   readonly help: string;
   /** The samples of one device. */
-  readonly of: (device: DeviceDescription) => readonly Sample[];
+  readonly of: (device: SeenDevice) => readonly Sample[];
 }
 
 const one = (value: number | undefined): readonly Sample[] => [[{}, value]];
 const perQueue =
-  (of: (queue: DeviceDescription["queues"][number]) => number | undefined) =>
-  ({ queues }: DeviceDescription) =>
+  (of: (queue: SeenDevice["queues"][number]) => number | undefined) => ({ queues }: SeenDevice) =>
     queues.map((queue): Sample => [{ queue: queue.name }, of(queue)]);
-const perLane =
-  (of: (lane: DeviceDescription["lanes"][number]) => number) => ({ lanes }: DeviceDescription) =>
-    lanes.map((lane): Sample => [{ lane: lane.name }, of(lane)]);
+const perLane = (of: (lane: SeenDevice["lanes"][number]) => number) => ({ lanes }: SeenDevice) =>
+  lanes.map((lane): Sample => [{ lane: lane.name }, of(lane)]);
 
 /** How often the interrupt of a queue was heard; undefined where it has none of its own. */
 function interruptsOf(
-  { interrupts, interruptCounts }: DeviceDescription,
+  { interrupts, interruptCounts }: SeenDevice,
   vector: number | undefined,
 ): number | undefined {
   // Vector 0 is that of the configuration, which is the core's.
@@ -44,8 +41,8 @@ const METRICS: Readonly<Record<string, Metric>> = {
       class: device.class,
       state: device.state,
       isolation: device.isolation,
-      transport: device.transport,
-      interrupts: device.interrupts,
+      ...(device.transport && { transport: device.transport }),
+      ...(device.interrupts && { interrupts: device.interrupts }),
     }, 1]],
   },
   virtio_queue_requests_total: {

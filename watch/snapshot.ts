@@ -1,4 +1,4 @@
-import type { DeviceDescription } from "../core/kernel/device.ts";
+import type { DeviceDescription, HostDescription } from "../core/kernel/device.ts";
 import type { AnyKernel } from "../core/kernel/kernel.ts";
 import type { Machine } from "../core/platform/platform.ts";
 import { processId } from "../core/linux/process.ts";
@@ -11,10 +11,27 @@ export interface Snapshot {
   readonly pid: number;
   /** Seconds since the machine was opened. */
   readonly uptime: number;
-  /** The machine. */
-  readonly machine: Pick<Machine, "kind" | "description">;
+  /** The machine; devices that are served to other programs stand for one. */
+  readonly machine: { readonly kind: Machine["kind"] | "served"; readonly description: string };
   /** The devices that are at work, or on their way there. */
-  readonly devices: readonly DeviceDescription[];
+  readonly devices: readonly SeenDevice[];
+}
+
+/** What only the one that drives a device knows. */
+type OfItsDriver = "status" | "features" | "transport" | "interrupts";
+
+/**
+ * A device of a machine as it is seen: one that is driven, or one that is served. That has its name for an address, the protocol for a
+ * driver, is `"waiting"` while no machine uses it, and lacks what only its driver knows.
+ */
+export interface SeenDevice
+  extends
+    Omit<DeviceDescription, OfItsDriver | "state" | "host">,
+    Partial<Pick<DeviceDescription, OfItsDriver>> {
+  /** Where it is in its life. */
+  readonly state: DeviceDescription["state"] | "waiting";
+  /** Where it works: what is served, in the program that serves it. */
+  readonly host: Omit<HostDescription, "heap"> & Partial<Pick<HostDescription, "heap">>;
 }
 
 /**

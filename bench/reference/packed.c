@@ -20,6 +20,8 @@ enum { DESC_F_NEXT = 1, DESC_F_WRITE = 2, DESC_F_AVAIL = 1 << 7, DESC_F_USED = 1
 
 enum { STATE = DESC_F_AVAIL | DESC_F_USED };
 
+enum { RING_EVENT_FLAGS_DISABLE = 1 };
+
 // What both sides see, laid out as the specification says. x86 is little-endian, as virtio is.
 
 struct desc {
@@ -29,8 +31,14 @@ struct desc {
   _Atomic uint16_t flags;
 };
 
+struct event {
+  uint16_t desc;
+  _Atomic uint16_t flags;
+};
+
 struct shared {
   _Alignas(4096) struct desc desc[SIZE];
+  _Alignas(4096) struct event device;
 };
 
 // What only the driver sees.
@@ -48,6 +56,7 @@ struct queue {
   uint16_t held;        // the first slot that is not published, and its flags
   uint16_t held_flags;
   bool holds;
+  uint64_t notifications;
 };
 
 struct device {
@@ -96,11 +105,15 @@ static void add(struct queue *q, uint64_t addr, uint16_t count) {
   q->length[id] = count;
 }
 
-// Shows the device everything added so far.
+// Shows the device everything added so far, and notifies it if it wishes that. The wish must be read
+// behind the flags (2.8.21.3), hence the full barrier.
 static void publish(struct queue *q) {
   struct desc *d = &q->shared->desc[q->held];
   atomic_store_explicit(&d->flags, q->held_flags, memory_order_release);
   q->holds = false;
+  atomic_thread_fence(memory_order_seq_cst);
+  uint16_t wish = atomic_load_explicit(&q->shared->device.flags, memory_order_relaxed);
+  if (wish != RING_EVENT_FLAGS_DISABLE) q->notifications++;
 }
 
 // Takes back what the device is done with; returns the number of requests, adds up their bytes.

@@ -14,7 +14,7 @@
 
 enum { SIZE = 256, BUFFER_BYTES = 512 };
 
-enum { DESC_F_NEXT = 1, DESC_F_WRITE = 2 };
+enum { DESC_F_NEXT = 1, DESC_F_WRITE = 2, USED_F_NO_NOTIFY = 1 };
 
 // What both sides see, laid out as the specification says. x86 is little-endian, as virtio is.
 
@@ -38,7 +38,7 @@ struct used_elem {
 };
 
 struct used {
-  uint16_t flags;
+  _Atomic uint16_t flags;
   _Atomic uint16_t idx;
   struct used_elem ring[SIZE];
   uint16_t avail_event;
@@ -61,6 +61,7 @@ struct queue {
   uint16_t free_count;
   uint16_t avail_idx; // chains added; the device sees them from publish() on
   uint16_t used_idx;  // chains taken back
+  uint64_t notifications;
 };
 
 struct device {
@@ -96,9 +97,13 @@ static void add(struct queue *q, uint64_t addr, uint16_t count) {
   s->avail.ring[q->avail_idx++ % SIZE] = head;
 }
 
-// Shows the device everything added so far.
+// Shows the device everything added so far, and notifies it if it wishes that. The wish must be read
+// behind the index (2.7.13.4), hence the full barrier.
 static void publish(struct queue *q) {
   atomic_store_explicit(&q->shared->avail.idx, q->avail_idx, memory_order_release);
+  atomic_thread_fence(memory_order_seq_cst);
+  uint16_t wish = atomic_load_explicit(&q->shared->used.flags, memory_order_relaxed);
+  if (!(wish & USED_F_NO_NOTIFY)) q->notifications++;
 }
 
 // Takes back what the device is done with; returns the number of requests, adds up their bytes.

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { NetClient } from "../../classes/network/mod.ts";
+import { NetBurst, type NetClient } from "../../classes/network/mod.ts";
 import { bit, Feature, type Isolation } from "../../mod.ts";
 import { unpacked } from "../../tools/unpacked.ts";
 import { contend } from "../contend.ts";
@@ -87,22 +87,19 @@ async function byDpdk(driver: Testpmd, way: Way): Promise<number> {
 function byUs({ slots }: NetClient, way: Way, bytes: number): number {
   using _polling = slots.busyPoll();
   using receiver = slots.receive();
-  let [sent, received] = [0, 0];
-  const done = (slot: number, status: number) => {
-    if (status === 0) sent++;
-    slots.release(slot);
-  };
+  const burst = new NetBurst(Math.max(slots.count, receiver.count));
+  const { unsent } = slots;
+  let [submitted, received] = [0, 0];
   const send = (most: number) => {
-    for (let left = most; left > 0; left--) {
-      const slot = slots.take();
-      if (slot < 0) break;
-      slots.submit(slot, bytes, done);
-    }
-    slots.publish();
+    submitted += slots.takeBurst(burst, most);
+    burst.lengths.fill(bytes, 0, burst.count);
+    slots.submitBurst(burst);
   };
-  const take = (slot: number) => {
-    received++;
-    receiver.release(slot);
+  const receive = () => {
+    const frames = receiver.drainBurst(burst);
+    receiver.releaseBurst(burst);
+    received += frames;
+    return frames;
   };
   const turns = {
     send() {
@@ -111,12 +108,12 @@ function byUs({ slots }: NetClient, way: Way, bytes: number): number {
     },
     receive() {
       if (receiver.waiting === 0) slots.wait(PATIENCE);
-      receiver.drain(take);
+      receive();
     },
     loop() {
       if (receiver.waiting === 0) slots.wait(PATIENCE);
       // What was dropped on the way is sent anew.
-      send(receiver.drain(take) || (slots.inFlight === 0 ? 1 : 0));
+      send(receive() || (slots.inFlight === 0 ? 1 : 0));
     },
   };
   const turn = turns[way];
@@ -124,9 +121,10 @@ function byUs({ slots }: NetClient, way: Way, bytes: number): number {
   const begin = performance.now();
   while (performance.now() - begin < ROUND_MS) turn();
   const took = performance.now() - begin;
+  const sent = submitted - slots.inFlight - (slots.unsent - unsent);
   const frames = way === "send" ? sent : received;
   for (let tries = 0; slots.inFlight > 0 && tries < 100; tries++) slots.wait(PATIENCE);
-  receiver.drain(take);
+  receive();
   receiver.publish();
   return frames / 1000 / took;
 }

@@ -29,4 +29,10 @@ export type { JobRequest, JobResult } from "./jobs.ts";
 export type { BlockSlots } from "./slots.ts";
 export type { BlockZones, Zone, ZonedDisk, ZoneState } from "./zones.ts";
 export { readWhole } from "./blocks.ts";
-export { type BlockDevice, BlockOperation, type BlockProperties, SECTOR } from "./protocol.ts";
+export {
+  type BlockDevice,
+  BlockOperation,
+  type BlockProperties,
+  type DiskSlots,
+  SECTOR,
+} from "./protocol.ts";

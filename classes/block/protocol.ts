@@ -72,6 +72,9 @@ export const BlockWord = {
 /** A block device's sectors in the protocol have this many bytes, whatever the disk's own blocks are. */
 export const SECTOR = 512;
 
+/** What slots of a disk can do, whatever is behind it. */
+export type DiskSlots = Pick<BlockSlots, keyof BlockSlots>;
+
 /**
  * A disk, whatever is behind it. Positions and lengths are bytes, in whole blocks; only reads may be of any sectors of
  * 512 bytes, and read the blocks around.
@@ -89,10 +92,10 @@ export interface BlockDevice {
   readonly writeCache: boolean;
   /** Whether it knows {@linkcode discard}. */
   readonly canDiscard: boolean;
-  /** Requests as slots, without a copy, where it has them. */
-  readonly slots?: BlockSlots;
   /** Whether it knows {@linkcode writeZeroes}. */
   readonly canWriteZeroes: boolean;
+  /** Requests without a copy and without a promise, where it has such. */
+  readonly slots?: DiskSlots;
   /** Learns what it is like now, and takes the medium that is in it now for its own. */
   refresh(): Promise<void>;
   /** Its name: up to 20 characters, often a serial number, possibly none. */

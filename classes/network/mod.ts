@@ -17,6 +17,7 @@ export const network: DeviceClass<NetClient> = defineClass({
   check: checkNetwork,
 });
 
+export { NetBurst } from "./burst.ts";
 export type { NetChange, NetClient, NetOffloads } from "./client.ts";
 export type { Coalescing, NetCoalescing } from "./coalescing.ts";
 export type { NetFilter, ReceiveMode } from "./filter.ts";

@@ -1,5 +1,6 @@
 import * as kit from "../../core/class/mod.ts";
 import { argument, BusFault, type ClientLane, RECORD_WORDS } from "../../core/class/mod.ts";
+import { mustBeBurst, mustBeFilled, type NetBurst } from "./burst.ts";
 import * as protocol from "./protocol.ts";
 
 const { Status } = kit;
@@ -97,9 +98,7 @@ export class NetReceiver implements Disposable {
   drain(take: Received, most = Infinity): number {
     argument.callback(take, "NetReceiver.drain", "take");
     if (most !== Infinity) argument.integer(most, "NetReceiver.drain", "most");
-    if (this.#draining) {
-      throw new TypeError("Cannot drain frames while they are drained: let `take` return first");
-    }
+    this.#mustNotDrain();
     this.#draining = true;
     let [frames, more] = [0, 0];
     try {
@@ -116,6 +115,45 @@ export class NetReceiver implements Disposable {
       for (; more > 0; more--) this.release(this.#next());
     }
     return frames;
+  }
+
+  /**
+   * Takes frames that wait, whole ones, as many as have room.
+   *
+   * @param burst What their slots are put into; what was in it is forgotten, and not given back.
+   * @returns How many frames there are in it now; they may take more slots.
+   * @throws TypeError If it is no burst, or this is called from within {@linkcode drain}.
+   * @throws RangeError If the frame that has waited longest takes more slots than have room.
+   */
+  drainBurst(burst: NetBurst): number {
+    mustBeBurst(burst, "NetReceiver.drainBurst");
+    this.#mustNotDrain();
+    const { slots, offsets, lengths, more, capacity } = burst;
+    let [frames, count] = [0, 0];
+    while (this.#complete > 0) {
+      const parts = this.#places[this.#ready[this.#first]!]! & 0xffff;
+      if (count + parts > capacity) {
+        if (count > 0) break;
+        throw new RangeError(
+          `Cannot drain a frame of ${parts} slots: the burst has room for ${capacity}`,
+        );
+      }
+      for (let left = parts - 1; left >= 0; left--) {
+        const slot = this.#next();
+        slots[count] = slot;
+        offsets[count] = this.#places[slot]! >>> 16;
+        lengths[count] = this.#lengths[slot]!;
+        more[count++] = left;
+      }
+      frames++;
+    }
+    burst.count = count;
+    return frames;
+  }
+
+  #mustNotDrain(): void {
+    if (!this.#draining) return;
+    throw new TypeError("Cannot drain frames while they are drained: let `take` return first");
   }
 
   /** Lends the slot that has waited longest. */
@@ -139,15 +177,38 @@ export class NetReceiver implements Disposable {
         `Cannot release slot ${String(slot)}: drain() has not lent it, or it was given back since`,
       );
     }
-    this.#lent[slot] = 0;
     this.#giveBack(slot);
+    this.#publishSome();
+  }
+
+  /**
+   * Gives all slots of a burst back to the device; it is empty afterwards.
+   *
+   * @throws TypeError If it is no burst, or one of its slots was not drained, or given back since; those before it are given
+   *   back.
+   */
+  releaseBurst(burst: NetBurst): void {
+    mustBeFilled(burst, "NetReceiver.releaseBurst");
+    const { slots, count } = burst;
+    for (let i = 0; i < count; i++) {
+      const slot = slots[i]!;
+      if (this.#lent[slot] !== 1) this.release(slot);
+      this.#giveBack(slot);
+    }
+    burst.count = 0;
+    this.#publishSome();
   }
 
   #giveBack(slot: number): void {
+    this.#lent[slot] = 0;
     if (this.#isOver) return;
     this.#lane.submit(slot, this.#arrived);
-    // The driver need not hear of each: there are enough with it.
-    if (++this.#unpublished * 8 >= this.#lane.slots) this.publish();
+    this.#unpublished++;
+  }
+
+  /** The driver need not hear of each that was given back: there are enough with it. */
+  #publishSome(): void {
+    if (this.#unpublished * 8 >= this.#lane.slots) this.publish();
   }
 
   /** Shows the driver the slots that were given back; it happens by itself from time to time. */

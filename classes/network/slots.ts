@@ -1,8 +1,11 @@
+import * as kit from "../../core/class/mod.ts";
 import { argument, type ClientLane, type Done } from "../../core/class/mod.ts";
+import { mustBeBurst, mustBeFilled, type NetBurst } from "./burst.ts";
 import * as protocol from "./protocol.ts";
 import type { NetReceiver } from "./receiver.ts";
 import { type Segmentation, SEGMENTATIONS } from "./frame.ts";
 
+const { Status } = kit;
 const { FRAME_HEADER, NetSegmentation, NetTransmitWord, TRANSMIT_HEADROOM } = protocol;
 
 /** What the device is to do about a frame before it sends it. */
@@ -63,6 +66,24 @@ export function transmitOffload(
  * from {@linkcode wait} or when the kernel's loop comes by; then `release` the slot or submit it again. To receive,
  * take {@linkcode receive}.
  *
+ * Many frames at a time go by fewer calls: {@linkcode takeBurst} takes slots for them, {@linkcode submitBurst} submits and
+ * publishes them. Their numbers stand in arrays of yours, and slots that were sent release themselves:
+ *
+ * ```ts
+ * import type { NetSlots } from "@virtio/deno/network";
+ * import { NetBurst } from "@virtio/deno/network";
+ *
+ * const burst = new NetBurst(32);
+ * function sendSome(slots: NetSlots, frame: Uint8Array): void {
+ *   const count = slots.takeBurst(burst);
+ *   for (let i = 0; i < count; i++) {
+ *     slots.data(burst.slots[i]!).set(frame);
+ *     burst.lengths[i] = frame.length;
+ *   }
+ *   slots.submitBurst(burst);
+ * }
+ * ```
+ *
  * A slot that is not yours, because you did not take it, released it or submitted it already, is refused with a
  * `TypeError`, and so is what cannot be of a frame; the slot then stays yours.
  */
@@ -77,6 +98,7 @@ export class NetSlots {
   readonly #receive: ClientLane;
   readonly #receiver: NetReceiver;
   readonly #ended: () => number;
+  #unsent = 0;
 
   /** Made by the client. */
   constructor(transmit: ClientLane, receive: ClientLane, receiver: NetReceiver) {
@@ -97,6 +119,31 @@ export class NetSlots {
     return this.#transmit.take();
   }
 
+  /**
+   * Takes free slots, as many as there are and as have room.
+   *
+   * @param burst What they are put into; what was in it is forgotten.
+   * @param most How many to take at most.
+   * @returns How many there are in it now.
+   * @throws TypeError If it is no burst.
+   */
+  takeBurst(burst: NetBurst, most: number = burst?.capacity): number {
+    const where = "NetSlots.takeBurst";
+    mustBeBurst(burst, where);
+    argument.integer(most, where, "most", 0);
+    const { slots, capacity } = burst;
+    const end = Math.min(most, capacity);
+    let count = 0;
+    while (count < end) {
+      const slot = this.#transmit.take();
+      if (slot < 0) break;
+      slots[count++] = slot;
+    }
+    burst.offsets.fill(0);
+    burst.more.fill(0);
+    return burst.count = count;
+  }
+
   /** Gives a slot back that is not in flight. */
   release(slot: number): void {
     this.#transmit.release(slot);
@@ -107,6 +154,11 @@ export class NetSlots {
     const frame = this.#frames[slot];
     // What is no slot is refused by the lane.
     return frame && typeof slot === "number" ? frame : this.#transmit.data(slot);
+  }
+
+  /** Frames that were submitted in a burst without `done`, and were not sent. */
+  get unsent(): number {
+    return this.#unsent;
   }
 
   /** Frames that are on their way out. */
@@ -127,8 +179,7 @@ export class NetSlots {
     const where = "NetSlots.submit";
     lane.mustBeTaken(slot, "submit");
     // All is well, nearly always.
-    const fits = Number.isInteger(length) && length >= FRAME_HEADER && length <= this.bytes;
-    if (!fits || typeof done !== "function") {
+    if (!this.#fits(length) || typeof done !== "function") {
       argument.integer(length, where, "length", FRAME_HEADER, this.bytes);
       argument.callback(done, where, "done");
     }
@@ -153,6 +204,52 @@ export class NetSlots {
     lane.setWord(slot, NetTransmitWord.headers, segments ? segments.headers : 0);
     lane.submit(slot, done);
   }
+
+  /**
+   * Submits frames and shows them to the driver. The device is to do nothing about them.
+   *
+   * @param burst Slots and lengths; it is empty afterwards.
+   * @param done As for {@linkcode submit}. If it is left out, slots release themselves, and what was not sent is counted by
+   *   {@linkcode unsent}.
+   * @throws TypeError If one of the slots is not taken, or an argument is of the wrong kind.
+   * @throws RangeError If one of the lengths cannot be. Nothing is submitted then, and all slots stay yours.
+   */
+  submitBurst(burst: NetBurst, done: Done = this.#released): void {
+    const where = "NetSlots.submitBurst";
+    mustBeFilled(burst, where);
+    argument.callback(done, where, "done");
+    const lane = this.#transmit;
+    const { slots, lengths, count } = burst;
+    for (let i = 0; i < count; i++) {
+      lane.mustBeTaken(slots[i]!, "submit");
+      const length = lengths[i]!;
+      if (!this.#fits(length)) {
+        argument.integer(length, where, `burst.lengths[${i}]`, FRAME_HEADER, this.bytes);
+      }
+    }
+    try {
+      for (let i = 0; i < count; i++) {
+        const slot = slots[i]!;
+        lane.setWord(slot, NetTransmitWord.operation, 0);
+        lane.setWord(slot, NetTransmitWord.length, lengths[i]!);
+        lane.setWord(slot, NetTransmitWord.segmentation, 0);
+        // One that is in the burst twice is refused here.
+        lane.submit(slot, done);
+      }
+    } finally {
+      lane.publish();
+    }
+    burst.count = 0;
+  }
+
+  #fits(length: number): boolean {
+    return Number.isInteger(length) && length >= FRAME_HEADER && length <= this.bytes;
+  }
+
+  readonly #released: Done = (slot, status) => {
+    this.#transmit.release(slot);
+    if (status !== Status.ok) this.#unsent++;
+  };
 
   /** Shows what was submitted to the driver. */
   publish(): void {

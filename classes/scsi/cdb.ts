@@ -95,8 +95,9 @@ export function modeSense6(page: number, length: number): Cdb {
 
 /** READ or WRITE of `blocks` blocks from `first` on; `protect` is their field of that name. */
 export function readOrWrite(write: boolean, first: number, blocks: number, protect = 0): Cdb {
-  const cdb = new Uint8Array(16);
-  return cdb.subarray(0, putReadOrWrite(cdb, 0, write, first, blocks, protect));
+  const cdb = new Uint8Array(first < FIRST_10 && blocks < BLOCKS_10 ? 10 : 16);
+  putReadOrWrite(cdb, 0, write, first, blocks, protect);
+  return cdb;
 }
 
 /** Writes a {@linkcode readOrWrite} at its place. Returns how many bytes it has. */

@@ -81,7 +81,8 @@ export class ScsiCommands {
   }
 
   /**
-   * Has a command carried out, and sees to it that it is: repeats it where the unit was not able to just now.
+   * Has a command carried out, and sees to it that it is: repeats it where the unit was not able to just now. What is
+   * given is the client's own, and not checked again.
    *
    * @param action For the error: `"Cannot read 512 bytes at 0"`.
    * @throws ScsiError If it was not.
@@ -92,17 +93,18 @@ export class ScsiCommands {
     cdb: Uint8Array,
     options: CommandOptions = {},
   ): Promise<ScsiAnswer> {
-    const deadline = performance.now() + (options.timeout ?? this.timeout);
+    const command = this.#complete(cdb, options);
+    const deadline = performance.now() + command.timeout;
     const word = addressWord(address);
     const { medium } = options;
     for (let tries = 1;; tries++) {
-      const answer = await this.execute(address, cdb, options);
+      const answer = await this.#run(address, command);
       if (medium !== undefined && medium !== this.media.generation(word)) {
         throw exchangedError(action, address, answer);
       }
       const { sense } = answer;
       if (sense) this.hear(address, sense);
-      const verdict = judge(answer, options.repeatable === true);
+      const verdict = judge(answer, command.repeatable);
       if (verdict === "done") return answer;
       const enough = verdict === "later" ? performance.now() > deadline : tries >= TRIES;
       if (verdict === "failed" || enough) {
@@ -125,22 +127,27 @@ export class ScsiCommands {
   ): Promise<ScsiAnswer> {
     const where = "ScsiClient.execute";
     const unit = checkAddress(address, where);
-    const command = this.#check(unit, cdb, options, where);
-    const { signal } = command;
-    signal?.throwIfAborted();
-    const slot = await this.#lane.taken(actionOf(unit));
+    const command = this.#check(cdb, options, where);
+    command.signal?.throwIfAborted();
+    return await this.#run(unit, command);
+  }
+
+  async #run(address: ScsiAddress, command: Command): Promise<ScsiAnswer> {
+    this.#checkFits(address, command);
+    const free = this.#lane.take();
+    const slot = free >= 0 ? free : await this.#lane.taken(actionOf(address));
     try {
-      signal?.throwIfAborted();
-      if (isLost(command)) throw argument.lostError(actionOf(unit));
+      command.signal?.throwIfAborted();
+      if (isLost(command)) throw argument.lostError(actionOf(address));
     } catch (error) {
       this.#lane.release(slot);
       throw error;
     }
-    return await this.#submit(slot, unit, command);
+    return await this.#submit(slot, address, command);
   }
 
-  /** Checks a command. Returns it with nothing left open, and with views of its own. */
-  #check(address: ScsiAddress, cdb: Uint8Array, options: CommandOptions, where: string): Command {
+  /** Checks what an application gives, and takes views of its own of it. */
+  #check(cdb: Uint8Array, options: CommandOptions, where: string): Command {
     const given = argument.record(options, where, "options");
     const bytesOf = (name: "out" | "outProtection" | "into") => {
       const value = given[name];
@@ -153,31 +160,53 @@ export class ScsiCommands {
     ];
     const { inBytes = into?.length ?? 0, inProtection = 0, repeatable = false } = given;
     const { timeout = this.timeout, order = "simple" } = given;
-    const command: Command = {
-      cdb: argument.copied(cdb, where, "cdb", 1, ScsiTail.cdbBytes),
+    const signal = argument.abortSignal(given.signal, where, "options.signal");
+    return this.#complete(argument.copied(cdb, where, "cdb", 1, ScsiTail.cdbBytes), {
+      out,
+      outProtection,
+      ...(into && { into }),
+      inBytes: argument.integer(inBytes, where, "options.inBytes", 0, into?.length),
+      inProtection: argument.integer(inProtection, where, "options.inProtection"),
+      timeout: argument.milliseconds(timeout, where, "options.timeout", 1),
+      order: argument.word(order, where, "options.order", ORDERS),
+      repeatable: argument.flag(repeatable, where, "options.repeatable"),
+      ...(signal && { signal }),
+    });
+  }
+
+  /** A command with nothing left open. */
+  #complete(cdb: Uint8Array, options: CommandOptions): Command {
+    const { out = NOTHING, outProtection = NOTHING, into, signal } = options;
+    return {
+      cdb,
       out,
       outBytes: out.length,
       outProtection,
       outProtectionBytes: outProtection.length,
       into,
       intoBytes: into?.length ?? 0,
-      inBytes: argument.integer(inBytes, where, "options.inBytes", 0, into?.length),
-      inProtection: argument.integer(inProtection, where, "options.inProtection"),
-      timeout: argument.milliseconds(timeout, where, "options.timeout", 1),
-      order: argument.word(order, where, "options.order", ORDERS),
-      repeatable: argument.flag(repeatable, where, "options.repeatable"),
-      signal: argument.abortSignal(given.signal, where, "options.signal"),
+      inBytes: options.inBytes ?? into?.length ?? 0,
+      inProtection: options.inProtection ?? 0,
+      timeout: options.timeout ?? this.timeout,
+      order: options.order ?? "simple",
+      repeatable: options.repeatable ?? false,
+      signal,
     };
+  }
+
+  /** Makes sure that a command fits the device, and a slot. */
+  #checkFits(address: ScsiAddress, command: Command): void {
+    const { outBytes, inBytes, outProtectionBytes, inProtection } = command;
     const fail = (why: string) => {
       throw new RangeError(`${actionOf(address)}: ${why}`);
     };
-    if (out.length > 0 && inBytes > 0 && !this.#properties.bidirectional) {
+    if (outBytes > 0 && inBytes > 0 && !this.#properties.bidirectional) {
       fail("it has data in both directions, and the device does not offer VIRTIO_SCSI_F_INOUT");
     }
-    if (dataInOffset(out.length) + inBytes > this.dataBytes) {
-      fail(`it has ${out.length + inBytes} bytes of data; ${this.dataBytes} are possible`);
+    if (dataInOffset(outBytes) + inBytes > this.dataBytes) {
+      fail(`it has ${outBytes + inBytes} bytes of data; ${this.dataBytes} are possible`);
     }
-    const protection = Math.max(outProtection.length, inProtection);
+    const protection = Math.max(outProtectionBytes, inProtection);
     if (protection > ScsiTail.protectionBytes) {
       fail(
         `it has ${protection} bytes of protection information; it may have ` +
@@ -187,19 +216,18 @@ export class ScsiCommands {
     if (protection > 0 && !this.#properties.protection) {
       fail("it has protection information, and the device does not offer VIRTIO_SCSI_F_T10_PI");
     }
-    return command;
   }
 
   #submit(slot: number, address: ScsiAddress, command: Command): Promise<ScsiAnswer> {
     const lane = this.#lane;
     const word = addressWord(address);
-    const { cdb, out, outProtection, inBytes, inProtection, order } = command;
+    const { cdb, out, outBytes, outProtection, inBytes, inProtection, order } = command;
     const { repeatable, signal, timeout } = command;
     const data = lane.data(slot);
     const tail = this.dataBytes;
-    data.set(out);
+    if (outBytes > 0) data.set(out);
     data.set(cdb, tail + ScsiTail.cdb);
-    data.set(outProtection, tail + ScsiTail.protection);
+    if (outProtection.length > 0) data.set(outProtection, tail + ScsiTail.protection);
     const attribute = ScsiAttribute[order] | (repeatable ? 0 : ScsiAttribute.once);
     lane.setWord(slot, ScsiWord.operation, 0);
     lane.setWord(slot, ScsiWord.address, (word | attribute << 24) >>> 0);
@@ -311,7 +339,7 @@ const GIVEN_UP: ScsiAnswer = {
 
 /** A command that was checked. */
 interface Command {
-  readonly cdb: Uint8Array<ArrayBuffer>;
+  readonly cdb: Uint8Array;
   readonly out: Uint8Array;
   readonly outBytes: number;
   readonly outProtection: Uint8Array;

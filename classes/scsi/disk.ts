@@ -281,6 +281,7 @@ export class ScsiDisk implements BlockDevice {
     const own = argument.bytes(bytes, "ScsiDisk.write", "bytes");
     const { length } = own;
     const medium = this.#checkWrite("write", offset, length);
+    if (length === 0) return;
     await this.#move(true, offset, own, medium);
     if (argument.isLost(own, length)) {
       throw argument.lostError(`Cannot write ${length} bytes at ${offset}`);
@@ -442,8 +443,10 @@ export class ScsiDisk implements BlockDevice {
   /** Reads or writes whole blocks, as many commands as that takes. */
   async #move(write: boolean, offset: number, bytes: Uint8Array, medium: number): Promise<void> {
     const all = bytes.length;
+    const most = this.#mostBytes();
+    if (all <= most) return await this.#piece(write, offset, bytes, medium);
     const action = `Cannot ${write ? "write" : "read"} ${all} bytes at ${offset}`;
-    await this.#each(offset, all, this.#mostBytes(), async (at, length) => {
+    await this.#each(offset, all, most, async (at, length) => {
       if (argument.isLost(bytes, all)) throw argument.lostError(action);
       await this.#piece(write, at, bytes.subarray(at - offset, at - offset + length), medium);
     });
@@ -454,9 +457,9 @@ export class ScsiDisk implements BlockDevice {
     const verb = write ? "write" : "read";
     const action = `Cannot ${verb} ${bytes.length} bytes at ${offset}`;
     const cdb = readOrWrite(write, offset / blockSize, bytes.length / blockSize);
-    const options = { ...(write ? { out: bytes } : { into: bytes }), repeatable: true, medium };
-    const answer =
-      await (write ? this.#change(action, cdb, options) : this.#perform(action, cdb, options));
+    const answer = write
+      ? await this.#change(action, cdb, { out: bytes, repeatable: true, medium })
+      : await this.#perform(action, cdb, { into: bytes, repeatable: true, medium });
     // What moved less than it should is nothing, whatever the unit says.
     if (answer.residual > 0) throw new ScsiError(action, this.address, Status.invalid);
   }

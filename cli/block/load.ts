@@ -2,7 +2,7 @@ import { delay } from "@std/async";
 import {
   type BlockDevice,
   BlockOperation,
-  type BlockSlots,
+  type DiskSlots,
   SECTOR,
 } from "../../classes/block/mod.ts";
 import { Status } from "../../core/class/mod.ts";
@@ -65,7 +65,7 @@ function places(capacity: number, { blockSize, random }: Load): () => number {
 }
 
 async function runSlots(
-  { slots, capacity }: { readonly slots: BlockSlots; readonly capacity: number },
+  { slots, capacity }: { readonly slots: DiskSlots; readonly capacity: number },
   load: Load,
   signal: AbortSignal,
   told: Told,

@@ -10,7 +10,7 @@ export const bind: Command = {
   summary: "Take devices of this machine from the kernel, so that programs can drive them",
   usage: "<address...>",
   words: [1, Infinity],
-  idle: true,
+  idle: "It hands devices over, and what drives them afterwards can be looked at",
   options: [
     {
       name: "driver",

@@ -12,7 +12,7 @@ import { deviceJson, machineJson, printJson } from "../json.ts";
 import { clipped, wrapped } from "../layout.ts";
 import { needsDomain, shortAddress } from "../lspci.ts";
 import { firstLine, printable } from "../printable.ts";
-import { attach, findNode, isDrivable, openKernel } from "../kernel.ts";
+import { attach, findNode, isDrivable, openKernel, refusedExit } from "../kernel.ts";
 import { numberOption } from "../number_option.ts";
 import type { Kernel } from "../system.ts";
 import { where } from "./show.ts";
@@ -70,7 +70,7 @@ export const check: Command = {
     "Disks of qemu and simulated machines are WRITTEN: up to 2 MiB in the middle of each are overwritten",
     "with a pattern that stays there; -v and --json tell its offset, length and SHA-256. That includes an image",
     "of yours that you give to QEMU after --, unless it is read-only (-blockdev ...,read-only=on) or you",
-    "name the addresses of other devices. On this machine (local) disks are only read, unless --write.",
+    "name the addresses of other devices. On this machine (local, vhost-user) disks are only read, unless --write.",
     "",
     "QEMU without arguments after -- has six devices and no file: a network card, a disk of 64 MiB in memory,",
     "a console with one port, an entropy source, a memory balloon, and a SCSI adapter with another such disk.",
@@ -109,6 +109,8 @@ async function checkKernel(context: Context, kernel: Kernel): Promise<ExitCode> 
   const { machine } = kernel;
   const named = words.map((word) => findNode(kernel, word));
   const nodes = named.length > 0 ? [...new Set(named)] : kernel.nodes;
+  // A machine of other programs has no devices but those that its user wants.
+  const isAsked = named.length > 0 || machine.kind === "vhost-user";
   const write = !keepsDisks(kernel) || given.write === true;
   const patience = 1000 * numberOption(context, "patience", {
     usual: PATIENCE,
@@ -131,7 +133,11 @@ async function checkKernel(context: Context, kernel: Kernel): Promise<ExitCode> 
   };
   await Promise.all(Array.from({ length: AT_ONCE }, inTurn));
   const done = nodes.map((node) => [node, outcomes.get(node)!] as const);
-  const status = exitStatus(done.map(([, outcome]) => outcome), named.length > 0);
+  const status = exitStatus(done.map(([, outcome]) => outcome), {
+    isNamed: named.length > 0,
+    isAsked,
+    refused: refusedExit(kernel),
+  });
   if (options.json) {
     const names = io.names();
     printJson(context, "check", {
@@ -143,7 +149,7 @@ async function checkKernel(context: Context, kernel: Kernel): Promise<ExitCode> 
       })),
     });
   }
-  context.talk(summaryOf(done));
+  context.talk(summaryOf(done, isAsked));
   // What was late is given back before the machine goes.
   await Promise.all(ends);
   signal.throwIfAborted();
@@ -151,9 +157,11 @@ async function checkKernel(context: Context, kernel: Kernel): Promise<ExitCode> 
 }
 
 /** What came of all, in one sentence. */
-function summaryOf(done: readonly (readonly [Node, Outcome])[]): string {
-  const worked = done.filter(([, { kind }]) => kind !== "no driver" && kind !== "refused");
-  if (worked.length === 0) {
+function summaryOf(done: readonly (readonly [Node, Outcome])[], isAsked: boolean): string {
+  const drivable = done.filter(([, { kind }]) => kind !== "no driver");
+  const free = drivable.filter(([, { kind }]) => kind !== "refused");
+  const worked = isAsked ? drivable : free;
+  if (free.length === 0) {
     return "No device was checked: none may be driven; explain <address> says why. " +
       "To see a driver work: --machine simulated";
   }
@@ -254,17 +262,24 @@ async function withReason(context: Context, device: AnyDevice, error: unknown): 
 }
 
 /** The first failure decides. That nothing at all was checked must not look like success either. */
-function exitStatus(outcomes: readonly Outcome[], named: boolean): ExitCode {
+function exitStatus(
+  outcomes: readonly Outcome[],
+  { isNamed, isAsked, refused }: {
+    readonly isNamed: boolean;
+    readonly isAsked: boolean;
+    readonly refused: ExitCode;
+  },
+): ExitCode {
   for (const outcome of outcomes) {
     if ("error" in outcome) return exitCode(outcome.error);
     if (outcome.kind === "failed") return EXIT.failed;
-    if (outcome.kind === "nothing to check" && named) return EXIT.failed;
-    if (outcome.kind === "refused" && named) return EXIT.refused;
+    if (outcome.kind === "nothing to check" && isNamed) return EXIT.failed;
+    if (outcome.kind === "refused" && isAsked) return refused;
   }
   const kinds = new Set(outcomes.map(({ kind }) => kind));
-  if (named || kinds.has("passed")) return EXIT.done;
+  if (isNamed || kinds.has("passed")) return EXIT.done;
   if (kinds.has("nothing to check")) return EXIT.failed;
-  return kinds.has("refused") ? EXIT.refused : EXIT.notFound;
+  return kinds.has("refused") ? refused : EXIT.notFound;
 }
 
 /** One line a device; beneath it what is known besides, if the user wants details. */

@@ -13,7 +13,7 @@ export const doctor: Command = {
   summary: "Look whether devices of this machine can be driven, and say what to do if not",
   usage: "",
   words: [0, 0],
-  idle: true,
+  idle: "It looks at what this machine has, and touches no device",
   examples: [
     ["doctor", "IOMMU, VFIO, permissions, memory; each with its fix"],
     ["doctor --json", "the same for programs"],

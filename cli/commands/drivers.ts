@@ -10,7 +10,7 @@ export const drivers: Command = {
   summary: "List the drivers, and the devices that each is for",
   usage: "",
   words: [0, 0],
-  idle: true,
+  idle: "It reads what drivers say of themselves, and runs none",
   examples: [
     ["drivers", "our own drivers"],
     ["drivers --plugins ./mine", "those of the folder ./mine as well"],

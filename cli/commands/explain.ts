@@ -12,7 +12,7 @@ export const explain: Command = {
   summary: "Tell why a device has the driver that it has, or none",
   usage: "<address>",
   words: [1, 1],
-  idle: true,
+  idle: "It compares what a device and drivers say of themselves, and runs none",
   examples: [
     ["explain 00:03.0", "every rule that was tried, and what did not fit"],
     ["explain 00:03.0 --plugins ./mine", "why does my driver not get this device?"],

@@ -11,7 +11,7 @@ export const hosts: Command = {
   summary: "Show where the drivers of a running command run: process, heap, CPU, restarts",
   usage: "<socket>",
   words: [1, 1],
-  idle: true,
+  idle: "It looks at a machine of another program, which has such options of its own",
   examples: [["hosts /tmp/machine.sock", "of a command that was given --control"]],
   notes: ["Memory is what a process has in use, with what it shares with the core and its device."],
   async run(context) {
@@ -23,7 +23,7 @@ export const hosts: Command = {
       const facts = devices.map(({ address, driver, state, isolation, pid, restarts, host }) => ({
         ...{ address, driver, state, isolation, pid: pid ?? null, restarts },
         uptime: host.uptime,
-        heap: host.heap,
+        heap: host.heap ?? null,
         memory: host.memory ?? null,
         processor: host.processor ?? null,
       }));

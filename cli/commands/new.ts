@@ -19,7 +19,7 @@ export const newDriver: Command = {
   summary: "Write a driver with its model and tests, to begin with",
   usage: "<name>",
   words: [1, 1],
-  idle: true,
+  idle: "It writes files",
   options: [
     { name: "bus", value: "<virtio|pci>", summary: "what kind of devices it drives (virtio)" },
   ],

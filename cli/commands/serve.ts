@@ -32,7 +32,6 @@ export const serve: Command = {
   summary: "Serve simulated devices to a virtual machine",
   usage: "<model...>",
   words: [1, Math.max(...TRANSPORTS.map(({ most }) => most))],
-  idle: true,
   standing: true,
   options: [
     ...TRANSPORTS.map(({ option }) => option),

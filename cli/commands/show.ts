@@ -10,6 +10,7 @@ import {
   virtioTypeName,
 } from "../../machine/mod.ts";
 import type { AnyDevice, DeviceDescription, Node } from "../../mod.ts";
+import type { SeenDevice } from "../../watch/mod.ts";
 import type { Command, Context } from "../command.ts";
 import { wholeAddress } from "../address.ts";
 import { formatSize } from "../block/size.ts";
@@ -18,6 +19,7 @@ import { CliError, EXIT, type ExitCode, exitCode, messageOf } from "../exit.ts";
 import { deviceJson, machineJson, printJson } from "../json.ts";
 import { attach, findNode, isDrivable, openKernel } from "../kernel.ts";
 import { className, deviceName, hex } from "../lspci.ts";
+import { printFacts } from "../facts.ts";
 import { firstLine, printable } from "../printable.ts";
 import type { Kernel } from "../system.ts";
 import { watchMachine } from "../watch/look.ts";
@@ -66,9 +68,7 @@ export const show: Command = {
         ...driverFacts(node),
         ...workFacts(work),
       ];
-      for (const [name, fact] of facts) {
-        if (fact) context.io.out(`${name.padEnd(14)} ${printable(fact)}`);
-      }
+      printFacts(context, facts);
     }
     return status(work);
   },
@@ -76,9 +76,11 @@ export const show: Command = {
 
 /** Shows a device as another program has it. */
 async function showLive(context: Context, socket: string): Promise<ExitCode> {
-  const address = wholeAddress(context.words[0]!);
+  const [word] = context.words;
   using watched = await watchMachine(context, socket);
   const { machine, pid, uptime, devices } = await watched.look();
+  // What is served has a name.
+  const address = machine.kind === "served" ? word! : wholeAddress(word!);
   const device = devices.find((each) => each.address === address);
   if (!device) {
     const known = devices.map((each) => each.address).join(", ");
@@ -106,15 +108,13 @@ async function showLive(context: Context, socket: string): Promise<ExitCode> {
       `lane ${name}`,
       `${slots} slots, ${submitted} submitted, ${ended} ended, ${inFlight} in flight`,
     ]),
-    ["heap", formatSize(host.heap)],
+    ["heap", host.heap === undefined ? undefined : formatSize(host.heap)],
     ["memory", host.memory === undefined ? undefined : formatSize(host.memory)],
     ["CPU", host.processor === undefined ? undefined : `${host.processor.toFixed(1)} s`],
     ["uptime", `${host.uptime.toFixed(1)} s`],
     ["restarts", String(device.restarts)],
   ];
-  for (const [name, fact] of facts) {
-    if (fact) context.io.out(`${printable(name).padEnd(14)} ${printable(fact)}`);
-  }
+  printFacts(context, facts);
   return EXIT.done;
 }
 
@@ -234,16 +234,16 @@ function driverFacts({ manifest, function: found }: Node): Fact[] {
   ];
 }
 
-function workFacts(work: Found<DeviceDescription | undefined>): Fact[] {
+function workFacts(work: Found<SeenDevice | undefined>): Fact[] {
   if ("fault" in work) return [["does not work", firstLine(messageOf(work.fault))]];
   if (!work.value) return [];
-  const { isolation, pid, features, interrupts, queues, statistics } = work.value;
+  const { isolation, pid, status, features, interrupts, queues, statistics } = work.value;
   return [
     ["runs", pid === undefined ? isolation : where({ isolation, pid })],
-    ["status", work.value.status.join(", ")],
-    ["offers", features.offered],
-    ["accepted", features.accepted],
-    ...features.list.map(({ bit, name, because }): [string, string] => [
+    ["status", status?.join(", ")],
+    ["offers", features?.offered],
+    ["accepted", features?.accepted],
+    ...(features?.list ?? []).map(({ bit, name, because }): [string, string] => [
       `feature ${bit}`,
       because ? `${name}: ${because}` : name,
     ]),

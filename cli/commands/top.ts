@@ -20,7 +20,7 @@ export const top: Command = {
   usage: "<socket>",
   words: [1, 1],
   standing: true,
-  idle: true,
+  idle: "It looks at a machine of another program, which has such options of its own",
   options: [
     { name: "interval", value: "<seconds>", summary: "how often to look (1)" },
     { name: "count", value: "<looks>", summary: "end after so many" },

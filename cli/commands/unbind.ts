@@ -7,7 +7,7 @@ export const unbind: Command = {
   summary: "Give devices back to the kernel, which finds its own driver for them",
   usage: "<address...>",
   words: [1, Infinity],
-  idle: true,
+  idle: "It gives devices back to the kernel of this machine",
   options: BINDING_OPTIONS,
   examples: [
     ["unbind 00:03.0", "undo bind 00:03.0"],

@@ -1,5 +1,6 @@
 import {
   FRAME_HEADER,
+  NetBurst,
   type NetClient,
   type NetReceiver,
   type NetSlots,
@@ -118,6 +119,7 @@ export async function benchEcho(
 class Sender implements Disposable {
   sent = 0;
   readonly #slots: NetSlots;
+  readonly #burst: NetBurst;
   readonly #size: number;
   readonly #polling: Disposable;
   /** Of the last one that failed. */
@@ -125,25 +127,22 @@ class Sender implements Disposable {
 
   constructor({ slots, mac }: BenchCard, to: BenchCard, size: number) {
     this.#slots = slots;
+    this.#burst = new NetBurst(slots.count);
     this.#size = size;
     this.#polling = slots.busyPoll();
     const payload = new Uint8Array(size - FRAME_HEADER);
     const frame = ethernetFrame(to.mac, mac, EtherType.experimental, payload);
-    const taken: number[] = [];
-    for (let slot = slots.take(); slot >= 0; slot = slots.take()) {
-      slots.data(slot).set(frame);
-      taken.push(slot);
-    }
+    const count = slots.takeBurst(this.#burst);
+    const taken = this.#burst.slots.subarray(0, count);
+    taken.forEach((slot) => slots.data(slot).set(frame));
     taken.forEach((slot) => slots.release(slot));
   }
 
   /** Submits as many as there are slots for. */
   fill(): void {
-    const slots = this.#slots;
-    for (let slot = slots.take(); slot >= 0; slot = slots.take()) {
-      slots.submit(slot, this.#size, this.#done);
-    }
-    slots.publish();
+    const count = this.#slots.takeBurst(this.#burst);
+    this.#burst.lengths.fill(this.#size, 0, count);
+    this.#slots.submitBurst(this.#burst, this.#done);
   }
 
   /** Submits one. */
@@ -183,12 +182,14 @@ class Counter implements Disposable {
   received = 0;
   readonly #slots: NetSlots;
   readonly #receiver: NetReceiver;
+  readonly #burst: NetBurst;
   readonly #size: number;
   readonly #polling: Disposable;
 
   constructor(slots: NetSlots, size: number) {
     this.#slots = slots;
     this.#receiver = slots.receive();
+    this.#burst = new NetBurst(this.#receiver.count);
     this.#size = size;
     this.#polling = slots.busyPoll();
     // What came before is not ours.
@@ -199,14 +200,14 @@ class Counter implements Disposable {
   count(wait = 0): number {
     const before = this.received;
     if (this.#receiver.waiting === 0) this.#slots.wait(wait);
-    this.#receiver.drain(this.#take);
+    const burst = this.#burst;
+    this.#receiver.drainBurst(burst);
+    for (let i = 0; i < burst.count; i++) {
+      if (burst.more[i] === 0 && burst.lengths[i] === this.#size) this.received++;
+    }
+    this.#receiver.releaseBurst(burst);
     return this.received - before;
   }
-
-  readonly #take = (slot: number, _offset: number, length: number, more: number): void => {
-    this.#receiver.release(slot);
-    if (more === 0 && length === this.#size) this.received++;
-  };
 
   [Symbol.dispose](): void {
     this.#receiver.publish();

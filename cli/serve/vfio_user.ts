@@ -8,6 +8,7 @@ import { importModel } from "../modules.ts";
 import type { Serving } from "../system.ts";
 import { chooseModel, liesOf } from "./model_options.ts";
 import { sharedMemory, shellLine } from "./qemu_line.ts";
+import { watchOptions } from "./watch_options.ts";
 
 /** The most functions that are served at once. */
 const MOST = 31;
@@ -44,7 +45,12 @@ export const VFIO_USER: Transport = {
       const key = name in models ? `${name}-${Object.keys(models).length + 1}` : name;
       models[key] = await choose(context, serving, own, name, stack);
     }
-    await using served = serving.serveVfioUser(models, folder, { log: context.talk });
+    const watch = watchOptions(context);
+    await using served = serving.serveVfioUser(models, folder, {
+      log: context.talk,
+      ...await watch.options(),
+    });
+    await using _watched = await watch.of("vfio-user", () => served.figures());
     const { sockets } = served;
     const qemu = [
       ...sharedMemory("q35"),

@@ -4,6 +4,7 @@ import { CliError, endedByPerson, EXIT, untilEnded, usageError } from "../exit.t
 import { printJson } from "../json.ts";
 import { chooseModel } from "./model_options.ts";
 import { sharedMemory, shellLine } from "./qemu_line.ts";
+import { watchOptions } from "./watch_options.ts";
 
 /** A device at a Unix socket: the machine plays its registers, and we its rings. */
 export const VHOST_USER: Transport = {
@@ -20,6 +21,9 @@ export const VHOST_USER: Transport = {
     "By --vhost-user one machine at a time may use the device; it prints the arguments that QEMU needs. The",
     "guest's memory must be shared and sealed: memory-backend-memfd with share=on. A machine that breaks the",
     "rules is disconnected, and another one may come.",
+    "",
+    "A guest goes on with its disk or card when this program was ended and is started again, if QEMU connects anew: add to its",
+    "-chardev reconnect-ms=1000, or before QEMU 9.2 reconnect=1.",
   ],
   most: 1,
   async serve(context, where, [name]) {
@@ -33,11 +37,15 @@ export const VHOST_USER: Transport = {
         `Cannot serve ${name} by vhost-user: it is no VirtIO device. --vfio-user serves whole PCI functions`,
       );
     }
+    const watch = watchOptions(context);
     await using served = serving.serveVhostUser(model, where, {
       once: given.once === true,
       unit: vhostUser.unit ?? 1,
       log: context.talk,
+      name: name!,
+      ...await watch.options(),
     });
+    await using _watched = await watch.of("vhost-user", () => ({ [name!]: served.figures! }));
     // As programs find it that were started elsewhere.
     const socket = absolutePath(where);
     const qemu = [...sharedMemory(), ...vhostUser.qemu(socket, chosen.queues)];

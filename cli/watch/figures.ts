@@ -1,7 +1,6 @@
 // What is told of the devices of a machine that is watched, as cells of tables.
 
-import type { DeviceDescription } from "../../mod.ts";
-import type { Snapshot } from "../../watch/mod.ts";
+import type { SeenDevice, Snapshot } from "../../watch/mod.ts";
 import { formatSize } from "../block/size.ts";
 import { printable } from "../printable.ts";
 
@@ -19,11 +18,14 @@ interface Totals extends Omit<Rates, "processor"> {
   readonly processor: number;
 }
 
-function totals({ lanes, queues, interruptCounts, host }: DeviceDescription): Totals {
+function totals({ lanes, queues, interruptCounts, host }: SeenDevice): Totals {
   const sum = <T>(list: readonly T[], of: (each: T) => number | undefined) =>
     list.reduce((all, each) => all + (of(each) ?? 0), 0);
   return {
-    requests: sum(lanes, ({ ended }) => ended),
+    // A served device has no lanes: what it was asked is in its queues.
+    requests: lanes.length > 0
+      ? sum(lanes, ({ ended }) => ended)
+      : sum(queues, ({ completed }) => completed),
     bytes: sum(queues, ({ bytes }) => bytes && bytes.read + bytes.written),
     interrupts: sum(interruptCounts, (count) => count),
     doorbells: sum(queues, ({ notifications }) => notifications),
@@ -33,9 +35,9 @@ function totals({ lanes, queues, interruptCounts, host }: DeviceDescription): To
 
 /** What happened in a second, between two looks at a device; since its driver was started if there was none before. */
 export function ratesOf(
-  device: DeviceDescription,
+  device: SeenDevice,
   seconds: number,
-  before: DeviceDescription | undefined,
+  before: SeenDevice | undefined,
 ): Rates {
   // Another driver counts anew.
   const same = before?.pid === device.pid && before && before.host.uptime <= device.host.uptime;
@@ -67,8 +69,9 @@ export const TOP_HEAD = [
 ] as const;
 
 /** A device at work. */
-export function topRow(device: DeviceDescription, rates: Rates): string[] {
-  const flying = device.lanes.reduce((sum, { inFlight }) => sum + inFlight, 0);
+export function topRow(device: SeenDevice, rates: Rates): string[] {
+  const flying = (device.lanes.length > 0 ? device.lanes : device.queues)
+    .reduce((sum, { inFlight = 0 }) => sum + inFlight, 0);
   const count = (number: number) => number >= 10 ? String(Math.round(number)) : number.toFixed(1);
   return [
     device.address,
@@ -98,13 +101,13 @@ export const HOST_HEAD = [
 ] as const;
 
 /** The host of a driver. */
-export function hostRow(device: DeviceDescription): string[] {
+export function hostRow(device: SeenDevice): string[] {
   const { host: { heap, memory, processor, uptime }, pid } = device;
   return [
     device.address,
     device.driver,
     pid === undefined ? "inline" : String(pid),
-    formatSize(heap),
+    heap === undefined ? "-" : formatSize(heap),
     memory === undefined ? "-" : formatSize(memory),
     processor === undefined ? "-" : `${processor.toFixed(1)} s`,
     duration(uptime),
@@ -115,7 +118,8 @@ export function hostRow(device: DeviceDescription): string[] {
 
 /** One line about the machine. */
 export function machineLine({ machine, pid, uptime }: Snapshot): string {
-  return printable(`${machine.description}, driven by process ${pid} for ${duration(uptime)}`);
+  const by = machine.kind === "served" ? "at work in" : "driven by";
+  return printable(`${machine.description}, ${by} process ${pid} for ${duration(uptime)}`);
 }
 
 function percent(part: number | undefined): string {

@@ -101,7 +101,7 @@ export interface ClassDefinition<Lane extends string, Optional extends string, P
     properties: Readonly<Properties>,
   ): OpenClient<Client>;
   /**
-   * Puts a device to work and looks at what comes of it: what `main.ts check` does, and `device.check`. It harms nothing
+   * Puts a device to work and looks at what comes of it: what the command `check` does, and `device.check`. It harms nothing
    * unless it may write, and says what it begins, for there is a deadline for each step.
    *
    * @param client What the application holds.

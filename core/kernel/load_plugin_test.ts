@@ -57,7 +57,14 @@ for (const name of ["with space", "a#b", "what?", "100%", "50%20", "größe"]) {
 }
 
 Deno.test("loadPlugin() says what is wrong with a folder", () => {
-  assertThrows(() => loadPlugin("/nonexistent"), OsError, "/nonexistent/plugin.json");
+  assertThrows(
+    () => loadPlugin("/nonexistent"),
+    ManifestError,
+    "Cannot find a driver in /nonexistent: wanted the folder of a driver, which has a file plugin.json",
+  );
+  withFolder("folder/plugin.json", (folder) => {
+    assertThrows(() => loadPlugin(`${folder}/..`), OsError, "EISDIR");
+  });
   withFolder("bad", (folder) => {
     assertThrows(() => loadPlugin(folder), ManifestError, `${folder}/plugin.json`);
   }, "{");

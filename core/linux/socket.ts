@@ -2,7 +2,7 @@
 
 import { close } from "./fd.ts";
 import { unlink } from "./file.ts";
-import { identityOf } from "./file_kind.ts";
+import { identityOf, kindAt } from "./file_kind.ts";
 import { cString, libc } from "./libc.ts";
 import { check, errno, OsError } from "./os_error.ts";
 import { poll } from "./poll.ts";
@@ -111,8 +111,14 @@ export function connectUnix(path: string): number {
     const error = errno();
     if (error === EINTR) continue;
     close(fd);
-    throw new OsError(action, error);
+    throw new OsError(action, error, error === ECONNREFUSED ? whyRefused(path) : undefined);
   }
+}
+
+function whyRefused(path: string): string | undefined {
+  const kind = kindAt(path);
+  if (kind === undefined) return undefined;
+  return kind === "socket" ? "no program listens there any more" : `it is a ${kind}, not a socket`;
 }
 
 /** struct sockaddr_un: family 2, path. */

@@ -1,7 +1,10 @@
 // What a trace tells.
 
-/** Which part of the program did something: the core, a driver in its host, the application's client, or a device. */
-export type Actor = "core" | "driver" | "client" | "device";
+/**
+ * Which part did something: the core, a driver in its host, the application's client, or a device; where a device is served to
+ * other programs, the driver of its guest, and the machine that the guest is in.
+ */
+export type Actor = "core" | "driver" | "client" | "device" | "machine";
 
 /** A descriptor of a request, as it stands in the ring or in the request's table (virtio 1.4, 2.7.5, 2.8.1). */
 export interface TracedDescriptor {
@@ -22,7 +25,7 @@ export type Told =
     /** What kind of event it is. */
     readonly kind: "state";
     /** Which part of the program. */
-    readonly by: "core";
+    readonly by: "core" | "device";
     /** The state it is in now. */
     readonly state: string;
     /** Why, if there is something to say. */
@@ -51,23 +54,36 @@ export type Told =
     /** The section of virtio 1.4 that tells of it. */
     readonly section?: string;
   }
-  /** A message went over the bus; when the core sent or read it. */
+  /** A message went over the bus, when the core sent or read it; or the machine of a guest told a served device something. */
   | {
     /** What kind of event it is. */
     readonly kind: "message";
     /** Which part of the program. */
-    readonly by: "core" | "driver";
+    readonly by: "core" | "driver" | "machine";
     /** Which message of the vocabulary. */
     readonly type: string;
     /** What it says, as JSON. */
     readonly body: Readonly<Record<string, unknown>>;
   }
-  /** The driver made a request, which the device may see once it is published. */
+  /** A served device found a ring that a driver has set up. */
+  | {
+    /** What kind of event it is. */
+    readonly kind: "ring";
+    /** Which part of the program. */
+    readonly by: "device";
+    /** The name of the queue. */
+    readonly queue: string;
+    /** Its layout (2.7, 2.8). */
+    readonly layout: "split" | "packed";
+    /** Its entries. */
+    readonly size: number;
+  }
+  /** The driver made a request, which the device may see once it is published; or a served device took one. */
   | {
     /** What kind of event it is. */
     readonly kind: "request";
     /** Which part of the program. */
-    readonly by: "driver";
+    readonly by: "driver" | "device";
     /** The name of the queue in the driver's plan. */
     readonly queue: string;
     /** A running number in its queue. */
@@ -92,15 +108,15 @@ export type Told =
     /** How many. */
     readonly requests: number;
   }
-  /** The device used a request, and the driver found that. */
+  /** The device used a request, and the driver found that; or a served device used it. */
   | {
     /** What kind of event it is. */
     readonly kind: "used";
     /** Which part of the program. */
-    readonly by: "driver";
+    readonly by: "driver" | "device";
     /** The name of the queue in the driver's plan. */
     readonly queue: string;
-    /** The number of the request in its queue. */
+    /** The number of the request in its queue; 0 if a served device gives back what it does not have. */
     readonly number: number;
     /** The driver's own number for it. */
     readonly cookie: number;
@@ -118,12 +134,12 @@ export type Told =
     /** What the driver tells under VIRTIO_F_NOTIFICATION_DATA (2.9). */
     readonly data: number;
   }
-  /** The device interrupted; when it was heard. */
+  /** The device interrupted: when it was heard; of a served device, when it was sent. */
   | {
     /** What kind of event it is. */
     readonly kind: "interrupt";
     /** Which part of the program. */
-    readonly by: "core" | "driver";
+    readonly by: "core" | "driver" | "device";
     /** Which of its interrupts, for people. */
     readonly source: string;
   }
@@ -141,6 +157,23 @@ export type Told =
     readonly slot: number;
     /** Of a request: what to do, bytes, and the first words of the class. Of its end: a `Status`, and bytes. */
     readonly words: readonly number[];
+  }
+  /** A check of a device or a driver began or ended. */
+  | {
+    /** What kind of event it is. */
+    readonly kind: "check";
+    /** Which part of the program. */
+    readonly by: "core";
+    /** Whether it begins or ends. */
+    readonly step: "begin" | "end";
+    /** What the check is called. */
+    readonly name: string;
+    /** What came of it, at its end. */
+    readonly verdict?: string;
+    /** Why, if there is something to say. */
+    readonly why?: string;
+    /** The section of virtio 1.4 that it is about. */
+    readonly section?: string;
   }
   /** The clock of a process was compared with that of the machine. */
   | {

@@ -56,6 +56,11 @@ export class Trace implements Disposable {
     return device;
   }
 
+  /** No driver of a device tells anything more. For {@linkcode DeviceTrace}. */
+  forget(device: DeviceTrace): void {
+    this.#devices.delete(device);
+  }
+
   /** Takes an event. For {@linkcode DeviceTrace}. */
   take(event: TraceEvent): void {
     this.#waiting.push(event);
@@ -109,6 +114,13 @@ export class DeviceTrace {
   /** Reads what the driver writes there from now on. */
   listen(memory: SharedArrayBuffer, offset: number): void {
     this.#reader = new TraceReader(memory, offset);
+  }
+
+  /** Takes what the driver has written, for the last time: its memory is let go of. */
+  forget(): void {
+    this.fetch();
+    this.#reader = undefined;
+    this.#trace.forget(this);
   }
 
   /** A driver begins, and these are the names of what it has. */

@@ -200,6 +200,7 @@ export class Framing<Of extends Kinds> {
     const [number, flags] = this.#header as unknown as [number, number];
     const announced = this.#announced.get(number);
     const called = announced?.name ?? `Message ${number}`;
+    if (!announced) this.#checkIsNoText();
     if ((flags & VERSION_MASK) !== VERSION) {
       throw new VhostFault(`${called} is of version ${flags & VERSION_MASK}, not ${VERSION}`);
     }
@@ -212,5 +213,12 @@ export class Framing<Of extends Kinds> {
     }
     if (!announced) throw new VhostFault(`Message ${number} is not known here`);
     return announced;
+  }
+
+  /** What programs of many other protocols begin with, as `"NBDMAGICIHAVEOPT"`. */
+  #checkIsNoText(): void {
+    const text = String.fromCharCode(...new Uint8Array(this.#header.buffer));
+    if (!/^[ -~\r\n]*$/.test(text)) return;
+    throw new VhostFault(`${JSON.stringify(text)} is another protocol than vhost-user`);
   }
 }

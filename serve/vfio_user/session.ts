@@ -101,6 +101,7 @@ export class Session implements Disposable {
       if (left.length > most) {
         throw new Malformed(`${request.command} came with ${left.length} descriptors, not ${most}`);
       }
+      this.#around.asked?.(request);
       const reply = this.#carryOut(request, left);
       return wantsReply ? encodeReply(id, reply) : undefined;
     } catch (error) {
@@ -264,12 +265,14 @@ export class Session implements Disposable {
     const registers = this.#access("REGION_READ", region, offset, count);
     const data = new Uint8Array(count);
     readRegion(registers, Number(offset), data);
+    this.#around.accessed?.("read", region, Number(offset), data);
     return { ...request, data };
   }
 
   #write(region: number, offset: bigint, data: Uint8Array): void {
     const registers = this.#access("REGION_WRITE", region, offset, data.length);
     const at = Number(offset);
+    this.#around.accessed?.("write", region, at, data);
     if (region === Region.CONFIG) {
       writeRegisters(registers, at, data);
       this.#interrupts.restore();

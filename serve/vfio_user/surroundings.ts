@@ -1,3 +1,7 @@
+// What a session of a client needs of the system.
+
+import type { Request } from "./message.ts";
+
 /** Where interrupts of one vector go. Disposing it closes its descriptor. */
 export interface Line extends Disposable {
   /** Interrupts. */
@@ -35,4 +39,13 @@ export interface Surroundings {
   rung(): void;
   /** Says something to people. */
   notice(sentence: string): void;
+  /** Sees what the client asks, before it is carried out; nothing does if absent. */
+  readonly asked?: (request: Request) => void;
+  /** Sees an access to a region: bytes that were read, or will be written; nothing does if absent. */
+  readonly accessed?: (
+    access: "read" | "write",
+    region: number,
+    offset: number,
+    data: Uint8Array,
+  ) => void;
 }

@@ -49,7 +49,7 @@ export function taken(
 }
 
 /** Makes a function that says where each request starts, if it is asked after each was taken, in order. */
-function follow({ kind, memory, descriptors, size }: Ring): (chain: Chain) => number {
+export function follow({ kind, memory, descriptors, size }: Ring): (chain: Chain) => number {
   if (kind === "split") return (chain) => chain.head;
   const halves = new Uint16Array(memory);
   const INDIRECT = 4;

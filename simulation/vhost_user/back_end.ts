@@ -205,9 +205,16 @@ export class BackEnd implements VirtioCore, Disposable {
     this.#config = session.config;
     const { channel } = session;
     if (channel === undefined) return;
+    let isToAsk = false;
     this.#lent.loop.add(channel, () => {
-      if (session.hear()) this.#say((session) => this.#refresh(session));
-      else this.#lent.loop.remove(channel);
+      if (!session.hear()) return this.#lent.loop.remove(channel);
+      // However often it says that something has changed, it is asked once.
+      if (isToAsk) return;
+      isToAsk = true;
+      this.#say((session) => {
+        isToAsk = false;
+        return this.#refresh(session);
+      });
     });
   }
 

@@ -45,7 +45,8 @@ export class Connection implements Disposable {
   readonly #ended: (error: VhostFault) => void;
   readonly #deadline: number;
   #awaited: Awaited | undefined;
-  #closed = false;
+  /** Why it is closed, if it is. */
+  #why: VhostFault | undefined;
 
   /**
    * Begins to listen.
@@ -111,8 +112,8 @@ export class Connection implements Disposable {
     decode: ((frame: Frame) => T) | undefined,
   ): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
-    if (this.#closed) {
-      reject(new HungUp(`it hung up before ${name}`));
+    if (this.#why) {
+      reject(this.#why instanceof HungUp ? new HungUp(`it hung up before ${name}`) : this.#why);
       return promise;
     }
     const timer = setTimeout(
@@ -140,7 +141,7 @@ export class Connection implements Disposable {
       const Fault = (error as Partial<OsError>).code === "EPIPE" ? HungUp : VhostFault;
       this.#end(new Fault(`it does not take ${name}: ${(error as Error).message}`));
     }
-    if (!decode && !this.#closed) {
+    if (!decode && !this.#why) {
       clearTimeout(timer);
       this.#awaited = undefined;
       resolve(undefined as T);
@@ -161,7 +162,7 @@ export class Connection implements Disposable {
         }
         const frame = this.#framing.received(got);
         if (frame) this.#take(frame);
-        if (this.#closed) return;
+        if (this.#why) return;
       }
       if (this.#framing.inside && !this.#awaited) throw unasked();
     } catch (error) {
@@ -186,13 +187,13 @@ export class Connection implements Disposable {
   }
 
   #end(error: VhostFault): void {
-    if (this.#closed) return;
+    if (this.#why) return;
     this.#close(error);
     this.#ended(error);
   }
 
   #close(error: VhostFault): void {
-    this.#closed = true;
+    this.#why = error;
     this.#framing.descriptors.splice(0).forEach(close);
     this.#loop.remove(this.fd);
     close(this.fd);
@@ -201,7 +202,7 @@ export class Connection implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    if (!this.#closed) this.#close(new HungUp("it was left"));
+    if (!this.#why) this.#close(new HungUp("it was left"));
   }
 }
 

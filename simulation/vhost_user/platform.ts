@@ -53,6 +53,11 @@ export async function openVhostUser(
       `Cannot have ${backEnds.length} back-ends: a bus has room for ${LARGEST_BUS}`,
     );
   }
+  const twice = backEnds.find(({ socket }, i) =>
+    backEnds.findIndex((each) => each.socket === socket) < i
+  );
+  // A program serves one connection: the second would not be heard.
+  if (twice) throw new RangeError(`Cannot use ${twice.name} twice: a socket is for one device`);
   const functions = await Promise.all(backEnds.map((facts, i) => Place.open(facts, i + 1, loop)));
   return {
     kind: "vhost-user",

@@ -1,5 +1,5 @@
 /**
- * Programs that serve an entropy source by vhost-user, each of which does one thing wrong.
+ * Programs that serve a device by vhost-user, each of which does one thing wrong.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import { receiveDescriptors, sendDescriptors } from "../../core/linux/descriptors.ts";
 import { close, eventfd } from "../../core/linux/fd.ts";
 import { mapShared } from "../../core/linux/memory.ts";
-import { accept, connectUnix, listenUnix } from "../../core/linux/socket.ts";
+import { accept, connectUnix, listenUnix, sendNow } from "../../core/linux/socket.ts";
 
 /** What it does wrong. */
 export interface Wrong {
@@ -31,14 +31,46 @@ export interface Wrong {
   readonly flags?: number;
   /** Descriptors that come with its answers. */
   readonly descriptors?: number;
-  /** Features that it offers, instead of those that it should. */
+  /** Features that it offers, instead of those of an entropy source. */
   readonly features?: bigint;
+  /** Protocol features that it offers, besides REPLY_ACK. */
+  readonly protocol?: bigint;
+  /** It says something more, unasked, behind its answer to message number so many. */
+  readonly speaksAt?: number;
+  /** How many queues it says that it has; 1 if absent. */
+  readonly queues?: bigint;
+  /** So many bytes of its configuration it tells, whatever is asked for. */
+  readonly config?: number;
+  /** It says without end that its configuration has changed, and that changes without end. */
+  readonly floods?: boolean;
 }
 
 const VERSION_1 = 1n << 32n, PROTOCOL_FEATURES = 1n << 30n;
 const REPLY_ACK = 1n << 3n;
-const GET_FEATURES = 1, SET_MEM_TABLE = 5, GET_PROTOCOL_FEATURES = 15;
+const GET_FEATURES = 1, SET_MEM_TABLE = 5, GET_PROTOCOL_FEATURES = 15, GET_QUEUE_NUM = 17;
+const SET_BACKEND_REQ_FD = 21, GET_CONFIG = 24, CONFIG_CHANGE_MSG = 2;
 const NEED_REPLY = 8;
+
+function tellConfig(fd: number, asked: Uint8Array, told: number, value: number): void {
+  const bytes = new Uint8Array(told === 0 ? 12 : 24 + told).fill(value, 24);
+  bytes.set(asked.subarray(0, Math.min(24, bytes.length)));
+  const words = new Uint32Array(bytes.buffer, 0, 3);
+  words[1] = 5;
+  words[2] = bytes.length - 12;
+  if (told > 0) new DataView(bytes.buffer).setUint32(16, told, true);
+  sendDescriptors(fd, bytes, []);
+}
+
+/** Says that the configuration has changed until it is over, as often as the other side takes it. */
+async function flood(fd: number, over: AbortSignal): Promise<void> {
+  const bytes = new Uint8Array(12);
+  new Uint32Array(bytes.buffer).set([CONFIG_CHANGE_MSG, 1, 0]);
+  for (let sent = 0; sent >= 0 && !over.aborted;) {
+    for (let i = 0; i < 1000 && (sent = sendNow(fd, bytes)) > 0; i++);
+    await pause();
+  }
+  close(fd);
+}
 
 function reply(fd: number, wrong: Wrong, request: number, value: bigint): void {
   const { size = 8, number = 0, flags = 5, descriptors = 0 } = wrong;
@@ -85,7 +117,8 @@ async function message(fd: number, over: AbortSignal): Promise<Message | undefin
 
 /** Serves one connection, and closes it. */
 async function serve(fd: number, wrong: Wrong, over: AbortSignal): Promise<void> {
-  const { closesAt = -1, silentAt = Infinity, refusesAt = -1, features } = wrong;
+  const { closesAt = -1, silentAt = Infinity, refusesAt = -1, features, protocol = 0n } = wrong;
+  let flooding: Promise<void> | undefined;
   try {
     if (wrong.greeting !== undefined) {
       sendDescriptors(fd, new TextEncoder().encode(wrong.greeting), []);
@@ -94,17 +127,25 @@ async function serve(fd: number, wrong: Wrong, over: AbortSignal): Promise<void>
       const asked = await message(fd, over);
       if (!asked) return;
       const { request, flags } = asked;
-      asked.descriptors.forEach(close);
+      const [first = -1] = asked.descriptors;
+      const keeps = wrong.floods === true && request === SET_BACKEND_REQ_FD;
+      if (keeps) flooding = flood(first, over);
+      else asked.descriptors.forEach(close);
       if (at >= silentAt) continue;
       if (request === GET_FEATURES) {
         reply(fd, wrong, request, features ?? (VERSION_1 | PROTOCOL_FEATURES));
-      } else if (request === GET_PROTOCOL_FEATURES) reply(fd, wrong, request, REPLY_ACK);
-      else if (flags & NEED_REPLY) reply(fd, wrong, request, at === refusesAt ? 1n : 0n);
+      } else if (request === GET_PROTOCOL_FEATURES) reply(fd, wrong, request, REPLY_ACK | protocol);
+      else if (request === GET_QUEUE_NUM) reply(fd, wrong, request, wrong.queues ?? 1n);
+      else if (request === GET_CONFIG) {
+        tellConfig(fd, asked.bytes, wrong.config ?? asked.bytes.length - 24, at);
+      } else if (flags & NEED_REPLY) reply(fd, wrong, request, at === refusesAt ? 1n : 0n);
+      if (at === wrong.speaksAt) reply(fd, wrong, GET_FEATURES, 0n);
     }
   } catch {
     // The other side has hung up.
   } finally {
     close(fd);
+    await flooding;
   }
 }
 

@@ -4,9 +4,9 @@
  * @module
  */
 
+import { PATIENCE } from "./patience.ts";
+
 const ROOT = new URL("../../", import.meta.url).pathname;
-/** A program that does not end has failed. */
-const PATIENCE = 60_000;
 
 /** What starts the program with these arguments, as a user does. */
 export function program(...args: readonly string[]): string[] {
@@ -39,7 +39,7 @@ export interface Ended {
   readonly err: string;
 }
 
-/** A program that runs; disposing it ends it. */
+/** A program that runs; disposing it ends it. One that serves a whole test must be there as long, however slow it is. */
 export class Running implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #output: Promise<Deno.CommandOutput>;

@@ -5,18 +5,29 @@
 // The ladder: which part of the program, or the device, tells something to which.
 
 import type { JSX } from "preact";
+import { useMemo } from "preact/hooks";
 import type { Actor, Told, TraceEvent } from "../../core/trace/event.ts";
 
-const ACTORS: readonly Actor[] = ["client", "core", "driver", "device"];
+const ALL: readonly Actor[] = ["client", "core", "driver", "machine", "device"];
 const WIDTH = 700;
 const ROW = 26;
 const ROWS = 22;
 const HEAD = 34;
 const TIME = 76;
 
-function x(actor: Actor): number {
-  const step = (WIDTH - TIME - 90) / (ACTORS.length - 1);
-  return TIME + 45 + ACTORS.indexOf(actor) * step;
+/** Where each part has its line. */
+type Lines = ReadonlyMap<Actor, number>;
+
+/** Lines for the parts that tell something, and the device. */
+function linesOf(events: readonly TraceEvent[]): Lines {
+  const seen = new Set<Actor>();
+  for (const event of events) {
+    const { from, to } = arrow(event);
+    seen.add(from).add(to);
+  }
+  const actors = ALL.filter((actor) => actor === "device" || seen.has(actor));
+  const step = (WIDTH - TIME - 90) / Math.max(1, actors.length - 1);
+  return new Map(actors.map((actor, i) => [actor, TIME + 45 + i * step]));
 }
 
 /** From where to where an event goes, and what stands at its arrow. */
@@ -39,13 +50,17 @@ function arrow(event: Told): Arrow {
         : { from: "device", to: event.by, label: `${place} is ${number}`, kind: "answer" };
     }
     case "message": {
-      const to = event.by === "core" ? "driver" : "core";
-      return { from: event.by, to, label: event.type, kind: "plain" };
+      const to = { core: "driver", driver: "core", machine: "device" } as const;
+      return { from: event.by, to: to[event.by], label: event.type, kind: "plain" };
+    }
+    case "ring": {
+      const label = `${event.queue}: ${event.layout} ring of ${event.size}`;
+      return { from: "device", to: "device", label, kind: "plain" };
     }
     case "request": {
       const { number, descriptors: { length } } = event;
       const what = `request ${number}, ${length} ${length === 1 ? "descriptor" : "descriptors"}`;
-      return { from: "driver", to: "driver", label: what, kind: "plain" };
+      return { from: event.by, to: event.by, label: what, kind: "plain" };
     }
     case "publish": {
       const label = event.requests === 1 ? "available" : `${event.requests} available`;
@@ -55,13 +70,20 @@ function arrow(event: Told): Arrow {
       return {
         from: "device",
         to: "driver",
-        label: `request ${event.number} used, ${event.written} bytes written`,
+        label: event.number === 0
+          ? `id ${event.cookie} used, which it does not have`
+          : `request ${event.number} used, ${event.written} bytes written`,
         kind: "answer",
       };
     case "doorbell":
       return { from: "driver", to: "device", label: `doorbell of ${event.queue}`, kind: "signal" };
     case "interrupt":
-      return { from: "device", to: event.by, label: event.source, kind: "signal" };
+      return {
+        from: "device",
+        to: event.by === "device" ? "driver" : event.by,
+        label: event.source,
+        kind: "signal",
+      };
     case "lane": {
       const label = `${event.lane}: ${event.step} slot ${event.slot}`;
       if (event.step === "submit") return { from: "client", to: "driver", label, kind: "plain" };
@@ -69,7 +91,11 @@ function arrow(event: Told): Arrow {
       return { from: event.by, to: event.by, label, kind: "plain" };
     }
     case "state":
-      return { from: "core", to: "core", label: event.state, kind: "plain" };
+      return { from: event.by, to: event.by, label: event.state, kind: "plain" };
+    case "check": {
+      const label = event.step === "begin" ? event.name : `${event.name}: ${event.verdict}`;
+      return { from: "core", to: "core", label, kind: "plain" };
+    }
     case "clock":
       return { from: event.by, to: event.by, label: "clock compared", kind: "plain" };
     case "lost":
@@ -90,14 +116,15 @@ export function Ladder({ events, shown, now, go }: LadderProps): JSX.Element {
   const rows = shown.slice(first, first + ROWS);
   const height = HEAD + ROWS * ROW;
   const start = events[0]!.at;
+  const lines = useMemo(() => linesOf(events), [events]);
   const several = new Set(rows.map((place) => events[place]!.device)).size > 1;
   return (
     <svg class="ladder" viewBox={`0 0 ${WIDTH} ${height}`} role="img" aria-label="ladder">
-      {ACTORS.map((actor) => (
+      {[...lines].map(([actor, x]) => (
         <g key={actor} class={actor}>
-          <line class="life" x1={x(actor)} x2={x(actor)} y1={HEAD - 6} y2={height} />
-          <rect class="head" x={x(actor) - 42} y={4} width={84} height={22} rx={4} />
-          <text class="actor" x={x(actor)} y={19}>{actor}</text>
+          <line class="life" x1={x} x2={x} y1={HEAD - 6} y2={height} />
+          <rect class="head" x={x - 42} y={4} width={84} height={22} rx={4} />
+          <text class="actor" x={x} y={19}>{actor}</text>
         </g>
       ))}
       {rows.map((place, i) => {
@@ -113,7 +140,12 @@ export function Ladder({ events, shown, now, go }: LadderProps): JSX.Element {
           >
             <rect class="row" x={0} y={y - ROW / 2} width={WIDTH} height={ROW} />
             <text class="time" x={TIME - 14} y={y + 4}>{(event.at - start).toFixed(3)}</text>
-            <Step {...arrow(event)} y={y} prefix={several ? `${event.driver}: ` : ""} />
+            <Step
+              {...arrow(event)}
+              lines={lines}
+              y={y}
+              prefix={several ? `${event.driver}: ` : ""}
+            />
           </g>
         );
       })}
@@ -121,10 +153,16 @@ export function Ladder({ events, shown, now, go }: LadderProps): JSX.Element {
   );
 }
 
-function Step({ from, to, label, kind, y, prefix }: Arrow & { y: number; prefix: string }) {
-  const [a, b] = [x(from), x(to)];
+interface StepProps extends Arrow {
+  readonly lines: Lines;
+  readonly y: number;
+  readonly prefix: string;
+}
+
+function Step({ from, to, label, kind, lines, y, prefix }: StepProps) {
+  const [a, b] = [lines.get(from)!, lines.get(to)!];
   if (a === b) {
-    const last = from === "device" || from === "driver";
+    const last = a > WIDTH / 2;
     return (
       <>
         <circle cx={a} cy={y} r={4} />

@@ -52,6 +52,9 @@ const NEW: DeviceState = {
   lanes: {},
   interrupts: 0,
 };
+/** States in which a device keeps what it has. */
+const KEEPING = ["running", "ending", "in need of a reset"];
+
 const NO_QUEUE: QueueState = { size: 0, kind: "", open: [], made: 0, used: 0, doorbells: 0 };
 const NO_LANE: LaneState = { slots: 0, busy: {}, ended: 0 };
 
@@ -68,7 +71,7 @@ export function after(states: States, event: TraceEvent): States {
 function device(now: DeviceState, event: TraceEvent): DeviceState {
   switch (event.kind) {
     case "state":
-      return event.state === "running" || event.state === "ending"
+      return KEEPING.includes(event.state)
         ? { ...now, state: event.state }
         : { ...NEW, lanes: now.lanes, state: event.state };
     case "register":
@@ -90,10 +93,21 @@ function device(now: DeviceState, event: TraceEvent): DeviceState {
         })),
       };
     }
+    case "ring": {
+      const { queue, layout: kind, size } = event;
+      return change(now, queue, { ...NO_QUEUE, kind, size });
+    }
     case "request": {
       const { number, id, cookie, indirect, descriptors } = event;
       const queue = now.queues[event.queue] ?? NO_QUEUE;
-      const request = { number, id, cookie, indirect, descriptors, published: false };
+      const request = {
+        number,
+        id,
+        cookie,
+        indirect,
+        descriptors,
+        published: event.by === "device",
+      };
       return change(now, event.queue, {
         open: [...queue.open, request],
         made: queue.made + 1,

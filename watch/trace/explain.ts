@@ -33,15 +33,21 @@ export function explain(event: Told): Explained {
       const rest = body.length > LONGEST_BODY ? "..." : "";
       return { what: `says "${event.type}"${said}${rest}` };
     }
+    case "ring":
+      return {
+        what: `${event.queue}: finds a ${event.layout} ring of ${event.size} entries`,
+        section: event.layout === "split" ? "2.7" : "2.8",
+      };
     case "request": {
       const { queue, number, cookie, id, indirect, descriptors } = event;
       const chain = descriptors.map(({ slot, address, bytes, write }) =>
         `[${slot}] ${bytes} bytes at ${address} ${write ? "to write" : "to read"}`
       );
+      const whose = event.by === "device"
+        ? `takes request ${number}`
+        : `request ${number} of slot ${cookie}`;
       return {
-        what: `${queue}: request ${number} of slot ${cookie}, id ${id}${
-          indirect ? ", by a table" : ""
-        }: ${chain.join(", ")}`,
+        what: `${queue}: ${whose}, id ${id}${indirect ? ", by a table" : ""}: ${chain.join(", ")}`,
         section: indirect ? "2.7.5.3" : "2.6",
       };
     }
@@ -54,14 +60,20 @@ export function explain(event: Told): Explained {
       };
     case "used":
       return {
-        what: `${event.queue}: finds request ${event.number} of slot ${event.cookie} used, ` +
-          `${event.written} bytes written`,
+        what: event.number === 0
+          ? `${event.queue}: uses id ${event.cookie}, which it does not have`
+          : event.by === "device"
+          ? `${event.queue}: uses request ${event.number}, ${event.written} bytes written`
+          : `${event.queue}: finds request ${event.number} of slot ${event.cookie} used, ` +
+            `${event.written} bytes written`,
         section: "2.6",
       };
     case "doorbell":
       return { what: `${event.queue}: notifies the device`, section: "4.1.5.2" };
     case "interrupt":
-      return { what: `hears ${event.source}`, section: "4.1.5.3" };
+      return event.by === "device"
+        ? { what: `interrupts by ${event.source}`, section: "4.1.5.3" }
+        : { what: `hears ${event.source}`, section: "4.1.5.3" };
     case "lane": {
       const { step, lane, slot, words } = event;
       if (step === "submit" || step === "take") {
@@ -78,6 +90,14 @@ export function explain(event: Told): Explained {
         what: `lane ${lane}: slot ${slot} ${
           step === "end" ? "ended" : "is complete"
         }: ${how}, ${length} bytes`,
+      };
+    }
+    case "check": {
+      const { step, name, verdict, why, section } = event;
+      const end = `${name}: ${verdict}${why === undefined ? "" : `, ${why}`}`;
+      return {
+        what: step === "begin" ? `checks ${name}` : end,
+        ...(section !== undefined && { section }),
       };
     }
     case "clock":

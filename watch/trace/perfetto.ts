@@ -7,6 +7,9 @@ import type { Format } from "./file.ts";
 /** A span begins and ends in the same category, though different events do both. */
 const SPANS: Readonly<Partial<Record<Told["kind"], string>>> = { used: "request" };
 
+/** States that are spans of a device's life. */
+const STARTS: Readonly<Record<string, string>> = { starting: "start", recovering: "start anew" };
+
 /** The fields of a trace event, as the format names them. */
 interface Entry {
   readonly ph: "M" | "i" | "b" | "e" | "B" | "E";
@@ -25,12 +28,14 @@ interface Entry {
 /**
  * A trace as a list of trace events: a process of Perfetto's for each device, in it a thread for each part of the program and
  * each of its queues and lanes. A request is a span from where it was made to where it was found used, one of a client
- * from its submission to its end, and a device's start one from `starting` to `running`.
+ * from its submission to its end, a device's start one from `starting` to what comes next, and one anew from `recovering`.
  *
  * The list need not be closed, so a file that ends early can be read, too.
  */
 export function perfettoFormat(): Format {
   const numbers = new Map<string, number>();
+  /** Of devices, by their addresses, the span that is open. */
+  const starts = new Map<string, string | undefined>();
   let start: number | undefined;
   let entries: Entry[] = [];
 
@@ -58,6 +63,15 @@ export function perfettoFormat(): Format {
     return { pid, tid, ts };
   }
 
+  /** A span ends where a device becomes something else, and never twice. */
+  function lifeSpan(device: string, state: string, at: Pick<Entry, "cat" | "pid" | "tid" | "ts">) {
+    const open = starts.get(device);
+    if (open !== undefined) entries.push({ ph: "E", name: open, ...at });
+    const name = STARTS[state];
+    if (name !== undefined) entries.push({ ph: "B", name, ...at });
+    starts.set(device, name);
+  }
+
   function add(event: TraceEvent): void {
     const at = place(event);
     const { what, section } = explain(event);
@@ -74,6 +88,7 @@ export function perfettoFormat(): Format {
     switch (event.kind) {
       case "request":
       case "used": {
+        if (event.number === 0) return void entries.push(instant("used what it does not have"));
         const id = `${event.queue} ${event.number}`;
         entries.push(span(event.kind === "request" ? "b" : "e", `request of ${event.queue}`, id));
 
@@ -87,9 +102,15 @@ export function perfettoFormat(): Format {
         else entries.push(instant(`${event.step} slot ${event.slot}`));
         return;
       }
+      case "check":
+        entries.push(
+          event.step === "begin"
+            ? { ph: "B", name: event.name, cat: kind, ...at, args }
+            : { ph: "E", name: event.name, cat: kind, ...at, args },
+        );
+        return;
       case "state":
-        if (event.state === "starting") entries.push({ ph: "B", name: "start", cat: kind, ...at });
-        if (event.state === "running") entries.push({ ph: "E", name: "start", cat: kind, ...at });
+        lifeSpan(event.device, event.state, { cat: kind, ...at });
         entries.push(instant(event.state));
         return;
       case "register":
@@ -131,13 +152,16 @@ function threadOf(event: Told): string {
     case "publish":
     case "used":
     case "doorbell":
-      return `driver: queue ${event.queue}`;
+    case "ring":
+      return `${event.by}: ${event.by === "driver" ? "queue " : ""}${event.queue}`;
     case "lane":
       return `${event.by}: lane ${event.lane}`;
     case "register":
       return `${event.by}: registers`;
     case "message":
       return `${event.by}: messages`;
+    case "check":
+      return "checks";
     default:
       return event.by;
   }

@@ -22,7 +22,7 @@ function line(event: TraceEvent, at: number): string {
   const { what, section } = explain(event);
   return [
     at.toFixed(4).padStart(12),
-    event.by.padEnd(6),
+    event.by.padEnd(7),
     event.device,
     event.driver.padEnd(7),
     `${what}${section === undefined ? "" : ` (${section})`}`,

@@ -2,6 +2,7 @@ import type { BalloonClient } from "../../../classes/balloon/mod.ts";
 import type { Device, DeviceDescription } from "../../../mod.ts";
 import type { Command } from "../../command.ts";
 import { EXIT } from "../../exit.ts";
+import { printFacts } from "../../facts.ts";
 import { printDeviceJson } from "../../json.ts";
 import { DEVICE_OPTION, useDevice } from "../../kernel.ts";
 import { where } from "../show.ts";
@@ -31,9 +32,7 @@ export const balloonInfo: Command = {
       printDeviceJson(context, "balloon info", used, json(client, view));
       return EXIT.done;
     }
-    for (const [name, fact] of facts(used.device, view)) {
-      context.io.out(`${name.padEnd(14)} ${fact}`);
-    }
+    printFacts(context, facts(used.device, view));
     return EXIT.done;
   },
 };

@@ -48,7 +48,7 @@ export const blkBench: Command = {
     ],
   ],
   notes: [
-    "Names of options and of the JSON are fio's. Writes OVERWRITE the disk; on this machine (local) they take --write.",
+    "Names of options and of the JSON are fio's. Writes OVERWRITE the disk; on this machine (local, vhost-user) they take --write.",
   ],
   async run(context) {
     const { rw = "randread" } = context.given;

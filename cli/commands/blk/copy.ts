@@ -23,7 +23,7 @@ export const blkCopy: Command = {
   notes: [
     "The word disk stands for the disk, everything else is a file (./disk, if it has that name). What was",
     "written is made durable, read back, and its SHA-256 compared with that of what was read.",
-    "On this machine (local) disks are only written with --write.",
+    "On this machine (local, vhost-user) disks are only written with --write.",
   ],
   async run(context) {
     const [from = "", to = ""] = context.words;

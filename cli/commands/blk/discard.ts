@@ -31,7 +31,7 @@ export const blkDiscard: Command = {
   ],
   notes: [
     "What is read from a discarded part afterwards is undefined. Both --offset and --length must be given, in",
-    "whole blocks of the disk. On this machine (local) it takes --write.",
+    "whole blocks of the disk. On this machine (local, vhost-user) it takes --write.",
   ],
   async run(context) {
     const { given } = context;

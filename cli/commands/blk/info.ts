@@ -3,8 +3,8 @@ import { sizeInFull } from "../../block/size.ts";
 import type { Command } from "../../command.ts";
 import { DISK_OPTIONS, useDrive } from "../../disk.ts";
 import { EXIT } from "../../exit.ts";
+import { printFacts } from "../../facts.ts";
 import { printDeviceJson } from "../../json.ts";
-import { printable } from "../../printable.ts";
 
 /** Tells what a disk is. */
 export const blkInfo: Command = {
@@ -27,12 +27,10 @@ export const blkInfo: Command = {
       printDeviceJson(context, "blk info", use, told);
       return EXIT.done;
     }
-    const facts = { address, driver, ...told };
-    const width = Math.max(...Object.keys(facts).map(({ length }) => length));
-    for (const [name, fact] of Object.entries(facts)) {
-      const value = name === "capacity" ? sizeInFull(Number(fact)) : plain(fact);
-      context.io.out(printable(`${name.padEnd(width)}  ${value}`));
-    }
+    const facts = Object.entries({ address, driver, ...told }).map(([name, fact]) =>
+      [name, name === "capacity" ? sizeInFull(Number(fact)) : plain(fact)] as const
+    );
+    printFacts(context, facts);
     return EXIT.done;
   },
 };

@@ -2,7 +2,7 @@ import type { BlockDevice } from "../../../classes/block/mod.ts";
 import { absolutePath } from "../../../core/linux/mod.ts";
 import { NbdServer, nbdUri, type ServeOptions } from "../../../nbd/mod.ts";
 import type { Command } from "../../command.ts";
-import { DISK_OPTIONS, useDrive, WRITE_OPTION } from "../../disk.ts";
+import { DISK_OPTIONS, keepsDisks, useDrive, WRITE_OPTION } from "../../disk.ts";
 import { CliError, endedByPerson, EXIT, messageOf, untilEnded, usageError } from "../../exit.ts";
 import { goneError } from "../../gone.ts";
 import { printDeviceJson } from "../../json.ts";
@@ -28,7 +28,7 @@ export const blkServe: Command = {
     'Meanwhile, elsewhere: nbdinfo "nbd+unix:///?socket=/tmp/disk.sock"',
     "",
     "A user who may open the socket may use the disk. Many clients may at once: a flush of one makes durable what",
-    "all have written. On this machine (local) clients may only read, unless --write. Requests are in whole blocks",
+    "all have written. On this machine (local, vhost-user) clients may only read, unless --write. Requests are in whole blocks",
     "of the disk. When a medium is exchanged, clients get errors until they connect again. At its end the socket",
     "goes away; one that a server has left behind is taken over.",
   ],
@@ -38,7 +38,7 @@ export const blkServe: Command = {
     if (typeof nbd !== "string") throw usageError("Cannot serve without --nbd <socket>");
     await using use = await useDrive(context);
     const { kernel, device, disk } = use;
-    const held = kernel.machine.kind === "local" && given.write !== true;
+    const held = keepsDisks(kernel) && given.write !== true;
     const readOnly = given["read-only"] === true || held;
     if (held && !disk.readOnly) {
       context.talk("Clients may only read: add --write to let them write");

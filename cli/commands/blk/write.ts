@@ -24,7 +24,7 @@ export const blkWrite: Command = {
   notes: [
     "Without a file, or with -, the bytes come from the standard input. What begins or ends within a block of the",
     "disk leaves the rest of it as it is: the block is read and written, and no other program may write it then.",
-    "On this machine (local) disks are only written with --write.",
+    "On this machine (local, vhost-user) disks are only written with --write.",
   ],
   async run(context) {
     const [path = "-"] = context.words;

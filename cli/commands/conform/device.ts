@@ -1,12 +1,12 @@
 import type { Result, Rule, Verdict } from "../../../conform/mod.ts";
-import type { Node } from "../../../mod.ts";
+import type { Node, TraceSink } from "../../../mod.ts";
 import type { Command, Context } from "../../command.ts";
-import { WRITE_OPTION } from "../../disk.ts";
+import { keepsDisks, WRITE_OPTION } from "../../disk.ts";
 import { errorJson } from "../../error_json.ts";
 import { CliError, EXIT, type ExitCode, exitCode, messageOf, usageError } from "../../exit.ts";
 import { junitFile, writeText } from "../../conform/junit_file.ts";
 import { deviceJson, machineJson, printJson } from "../../json.ts";
-import { findNode, openKernel } from "../../kernel.ts";
+import { findNode, openKernel, refusedExit, traceSink } from "../../kernel.ts";
 import { numberOption } from "../../number_option.ts";
 import { firstLine } from "../../printable.ts";
 import { suggest } from "../../suggest.ts";
@@ -21,7 +21,9 @@ export const conformDevice: Command = {
   summary: "Check devices against the VirtIO specification, section by section",
   usage: "[address|all]",
   words: [0, 1],
-  idle: true,
+  idle:
+    "Each check has the device for itself and leaves it as after a reset; --trace tells what they do",
+  traced: true,
   options: [
     { name: "only", value: "<checks>", summary: "these, by name or beginning: status,rings.wrap" },
     { name: "misuse", summary: "break the rules, too: what does not serve afterwards violates" },
@@ -52,17 +54,28 @@ export const conformDevice: Command = {
     "--model mine/model.ts has a model of yours in the simulated machine.",
     "",
     "--misuse does what no driver may do. A device that cannot be trusted may not survive it, nor may its host.",
-    "Sectors of disks that are written are put back; on this machine (local) that needs --write.",
+    "Sectors of disks that are written are put back; on this machine (local, vhost-user) that needs --write.",
+    "",
+    "--trace tells each check as a span, with its section, its accesses to registers and its doorbells.",
   ],
   run: async (context) => {
     const conform = await context.io.system.loadConform();
     const checks = chosen(context, conform.CHECKS);
     const manner = mannerOf(context);
     using file = await junitFile(context);
-    await using kernel = await openKernel(context);
+    using stack = new DisposableStack();
+    const sink = await traceSink(context);
+    if (sink) stack.defer(() => sink.end?.());
+    // No device of the kernel's is put to work: what is told is what the checks do.
+    const { trace: _, ...rest } = context.options;
+    await using kernel = await openKernel({ ...context, options: rest });
     const devices: Device[] = [];
     for (const node of nodesOf(context, kernel)) {
-      const device = await checkNode(context, kernel, node, conform, { ...manner, checks });
+      const device = await checkNode(context, kernel, node, conform, {
+        ...{ ...manner, checks },
+        // One file for all devices.
+        ...(sink && { trace: { event: (event) => sink.event(event) } }),
+      });
       devices.push(device);
       context.signal.throwIfAborted();
       // Of a machine that ended, one error is enough.
@@ -137,7 +150,7 @@ function nodesOf({ words: [word = "all"] }: Context, kernel: Kernel): readonly N
       throw new CliError(EXIT.notFound, `Cannot check ${address}: it is no VirtIO device`);
     }
     if (refusal !== undefined) {
-      throw new CliError(EXIT.refused, `Cannot check ${address}: ${refusal}`);
+      throw new CliError(refusedExit(kernel), `Cannot check ${address}: ${refusal}`);
     }
     return [node];
   }
@@ -151,7 +164,7 @@ function nodesOf({ words: [word = "all"] }: Context, kernel: Kernel): readonly N
       `Cannot find a VirtIO device on the ${kernel.machine.kind} machine ` +
         `(${kernel.machine.description}). Another machine: --machine local, qemu or simulated`,
     )
-    : new CliError(EXIT.refused, `Cannot check ${all[0]!.function.address}: ${why}`);
+    : new CliError(refusedExit(kernel), `Cannot check ${all[0]!.function.address}: ${why}`);
 }
 
 async function checkNode(
@@ -159,7 +172,10 @@ async function checkNode(
   kernel: Kernel,
   node: Node,
   { checkDevice }: Conform,
-  { checks, ...manner }: ReturnType<typeof mannerOf> & { readonly checks: readonly Rule[] },
+  { checks, ...manner }: ReturnType<typeof mannerOf> & {
+    readonly checks: readonly Rule[];
+    readonly trace?: TraceSink;
+  },
 ): Promise<Device> {
   const { options, given, io } = context;
   const { address } = node.function;
@@ -170,7 +186,7 @@ async function checkNode(
     await checkDevice(node.function, checks, {
       ...manner,
       type,
-      write: kernel.machine.kind !== "local" || given.write === true,
+      write: !keepsDisks(kernel) || given.write === true,
       signal: context.signal,
       tell(result) {
         results.push(result);

@@ -8,6 +8,7 @@ import { junitFile, writeText } from "../../conform/junit_file.ts";
 import type { UserFile } from "../../file.ts";
 import { driverJson, printJson } from "../../json.ts";
 import { importClasses, importMaker, load } from "../../modules.ts";
+import { traceSink } from "../../kernel.ts";
 import { numberOption } from "../../number_option.ts";
 import { Progress } from "../../progress.ts";
 import { printable } from "../../printable.ts";
@@ -20,7 +21,8 @@ export const conformDriver: Command = {
   summary: "Test the driver in a folder against the model of its device",
   usage: "<folder>",
   words: [1, 1],
-  idle: true,
+  idle: "Each test has a machine of its own, for a moment; --trace tells what they do",
+  traced: true,
   options: [
     { name: "only", value: "<rows>", summary: "what it is tested for, for example start,lies" },
     { name: "seed", value: "<number>", summary: "where what is random in a run begins (1)" },
@@ -41,16 +43,20 @@ export const conformDriver: Command = {
     "names, or one of our own classes; the device is used as the check of its class uses it. One that asks more at once than",
     "the queues have room for shows more.",
     "",
+    "What several tests came to is told once; -v, --json and --junit tell of each.",
+    "",
     "Row plan offers the driver its device with one thing changed, and devices that --seed puts together at random: the same seed",
     "makes the same devices.",
     "",
     "Driver, model and class RUN IN THIS PROGRAM, WITH ITS RIGHTS, too; Deno must let it read them.",
+    "--trace tells each test as a span, and all that its machine does.",
+    "",
     "The exit status is 1 if the driver failed a row.",
   ],
   async run(context) {
     const { io, options, words, given, until } = context;
     const folder = words[0]!.replace(/(?<=.)\/+$/, "");
-    const { testDriver, ROWS, rowText } = await until(io.system.loadTesting());
+    const { testDriver, ROWS, rowText, failureTexts } = await until(io.system.loadTesting());
     const seed = numberOption(context, "seed", { usual: 1, least: 0, greatest: 2 ** 32 - 1 });
     const rows = rowsOf(given.only, ROWS);
     const [source] = await until(io.system.loadDrivers([folder]));
@@ -74,8 +80,10 @@ export const conformDriver: Command = {
     using file = await junitFile(context);
     using progress = new Progress(context, `Testing ${manifest.name}:`, undefined);
     let done = 0;
+    const trace = await traceSink(context);
     const report = await until(testDriver(plugin, maker, {
       folder,
+      ...(trace && { trace }),
       ...(known && { class: known }),
       ...(rows && { rows }),
       tunables: options.tunables,
@@ -102,7 +110,7 @@ export const conformDriver: Command = {
       const line = summary(row, report.rows.filter((each) => each.row === row));
       if (line !== undefined) io.out(printable(line));
     }
-    for (const row of failed) io.out(printable(`\n${rowText(row)}`));
+    for (const text of failureTexts(failed)) io.out(printable(`\n${text}`));
     const { style } = context;
     io.out(
       passed

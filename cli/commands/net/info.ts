@@ -8,6 +8,7 @@ import { RequestError } from "../../../core/class/mod.ts";
 import type { DeviceDescription } from "../../../mod.ts";
 import type { Command } from "../../command.ts";
 import { EXIT } from "../../exit.ts";
+import { printFacts } from "../../facts.ts";
 import { printDeviceJson } from "../../json.ts";
 import { DEVICE_OPTION, useDevice } from "../../kernel.ts";
 
@@ -35,9 +36,7 @@ export const netInfo: Command = {
     if (context.options.json) {
       printDeviceJson(context, "net info", used, json(client, view, counted));
     } else {
-      for (const [name, fact] of facts(client, view, counted)) {
-        context.io.out(`${name.padEnd(14)} ${fact}`);
-      }
+      printFacts(context, facts(client, view, counted));
     }
     return EXIT.done;
   },

@@ -12,11 +12,11 @@ import {
 import type { Command, Context } from "../../command.ts";
 import { CliError, EXIT, usageError } from "../../exit.ts";
 import { hexDump } from "../../hex_dump.ts";
+import { printFacts } from "../../facts.ts";
 import { printDeviceJson } from "../../json.ts";
 import { DEVICE_OPTION, type DeviceInUse, useDevice } from "../../kernel.ts";
 import { hex } from "../../lspci.ts";
 import { readLun } from "../../lun.ts";
-import { printable } from "../../printable.ts";
 
 /** A line: what, and the fact. */
 type Fact = readonly [name: string, fact: string | number | boolean];
@@ -133,9 +133,6 @@ function factsOf(page: number, body: Uint8Array): Fact[] {
 }
 
 function print(context: Context, facts: readonly Fact[]): void {
-  const width = Math.max(14, ...facts.map(([name]) => name.length));
-  for (const [name, fact] of facts) {
-    const text = typeof fact === "boolean" ? fact ? "yes" : "no" : String(fact);
-    if (text !== "") context.io.out(`${name.padEnd(width)} ${printable(text)}`);
-  }
+  const text = (fact: Fact[1]) => typeof fact === "boolean" ? fact ? "yes" : "no" : String(fact);
+  printFacts(context, facts.map(([name, fact]) => [name, text(fact)] as const));
 }

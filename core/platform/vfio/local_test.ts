@@ -49,9 +49,9 @@ Deno.test("openLocal refuses what is not bound to VFIO or could reach all memory
   };
   const others = [
     "it has no IOMMU group: turn the IOMMU on (doctor tells how)",
-    "the kernel driver virtio-pci drives it; this program never takes a device away from it. To hand it over, as " +
-    "root: main.ts bind 0000:00:03.0",
-    "it is not bound to VFIO; as root: main.ts bind 0000:00:04.0",
+    "the kernel driver virtio-pci drives it; this program never takes a device away from it. The command " +
+    "bind 0000:00:03.0 hands it over, as root",
+    "it is not bound to VFIO; the command bind 0000:00:04.0 does it, as root",
   ];
   const missing =
     `there is no ${machine.dev}/vfio/6: VFIO may be going away, or /dev is not complete`;
