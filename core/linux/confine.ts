@@ -4,7 +4,7 @@ import { check, errno, OsError } from "./os_error.ts";
 import { addressOf, cString, libc } from "./libc.ts";
 import { close, writeAll } from "./fd.ts";
 import { open, readFolder, readLink } from "./file.ts";
-import { callNumber, driverFilter, type Machine, type Pass } from "./filter.ts";
+import { type Architecture, callNumber, driverFilter, type Pass } from "./filter.ts";
 import { isRoot } from "./limits.ts";
 import { ignoreSignal, processId } from "./process.ts";
 
@@ -118,31 +118,30 @@ function becomeNobody(): void {
 
 /** Landlock: no file is opened any more by this thread, the one that runs the driver. Only a precaution. */
 function denyFiles(): void {
-  const machine = Deno.build.arch as Machine;
   const rights = LANDLOCK_FILE_RIGHTS[Math.min(landlockVersion(), LANDLOCK_FILE_RIGHTS.length) - 1];
   if (rights === undefined) return;
   const { landlock_create_ruleset, landlock_restrict_self } = libc();
   const ruleset = landlock_create_ruleset(
-    callNumber("landlock_create_ruleset", machine),
+    callNumber("landlock_create_ruleset"),
     new Uint8Array(new BigUint64Array([2n ** BigInt(rights) - 1n]).buffer),
     8,
     0,
   );
   if (ruleset < 0) return;
-  landlock_restrict_self(callNumber("landlock_restrict_self", machine), ruleset, 0);
+  landlock_restrict_self(callNumber("landlock_restrict_self"), ruleset, 0);
   close(ruleset);
 }
 
 /** The version of Landlock that this machine has; 0 if none. */
 export function landlockVersion(): number {
   const { landlock_create_ruleset } = libc();
-  const number = callNumber("landlock_create_ruleset", Deno.build.arch as Machine);
+  const number = callNumber("landlock_create_ruleset");
   return Math.max(0, landlock_create_ruleset(number, null, 0, LANDLOCK_CREATE_RULESET_VERSION));
 }
 
 /** Whether this machine has filters of system calls. */
 export function hasFilters(): boolean {
-  const number = callNumber("seccomp", Deno.build.arch as Machine);
+  const number = callNumber("seccomp");
   const action = new Uint8Array(Uint32Array.of(SECCOMP_RET_ERRNO).buffer);
   return libc().seccomp(number, SECCOMP_GET_ACTION_AVAIL, 0, action) === 0;
 }
@@ -150,13 +149,13 @@ export function hasFilters(): boolean {
 /** Lays the filter over all threads of this process. */
 function filterCalls(opening: Opening): void {
   if (!hasFilters()) return;
-  const machine = Deno.build.arch as Machine;
-  const program = driverFilter({ machine, pid: processId(), ...opening });
+  const architecture = Deno.build.arch as Architecture;
+  const program = driverFilter({ architecture, pid: processId(), ...opening });
   // struct sock_fprog: the number of instructions, and where they are.
   const head = new BigUint64Array(2);
   head[0] = BigInt(program.length / 8);
   head[1] = addressOf(program);
-  const number = callNumber("seccomp", machine);
+  const number = callNumber("seccomp");
   const result = libc().seccomp(
     number,
     SECCOMP_SET_MODE_FILTER,

@@ -1,6 +1,6 @@
 // Descriptors: eventfds, pipes, and functions that are bound to one of them.
 
-import { callNumber, type Machine, type Pass } from "./filter.ts";
+import { callNumber, type Pass } from "./filter.ts";
 import { libc } from "./libc.ts";
 import { nameOf } from "./name_of.ts";
 import { check, errno, OsError } from "./os_error.ts";
@@ -89,7 +89,7 @@ function transfer(
   const length = bytes.length;
   const { [name]: plain, transfer } = libc();
   if (!pass) return () => plain(fd, bytes, length);
-  const number = callNumber(name, Deno.build.arch as Machine);
+  const number = callNumber(name);
   const [first, second] = pass;
   return () => transfer(number, fd, bytes, length, first, second);
 }

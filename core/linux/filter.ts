@@ -5,13 +5,13 @@
  * @module
  */
 
-/** Machines whose calls are known by number. */
-export type Machine = typeof Deno.build.arch & ("x86_64" | "aarch64");
+/** Architectures whose calls are known by number. */
+export type Architecture = typeof Deno.build.arch & ("x86_64" | "aarch64");
 
 /** What the filter depends on. */
 export interface FilterOptions {
-  /** The machine. */
-  readonly machine: Machine;
+  /** The architecture of its calls. */
+  readonly architecture: Architecture;
   /** This process, which may end itself by a signal. */
   readonly pid: number;
   /** Descriptors that were granted: the first, and the one after the last. Only a call with the pass may name one. */
@@ -27,8 +27,8 @@ export interface FilterOptions {
  */
 export type Pass = readonly [number, number];
 
-/** Each machine's architecture number (linux/audit.h). */
-const ARCHITECTURE: Readonly<Record<Machine, number>> = {
+/** What each is to the filter (linux/audit.h). */
+const AUDIT_NUMBERS: Readonly<Record<Architecture, number>> = {
   x86_64: 0xc000003e,
   aarch64: 0xc00000b7,
 };
@@ -102,9 +102,12 @@ export const CALLS: Readonly<Record<string, readonly [x86_64: number, aarch64: n
   landlock_restrict_self: [446, 446],
 };
 
-/** The number of a call on a machine. */
-export function callNumber(name: string, machine: Machine): number {
-  return CALLS[name]![machine === "x86_64" ? 0 : 1];
+/** The number of a call, on this machine's architecture if none is named. */
+export function callNumber(
+  name: string,
+  architecture: Architecture = Deno.build.arch as Architecture,
+): number {
+  return CALLS[name]![architecture === "x86_64" ? 0 : 1];
 }
 
 /** Calls that touch nothing outside of the process's own memory, time and threads. */
@@ -197,12 +200,12 @@ function ifGranted(
  *
  * @returns The program, 8 bytes for each instruction (`struct sock_filter`).
  */
-export function driverFilter({ machine, pid, granted, pass }: FilterOptions): Uint8Array<
+export function driverFilter({ architecture, pid, granted, pass }: FilterOptions): Uint8Array<
   ArrayBuffer
 > {
   /** When the call is this one: what may refuse it; else it is allowed. */
   const allow = (name: string, ...unless: readonly Instruction[][]): Instruction[] => {
-    const number = callNumber(name, machine);
+    const number = callNumber(name, architecture);
     if (number < 0) return [];
     const block = [...unless.flat(), answer(ALLOW)];
     return [[JUMP_IF_EQUAL, 0, block.length, number], ...block];
@@ -213,10 +216,10 @@ export function driverFilter({ machine, pid, granted, pass }: FilterOptions): Ui
   ]);
   const program: Instruction[] = [
     load(ARCH),
-    [JUMP_IF_EQUAL, 1, 0, ARCHITECTURE[machine]],
+    [JUMP_IF_EQUAL, 1, 0, AUDIT_NUMBERS[architecture]],
     answer(KILL_PROCESS),
     load(NUMBER),
-    ...(machine === "x86_64" ? [[JUMP_IF_AT_LEAST, 0, 1, X32] as const, answer(REFUSE)] : []),
+    ...(architecture === "x86_64" ? [[JUMP_IF_AT_LEAST, 0, 1, X32] as const, answer(REFUSE)] : []),
     // Those of the hot path first.
     ...allow("write", passing),
     ...allow("read", passing),

@@ -1,25 +1,25 @@
 import { assert, assertEquals } from "@std/assert";
-import { callNumber, CALLS, driverFilter, type Machine } from "./filter.ts";
+import { type Architecture, callNumber, CALLS, driverFilter } from "./filter.ts";
 
 const ALLOWED = 0x7fff0000;
 const REFUSED = 0x00050001;
 const KILLED = 0x80000000;
 const PID = 4711;
 const PASS = [0x12345678, 0x9abcdef0] as const;
-const ARCH: Readonly<Record<Machine, number>> = { x86_64: 0xc000003e, aarch64: 0xc00000b7 };
-const MACHINES: readonly Machine[] = ["x86_64", "aarch64"];
+const ARCH: Readonly<Record<Architecture, number>> = { x86_64: 0xc000003e, aarch64: 0xc00000b7 };
+const ARCHITECTURES: readonly Architecture[] = ["x86_64", "aarch64"];
 
 /** What the kernel would make of a call: runs the program over a `struct seccomp_data`. */
 function judge(
-  machine: Machine,
+  architecture: Architecture,
   call: string | number,
   args: readonly number[] = [],
-  arch = ARCH[machine],
+  arch = ARCH[architecture],
 ): number {
-  const bytes = driverFilter({ machine, pid: PID, granted: [5, 9], pass: PASS });
+  const bytes = driverFilter({ architecture, pid: PID, granted: [5, 9], pass: PASS });
   const program = new DataView(bytes.buffer);
   const data = new DataView(new ArrayBuffer(64));
-  data.setUint32(0, typeof call === "number" ? call : callNumber(call, machine), true);
+  data.setUint32(0, typeof call === "number" ? call : callNumber(call, architecture), true);
   data.setUint32(4, arch, true);
   args.forEach((arg, i) => data.setBigUint64(16 + 8 * i, BigInt.asUintN(64, BigInt(arg)), true));
   let accumulator = 0;
@@ -45,8 +45,8 @@ function judge(
   throw new Error("it has no end");
 }
 
-for (const machine of MACHINES) {
-  Deno.test(`filter: nothing is opened, started, connected or signalled (${machine}) #core:filter`, () => {
+for (const architecture of ARCHITECTURES) {
+  Deno.test(`filter: nothing is opened, started, connected or signalled (${architecture}) #core:filter`, () => {
     // By their numbers: the filter does not know them.
     const refused: Readonly<Record<string, readonly [number, number]>> = {
       open: [2, -1],
@@ -90,33 +90,35 @@ for (const machine of MACHINES) {
       seccomp: [317, 277],
       aCallOfTomorrow: [999, 999],
     };
-    const column = machine === "x86_64" ? 0 : 1;
+    const column = architecture === "x86_64" ? 0 : 1;
     for (const [name, numbers] of Object.entries(refused)) {
-      if (numbers[column]! >= 0) assertEquals(judge(machine, numbers[column]!), REFUSED, name);
+      if (numbers[column]! >= 0) assertEquals(judge(architecture, numbers[column]!), REFUSED, name);
     }
-    assertEquals(judge(machine, "rt_sigprocmask"), ALLOWED);
+    assertEquals(judge(architecture, "rt_sigprocmask"), ALLOWED);
   });
 
-  Deno.test(`filter: a granted descriptor answers to the pass alone (${machine}) #core:pass`, () => {
+  Deno.test(`filter: a granted descriptor answers to the pass alone (${architecture}) #core:pass`, () => {
     for (const call of ["read", "write"]) {
       for (const fd of [5, 8]) {
-        assertEquals(judge(machine, call, [fd, 0, 8, ...PASS]), ALLOWED);
-        assertEquals(judge(machine, call, [fd, 0, 8, PASS[0], 0]), REFUSED);
-        assertEquals(judge(machine, call, [fd, 0, 8, 0, PASS[1]]), REFUSED);
-        assertEquals(judge(machine, call, [fd, 0, 8]), REFUSED);
+        assertEquals(judge(architecture, call, [fd, 0, 8, ...PASS]), ALLOWED);
+        assertEquals(judge(architecture, call, [fd, 0, 8, PASS[0], 0]), REFUSED);
+        assertEquals(judge(architecture, call, [fd, 0, 8, 0, PASS[1]]), REFUSED);
+        assertEquals(judge(architecture, call, [fd, 0, 8]), REFUSED);
       }
-      for (const fd of [0, 2, 4, 9, 200]) assertEquals(judge(machine, call, [fd, 0, 8]), ALLOWED);
+      for (const fd of [0, 2, 4, 9, 200]) {
+        assertEquals(judge(architecture, call, [fd, 0, 8]), ALLOWED);
+      }
     }
     for (const call of ["readv", "writev", "close", "fstat", "lseek", "fcntl", "recvfrom"]) {
-      assertEquals(judge(machine, call, [5, 3, 0, ...PASS]), REFUSED, call);
-      assertEquals(judge(machine, call, [4, 3]), ALLOWED, call);
+      assertEquals(judge(architecture, call, [5, 3, 0, ...PASS]), REFUSED, call);
+      assertEquals(judge(architecture, call, [4, 3]), ALLOWED, call);
     }
-    assertEquals(judge(machine, "epoll_ctl", [10, 1, 8]), REFUSED);
-    assertEquals(judge(machine, "epoll_ctl", [10, 1, 11]), ALLOWED);
-    assertEquals(judge(machine, "sendto", [6, 0, 1]), REFUSED);
+    assertEquals(judge(architecture, "epoll_ctl", [10, 1, 8]), REFUSED);
+    assertEquals(judge(architecture, "epoll_ctl", [10, 1, 11]), ALLOWED);
+    assertEquals(judge(architecture, "sendto", [6, 0, 1]), REFUSED);
   });
 
-  Deno.test(`filter: what may be done only in one way is done in no other (${machine}) #core:filter`, () => {
+  Deno.test(`filter: what may be done only in one way is done in no other (${architecture}) #core:filter`, () => {
     const cases: readonly (readonly [string, readonly number[], readonly number[]])[] = [
       ["mmap", [0, 4096, 3, 0x22, -1, 0], [0, 4096, 3, 1, 10, 0]],
       ["tgkill", [PID, PID, 6], [1, 1, 9]],
@@ -129,7 +131,7 @@ for (const machine of MACHINES) {
     ];
     for (const [call, well, ill] of cases) {
       assertEquals(
-        [judge(machine, call, well), judge(machine, call, ill)],
+        [judge(architecture, call, well), judge(architecture, call, ill)],
         [ALLOWED, REFUSED],
         call,
       );
@@ -138,16 +140,16 @@ for (const machine of MACHINES) {
 }
 
 Deno.test("filter: calls of another architecture end the process, those of x32 are refused #core:filter", () => {
-  for (const machine of MACHINES) {
-    assertEquals(judge(machine, "getpid", [], 0x40000003), KILLED);
-    assertEquals(judge(machine, "getpid"), ALLOWED);
+  for (const architecture of ARCHITECTURES) {
+    assertEquals(judge(architecture, "getpid", [], 0x40000003), KILLED);
+    assertEquals(judge(architecture, "getpid"), ALLOWED);
   }
   assertEquals(judge("x86_64", callNumber("getpid", "x86_64") | 0x40000000), REFUSED);
 });
 
 Deno.test("filter: no number stands twice", () => {
-  for (const machine of MACHINES) {
-    const numbers = Object.keys(CALLS).map((name) => callNumber(name, machine)).filter((n) =>
+  for (const architecture of ARCHITECTURES) {
+    const numbers = Object.keys(CALLS).map((name) => callNumber(name, architecture)).filter((n) =>
       n >= 0
     );
     assertEquals(new Set(numbers).size, numbers.length);
