@@ -134,7 +134,6 @@ function fakeSystem(world: World, calls: string[]): System {
       calls.push(["load", ...folders].join(" "));
       return Promise.resolve(drivers);
     },
-    // deno-lint-ignore require-await -- so that errors are rejections
     async importModule(path) {
       calls.push(`import ${path}`);
       if (world.importModule) return await world.importModule(path);

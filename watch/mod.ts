@@ -7,6 +7,6 @@
 export { ControlClient, ControlError, serveControl } from "./control.ts";
 export { METRICS_TYPE, metricsText } from "./metrics.ts";
 export { type Publisher, publishMetrics, type PublishOptions } from "./publish_metrics.ts";
-export { type SeenDevice, type Snapshot, snapshot } from "./snapshot.ts";
-export { type Served, watchServed } from "./watch_served.ts";
+export { type OfItsDriver, type SeenDevice, type Snapshot, snapshot } from "./snapshot.ts";
+export { type Figures, type Served, watchServed } from "./watch_served.ts";
 export { traceFile, type TraceFileOptions } from "./trace/mod.ts";

@@ -18,7 +18,7 @@ export interface Snapshot {
 }
 
 /** What only the one that drives a device knows. */
-type OfItsDriver = "status" | "features" | "transport" | "interrupts";
+export type OfItsDriver = "status" | "features" | "transport" | "interrupts";
 
 /**
  * A device of a machine as it is seen: one that is driven, or one that is served. That has its name for an address, the protocol for a

@@ -7,21 +7,15 @@ import { publishMetrics } from "./publish_metrics.ts";
 import type { SeenDevice, Snapshot } from "./snapshot.ts";
 
 /** Figures of a served device, as what serves it has them. */
-interface Figures {
+export interface Figures {
+  /** Machines that came so far. */
   readonly clients: number;
+  /** Whether one uses it now. */
   readonly connected: boolean;
+  /** Interrupts that it sent. */
   readonly interrupts: number;
-  readonly queues: readonly {
-    readonly name: string;
-    readonly index: number;
-    readonly kind: "split" | "packed";
-    readonly size: number;
-    readonly published: number;
-    readonly completed: number;
-    readonly inFlight: number;
-    readonly notifications: number;
-    readonly bytes: { readonly read: number; readonly written: number };
-  }[];
+  /** Its queues. */
+  readonly queues: SeenDevice["queues"];
 }
 
 /** Devices that are served. */

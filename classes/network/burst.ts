@@ -24,6 +24,8 @@ export class NetBurst {
   readonly more: Uint16Array<ArrayBuffer>;
 
   /**
+   * Makes one that is empty.
+   *
    * @param capacity Slots that shall have room in it, 1 to 4096.
    * @throws RangeError If it is not.
    */

@@ -20,7 +20,7 @@ import { deviceJson, machineJson, printJson } from "../json.ts";
 import { attach, findNode, isDrivable, openKernel } from "../kernel.ts";
 import { className, deviceName, hex } from "../lspci.ts";
 import { printFacts } from "../facts.ts";
-import { firstLine, printable } from "../printable.ts";
+import { firstLine } from "../printable.ts";
 import type { Kernel } from "../system.ts";
 import { watchMachine } from "../watch/look.ts";
 
