@@ -18,7 +18,7 @@ export const scsi: DeviceClass<ScsiClient> = defineClass({
 });
 
 export { formatScsiAddress, parseScsiAddress, type ScsiAddress } from "./address.ts";
-export type { ScsiAnswer } from "./answer.ts";
+export type { ScsiAnswer, ScsiOutcome } from "./answer.ts";
 export { asciiText } from "./big_endian.ts";
 export type { ScsiCapacity } from "./capacity.ts";
 export type { ScsiClient, TaskFunction } from "./client.ts";
