@@ -127,7 +127,7 @@ Deno.test("--json: a run that failed prints its error, and where it stands #cli:
     ["blk write @/none --machine simulated", 1, null, "Cannot read "],
     ["blk info --device 00:01.0 --machine simulated", 3, "0000:00:01.0", "Cannot use 0000:00:01.0"],
     ["blk copy disk disk --machine simulated", 2, null, "Cannot copy disk to disk"],
-    ["conform driver @/none", 1, null, "Cannot open "],
+    ["conform driver @/none", 2, null, "Cannot find a driver in "],
   ];
   for (const [line, exit, where, what] of wrong) {
     await t.step(line, async () => {

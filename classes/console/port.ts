@@ -200,7 +200,7 @@ export class ConsolePort {
    * @throws RequestError If device or driver are gone for good.
    */
   async read(signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer> | null> {
-    argument.abortSignal(signal, "ConsolePort.read", "signal");
+    argument.abortSignal(signal, "ConsolePort.read", "signal")?.throwIfAborted();
     if (!this.isOpen && !this.isGone) {
       throw new TypeError(`Cannot read from ${this.#label}: it is not open`);
     }
