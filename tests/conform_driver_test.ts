@@ -125,7 +125,10 @@ Deno.test("conform driver: what is wrong with a folder, a row or a model is one 
     assertEquals(ended.err.trimEnd().split("\n").length, 1, ended.err);
   }
   const nowhere = await conform(`${folder}/nowhere`);
-  assert(nowhere.code === 1 && nowhere.err.startsWith("error: Cannot open"), nowhere.err);
+  assert(
+    nowhere.code === 2 && nowhere.err.startsWith("error: Cannot find a driver in"),
+    nowhere.err,
+  );
   const unread = await run(...program("conform", "driver", folder));
   assertEquals(unread.code, 5, unread.err);
   assertStringIncludes(unread.err, `--allow-read=${folder}`);
