@@ -6,9 +6,10 @@
  * @module
  */
 
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { DiskModel } from "@virtio/blk/model";
 import { NetModel } from "@virtio/vtnet/model";
+import { BlockOperation } from "../classes/block/mod.ts";
 import type { ClientLane } from "../core/bus/client_lane.ts";
 import { Status } from "../core/bus/lane.ts";
 import { defineClass, type DeviceClass } from "../core/class/mod.ts";
@@ -30,7 +31,7 @@ import { testWith } from "./support/needs.ts";
 
 /** Reads, and frames, of each test. */
 const COUNT = Number(Deno.env.get("BURSTS") ?? 2000);
-/** Nobody looks in vain for so long, in milliseconds: what is lost stays lost. */
+/** Nothing looks by itself for so long, in milliseconds: what is lost stays lost. */
 const WATCH = 60_000;
 
 const HOW: readonly (readonly [isolation: "process" | "inline", waiting: Waiting])[] = [
@@ -192,5 +193,22 @@ for (const [isolation, waiting] of HOW) {
     });
     const { client } = await kernel.attachFirst("block");
     await readBursts(client, 50, waiting, 20_000);
+  });
+}
+
+for (const isolation of ["process", "inline"] as const) {
+  Deno.test(`a device on the thread of its client works while that only looks (${isolation}) #core:no_stall`, async () => {
+    await using kernel = await openKernel({
+      machine: "simulated",
+      devices: [new DiskModel({ capacity: 1 << 20 })],
+      isolation,
+      watch: WATCH,
+    });
+    const { client: { slots } } = await kernel.attachFirst("block");
+    const slot = slots.take();
+    slots.submit(slot, BlockOperation.read, 0, 512, (slot) => slots.release(slot));
+    slots.publish();
+    const end = performance.now() + STALL;
+    while (slots.wait(0) === 0) assert(performance.now() < end, "it does not work meanwhile");
   });
 }

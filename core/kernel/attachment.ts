@@ -413,7 +413,9 @@ export class Attachment implements AttachedDevice {
 
   #makeLanes(grant: Grant, plan: WirePlan): void {
     const { loop } = this.#options;
+    const { inThread } = this.#binding.device;
     const trace = this.#trace;
+    const run = () => this.#host?.run() ?? false;
     const make = (layout: LaneLayout, port: LanePort) =>
       trace
         ? new TracedClientLane(layout, port, (event) => trace.tell(event))
@@ -423,7 +425,8 @@ export class Attachment implements AttachedDevice {
         control: this.#link.control,
         arena: this.#arena.memory,
         ring: () => this.#host?.ring(),
-        run: () => this.#host?.run() ?? false,
+        // What works on this thread has no turn but by the loop.
+        run: inThread ? () => (loop.runOnce(0), run()) : run,
         spins: this.#host!.spins,
         wait: (timeout) => this.#host ? this.#host.wait(timeout) : loop.runOnce(timeout),
         busyPoll: () => loop.busyPoll(),

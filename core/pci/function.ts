@@ -114,6 +114,8 @@ export interface OpenFunction extends Disposable {
   restore?(): void;
   /** Resets the function, where it can be. It has to be restored and initialised anew afterwards. */
   reset?(): void;
+  /** Whether the device works on this thread: nothing comes of it while that only looks at memory. False if left out. */
+  readonly inThread?: boolean;
   /** An eventfd that is signalled when the machine wants the function back: it is to be unplugged. */
   readonly wanted?: number;
   /** An eventfd that is signalled when the bus reports that the function did something very wrong. */

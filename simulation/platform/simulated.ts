@@ -133,6 +133,7 @@ class OpenSimulated implements OpenFunction {
   /** Only of a device that can be reset alone. */
   readonly reset?: () => void;
   readonly failed = eventfd();
+  readonly inThread = true;
   readonly #device: SimulatedFunction;
   readonly #options: SimulatedOptions;
   readonly #closed: () => void;

@@ -33,6 +33,7 @@ export function throughWindow(device: OpenFunction, loop: InterruptLoop): OpenFu
 
   return {
     config: device.config,
+    ...(device.inThread && { inThread: true }),
     ...(device.wanted === undefined ? {} : { wanted: device.wanted }),
     ...(device.failed === undefined ? {} : { failed: device.failed }),
     dma: (bytes, reach) => device.dma(bytes, reach),
