@@ -66,7 +66,8 @@ export class Browser implements AsyncDisposable {
       socket.onerror = () => open.reject(new Error("Chromium hung up"));
       await open.promise;
       const browser = new Browser(program, socket);
-      await browser.#show(url);
+      await browser.#begin();
+      await browser.show(url);
       return browser;
     } catch (error) {
       program.kill("SIGKILL");
@@ -75,11 +76,15 @@ export class Browser implements AsyncDisposable {
     }
   }
 
-  async #show(url: string): Promise<void> {
+  async #begin(): Promise<void> {
     const { targetId } = await this.#ask("Target.createTarget", { url: "about:blank" });
     const { sessionId } = await this.#ask("Target.attachToTarget", { targetId, flatten: true });
     this.#session = sessionId as string;
     for (const domain of ["Page", "Runtime", "Log"]) await this.#ask(`${domain}.enable`);
+  }
+
+  /** Shows another page, and waits until it is loaded. */
+  async show(url: string): Promise<void> {
     await this.#ask("Page.navigate", { url });
     await this.until(`location.href === "${url}" && document.readyState === "complete"`);
   }
@@ -108,6 +113,17 @@ export class Browser implements AsyncDisposable {
     for (const type of ["keyDown", "keyUp"]) {
       await this.#ask("Input.dispatchKeyEvent", { type, key });
     }
+  }
+
+  /** Types a text where the page has its focus. */
+  async type(text: string): Promise<void> {
+    await this.#ask("Input.insertText", { text });
+  }
+
+  /** Makes the window so wide, in pixels of CSS. */
+  async resize(width: number): Promise<void> {
+    const shape = { width, height: 800, deviceScaleFactor: 1, mobile: false };
+    await this.#ask("Emulation.setDeviceMetricsOverride", shape);
   }
 
   #ask(method: string, params: object = {}): Promise<Readonly<Record<string, unknown>>> {
