@@ -100,6 +100,20 @@ Deno.test("bind of a device in use: exit 4", async () => {
   assertEquals([exit, err], [4, "error: Cannot take it: its disk is mounted on /"]);
 });
 
+Deno.test("doctor's lines go on below themselves where a terminal has fewer columns #cli:width", async () => {
+  const missing = {
+    name: "IOMMU",
+    state: "missing",
+    found: "none",
+    fix: "turn it on, in the firmware",
+  } as const;
+  const { out } = await runFake("doctor", { diagnoses: [missing], columns: 30 });
+  assertStringIncludes(
+    out,
+    "missing  IOMMU: none\n         fix: turn it on, in\n           the firmware",
+  );
+});
+
 Deno.test("doctor prints each finding with its fix, and fails only for what is missing", async () => {
   const optional = {
     name: "QEMU",

@@ -9,8 +9,9 @@ import { COMMANDS } from "../cli/commands.ts";
 import { NAVIGATION } from "../tools/docs/layout.ts";
 import { pictures } from "../tools/docs/pictures.ts";
 import { build, sitePages } from "../tools/docs/site.ts";
+import { Browser } from "./support/browser.ts";
 import { patience } from "./support/patience.ts";
-import { testWith } from "./support/needs.ts";
+import { testWith, withoutPrograms } from "./support/needs.ts";
 import { findProgram } from "../core/linux/file.ts";
 import "./support/libc.ts";
 
@@ -57,6 +58,48 @@ Deno.test("the site: each page is in its menu, and no link leads nowhere #core:d
     Deno.removeSync(folder, { recursive: true });
   }
 });
+
+testWith(
+  withoutPrograms("chromium"),
+  "the site in a browser: what is searched for is found, no page is wider than its window, and none complains #core:docs_site",
+  async () => {
+    const folder = Deno.makeTempDirSync({ prefix: "virtio-site-" });
+    try {
+      await build(folder, false);
+      const url = (name: string) => `file://${folder}/${name}`;
+      await using browser = await Browser.open(url("index.html"), `${folder}/chromium`);
+      const wide: string[] = [];
+      for (const width of [1280, 390]) {
+        await browser.resize(width);
+        for (const [, name] of sitePages()) {
+          await browser.show(url(name));
+          const fits = "document.documentElement.scrollWidth <= innerWidth";
+          if (await browser.evaluate(fits) !== true) wide.push(`${name} at ${width}`);
+        }
+      }
+      assertEquals(wide, []);
+
+      await browser.resize(1280);
+      await browser.show(url("index.html"));
+      await browser.press("/");
+      await browser.type("doorbel");
+      await browser.until("document.querySelectorAll('#found a').length > 0");
+      const found = await browser.evaluate("document.querySelector('#found a').href");
+      await browser.press("Enter");
+      await browser.until(
+        `location.href === ${JSON.stringify(found)} && document.readyState === "complete"`,
+      );
+      const theme = "document.documentElement.dataset.theme";
+      await browser.evaluate("document.querySelector('#theme').click()");
+      const chosen = await browser.evaluate(theme);
+      await browser.evaluate("document.querySelector('#theme').click()");
+      assertEquals([chosen, await browser.evaluate(theme)].sort(), ["dark", "light"]);
+      assertEquals(browser.complaints, []);
+    } finally {
+      Deno.removeSync(folder, { recursive: true });
+    }
+  },
+);
 
 /** groff warns of nothing. */
 async function lintManuals(folder: string): Promise<void> {

@@ -2,10 +2,14 @@ import type { Diagnosis } from "../../machine/mod.ts";
 import type { Command } from "../command.ts";
 import { EXIT } from "../exit.ts";
 import { printJson } from "../json.ts";
+import { wrapped } from "../layout.ts";
 import { printable } from "../printable.ts";
 
 /** The version of Deno that all of this was tried with. */
 const DENO = [2, 9] as const;
+
+/** Columns of the word that stands beside each line. */
+const BESIDE = 9;
 
 /** Looks at the machine. */
 export const doctor: Command = {
@@ -22,7 +26,7 @@ export const doctor: Command = {
     "Changes nothing. The exit status is 1 if something is missing; what only some uses need does not count.",
   ],
   async run(context) {
-    const { io, options, style } = context;
+    const { io, options, style, columns } = context;
     const all = [deno(io.denoVersion), ...await io.system.diagnose()];
     const well = all.every(({ state }) => state !== "missing");
     if (options.json) {
@@ -33,8 +37,13 @@ export const doctor: Command = {
     } else {
       const paint = { ok: style.good, missing: style.bad, optional: style.faint };
       for (const { name, state, found, fix } of all) {
-        io.out(`${paint[state](state.padEnd(8))} ${name}: ${printable(found)}`);
-        if (fix !== undefined) io.out(`         fix: ${fix}`);
+        const lines = [`${name}: ${printable(found)}`, ...fix === undefined ? [] : [`fix: ${fix}`]]
+          .flatMap((line) => columns === undefined ? [line] : wrapped(line, columns - BESIDE, 2));
+        lines.forEach((line, i) =>
+          io.out(
+            i === 0 ? `${paint[state](state.padEnd(BESIDE))}${line}` : " ".repeat(BESIDE) + line,
+          )
+        );
       }
     }
     return well ? EXIT.done : EXIT.failed;

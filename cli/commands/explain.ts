@@ -3,6 +3,7 @@ import type { Node } from "../../mod.ts";
 import type { Command } from "../command.ts";
 import { EXIT } from "../exit.ts";
 import { deviceJson, driverJson, machineJson, printJson } from "../json.ts";
+import { wrapped } from "../layout.ts";
 import { lspciLine } from "../lspci.ts";
 import { findNode, openKernel } from "../kernel.ts";
 
@@ -48,7 +49,9 @@ export const explain: Command = {
         : `${context.style.bad("no")}, ${result.field} is ${result.found}`;
       out(`  ${manifest.name}: ${formatMatch(match)}: ${why}`);
     }
-    out(verdict(node));
+    const { columns } = context;
+    const said = verdict(node);
+    (columns === undefined ? [said] : wrapped(said, columns)).forEach((line) => out(line));
     return EXIT.done;
   },
 };

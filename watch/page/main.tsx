@@ -74,12 +74,15 @@ function Page({ events, missing }: Trace) {
       ),
     [device, hidden],
   );
-  const now = Math.min(at, Math.max(0, shown.length - 1));
+  const inside = (to: number) => Math.max(0, Math.min(shown.length - 1, to));
+  const now = inside(at);
   const place = shown[now];
   const event = place === undefined ? undefined : events[place]!;
   const states = statesAfter(place === undefined ? 0 : place + 1);
   const state = event && states[event.device];
-  const go = (to: number) => setAt(Math.max(0, Math.min(shown.length - 1, to)));
+  const go = (to: number) => setAt(inside(to));
+  // From where it is then: keys come faster than the page is drawn.
+  const step = (by: number) => setAt((at) => inside(inside(at) + by));
   /** To the event that is shown at this place of the trace, or the one before. */
   const goTo = (place: number) => go(shown.findLastIndex((each) => each <= place));
 
@@ -99,15 +102,15 @@ function Page({ events, missing }: Trace) {
       if (press.target instanceof HTMLSelectElement) return;
       const page = 10;
       const keys: Record<string, () => void> = {
-        ArrowRight: () => go(now + 1),
-        ArrowDown: () => go(now + 1),
-        ArrowLeft: () => go(now - 1),
-        ArrowUp: () => go(now - 1),
-        PageDown: () => go(now + page),
-        PageUp: () => go(now - page),
+        ArrowRight: () => step(1),
+        ArrowDown: () => step(1),
+        ArrowLeft: () => step(-1),
+        ArrowUp: () => step(-1),
+        PageDown: () => step(page),
+        PageUp: () => step(-page),
         Home: () => go(0),
         End: () => go(shown.length - 1),
-        " ": () => setPlaying(!playing),
+        " ": () => setPlaying((playing) => !playing),
       };
       const action = keys[press.key];
       if (!action) return;
@@ -155,16 +158,16 @@ function Page({ events, missing }: Trace) {
       {missing && <p class="missing">Not all is here: {missing}.</p>}
       <nav>
         <button type="button" title="to the start (Home)" onClick={() => go(0)}>|◀</button>
-        <button type="button" title="back (←)" onClick={() => go(now - 1)}>◀</button>
+        <button type="button" title="back (←)" onClick={() => step(-1)}>◀</button>
         <button
           type="button"
           class="play"
           title="play (space)"
-          onClick={() => setPlaying(!playing)}
+          onClick={() => setPlaying((playing) => !playing)}
         >
           {playing ? "pause" : "play"}
         </button>
-        <button type="button" title="forward (→)" onClick={() => go(now + 1)}>▶</button>
+        <button type="button" title="forward (→)" onClick={() => step(1)}>▶</button>
         <button type="button" title="to the end (End)" onClick={() => go(shown.length - 1)}>
           ▶|
         </button>
