@@ -50,7 +50,8 @@ export function hints(queue: Virtqueue, arena: Stretch, commands: Buffer): Hints
   /** The device has seen the pages. They are held until it says that it needs them no more. */
   function ended(pages: number): void {
     counters.hinted_pages += pages;
-    counters.hint_pages_held += pages;
+    // That it needs none any more may have been heard before this.
+    if (wanted !== CMD_ID_DONE) counters.hint_pages_held += pages;
   }
 
   function begin(): void {

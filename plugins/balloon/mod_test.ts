@@ -323,6 +323,18 @@ Deno.test("a round of hints is its name, the free pages, and a word that ends it
   assertEquals(driver.statistics!().hint_pages_held, 0);
 });
 
+Deno.test("pages that are hinted at are free if the hypervisor's end of it is heard before them #balloon:hint_DONE", () => {
+  const { configure, queues, driver } = start(wire.F_FREE_PAGE_HINT | wire.F_PAGE_REPORTING);
+  configure(0, 0, 42, 0);
+  for (let left = queues.hints.requests.length; left > 0; left--) queues.hints.use();
+  configure(0, 0, wire.CMD_ID_DONE, 0);
+  const { hinted_pages, hint_pages_held } = driver.statistics!();
+  assertEquals([hinted_pages, hint_pages_held], [PAGES, 0]);
+  // Nothing keeps them from being reported.
+  driver.rung();
+  assertEquals(queues.reports.requests.length, 1);
+});
+
 Deno.test("a round that the hypervisor ends at once is ended by the driver, too #balloon:hint_STOP", () => {
   const { configure, queues } = start(wire.F_FREE_PAGE_HINT);
   queues.hints.room = 0;
