@@ -60,8 +60,13 @@ export function clipped(text: string, width: number | undefined): string {
   return `${kept.trimEnd()}…`;
 }
 
-/** A text as lines of words. Lines after the first begin with so many spaces. */
-export function wrapped(text: string, columns: number, indent = 0): string[] {
+/**
+ * A text as lines of words. Lines after the first begin with so many spaces.
+ *
+ * @param columns Undefined for no limit.
+ */
+export function wrapped(text: string, columns: number | undefined, indent = 0): string[] {
+  if (columns === undefined) return [text];
   const lines: string[] = [];
   let line = "";
   for (const word of text.split(/ +/)) {

@@ -51,7 +51,7 @@ export interface CommonDevice<Queue extends CommonQueue> {
   /** Whether a queue can have so many entries. */
   readonly takesSize: (queue: Queue, size: number) => boolean;
   /** The driver enables a queue that is not. */
-  readonly enable: (queue: Queue) => void;
+  readonly enable: (queue: Queue, index: number) => void;
   /** The driver resets a queue. */
   readonly resetQueue?: (index: number) => void;
   /** What the doorbell of a queue is rung with under VIRTIO_F_NOTIF_CONFIG_DATA; 0 if left out. */
@@ -181,7 +181,7 @@ export class CommonRegisters<Queue extends CommonQueue> {
         if (queue) queue.vector = this.vector(value);
         break;
       case "queue_enable":
-        if (queue && value === 1 && !queue.enabled) device.enable(queue);
+        if (queue && value === 1 && !queue.enabled) device.enable(queue, this.#queueSelect);
         break;
       case "queue_reset":
         if (queue && value === 1) device.resetQueue?.(this.#queueSelect);

@@ -126,7 +126,7 @@ export class VirtioDevice implements DeviceHandle {
         if (this.#isLegacy) this.#features = this.#registers.accepted & this.#truth;
       },
       takesSize: (queue, size) => this.#canHave(queue, size),
-      enable: (queue) => this.#enable(queue),
+      enable: (queue, index) => this.#enable(queue, index),
       resetQueue: (index) => this.#resetQueue(index),
       notifConfigData: (index) => this.features & NOTIF_CONFIG_DATA ? notifConfigData(index) : 0,
     });
@@ -402,14 +402,14 @@ export class VirtioDevice implements DeviceHandle {
     return !wrongSize(size, this.features & RING_PACKED ? "packed" : "split");
   }
 
-  #enable(queue: VirtioQueue): void {
+  #enable(queue: VirtioQueue, index: number): void {
     this.#guard(() => {
       if (!(this.#status & FEATURES_OK) && !this.#isLegacy) {
         throw new DriverFault("A queue was enabled before the features were agreed");
       }
       const ring = this.#findRing(queue);
       const honest = makeDeviceQueue(ring.kind, ring);
-      queue.enable(ring, honest, this.#before(honest, ring, this.#queues.indexOf(queue)));
+      queue.enable(ring, honest, this.#before(honest, ring, index));
       queue.version = this.#around.memory.version;
     });
   }

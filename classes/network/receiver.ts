@@ -172,13 +172,16 @@ export class NetReceiver implements Disposable {
    * @throws TypeError If it was not drained, or given back since.
    */
   release(slot: number): void {
-    if (typeof slot !== "number" || this.#lent[slot] !== 1) {
-      throw new TypeError(
-        `Cannot release slot ${String(slot)}: drain() has not lent it, or it was given back since`,
-      );
-    }
+    this.#mustBeLent(slot);
     this.#giveBack(slot);
     this.#publishSome();
+  }
+
+  #mustBeLent(slot: number): void {
+    if (typeof slot === "number" && this.#lent[slot] === 1) return;
+    throw new TypeError(
+      `Cannot release slot ${String(slot)}: drain() has not lent it, or it was given back since`,
+    );
   }
 
   /**
@@ -192,7 +195,7 @@ export class NetReceiver implements Disposable {
     const { slots, count } = burst;
     for (let i = 0; i < count; i++) {
       const slot = slots[i]!;
-      if (this.#lent[slot] !== 1) this.release(slot);
+      this.#mustBeLent(slot);
       this.#giveBack(slot);
     }
     burst.count = 0;

@@ -139,8 +139,8 @@ export class NetSlots {
       if (slot < 0) break;
       slots[count++] = slot;
     }
-    burst.offsets.fill(0);
-    burst.more.fill(0);
+    burst.offsets.fill(0, 0, count);
+    burst.more.fill(0, 0, count);
     return burst.count = count;
   }
 

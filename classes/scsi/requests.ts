@@ -2,7 +2,7 @@ import { type ClientLane, type Done, Status } from "../../core/class/mod.ts";
 import * as block from "../block/protocol.ts";
 import type { SlotRequests } from "../block/slots.ts";
 import { addressWord, type ScsiAddress } from "./address.ts";
-import { readOutcome } from "./answer.ts";
+import { NOTHING, readOutcome } from "./answer.ts";
 import { putReadOrWrite, synchronizeCache, unmap, unmapRanges, writeSame16 } from "./cdb.ts";
 import type { ScsiCommands } from "./commands.ts";
 import { errorStatus, judge, TRIES } from "./judge.ts";
@@ -149,7 +149,7 @@ export class ScsiRequests implements SlotRequests {
   /** What is about no blocks: a flush, or what SCSI disks do not know in this form. */
   #submitOther(slot: number, operation: number, done: Done): void {
     if (operation !== BlockOperation.flush) return this.#begin(slot, done, false, 0, unsupported);
-    this.#put(slot, synchronizeCache(), new Uint8Array(0), done);
+    this.#put(slot, synchronizeCache(), NOTHING, done);
   }
 
   #put(slot: number, cdb: Uint8Array, out: Uint8Array, done: Done): void {

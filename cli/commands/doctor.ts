@@ -38,7 +38,7 @@ export const doctor: Command = {
       const paint = { ok: style.good, missing: style.bad, optional: style.faint };
       for (const { name, state, found, fix } of all) {
         const lines = [`${name}: ${printable(found)}`, ...fix === undefined ? [] : [`fix: ${fix}`]]
-          .flatMap((line) => columns === undefined ? [line] : wrapped(line, columns - BESIDE, 2));
+          .flatMap((line) => wrapped(line, columns && columns - BESIDE, 2));
         lines.forEach((line, i) =>
           io.out(
             i === 0 ? `${paint[state](state.padEnd(BESIDE))}${line}` : " ".repeat(BESIDE) + line,

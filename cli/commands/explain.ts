@@ -49,9 +49,7 @@ export const explain: Command = {
         : `${context.style.bad("no")}, ${result.field} is ${result.found}`;
       out(`  ${manifest.name}: ${formatMatch(match)}: ${why}`);
     }
-    const { columns } = context;
-    const said = verdict(node);
-    (columns === undefined ? [said] : wrapped(said, columns)).forEach((line) => out(line));
+    wrapped(verdict(node), context.columns).forEach((line) => out(line));
     return EXIT.done;
   },
 };
