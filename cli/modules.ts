@@ -146,7 +146,10 @@ export async function load(context: Importing, action: string, path: string): Pr
 
 /** Where a module is wrong, in parentheses: the first place that V8 or Deno tell of. */
 function placeOf(error: unknown): string {
-  const told = error instanceof Error ? `${error.message}\n${error.stack}` : "";
+  // On a terminal Deno colours the place of what is not found.
+  const told = error instanceof Error
+    ? `${error.message}\n${error.stack}`.replace(/\x1b\[[\d;]*m/g, "")
+    : "";
   const [, place] = /\n +at (?:.* \()?((?:file|https?):\S+:\d+:\d+)/.exec(told) ?? [];
   return place === undefined || place.startsWith(`${IMPORTER}:`) ? "" : ` (${place})`;
 }
