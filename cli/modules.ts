@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from "node:util";
 import type { DeviceClass } from "../core/class/mod.ts";
 import type { DeviceModel, FunctionModel } from "../simulation/mod.ts";
 import type { Context } from "./command.ts";
@@ -148,7 +149,7 @@ export async function load(context: Importing, action: string, path: string): Pr
 function placeOf(error: unknown): string {
   // On a terminal Deno colours the place of what is not found.
   const told = error instanceof Error
-    ? `${error.message}\n${error.stack}`.replace(/\x1b\[[\d;]*m/g, "")
+    ? stripVTControlCharacters(`${error.message}\n${error.stack}`)
     : "";
   const [, place] = /\n +at (?:.* \()?((?:file|https?):\S+:\d+:\d+)/.exec(told) ?? [];
   return place === undefined || place.startsWith(`${IMPORTER}:`) ? "" : ` (${place})`;

@@ -6,6 +6,7 @@
  */
 
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
+import { stripVTControlCharacters } from "node:util";
 import parsePrometheus from "parse-prometheus-text-format";
 import { DRIVERS } from "../drivers.ts";
 import { openKernel } from "../mod.ts";
@@ -280,8 +281,7 @@ for (const columns of [20, 40, 80, 200]) {
       const line = program("top", command.control, "--count", "2", "--interval", "0.1").join(" ");
       await using terminal = new OnTerminal(`sh -c 'stty cols ${columns}; exec ${line}'`);
       assertEquals(await terminal.ended(), 0, terminal.text);
-      // deno-lint-ignore no-control-regex
-      const lines = terminal.text.replace(/\x1b\[[0-9;]*[A-Z]/gi, "").split(/\r?\n/);
+      const lines = stripVTControlCharacters(terminal.text).split(/\r?\n/);
       assert(lines.length > 4 && terminal.text.includes("simulated machine".slice(0, columns)));
       for (const each of lines) assert(each.length <= columns, `${each.length}: ${each}`);
     },

@@ -1,3 +1,5 @@
+import { stripVTControlCharacters } from "node:util";
+
 /** What became of a program that met a device that lies. */
 export type Outcome =
   /** It works with the device, or serves all its data. */
@@ -54,8 +56,7 @@ export function tellingLine(lines: readonly string[]): string {
 
 /** Without the time and what steers a terminal, and cut. */
 export function trimmed(line: string): string {
-  // deno-lint-ignore no-control-regex -- terminals are steered by them
-  const text = line.replace(/\x1b\[[\d;]*[A-Za-z]/g, "").replace(/^\[\s*[\d.]+\]\s*/, "")
+  const text = stripVTControlCharacters(line).replace(/^\[\s*[\d.]+\]\s*/, "")
     .replace(/[^\x20-\x7e]/g, "").trim();
   return text.length > 110 ? `${text.slice(0, 109)}…` : text;
 }
