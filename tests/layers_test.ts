@@ -200,8 +200,8 @@ const WORDS: readonly (readonly [word: RegExp, only: readonly string[]])[] = [
   // Only what a command needs is loaded for it; and a plugin, with less rights than what loads it.
   [/\bimport\(/, ["system.ts", "core/kernel/process_host.ts", "core/kernel/process_main.ts"]],
   // Deno's own code, which needs no permission.
-  [/from "node:crypto"/, ["cli"]],
-  [/from "(node:(?!crypto")|npm:|https?:)/, []],
+  [/from "node:(crypto|util)"/, ["cli"]],
+  [/from "(node:(?!(crypto|util)")|npm:|https?:)/, []],
   [/from "(jsr:)?@std\//, ["cli"]],
 ];
 
