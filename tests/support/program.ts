@@ -82,3 +82,8 @@ export async function run(...command: readonly string[]): Promise<Ended> {
   await using running = new Running(command);
   return await running.ended();
 }
+
+/** What a program said, without that it is still ending: one that was told to end says so where the machine is busy. */
+export function withoutPatience(said: string): string {
+  return said.replace(/^Still finishing what is under way; .*\n/m, "");
+}
