@@ -1,4 +1,10 @@
-import { type CheckOptions, type CheckResult, type Finding, round } from "../../core/class/mod.ts";
+import {
+  type CheckOptions,
+  type CheckResult,
+  type Finding,
+  round,
+  within,
+} from "../../core/class/mod.ts";
 import type { BalloonClient, BalloonState } from "./client.ts";
 
 /** What a check needs of a balloon. */
@@ -7,7 +13,7 @@ export type Balloon = Pick<
   "pages" | "pageBytes" | "floor" | "statistics" | "state" | "changes"
 >;
 
-/** How long the balloon may take to get as large as it is to be, in milliseconds. */
+/** How long the balloon may take to come nearer to what it is to be, in milliseconds. */
 const DEADLINE = 10_000;
 
 /**
@@ -44,9 +50,16 @@ export async function checkBalloon(client: Balloon, { step }: CheckOptions): Pro
 
 /** Waits until the balloon is as large as it is to be, but not for ever. */
 async function settle(client: Balloon): Promise<BalloonState> {
-  const late = AbortSignal.timeout(DEADLINE);
-  for await (const { actual, target } of client.changes(late)) {
-    if (actual === target) break;
+  using changes = client.changes();
+  let end = performance.now() + DEADLINE;
+  for (let nearest = Infinity; nearest > 0;) {
+    const next = await within(end - performance.now(), changes.next());
+    if (!next || next.done) break;
+    const { actual, target } = next.value;
+    const distance = Math.abs(target - actual);
+    if (distance >= nearest) continue;
+    nearest = distance;
+    end = performance.now() + DEADLINE;
   }
   return client.state;
 }
