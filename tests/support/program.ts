@@ -83,7 +83,7 @@ export async function run(...command: readonly string[]): Promise<Ended> {
   return await running.ended();
 }
 
-/** What a program said, without that it is still ending: one that was told to end says so where the machine is busy. */
-export function withoutPatience(said: string): string {
-  return said.replace(/^Still finishing what is under way; .*\n/m, "");
+/** What a program complained of, without the sentence by which one on a busy machine says that it is not done yet. */
+export function complaints(err: string): string {
+  return err.replace(/^Still finishing what is under way; .*\n/m, "");
 }
