@@ -176,9 +176,9 @@ class Bench {
     } as unknown as Device<string, string, string>);
   }
 
-  submit(lane: string, words: Readonly<Record<number, number>>): void {
+  submit(lane: string, words: Readonly<Record<number, number>>, times = 1): void {
     this.words.set(0, Object.assign([], words));
-    this.#submitted.set(lane, [0]);
+    this.#submitted.set(lane, Array(times).fill(0));
     this.driver.rung();
   }
 
@@ -250,6 +250,17 @@ Deno.test("a frame that is longer than a slot is where its record says, and goes
     bench.submit("transmit", wrong);
     assertEquals(bench.completed, [[0, Status.unsupported, 0]]);
     assertEquals(bench.queues.transmit0!.requests, []);
+  }
+});
+
+Deno.test("the device is shown half a queue while the other is put #vtnet:shown", () => {
+  const bench = new Bench(wire.F_MAC);
+  for (const name of ["transmit", "receive"]) {
+    const queue = bench.queues[`${name}0`]!;
+    const shown: number[] = [];
+    queue.publish = () => void shown.push(queue.requests.length);
+    bench.submit(name, { [length]: 100 }, 300);
+    assertEquals([shown, queue.requests.length], [[128, 256], 300]);
   }
 });
 

@@ -34,6 +34,11 @@ const NEEDS_CONTROL = wire.F_CTRL_VQ | wire.F_CTRL_RX | wire.F_CTRL_VLAN | wire.
   wire.F_DEVICE_STATS | wire.F_NOTF_COAL | wire.F_VQ_NOTF_COAL | SEVERAL_PAIRS | HASHES;
 
 const QUEUE_SIZE = 256;
+/**
+ * A turn fills a queue. What it puts there is shown to the device when it is so many frames: it works on them meanwhile, so that
+ * there is room for others at the end of the turn, and the processor need not be handed over.
+ */
+export const SHOWN_AT_ONCE = QUEUE_SIZE / 2;
 /** One thread gets no faster with more pairs than these; the user may want them all the same. */
 const USUAL_PAIRS = 4;
 /** Bytes of a slot where frames may take several. */

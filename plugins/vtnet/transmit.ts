@@ -2,8 +2,10 @@ import type { DriverLane, Virtqueue } from "@virtio/deno/plugin";
 import * as bus from "@virtio/deno/plugin";
 import * as protocol from "@virtio/deno/classes/network";
 import { Counters } from "./counters.ts";
+import * as plan from "./plan.ts";
 import * as wire from "./wire.ts";
 
+const { SHOWN_AT_ONCE } = plan;
 const { Status } = bus;
 const { NetSegmentation, NetTransmitWord, TRANSMIT_HEADROOM } = protocol;
 const { ETHER_HEADER, HDR_F_NEEDS_CSUM } = wire;
@@ -73,6 +75,8 @@ export function transmitQueues(options: TransmitOptions): TransmitQueues {
   const room = lane.slotBytes - TRANSMIT_HEADROOM;
   const longSlots = long ? long.slots : 0;
   const longRoom = long ? long.slotBytes - TRANSMIT_HEADROOM : 0;
+  /** Frames since the device was shown some. */
+  let unseen = 0;
   const counters = queues.map(() => new Counters(NAMES));
 
   function provide(slot: number): boolean {
@@ -119,6 +123,10 @@ export function transmitQueues(options: TransmitOptions): TransmitQueues {
       queue.readable(frame, length);
     } else queue.readable(header, headerBytes + length);
     if (!queue.commit()) return false;
+    if (++unseen === SHOWN_AT_ONCE) {
+      unseen = 0;
+      queue.publish();
+    }
     counts[OPACKETS]!++;
     counts[OBYTES]! += length;
     if (bytes[frame]! & 1) counts[OMCASTS]!++;
