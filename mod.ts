@@ -264,7 +264,8 @@ export async function openKernel<More extends Classes<More> = NoClasses>(
 }
 
 export type { DriveOptions, KernelOf, PluginSource };
-export { checkManifest, ManifestError } from "./core/plugin/manifest.ts";
+export { checkManifest } from "./core/plugin/check_manifest.ts";
+export { ManifestError } from "./core/plugin/manifest.ts";
 export { TunableError } from "./core/plugin/tunables.ts";
 export { traceFile, type TraceFileOptions } from "./watch/trace/mod.ts";
 export type { TraceSink } from "./core/trace/trace.ts";

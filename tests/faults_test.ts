@@ -9,7 +9,7 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { RequestError } from "../core/bus/request_error.ts";
 import { Status } from "../core/bus/lane.ts";
 import type { Isolation } from "../core/kernel/driver_host.ts";
-import { checkManifest } from "../core/plugin/manifest.ts";
+import { checkManifest } from "../core/plugin/check_manifest.ts";
 import { definePlugin, type Plugin } from "../core/plugin/mod.ts";
 import type { Kernel, OpenOptions } from "../mod.ts";
 import { PATIENCE, type Patience } from "../core/kernel/patience.ts";

@@ -1,5 +1,6 @@
 import { fileUrl, readText } from "../linux/file.ts";
-import { ManifestError, parseManifest } from "../plugin/manifest.ts";
+import { parseManifest } from "../plugin/check_manifest.ts";
+import { ManifestError } from "../plugin/manifest.ts";
 import { OsError } from "../linux/os_error.ts";
 import type { PluginSource } from "./attachment.ts";
 
