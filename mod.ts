@@ -21,7 +21,7 @@ import * as argument from "./core/bus/arguments.ts";
 import { checkDriveOptions } from "./core/kernel/drive_options.ts";
 import { loadPlugin } from "./core/kernel/load_plugin.ts";
 import { type DriveOptions, Kernel as KernelOf } from "./core/kernel/kernel.ts";
-import type { PluginSource } from "./core/kernel/attachment.ts";
+import type { PluginSource } from "./core/kernel/plugin_source.ts";
 import { refuseDebugger } from "./core/kernel/refuse_debugger.ts";
 import { monotonicClock } from "./core/linux/clock.ts";
 import { Trace, type TraceSink } from "./core/trace/trace.ts";

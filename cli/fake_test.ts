@@ -14,7 +14,7 @@ import type { BlockDevice } from "../classes/block/protocol.ts";
 import type { BlockClient } from "../classes/block/client.ts";
 import type { EntropyClient } from "../classes/entropy/client.ts";
 import type { NetClient } from "../classes/network/client.ts";
-import type { PluginSource } from "../core/kernel/attachment.ts";
+import type { PluginSource } from "../core/kernel/plugin_source.ts";
 import { parseManifest } from "../core/plugin/check_manifest.ts";
 import type { Binding, BindRequest, Diagnosis } from "../machine/mod.ts";
 import type { OpenOptions } from "../mod.ts";

@@ -2,7 +2,7 @@ import { fileUrl, readText } from "../linux/file.ts";
 import { parseManifest } from "../plugin/check_manifest.ts";
 import { ManifestError } from "../plugin/manifest.ts";
 import { OsError } from "../linux/os_error.ts";
-import type { PluginSource } from "./attachment.ts";
+import type { PluginSource } from "./plugin_source.ts";
 
 /**
  * Reads the `plugin.json` of a driver in a folder. None of its code runs.
