@@ -185,6 +185,23 @@ for (
   });
 }
 
+Deno.test("more frames to be cut than have room at once go out in their order, and those between #vtnet:long", async () => {
+  await using net = await rig({}, { isolation: "process" });
+  const { client } = net;
+  const checksum = { start: 34, offset: 16 };
+  const segmentation = { type: "tcp4", size: 1400, headers: 54 } as const;
+  const count = 200;
+  await Promise.all(Array.from({ length: count }, (_, i) => {
+    const long = i % 4 > 0;
+    const frame = segment(false, true, long ? 5000 : 60);
+    frame[37] = i;
+    return client.send(frame, { checksum, ...(long && { segmentation }) });
+  }));
+  const expected = Array.from({ length: count }, (_, i) => Array(i % 4 > 0 ? 4 : 1).fill(i));
+  assertEquals(net.sent.map((frame) => frame[37]), expected.flat());
+  assert(client.slots.bytes < 2048 && client.slots.longest > 65_000);
+});
+
 Deno.test("vtnet refuses to send what is none, too long, or cannot be done #vtnet:tx.too-long", async () => {
   await using net = await rig();
   const { client } = net;
