@@ -336,8 +336,12 @@ Deno.test("run closes a kernel that opens after the time is over", async () => {
   const opening = Promise.withResolvers<never>();
   let closed = false;
   const late = { [Symbol.asyncDispose]: () => Promise.resolve(void (closed = true)) };
-  setTimeout(() => opening.resolve(late as never), 50);
-  const { exit } = await runFake("ls --timeout 0.01", { openKernel: () => opening.promise });
+  const { exit } = await runFake("ls --timeout 0.01", {
+    openKernel() {
+      setTimeout(() => opening.resolve(late as never), 50);
+      return opening.promise;
+    },
+  });
   assertEquals([exit, closed], [124, true]);
 });
 
@@ -729,8 +733,6 @@ Deno.test("check without any device of ours: exit 3; of one without a driver: ex
 });
 
 /** A disk of which nothing is heard any more once it is read. */
-const silentDisk = () => ({ ...memoryDisk(), read: () => new Promise<never>(() => {}) });
-
 Deno.test("check is over with a device that does not answer, and with the others before #cli:check_each_device", async () => {
   const { exit, out, err, calls } = await runFake("check --machine simulated --patience 3", {
     entropy: { read: () => new Promise(() => {}) },
@@ -772,10 +774,15 @@ Deno.test("check puts devices to work side by side #cli:check_each_device", asyn
 Deno.test("check that is ended tells what is known, as JSON too #cli:check_each_device", async () => {
   for (const json of ["", " --json"]) {
     const end = new AbortController();
-    setTimeout(() => end.abort(new CliError(130, "Ended by SIGINT")), 200);
     const { exit, out, err } = await runFake(`check --machine simulated${json}`, {
       signal: end.signal,
-      disk: silentDisk(),
+      disk: {
+        ...memoryDisk(),
+        read() {
+          setTimeout(() => end.abort(new CliError(130, "Ended by SIGINT")), 200);
+          return new Promise(() => {});
+        },
+      },
     });
     assertEquals(exit, 130);
     assertStringIncludes(err, "not passed: 0000:00:02.0 blk (not done)\nerror: Ended by SIGINT");
@@ -794,10 +801,14 @@ Deno.test("check that is ended tells what is known, as JSON too #cli:check_each_
 });
 
 Deno.test("check checks no device that was not begun when it was ended", async () => {
-  const signal = AbortSignal.timeout(50);
+  const end = new AbortController();
   const { out, calls } = await runFake("check --machine simulated", {
-    signal,
-    attach: () => new Promise((_, reject) => setTimeout(() => reject(new Error("x")), 100)),
+    signal: end.signal,
+    attach: () =>
+      new Promise((_, reject) => {
+        setTimeout(() => end.abort(), 50);
+        setTimeout(() => reject(new Error("x")), 100);
+      }),
   });
   assertEquals(calls.filter((call) => call.startsWith("attach")).length, 2);
   assertMatch(out, /random not done: starting/);

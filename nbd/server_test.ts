@@ -72,7 +72,7 @@ const HELLO = new Bytes(4).u32(3).bytes;
 const CHOICE = new Bytes(16).u64(OPTS_MAGIC).u32(Opt.EXPORT_NAME).u32(0).bytes;
 
 Deno.test("a client that chooses no export has to leave, one that does may stay #nbd:idle_handshake", async () => {
-  await serving({ handshake: 300 }, async (socket, server, log) => {
+  await serving({ handshake: 2000 }, async (socket, server, log) => {
     using silent = await connect(socket);
     using slow = await connect(socket);
     await slow.write(HELLO);
@@ -83,7 +83,7 @@ Deno.test("a client that chooses no export has to leave, one that does may stay 
     assertEquals(server.clients, 1);
     const left = log.filter((line) => line.includes("left"));
     assertEquals(left.length, 2);
-    assert(left.every((line) => line.includes("it chose no export within 300 ms")), left[0]);
+    assert(left.every((line) => line.includes("it chose no export within 2000 ms")), left[0]);
   });
 });
 
@@ -153,7 +153,7 @@ Deno.test("options without end, whose answers are never taken, end the connectio
       })();
       // A client that reads is shown the door for what it says, one that does not for the time that it takes.
       await (reads ? Promise.all([writing, ended(rude)]) : writing);
-      for (let i = 0; server.clients > 0 && i < 500; i++) {
+      for (let i = 0; server.clients > 0 && i < 3000; i++) {
         await new Promise((r) => setTimeout(r, 10));
       }
       assertEquals(server.clients, 0);

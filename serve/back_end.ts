@@ -285,10 +285,13 @@ export class BackEnd implements Disposable {
         return;
       }
       case "SET_VRING_CALL": {
-        const ring = this.#ring(message.body.index);
+        const { index } = message.body;
+        const ring = this.#ring(index);
         const call = this.#event(fd, keep, message.name);
         if (ring.call >= 0) close(ring.call);
         ring.call = call;
+        // A machine that unmasks a vector looks once more at the descriptor before, without waiting until this is read.
+        if (ring.running) this.#send(index + 1);
         return;
       }
       case "SET_VRING_ERR": {

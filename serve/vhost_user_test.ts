@@ -217,6 +217,24 @@ Deno.test("vhost-user: what was rung at a descriptor that another takes the plac
   }
 });
 
+Deno.test("vhost-user: what interrupted at a descriptor that another takes the place of is told there, too #core:vhost_rings", async () => {
+  await using served = new Served(new Echo());
+  using machine = new VhostMachine(served.path);
+  await machine.ready(0n);
+  const { call } = machine.rings[0]!;
+  const other = eventfd();
+  try {
+    machine.submit(0, bytes(3), 4);
+    // This one is looked at no more by the time that the other is told of.
+    await until("the interrupt", () => clear(call));
+    assertEquals(clear(other), false);
+    await machine.tell("SET_VRING_CALL", { index: 0, none: false }, other);
+    await until("the interrupt", () => clear(other));
+  } finally {
+    close(other);
+  }
+});
+
 Deno.test("vhost-user: a disabled ring rests, and an enabled one goes on", async () => {
   const model = new Echo();
   await using served = new Served(model);

@@ -81,8 +81,10 @@ const IMPATIENT: Patience = {
   beat: 100,
   life: 1_000,
 };
-/** A use may take so many more deadlines as long as requests end, and in how many parts of one some must. */
+/** A use may take so many more deadlines as long as anything moves, and in how many parts of one it is looked for. */
 const SLOWNESS = 5, SLICES = 4;
+/** Nothing moves where so many looks in a row saw nothing: one may fall behind a standstill of this very program. */
+const LOOKS = 2;
 /** Where nothing moves for so long, nothing will. */
 const STILL_MS = 100;
 /** What `use` still may do when it was told to stop. */
@@ -221,21 +223,25 @@ export class Trial<Client, Model extends AnyModel> implements AsyncDisposable {
     return { kind: "late" };
   }
 
-  /** Waits for the end of a use. As long as requests end, or the device is started anew, it is the machine that is slow. */
+  /** Waits for the end of a use. As long as anything moves, or the device is started anew, it is the machine that is slow. */
   async #patiently(deadline: number, end: Promise<Used>): Promise<Used | undefined> {
     let used = await within(deadline, end);
-    let ended = this.#ended;
-    for (let i = 0; used === undefined && i < SLOWNESS * SLICES; i++) {
+    let [moved, still] = [await this.#moved(), 0];
+    for (let i = 0; used === undefined && still < LOOKS && i < SLOWNESS * SLICES; i++) {
       used = await within(deadline / SLICES, end);
-      if (this.#ended === ended && (await this.device.describe()).state !== "recovering") break;
-      ended = this.#ended;
+      const before = moved;
+      moved = await this.#moved();
+      still = moved === before ? still + 1 : 0;
     }
     return used;
   }
 
-  /** Requests that have ended so far. */
-  get #ended(): number {
-    return [...this.lanes.values()].reduce((sum, { ended }) => sum + ended, 0);
+  /** Requests of clients that have ended so far, and those that the device has answered; no number at a new start. */
+  async #moved(): Promise<number> {
+    const { state, queues } = await this.device.describe();
+    if (state === "recovering") return NaN;
+    const ended = [...this.lanes.values()].reduce((sum, { ended }) => sum + ended, 0);
+    return queues.reduce((sum, { completed = 0 }) => sum + completed, ended);
   }
 
   /** Uses the device as its class checks devices. */

@@ -156,7 +156,7 @@ for (const isolation of ISOLATIONS) {
       await reaches(balloon, 500);
       // The driver learns a little later than the device what the device has.
       const holds = async (pages: number) => {
-        const deadline = performance.now() + 5000;
+        const deadline = performance.now() + 60_000;
         for (;;) {
           const { hint_pages_held: held } = (await balloon.device.describe()).statistics;
           if (held === pages || performance.now() > deadline) return assertEquals(held, pages);
@@ -229,8 +229,9 @@ for (const isolation of ISOLATIONS) {
       await using balloon = await open(model, { isolation });
       const start = performance.now();
       await new Promise((resolve) => setTimeout(resolve, 1100));
+      assert(await soon(() => model.given >= 2), "it gets none");
       const most = (performance.now() - start) / 200 + 2;
-      assert(model.given >= 2 && model.given <= most, `${model.given}, not ${most}`);
+      assert(model.given <= most, `${model.given}, not ${most}`);
       model.want(256);
       await reaches(balloon, 256);
     },
@@ -265,7 +266,7 @@ for (const isolation of ISOLATIONS) {
       await reaches(balloon, 900);
       model.needsReset();
       const restarts = async () => (await balloon.device.describe()).restarts;
-      const deadline = performance.now() + 10_000;
+      const deadline = performance.now() + 60_000;
       while (await restarts() === 0 && performance.now() < deadline) await delay(10);
       await reaches(balloon, 900);
       assertEquals(await restarts(), 1);

@@ -286,7 +286,8 @@ Deno.test("ports come and go while others work #console:HOTPLUG #console:DEVICE_
   it.model.send(1, "last words");
   it.model.drain(1, false);
   const inFlight = one.write(bytes("taken"));
-  assert(!await settled(inFlight), "it is with the device");
+  assert(await soon(() => it.model.untaken(1) === 1), "it is with the device");
+  assert(!await settled(inFlight));
   const reading = late!.read();
   it.model.remove(1);
   // What the device had taken it took; what had come is read.
@@ -341,7 +342,8 @@ for (const legacy of [false, true]) {
       model.drain(1, false);
       const ends = [5, 4096, 8000].map((length) => port.write(pattern(length, round)));
       ends.push(port.write(pattern(8 * 4096, round))); // of which a part waits for slots
-      assert(!await settled(Promise.any(ends)), "they are with the device, and before it");
+      assert(await soon(() => model.untaken(1) === 8), "they are with the device, and before it");
+      assert(!await settled(Promise.any(ends)));
       model.remove(1, true);
       for (const end of ends) {
         const error = await assertRejects(() => end, RequestError, "the port was taken away");
@@ -370,6 +372,7 @@ for (const legacy of [false, true]) {
     model.drain(1, false);
     const taken = port.write(bytes("later"));
     const never = port.write(pattern(16 * 4096, 1));
+    assert(await soon(() => model.untaken(1) === 8));
     assert(!await settled(Promise.any([taken, never])));
     await port.close();
     await assertRejects(() => never, RequestError, "the port was closed");
@@ -718,6 +721,7 @@ for (const isolation of ["process", "inline"] as const) {
     const reading = one.read();
     it.model.drain(1, false);
     const inFlight = one.write(bytes("perhaps"));
+    assert(await soon(() => it.model.untaken(1) === 1));
     assert(!await settled(inFlight));
     needsReset(it.model);
     const error = await assertRejects(

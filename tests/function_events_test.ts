@@ -18,6 +18,7 @@ import type { Registers } from "../core/pci/registers.ts";
 import { CLASSES } from "../classes.ts";
 import { DRIVERS } from "../drivers.ts";
 import { type Device, DriverGone, RequestError, Status } from "../mod.ts";
+import { soon } from "./support/leaks.ts";
 import "./support/libc.ts";
 
 /** A machine with one disk, whose function has more to say than that of a simulated machine. */
@@ -95,6 +96,30 @@ for (const isolation of ["inline", "process"] as const) {
     signal(wanted);
     await assertRejects(() => kernel.attachFirst("block"), DriverGone, "unplugged");
     assertEquals([given, kernel.devices], [true, []]);
+    close(wanted);
+  });
+
+  Deno.test(`a function that is given back while it is reset is not looked at any more (${isolation})`, async () => {
+    await using loop = new InterruptLoop();
+    const wanted = eventfd();
+    let given = false;
+    const platform = diskThat(loop, (device) => ({
+      wanted,
+      // The end comes while the core waits for what it wrote to reach the device.
+      async settled() {
+        signal(wanted);
+        assert(await soon(() => given), "it is not given back");
+      },
+      [Symbol.dispose]() {
+        given = true;
+        device[Symbol.dispose]();
+      },
+    }));
+    await using kernel = new Kernel({ loop, platform, drivers: DRIVERS, classes: CLASSES }, {
+      isolation,
+    });
+    await assertRejects(() => kernel.attachFirst("block"), DriverGone, "unplugged");
+    assertEquals(kernel.devices, []);
     close(wanted);
   });
 

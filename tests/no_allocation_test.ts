@@ -128,6 +128,7 @@ function netScript(frames: number) {
     import { lanePlaces } from ${core("bus/lane.ts")};
     import { NetBurst } from ${core("../classes/network/burst.ts")};
     import { NetReceiver } from ${core("../classes/network/receiver.ts")};
+    import { FrameSlots } from ${core("../classes/network/frame_slots.ts")};
     import { NetSlots } from ${core("../classes/network/slots.ts")};
     import { receiveQueue } from ${vtnet("receive.ts")};
     import { transmitQueues } from ${vtnet("transmit.ts")};
@@ -181,7 +182,8 @@ function netScript(frames: number) {
       longest: { whole: 1518, cut: 1518 },
     });
     const receiver = new NetReceiver(receiveClient, () => {}, () => {});
-    const slots = new NetSlots(transmitClient, receiveClient, receiver);
+    const frames = new FrameSlots(transmitClient);
+    const slots = new NetSlots(frames, transmitClient, receiveClient, receiver);
     slots.receive();
     for (let i = 0; i < SLOTS; i++) halves[receiveLane.offset(i) / 2 + 5] = 1;
     let came = 0, went = 0;

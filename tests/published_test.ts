@@ -242,7 +242,7 @@ Deno.test("packages: published in one command and used by their names only #core
     const { success, stdout, stderr } = await deno(
       folder(),
       ...["run", "--allow-ffi", "jsr:@virtio/deno@^0.1.0/cli"],
-      ...["check", "--machine", "simulated", "--json"],
+      ...["check", "--machine", "simulated", "--json", "--patience", "600"],
     );
     assert(success, stderr + stdout);
     assertStringIncludes(stdout, '"block"');

@@ -59,11 +59,13 @@ for (const isolation of ["process", "inline"] as const) {
     await kernel.attachFirst("balloon");
     // It keeps the statistics until it wants newer ones.
     assert(await soon(() => model.given === 1 && model.inflated.size === 500));
-    await new Promise((resolve) => setTimeout(resolve, 1000));
-    const before = model.device!.counters.notifications;
-    await new Promise((resolve) => setTimeout(resolve, 1000));
-    assertEquals(model.device!.counters.notifications, before);
-    assert(before <= 10, `${before} notifications`);
+    const { counters } = model.device!;
+    // On a busy machine the last of them may come late.
+    for (let before = -1; counters.notifications !== before;) {
+      before = counters.notifications;
+      assert(before <= 10, `${before} notifications`);
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
     model.askStatistics();
     assert(await soon(() => model.given === 2), "it is asked all the same");
   });

@@ -417,7 +417,7 @@ async function soonBusy(
   client: Device<"scsi">["client"],
   address: { target: number; lun: number },
 ): Promise<boolean> {
-  const deadline = performance.now() + 2000;
+  const deadline = performance.now() + 60_000;
   while (performance.now() < deadline) {
     if (await client.manage("queryTaskSet", address)) return true;
   }

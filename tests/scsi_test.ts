@@ -276,7 +276,7 @@ Deno.test("scsi: all task management functions reach the device as what they are
 });
 
 async function soonHeld(client: Device<"scsi">["client"]): Promise<boolean> {
-  for (let i = 0; i < 200; i++) if (await client.manage("queryTaskSet", UNIT)) return true;
+  for (let i = 0; i < 5000; i++) if (await client.manage("queryTaskSet", UNIT)) return true;
   return false;
 }
 

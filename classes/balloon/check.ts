@@ -7,8 +7,8 @@ export type Balloon = Pick<
   "pages" | "pageBytes" | "floor" | "statistics" | "state" | "changes"
 >;
 
-/** How long the balloon may take to get as large as it is to be, in milliseconds. */
-const DEADLINE = 10_000;
+/** How long the balloon may come no nearer to the size that it is to have, in milliseconds. */
+const STILL_MS = 10_000;
 
 /**
  * Checks that a balloon becomes as large as its hypervisor wants, as far as it may. Pages are those of the driver's own
@@ -42,11 +42,23 @@ export async function checkBalloon(client: Balloon, { step }: CheckOptions): Pro
   };
 }
 
-/** Waits until the balloon is as large as it is to be, but not for ever. */
+/** Waits until the balloon is as large as it is to be, as long as it comes nearer to that. */
 async function settle(client: Balloon): Promise<BalloonState> {
-  const late = AbortSignal.timeout(DEADLINE);
-  for await (const { actual, target } of client.changes(late)) {
-    if (actual === target) break;
+  const still = new AbortController();
+  const wait = () => setTimeout(() => still.abort(), STILL_MS);
+  let timer = wait();
+  let nearest = Infinity;
+  try {
+    for await (const { actual, target } of client.changes(still.signal)) {
+      const away = Math.abs(target - actual);
+      if (away === 0) break;
+      if (away >= nearest) continue;
+      nearest = away;
+      clearTimeout(timer);
+      timer = wait();
+    }
+  } finally {
+    clearTimeout(timer);
   }
   return client.state;
 }

@@ -1,18 +1,21 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Pair } from "../../core/bus/fake_test.ts";
 import { Status } from "../../core/bus/lane.ts";
 import { NetBurst } from "./burst.ts";
-import { NetReceiveWord, NetTransmitWord } from "./protocol.ts";
+import { FrameSlots } from "./frame_slots.ts";
+import { NetReceiveWord, NetTransmitWord, TRANSMIT_HEADROOM } from "./protocol.ts";
 import { NetReceiver } from "./receiver.ts";
 import { NetSlots } from "./slots.ts";
 
 /** Slots of a card, and the driver's ends of its lanes. */
 function bench() {
   const transmit = new Pair({ slots: 4, slotBytes: 256 });
+  const long = new Pair({ slots: 2, slotBytes: 1024 });
   const receive = new Pair({ slots: 8, slotBytes: 256 });
   const receiver = new NetReceiver(receive.client, () => {});
   receiver.open();
-  const slots = new NetSlots(transmit.client, receive.client, receiver);
+  const frames = new FrameSlots(transmit.client, long.client);
+  const slots = new NetSlots(frames, transmit.client, receive.client, receiver);
   /** A frame of so many slots comes. */
   const come = (...frame: number[]) => {
     frame.forEach((slot, i) => {
@@ -21,7 +24,7 @@ function bench() {
     receive.complete(frame, Status.ok, 60);
     receive.client.drain();
   };
-  return { transmit, receive, receiver, slots, come };
+  return { transmit, long, receive, receiver, slots, come };
 }
 
 /** The part of a burst that is used. */
@@ -101,6 +104,47 @@ Deno.test("a slot that is in a burst twice is sent once, and what came before it
   burst.count = 3;
   assertThrows(() => slots.submitBurst(burst), TypeError, "in flight");
   assertEquals(transmit.take(), [...burst.slots.subarray(0, 2)]);
+});
+
+Deno.test("a slot has room for the frame that it was taken for, until it is released #vtnet:long", () => {
+  const { transmit, long, slots } = bench();
+  const { bytes, longest } = slots;
+  assertEquals([bytes, longest], [256 - TRANSMIT_HEADROOM, 1024 - TRANSMIT_HEADROOM]);
+  const taken = [slots.take(bytes), slots.take(bytes + 1), slots.take(longest)];
+  assertEquals(taken.map((slot) => slots.data(slot).length), [bytes, longest, longest]);
+  // There are slots, but none of them is long.
+  assertEquals(slots.take(bytes + 1), -1);
+  const last = slots.take();
+  assertEquals(slots.take(), -1);
+  slots.data(taken[1]!).fill(7);
+  assertThrows(() => slots.submit(taken[0]!, bytes + 1, () => {}), RangeError, "length");
+  const burst = new NetBurst(2);
+  burst.slots.set(taken.slice(1));
+  burst.lengths.set([bytes + 1, longest + 1]);
+  burst.count = 2;
+  assertThrows(() => slots.submitBurst(burst), RangeError, "burst.lengths[1]");
+  burst.lengths[1] = longest;
+  slots.submitBurst(burst);
+  assertThrows(() => slots.release(taken[1]!), TypeError, "in flight");
+  const sent = transmit.take();
+  assertEquals(sent, taken.slice(1));
+  const places = sent.map((slot) => transmit.driver.word(slot, NetTransmitWord.long) - 1);
+  assertEquals(places.toSorted(), [0, 1]);
+  assertEquals(long.data(places[0]!)[TRANSMIT_HEADROOM], 7);
+  transmit.complete(sent);
+  transmit.client.drain();
+  const again = slots.take();
+  assertEquals([taken.includes(again), slots.data(again).length], [true, bytes]);
+  assertEquals(transmit.driver.word(again, NetTransmitWord.long), 0);
+  assert(slots.take(longest) >= 0);
+  assertEquals(slots.take(longest), -1);
+  // The long one that had found no slot is free again.
+  slots.release(last);
+  assert(slots.take(longest) >= 0);
+  assertThrows(() => slots.release(last + 100), TypeError, "there are 0 to 3");
+  for (const wrong of [0, longest + 1, NaN, "60" as unknown as number]) {
+    assertThrows(() => slots.take(wrong), Error, "bytes of NetSlots.take");
+  }
 });
 
 Deno.test("drainBurst() gives whole frames, and those that have no room wait #vtnet:burst", () => {

@@ -34,9 +34,10 @@ import { NetCoalescing } from "./coalescing.ts";
 import { NetFilter } from "./filter.ts";
 import { NetReceiver } from "./receiver.ts";
 import { NetSteering } from "./steering.ts";
+import { FrameSlots } from "./frame_slots.ts";
 import { NetSlots, type TransmitOffload, transmitOffload } from "./slots.ts";
 
-type NetLanes = Lanes<"receive" | "transmit" | "control" | "events">;
+type NetLanes = Lanes<"receive" | "transmit" | "control" | "events", "long">;
 
 /** Something about a network device that an application may want to hear of. */
 export type NetChange =
@@ -84,6 +85,7 @@ export class NetClient {
   readonly coalescing: NetCoalescing;
   readonly #lanes: NetLanes;
   readonly #receiver: NetReceiver;
+  readonly #frameSlots: FrameSlots;
   readonly #settings: Settings;
   readonly #frames = new News<Frame>("NetClient.frames", { capacity: FRAMES, keep: "oldest" });
   readonly #news = new News<NetChange>("NetClient.changes");
@@ -129,7 +131,8 @@ export class NetClient {
     this.steering = new NetSteering(this.#settings, properties);
     this.coalescing = new NetCoalescing(this.#settings, properties);
     this.#receiver = new NetReceiver(lanes.receive, () => this.#deliver());
-    this.slots = new NetSlots(lanes.transmit, lanes.receive, this.#receiver);
+    this.#frameSlots = new FrameSlots(lanes.transmit, lanes.long);
+    this.slots = new NetSlots(this.#frameSlots, lanes.transmit, lanes.receive, this.#receiver);
     this.#mac = parseMac(properties.mac) ?? this.#ownMac();
     listen(lanes.events, (slot) => this.#event(slot));
   }
@@ -200,8 +203,8 @@ export class NetClient {
     const { length } = own;
     const action = `Cannot send a frame of ${length} bytes`;
     const how = this.#checkFrame("NetClient.send", action, length, offload);
-    let slot = this.#lanes.transmit.take();
-    if (slot < 0) slot = await this.#lanes.transmit.taken(action);
+    let slot = this.#slotFor(length);
+    if (slot < 0) slot = await this.#frameSlots.taken(length, action);
     if (argument.isLost(own, length)) {
       this.slots.release(slot);
       throw argument.lostError(action);
@@ -220,7 +223,7 @@ export class NetClient {
     const own = argument.bytes(frame, "NetClient.trySend", "frame");
     const action = `Cannot send a frame of ${own.length} bytes`;
     const how = this.#checkFrame("NetClient.trySend", action, own.length, offload);
-    const slot = this.#lanes.transmit.take();
+    const slot = this.#slotFor(own.length);
     if (slot < 0) return false;
     this.#submit(slot, own, how, ignore);
     return true;
@@ -300,7 +303,7 @@ export class NetClient {
     const how = offload === undefined ? undefined : transmitOffload(offload, length, where);
     const segments = how?.segmentation;
     const most = segments ? LONGEST_FRAME : this.mtu + FRAME_HEADER + VLAN_TAG;
-    const longest = Math.min(most, this.slots.bytes);
+    const longest = Math.min(most, this.slots.longest);
     if (length > longest) {
       throw new RangeError(
         `${action}: it may have ${longest}` + (segments ? "" : `, since the MTU is ${this.mtu}`),
@@ -310,6 +313,11 @@ export class NetClient {
     const { type, ecn = false } = segments;
     if (this.offloads.transmit[type] && (!ecn || this.offloads.transmit.ecn)) return how;
     throw new TypeError(`${action}: the device does not cut ${type} into segments`);
+  }
+
+  /** A slot for a frame, if there is one and no frame waits: none overtakes another. */
+  #slotFor(length: number): number {
+    return this.#frameSlots.waiting > 0 ? -1 : this.#frameSlots.takeFor(length);
   }
 
   #submit(

@@ -11,6 +11,7 @@ import {
   type NetProperties,
   netProperties,
   NetReceiveWord,
+  NetTransmitWord,
   TRANSMIT_HEADROOM,
 } from "./protocol.ts";
 import type { NetClient } from "./client.ts";
@@ -43,18 +44,20 @@ function fail(value: unknown): never {
 class Bench {
   readonly receive = new Pair({ slots: 8, slotBytes: 256 });
   readonly transmit = new Pair({ slots: 2, slotBytes: 2048 });
+  readonly long = new Pair({ slots: 1, slotBytes: 4096 });
   readonly control = new Pair({ slots: 2, slotBytes: 256 });
   readonly events = new Pair({ slots: 1, slotBytes: 64 });
   readonly client: NetClient;
   readonly #open: OpenDevice<NetClient>;
 
   constructor(properties: Partial<NetProperties> = {}) {
-    const { receive, transmit, control, events } = this;
+    const { receive, transmit, control, events, long } = this;
     const lanes = {
       receive: receive.client,
       transmit: transmit.client,
       control: control.client,
       events: events.client,
+      long: long.client,
     };
     this.#open = network.open(new Map(Object.entries(lanes)), { ...PROPERTIES, ...properties }, "");
     this.client = this.#open.client;
@@ -193,6 +196,32 @@ Deno.test("NetClient sends as many frames as there are slots, and the others lat
   bench.transmit.complete(bench.transmit.take(), Status.unsupported);
   bench.transmit.client.drain();
   await assertRejects(() => failing, RequestError, "Cannot send a frame of 20 bytes");
+});
+
+Deno.test("no frame overtakes a longer one that waits for room #vtnet:long", async () => {
+  const bench = new Bench({ mtu: 4000 });
+  const lengths = [3000, 3001, 20, 3002, 21];
+  const sending = lengths.map((length) => bench.client.send(new Uint8Array(length)));
+  const sent: number[] = [];
+  while (sent.length < lengths.length) {
+    // A slot is free, but not the one that is long.
+    assert(sent.length > 2 || !bench.client.trySend(new Uint8Array(22)));
+    const slots = bench.transmit.take();
+    for (const slot of slots) {
+      sent.push(bench.transmit.driver.word(slot, NetTransmitWord.length));
+      const { driver } = bench.transmit;
+      assertEquals(driver.word(slot, NetTransmitWord.long), sent.at(-1)! >= 3000 ? 1 : 0);
+    }
+    bench.transmit.complete(slots);
+    bench.transmit.client.drain();
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+  assertEquals(sent, lengths);
+  await Promise.all(sending);
+  const waiting = [20, 21, 3000, 22].map((length) => bench.client.send(new Uint8Array(length)));
+  for (const pair of [bench.transmit, bench.long]) pair.client.fail();
+  for (const each of waiting) await assertRejects(() => each, RequestError, "gone");
+  assertEquals([bench.client.slots.take(3000), bench.client.slots.take(3000)], [0, -1]);
 });
 
 Deno.test("control operations come one at a time, and what was set is set again after a restart", async () => {

@@ -12,6 +12,7 @@ import { netProperties } from "./protocol.ts";
 /** A network card. */
 export const network: DeviceClass<NetClient> = defineClass({
   lanes: ["receive", "transmit", "control", "events"],
+  optional: ["long"],
   properties: netProperties,
   open: NetClient.open,
   check: checkNetwork,

@@ -1,11 +1,13 @@
 /**
- * What a network driver and its clients agree on: four lanes, the meaning of their records, and the properties.
+ * What a network driver and its clients agree on: its lanes, the meaning of their records, and the properties.
  *
  * - `receive`: requests that wait for a frame. One that ends holds a frame, or a part of one that is longer than a slot:
  *   its parts end one after the other.
  * - `transmit`: a frame each, behind {@linkcode TRANSMIT_HEADROOM} bytes that are the driver's.
  * - `control`: a {@linkcode NetOperation} each.
  * - `events`: requests that wait for the link to change, or for the device to ask for an announcement.
+ * - `long`, which a driver may plan: no requests. Frames that are longer than a slot of `transmit` are in its slots, and the
+ *   record of their request says in which. So there can be many slots for the usual frame, and few for one to be cut.
  *
  * @module
  */
@@ -61,7 +63,7 @@ export const NetSegmentation = {
 } as const;
 
 /**
- * Bytes in front of a frame in a slot of `transmit`. The device's header fits there, so that header and frame are one
+ * Bytes in front of a frame in a slot of `transmit` or `long`. The device's header fits there, so that header and frame are one
  * stretch, and one descriptor.
  */
 export const TRANSMIT_HEADROOM = 32;
@@ -75,6 +77,8 @@ export const NetTransmitWord = {
   segmentation: Word.first + 1,
   /** Bytes of all headers together. */
   headers: Word.first + 2,
+  /** 1 more than the slot of the lane `long` that the frame is in; 0 if it is in its own. */
+  long: Word.first + 3,
 } as const;
 
 /** The words of a record in the lane `control`. */

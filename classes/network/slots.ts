@@ -1,12 +1,13 @@
 import * as kit from "../../core/class/mod.ts";
 import { argument, type ClientLane, type Done } from "../../core/class/mod.ts";
 import { mustBeBurst, mustBeFilled, type NetBurst } from "./burst.ts";
+import type { FrameSlots } from "./frame_slots.ts";
 import * as protocol from "./protocol.ts";
 import type { NetReceiver } from "./receiver.ts";
 import { type Segmentation, SEGMENTATIONS } from "./frame.ts";
 
 const { Status } = kit;
-const { FRAME_HEADER, NetSegmentation, NetTransmitWord, TRANSMIT_HEADROOM } = protocol;
+const { FRAME_HEADER, NetSegmentation, NetTransmitWord } = protocol;
 
 /** What the device is to do about a frame before it sends it. */
 export interface TransmitOffload {
@@ -90,37 +91,49 @@ export function transmitOffload(
 export class NetSlots {
   /** Number of slots for frames to send. */
   readonly count: number;
-  /** Bytes of data in each. */
+  /** Bytes that each has room for: those of a frame that is not cut. */
   readonly bytes: number = 0;
+  /** Bytes of the longest frame that {@linkcode take} has a slot for. */
+  readonly longest: number = 0;
+  readonly #frames: FrameSlots;
   readonly #transmit: ClientLane;
-  /** Where the frames are in the lane's slots. */
-  readonly #frames: readonly Uint8Array<SharedArrayBuffer>[];
   readonly #receive: ClientLane;
   readonly #receiver: NetReceiver;
   readonly #ended: () => number;
   #unsent = 0;
 
   /** Made by the client. */
-  constructor(transmit: ClientLane, receive: ClientLane, receiver: NetReceiver) {
+  constructor(
+    frames: FrameSlots,
+    transmit: ClientLane,
+    receive: ClientLane,
+    receiver: NetReceiver,
+  ) {
+    this.#frames = frames;
     this.#transmit = transmit;
     this.#receive = receive;
     this.#receiver = receiver;
     this.#ended = () => transmit.ended + receive.ended;
-    this.count = transmit.slots;
-    this.bytes = transmit.slotBytes - TRANSMIT_HEADROOM;
-    this.#frames = Array.from(
-      { length: transmit.slots },
-      (_, slot) => transmit.data(slot).subarray(TRANSMIT_HEADROOM),
-    );
-  }
-
-  /** Takes a free slot; −1 if there is none. */
-  take(): number {
-    return this.#transmit.take();
+    this.count = frames.count;
+    this.bytes = frames.bytes;
+    this.longest = frames.longest;
   }
 
   /**
-   * Takes free slots, as many as there are and as have room.
+   * Takes a free slot; −1 if there is none.
+   *
+   * @param bytes Of the frame that it is for, up to {@linkcode longest}; {@linkcode bytes} if left out. There are fewer
+   *   slots for those that are longer.
+   * @throws RangeError If no frame has so many.
+   */
+  take(bytes?: number): number {
+    if (bytes === undefined) return this.#transmit.take();
+    argument.integer(bytes, "NetSlots.take", "bytes", FRAME_HEADER, this.longest);
+    return this.#frames.takeFor(bytes);
+  }
+
+  /**
+   * Takes free slots, as many as there are and as have room in the burst.
    *
    * @param burst What they are put into; what was in it is forgotten.
    * @param most How many to take at most.
@@ -146,14 +159,12 @@ export class NetSlots {
 
   /** Gives a slot back that is not in flight. */
   release(slot: number): void {
-    this.#transmit.release(slot);
+    this.#frames.release(slot);
   }
 
   /** A slot's data: the frame, from its first address on. */
   data(slot: number): Uint8Array<SharedArrayBuffer> {
-    const frame = this.#frames[slot];
-    // What is no slot is refused by the lane.
-    return frame && typeof slot === "number" ? frame : this.#transmit.data(slot);
+    return this.#frames.data(slot);
   }
 
   /** Frames that were submitted in a burst without `done`, and were not sent. */
@@ -179,8 +190,8 @@ export class NetSlots {
     const where = "NetSlots.submit";
     lane.mustBeTaken(slot, "submit");
     // All is well, nearly always.
-    if (!this.#fits(length) || typeof done !== "function") {
-      argument.integer(length, where, "length", FRAME_HEADER, this.bytes);
+    if (!this.#fits(slot, length) || typeof done !== "function") {
+      argument.integer(length, where, "length", FRAME_HEADER, this.data(slot).length);
       argument.callback(done, where, "done");
     }
     if (offload !== undefined) offload = transmitOffload(offload, length, where);
@@ -221,10 +232,12 @@ export class NetSlots {
     const lane = this.#transmit;
     const { slots, lengths, count } = burst;
     for (let i = 0; i < count; i++) {
-      lane.mustBeTaken(slots[i]!, "submit");
+      const slot = slots[i]!;
+      lane.mustBeTaken(slot, "submit");
       const length = lengths[i]!;
-      if (!this.#fits(length)) {
-        argument.integer(length, where, `burst.lengths[${i}]`, FRAME_HEADER, this.bytes);
+      if (!this.#fits(slot, length)) {
+        const most = this.data(slot).length;
+        argument.integer(length, where, `burst.lengths[${i}]`, FRAME_HEADER, most);
       }
     }
     try {
@@ -242,12 +255,13 @@ export class NetSlots {
     burst.count = 0;
   }
 
-  #fits(length: number): boolean {
-    return Number.isInteger(length) && length >= FRAME_HEADER && length <= this.bytes;
+  #fits(slot: number, length: number): boolean {
+    return Number.isInteger(length) && length >= FRAME_HEADER &&
+      (length <= this.bytes || length <= this.data(slot).length);
   }
 
   readonly #released: Done = (slot, status) => {
-    this.#transmit.release(slot);
+    this.#frames.release(slot);
     if (status !== Status.ok) this.#unsent++;
   };
 

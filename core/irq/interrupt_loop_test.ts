@@ -54,7 +54,7 @@ const later = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Waits until something is so, not for ever. */
 async function soon(what: () => boolean): Promise<void> {
-  const end = performance.now() + 3000;
+  const end = performance.now() + 60_000;
   while (!what()) {
     assert(performance.now() < end, `it never came: ${what}`);
     await later(1);
@@ -83,7 +83,7 @@ Deno.test("runOnce() waits no longer than it is told", async () => {
   const start = performance.now();
   assertEquals(loop.runOnce(20), false);
   const took = performance.now() - start;
-  assert(took >= 18 && took < 1000, `${took} ms`);
+  assert(took >= 18 && took < 10_000, `${took} ms`);
 });
 
 Deno.test("runOnce() sees the end of a pipe", async () => {

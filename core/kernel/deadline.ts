@@ -2,6 +2,8 @@ import type { ClientLane } from "../bus/client_lane.ts";
 
 /** What passes between two looks counts up to this many milliseconds. */
 const MOST_BETWEEN_LOOKS = 1000;
+/** And up to such a part of the deadline, so that no standstill of this program makes a request late by itself. */
+const LEAST_LOOKS = 4;
 
 /**
  * Watches that the requests of a lane end in time, at no cost for a request: each look notes how many had been
@@ -30,7 +32,11 @@ export class Deadline {
   passed(now: number): boolean {
     if (this.milliseconds === 0) return false;
     const notes = this.#notes;
-    this.#now += Math.min(now - this.#looked, MOST_BETWEEN_LOOKS);
+    this.#now += Math.min(
+      now - this.#looked,
+      MOST_BETWEEN_LOOKS,
+      this.milliseconds / LEAST_LOOKS,
+    );
     this.#looked = now;
     notes.push({ at: this.#now, submissions: this.#lane.submissions });
     const old = this.#now - this.milliseconds;

@@ -55,8 +55,16 @@ Deno.test("a program that was stopped blames no device for that time #core:stopp
   requests.state.submitted = 1;
   const deadline = new Deadline(requests, 3000);
   assertEquals(looks(deadline, 0, 1000), []);
-  // Stopped for a minute, of which a second counts.
-  assertEquals(looks(deadline, 61_000, 63_000), [62_000, 62_250, 62_500, 62_750, 63_000]);
+  // Stopped for a minute, of which a quarter of the deadline counts.
+  assertEquals(looks(deadline, 61_000, 63_000), [62_250, 62_500, 62_750, 63_000]);
+});
+
+Deno.test("a request is late where several looks have seen it, however long this program stands still between them #core:stopped", () => {
+  const requests = lane();
+  requests.state.submitted = 1;
+  const deadline = new Deadline(requests, 300);
+  assertEquals([0, 5000, 10_000, 15_000].map((now) => deadline.passed(now)), Array(4).fill(false));
+  assertEquals(deadline.passed(20_000), true);
 });
 
 Deno.test("restart() gives requests in flight their time again", () => {

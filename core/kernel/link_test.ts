@@ -58,7 +58,16 @@ class Rig implements AsyncDisposable {
   }
 }
 
+/** Makes time stand still: how much comes in a second is not to depend on how fast the machine is. */
+function standstill(): Disposable {
+  const { now } = performance;
+  const at = performance.now();
+  performance.now = () => at;
+  return { [Symbol.dispose]: () => void (performance.now = now) };
+}
+
 Deno.test("a flood of messages is read in portions, and ends with the driver's fault #core:P-13", async () => {
+  using _ = standstill();
   await using rig = new Rig();
   let most = 0;
   for (let turns = 0; rig.faults.length === 0; turns++) {
@@ -70,18 +79,19 @@ Deno.test("a flood of messages is read in portions, and ends with the driver's f
   }
   // A turn looks twice: before it waits and after.
   assert(most <= 64, `${most} in one turn`);
-  assert(rig.heard >= 4000 && rig.heard < 10_000, `${rig.heard} before it was too much`);
+  assertEquals(rig.heard, 4095);
   assertMatch(rig.faults[0]!, /sent more than 4096 messages, or 2097152 bytes, in a second/);
 });
 
 Deno.test("long messages cost what they are long", async () => {
+  using _ = standstill();
   await using rig = new Rig();
   for (let turns = 0; rig.faults.length === 0; turns++) {
     assert(turns < 1000);
     rig.send(1, { text: "x".repeat(100_000) });
     rig.loop.runOnce(0);
   }
-  assert(rig.heard >= 20 && rig.heard < 60, `${rig.heard} of 100 kB`);
+  assertEquals(rig.heard, 20);
 });
 
 Deno.test("a burst is no flood: all of it is read, in its time", async () => {
@@ -151,8 +161,12 @@ Deno.test("a driver that rings for something now and then is not at fault", asyn
 Deno.test("doorbells that are too many wait, and the driver is not at fault #core:written_doorbells", async () => {
   await using rig = new Rig();
   rig.doorbells = 1000;
-  for (let i = 0; i < 200; i++) rig.ring(Cause.doorbell);
-  assert(rig.passes >= 100 && rig.passes < 150, `${rig.passes} passes at once`);
+  {
+    using _ = standstill();
+    for (let i = 0; i < 200; i++) rig.ring(Cause.doorbell);
+  }
+  // What is left of the time before that may be enough for one more.
+  assert(rig.passes === 100 || rig.passes === 101, `${rig.passes} passes at once`);
   // The rest is passed on when a part of the next second is over.
   const before = rig.passes;
   for (let waited = 0; rig.passes === before; waited++) {

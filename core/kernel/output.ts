@@ -5,7 +5,9 @@ import { Budget } from "../bus/budget.ts";
 /** Longest line that is passed on, in characters. */
 const LONGEST = 1024;
 /** How Deno and V8 begin to say what ended a program. */
-const ERROR = /^(error: |# Fatal )/;
+const ERROR = /^(error: |# Fatal |thread '.*panicked at )/;
+/** How Rust begins: what it has to say is the next line. */
+const BEGINS = /^thread '.*panicked at \S+$/;
 /** Lines a second that are passed on. */
 const MOST = 100;
 /** Bytes a second that are read. A driver that prints more waits until it is read on. */
@@ -87,7 +89,8 @@ export class Output {
 
   #line(text: string): void {
     if (text.trim() === "") return;
-    if (ERROR.test(text) || !ERROR.test(this.#telling)) this.#telling = text;
+    if (BEGINS.test(this.#telling)) this.#telling += ` ${text}`;
+    else if (ERROR.test(text) || !ERROR.test(this.#telling)) this.#telling = text;
     const second = Math.floor(performance.now() / 1000);
     if (second !== this.#second) {
       if (this.#lines > MOST) this.#print(`(${this.#lines - MOST} more lines were dropped)`);

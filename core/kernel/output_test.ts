@@ -81,6 +81,12 @@ Deno.test("an error tells more than what comes behind it", async () => {
   const lines = ["start", "error: Uncaught boom", "    at mod.ts:1:1", "bye"];
   assertEquals((await printed([`${lines.join("\n")}\n`])).telling, "error: Uncaught boom");
   assertEquals((await printed(["error: first\n# Fatal second\nlast\n"])).telling, "# Fatal second");
+  // Two of Deno's threads: the other one has not come to the end of it.
+  const panics = ["Args: [x]", "thread 'main' (7) panicked at a.rs:1:2:", "no memory", "Args: [x]"];
+  assertEquals(
+    (await printed([`${panics.join("\n")}\n`])).telling,
+    "thread 'main' (7) panicked at a.rs:1:2: no memory",
+  );
 });
 
 Deno.test("after a flood it is said how much was dropped", async () => {

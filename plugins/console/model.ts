@@ -120,6 +120,11 @@ export class ConsoleModel implements DeviceModel {
     return this.#port(id).sending.reduce((sum, { length }) => sum + length, 0);
   }
 
+  /** Requests with bytes from the driver that the other side has not taken. */
+  untaken(id: number): number {
+    return this.#waiting.get(wire.receiveq(id) + 1)?.length ?? 0;
+  }
+
   /** Takes what came from the driver. */
   take(id: number): Uint8Array<ArrayBuffer> {
     const pieces = this.#port(id).received.splice(0);

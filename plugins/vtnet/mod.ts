@@ -5,7 +5,7 @@
  */
 
 import { definePlugin, type Plugin, Status } from "@virtio/deno/plugin";
-import { NetEventWord, TRANSMIT_HEADROOM } from "@virtio/deno/classes/network";
+import { NetEventWord } from "@virtio/deno/classes/network";
 import { controlQueue } from "./control.ts";
 import { makePlan, shapeOf } from "./plan.ts";
 import { receiveQueue } from "./receive.ts";
@@ -22,7 +22,6 @@ const vtnet: Plugin = definePlugin({
     const shape = shapeOf(features, config, legacy);
     const { headerBytes } = shape;
     const arena = buffers.commands!.bytes.buffer;
-    const room = transmitLane!.slotBytes - TRANSMIT_HEADROOM;
     const numbered = (name: string) =>
       Object.entries(queues).filter(([each]) => each.startsWith(name)).map(([, queue]) => queue);
 
@@ -42,11 +41,12 @@ const vtnet: Plugin = definePlugin({
     const transmit = transmitQueues({
       queues: transmitting,
       lane: transmitLane!,
+      long: lanes.long,
       arena,
       features,
       headerBytes,
       apart: legacy,
-      longest: { whole: Math.min(shape.whole, room), cut: Math.min(shape.cut, room) },
+      longest: shape,
     });
     const state = new State(features, config);
     const control = controlQueue({

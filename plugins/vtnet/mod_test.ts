@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { type Config, type Device, type Offer, type Plan, Status } from "@virtio/deno/plugin";
 import { configView } from "@virtio/deno/testing";
-import { NetOperation, NetTransmitWord } from "@virtio/deno/classes/network";
+import { NetOperation, NetTransmitWord, TRANSMIT_HEADROOM } from "@virtio/deno/classes/network";
 import fc from "fast-check";
 import { FakeQueue } from "../../tests/support/fake_queue.ts";
 import manifest from "./plugin.json" with { type: "json" };
@@ -65,7 +65,7 @@ Deno.test("the one bit for segmentation counts only before version 1 #vtnet:GSO"
   const features = wire.F_CSUM | wire.F_GSO;
   const sends = (legacy: boolean) => {
     const { features: taken, lanes, properties } = plan({ features, legacy });
-    return [taken, lanes.transmit!.slotBytes > 65_000, properties!.transmitOffloads];
+    return [taken, lanes.long !== undefined, properties!.transmitOffloads];
   };
   assertEquals(sends(false), [wire.F_CSUM, false, 1]);
   assertEquals(sends(true), [features, true, 0b1111]);
@@ -107,10 +107,16 @@ Deno.test("a queue alone has slots for several times what it holds, in the memor
         const queues = Array.from({ length: 2 * most + 1 }, () => 256);
         const max = config((view) => view.setUint16(wire.CONFIG_MAX_VIRTQUEUE_PAIRS, most, true));
         const { lanes, properties } = plan({ features, tunables, queues, config: max });
-        const { receive, transmit } = lanes;
-        const bytes = (lane: typeof receive) => lane!.slots * lane!.slotBytes;
-        assert(bytes(receive) + bytes(transmit) <= memory - 2 ** 21, `${bytes(receive)}`);
+        const { receive, transmit, long } = lanes;
+        const bytes = (lane: typeof receive) => lane ? lane.slots * lane.slotBytes : 0;
+        const sum = bytes(receive) + bytes(transmit) + bytes(long);
+        assert(sum <= memory - 2 ** 21, `${sum}`);
         assert(transmit!.slots >= 128 && transmit!.slots <= 1024);
+        if (receive!.slotBytes <= 2048) {
+          // Frames to be cut take a part of it only.
+          assertEquals([transmit!.slots, transmit!.slotBytes], [1024, 1600]);
+          assert(sum - bytes(receive) <= 6 * 2 ** 20, `${sum}`);
+        }
         const pairs = properties!.pairs as number;
         // Slots of several queues wait in one line, and must not wait for each other there.
         if (pairs > 1) assert(receive!.slots <= 256 * pairs, `${receive!.slots}`);
@@ -124,6 +130,8 @@ Deno.test("a queue alone has slots for several times what it holds, in the memor
 class Bench {
   readonly memory = new Uint8Array(new SharedArrayBuffer(1 << 20));
   readonly words = new Map<number, number[]>();
+  /** Where the data of each lane are. */
+  readonly data: Record<string, number> = {};
   readonly completed: number[][] = [];
   readonly queues: Readonly<Record<string, FakeQueue>>;
   readonly driver;
@@ -147,7 +155,7 @@ class Bench {
       queues: this.queues = named(Object.keys(queues), () => new FakeQueue()),
       lanes: named(Object.keys(lanes), (name) => {
         const slotBytes = Math.min(lanes[name]!.slotBytes, 2048);
-        const data = place(4 * slotBytes);
+        const data = this.data[name] = place(4 * slotBytes);
         return {
           slots: 4,
           slotBytes,
@@ -168,9 +176,9 @@ class Bench {
     } as unknown as Device<string, string, string>);
   }
 
-  submit(lane: string, words: Readonly<Record<number, number>>): void {
+  submit(lane: string, words: Readonly<Record<number, number>>, times = 1): void {
     this.words.set(0, Object.assign([], words));
-    this.#submitted.set(lane, [0]);
+    this.#submitted.set(lane, Array(times).fill(0));
     this.driver.rung();
   }
 
@@ -185,7 +193,7 @@ class Bench {
   }
 }
 
-const { operation, length, checksum, segmentation, headers } = NetTransmitWord;
+const { operation, length, checksum, segmentation, headers, long } = NetTransmitWord;
 const SENDS = wire.F_CSUM | wire.F_HOST_TSO4;
 
 Deno.test("the header of a frame is written anew each time, and has the length that was agreed #vtnet:tx.header #vtnet:legacy", () => {
@@ -216,6 +224,43 @@ Deno.test("the header of a frame is written anew each time, and has the length t
     bench.submit("transmit", { [length]: 100 });
     assertEquals(bench.header(bytes), plain);
     assertEquals(bench.completed, []);
+  }
+});
+
+Deno.test("a frame that is longer than a slot is where its record says, and goes to the device in one piece #vtnet:long", () => {
+  const cut = {
+    [operation]: 1,
+    [length]: 1900,
+    [checksum]: 34,
+    [segmentation]: wire.GSO_TCPV4 | 500 << 16,
+    [headers]: 54,
+  };
+  const bench = new Bench(SENDS);
+  bench.submit("transmit", { ...cut, [long]: 2 });
+  const frame = bench.data.long! + 2048 + TRANSMIT_HEADROOM;
+  assertEquals(bench.queues.transmit0!.requests[0]!.readable, [[frame - 12, 1912]]);
+  // There is no such slot; a slot does not hold it; only what is cut may be so long.
+  for (
+    const wrong of [{ ...cut, [long]: 5 }, { ...cut, [long]: 0xffffffff }, cut, {
+      [length]: 1900,
+      [long]: 2,
+    }]
+  ) {
+    const bench = new Bench(SENDS);
+    bench.submit("transmit", wrong);
+    assertEquals(bench.completed, [[0, Status.unsupported, 0]]);
+    assertEquals(bench.queues.transmit0!.requests, []);
+  }
+});
+
+Deno.test("the device is shown half a queue while the other is put #vtnet:shown", () => {
+  const bench = new Bench(wire.F_MAC);
+  for (const name of ["transmit", "receive"]) {
+    const queue = bench.queues[`${name}0`]!;
+    const shown: number[] = [];
+    queue.publish = () => void shown.push(queue.requests.length);
+    bench.submit(name, { [length]: 100 }, 300);
+    assertEquals([shown, queue.requests.length], [[128, 256], 300]);
   }
 });
 

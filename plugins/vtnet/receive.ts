@@ -2,8 +2,10 @@ import type { DriverLane, Virtqueue } from "@virtio/deno/plugin";
 import * as bus from "@virtio/deno/plugin";
 import * as protocol from "@virtio/deno/classes/network";
 import { Counters } from "./counters.ts";
+import * as plan from "./plan.ts";
 import * as wire from "./wire.ts";
 
+const { SHOWN_AT_ONCE } = plan;
 const { Status } = bus;
 const { NetChecksum, NetReceiveWord } = protocol;
 const { ETHER_HEADER, GSO_NONE, HDR_F_DATA_VALID, HDR_F_NEEDS_CSUM } = wire;
@@ -79,6 +81,9 @@ export function receiveQueue(options: ReceiveOptions): ReceiveQueue {
   let flags = 0, gsoType = 0, headers = 0, gsoSize = 0, start = 0, offset = 0;
   let hash = 0, hashType = 0;
 
+  /** Slots since the device was shown some. */
+  let unseen = 0;
+
   function provide(slot: number): boolean {
     const at = lane.offset(slot);
     queue.begin(slot);
@@ -86,7 +91,12 @@ export function receiveQueue(options: ReceiveOptions): ReceiveQueue {
       queue.writable(at, headerBytes);
       queue.writable(at + headerBytes, slotBytes - headerBytes);
     } else queue.writable(at, slotBytes);
-    return queue.commit();
+    if (!queue.commit()) return false;
+    if (++unseen === SHOWN_AT_ONCE) {
+      unseen = 0;
+      queue.publish();
+    }
+    return true;
   }
 
   function take(slot: number, written: number): void {

@@ -2,8 +2,10 @@ import type { DriverLane, Virtqueue } from "@virtio/deno/plugin";
 import * as bus from "@virtio/deno/plugin";
 import * as protocol from "@virtio/deno/classes/network";
 import { Counters } from "./counters.ts";
+import * as plan from "./plan.ts";
 import * as wire from "./wire.ts";
 
+const { SHOWN_AT_ONCE } = plan;
 const { Status } = bus;
 const { NetSegmentation, NetTransmitWord, TRANSMIT_HEADROOM } = protocol;
 const { ETHER_HEADER, HDR_F_NEEDS_CSUM } = wire;
@@ -36,6 +38,8 @@ export interface TransmitOptions {
   readonly queues: readonly Virtqueue[];
   /** Their lane. */
   readonly lane: DriverLane;
+  /** The lane that has room for longer frames, if there is one. */
+  readonly long: DriverLane | undefined;
   /** The arena. */
   readonly arena: SharedArrayBuffer;
   /** Features that were agreed. */
@@ -62,16 +66,25 @@ export interface TransmitQueues {
 
 /** Makes the transmit queues. */
 export function transmitQueues(options: TransmitOptions): TransmitQueues {
-  const { queues, lane, arena, features, headerBytes, apart, longest } = options;
+  const { queues, lane, long, arena, features, headerBytes, apart, longest } = options;
   const halves = new Uint16Array(arena);
   const bytes = new Uint8Array(arena);
   const checksums = (features & wire.F_CSUM) !== 0n;
   const segments = segmentsOf(features);
   const ecn = (features & (wire.F_HOST_ECN | wire.F_GSO)) !== 0n;
+  const room = lane.slotBytes - TRANSMIT_HEADROOM;
+  const longSlots = long ? long.slots : 0;
+  const longRoom = long ? long.slotBytes - TRANSMIT_HEADROOM : 0;
+  /** Frames since the device was shown some. */
+  let unseen = 0;
   const counters = queues.map(() => new Counters(NAMES));
 
   function provide(slot: number): boolean {
-    const pair = transmit.active === 1 ? 0 : flowOf(slot) % transmit.active;
+    const inLong = lane.word(slot, NetTransmitWord.long);
+    if (inLong > longSlots) return refuse(slot, counters[0]!.counts, OERRORS);
+    const own = inLong === 0;
+    const frame = (own ? lane.offset(slot) : long!.offset(inLong - 1)) + TRANSMIT_HEADROOM;
+    const pair = transmit.active === 1 ? 0 : flowOf(frame) % transmit.active;
     const { counts } = counters[pair]!;
     const length = lane.word(slot, NetTransmitWord.length);
     const wantsChecksum = lane.word(slot, NetTransmitWord.operation) === 1;
@@ -80,7 +93,8 @@ export function transmitQueues(options: TransmitOptions): TransmitQueues {
     const headersEnd = lane.word(slot, NetTransmitWord.headers);
     const type = segmentation & 0xff;
     const cut = type !== NetSegmentation.none;
-    if (length < ETHER_HEADER || length > (cut ? longest.cut : longest.whole)) {
+    const most = Math.min(own ? room : longRoom, cut ? longest.cut : longest.whole);
+    if (length < ETHER_HEADER || length > most) {
       return refuse(slot, counts, OERRORS);
     }
     if (wantsChecksum && !(checksums && (checksum & 0xffff) + (checksum >>> 16) + 2 <= length)) {
@@ -93,7 +107,6 @@ export function transmitQueues(options: TransmitOptions): TransmitQueues {
     }
 
     // All of the header is written each time: nothing of another frame is left in it.
-    const frame = lane.offset(slot) + TRANSMIT_HEADROOM;
     const header = frame - headerBytes;
     const at = header >>> 1;
     halves[at] = (wantsChecksum ? HDR_F_NEEDS_CSUM : 0) | type << 8;
@@ -110,6 +123,10 @@ export function transmitQueues(options: TransmitOptions): TransmitQueues {
       queue.readable(frame, length);
     } else queue.readable(header, headerBytes + length);
     if (!queue.commit()) return false;
+    if (++unseen === SHOWN_AT_ONCE) {
+      unseen = 0;
+      queue.publish();
+    }
     counts[OPACKETS]!++;
     counts[OBYTES]! += length;
     if (bytes[frame]! & 1) counts[OMCASTS]!++;
@@ -119,8 +136,8 @@ export function transmitQueues(options: TransmitOptions): TransmitQueues {
   }
 
   /** A number that is the same for all frames of a flow, by IPv4 addresses and ports: its frames keep their order. */
-  function flowOf(slot: number): number {
-    const first = (lane.offset(slot) + TRANSMIT_HEADROOM + FLOW) >>> 1;
+  function flowOf(frame: number): number {
+    const first = (frame + FLOW) >>> 1;
     let flow = 0;
     for (let i = 0; i < FLOW_BYTES / 2; i++) flow ^= halves[first + i]!;
     return flow ^ flow >>> 8;

@@ -29,7 +29,7 @@ class Arrivals {
 }
 
 /** What a promise gives, which must be soon. */
-export async function within<T>(what: string, promise: Promise<T>, ms = 10_000): Promise<T> {
+export async function within<T>(what: string, promise: Promise<T>, ms = 60_000): Promise<T> {
   try {
     return await deadline(promise, ms);
   } catch (error) {

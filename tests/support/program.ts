@@ -82,3 +82,8 @@ export async function run(...command: readonly string[]): Promise<Ended> {
   await using running = new Running(command);
   return await running.ended();
 }
+
+/** What a program complained of, without the sentence by which one on a busy machine says that it is not done yet. */
+export function complaints(err: string): string {
+  return err.replace(/^Still finishing what is under way; .*\n/m, "");
+}

@@ -71,7 +71,7 @@ export async function nextEvent<K extends ScsiChange["type"]>(
   type: K,
 ): Promise<Extract<ScsiChange, { type: K }>> {
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<void>((resolve) => timer = setTimeout(resolve, 5000));
+  const late = new Promise<void>((resolve) => timer = setTimeout(resolve, 60_000));
   try {
     for (;;) {
       const next = await Promise.race([events.next(), late]);

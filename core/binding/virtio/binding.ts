@@ -67,6 +67,8 @@ export class VirtioBinding implements Binding {
   readonly #resetting = new Set<string>();
   /** Queues that were reset because they were broken, since the device was started. */
   readonly #mended = new Set<string>();
+  /** Aborted when the device is not wanted any more: after each wait it may be given back. */
+  #ended!: AbortSignal;
   /** Counts the starts of the device: what belongs to an earlier one is out of date. */
   #starts = 0;
 
@@ -96,8 +98,8 @@ export class VirtioBinding implements Binding {
     const transport = this.#transport;
     const { features: rules } = this.#options.manifest;
     this.device.restore?.();
+    this.#ended = ended;
     await this.#greet();
-    ended.throwIfAborted();
     const offered = transport.offeredFeatures();
     if (transport.kind === "modern" && !has(offered, Feature.VERSION_1)) {
       throw new DeviceFault("D-23", "The device does not offer VIRTIO_F_VERSION_1");
@@ -189,6 +191,7 @@ export class VirtioBinding implements Binding {
     const transport = this.#transport;
     transport.addStatus(DeviceStatus.DRIVER_OK);
     await this.device.settled?.();
+    this.#ended.throwIfAborted();
     if (transport.status() & DeviceStatus.DEVICE_NEEDS_RESET) {
       throw new DeviceFault("D-22", "The device set DEVICE_NEEDS_RESET while it was started");
     }
@@ -253,7 +256,9 @@ export class VirtioBinding implements Binding {
   async #greet(): Promise<void> {
     const transport = this.#transport;
     await this.#reset();
+    this.#ended.throwIfAborted();
     await this.device.settled?.();
+    this.#ended.throwIfAborted();
     const quiet = transport.status();
     if (quiet !== 0) {
       throw new DeviceFault("D-25", `The device raised its status to ${quiet} after its reset`);

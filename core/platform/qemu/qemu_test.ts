@@ -93,7 +93,7 @@ function signalled(fd: number, milliseconds: number): boolean {
 }
 
 async function endsSoon(pid: number): Promise<boolean> {
-  for (let i = 0; i < 200; i++) {
+  for (let i = 0; i < 3000; i++) {
     if (!exists(`/proc/${pid}`)) return true;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
