@@ -1,4 +1,3 @@
-import { stripVTControlCharacters } from "node:util";
 import type { DeviceClass } from "../core/class/mod.ts";
 import type { DeviceModel, FunctionModel } from "../simulation/mod.ts";
 import type { Context } from "./command.ts";
@@ -134,7 +133,7 @@ export async function load(context: Importing, action: string, path: string): Pr
     return await context.until(context.io.system.importModule(path));
   } catch (error) {
     const said = firstLine(messageOf(error));
-    const where = placeOf(error);
+    const where = await placeOf(error);
     const file = /^Requires read access to "(.*)"/.exec(said)?.[1];
     if (file === undefined) throw usageError(`Cannot ${action}: ${said}${where}`);
     throw new CliError(
@@ -146,7 +145,9 @@ export async function load(context: Importing, action: string, path: string): Pr
 }
 
 /** Where a module is wrong, in parentheses: the first place that V8 or Deno tell of. */
-function placeOf(error: unknown): string {
+async function placeOf(error: unknown): Promise<string> {
+  // Loaded where it is used: each start of the program would wait for it.
+  const { stripVTControlCharacters } = await import("node:util");
   // On a terminal Deno colours the place of what is not found.
   const told = error instanceof Error
     ? stripVTControlCharacters(`${error.message}\n${error.stack}`)

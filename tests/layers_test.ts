@@ -198,10 +198,14 @@ const WORDS: readonly (readonly [word: RegExp, only: readonly string[]])[] = [
   [/"\/(dev|proc|sys)\//, ["core/linux", "core/kernel", "core/platform", "machine", "classes.ts"]],
   [/\b(eval|Function)\(/, []],
   // Only what a command needs is loaded for it; and a plugin, with less rights than what loads it.
-  [/\bimport\(/, ["system.ts", "core/kernel/process_host.ts", "core/kernel/process_main.ts"]],
+  [/\bimport\((?!"node:)/, [
+    "system.ts",
+    "core/kernel/process_host.ts",
+    "core/kernel/process_main.ts",
+  ]],
   // Deno's own code, which needs no permission.
-  [/from "node:(crypto|util)"/, ["cli"]],
-  [/from "(node:(?!(crypto|util)")|npm:|https?:)/, []],
+  [/(from |import\()"node:(crypto|util)"/, ["cli"]],
+  [/(from |import\()"(node:(?!(crypto|util)")|npm:|https?:)/, []],
   [/from "(jsr:)?@std\//, ["cli"]],
 ];
 

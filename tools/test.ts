@@ -10,6 +10,7 @@
  */
 
 import { parseArgs } from "@std/cli";
+import { cacheFolder } from "./cache.ts";
 
 const ROOT = new URL("../", import.meta.url);
 /** Folders with tests beside the source. */
@@ -59,8 +60,8 @@ interface Unit {
   /** A file of `tests/`, or a folder. */
   readonly name: string;
   readonly files: readonly string[];
-  /** How much text is in them: the best guess at how long they take. */
-  readonly bytes: number;
+  /** How long it took when it ran last on this machine, in seconds; a guess if it has not. */
+  readonly seconds: number;
 }
 
 /** What came of it. */
@@ -106,8 +107,14 @@ function units(wanted: (file: string) => boolean): Unit[] {
   return [...files].map(([name, files]) => ({
     name,
     files,
-    bytes: files.reduce((sum, file) => sum + Deno.statSync(new URL(file, ROOT)).size, 0),
+    seconds: remembered[name] ?? guess(name, files),
   }));
+}
+
+/** Whole-system tests wait most. */
+function guess(name: string, files: readonly string[]): number {
+  const bytes = files.reduce((sum, file) => sum + Deno.statSync(new URL(file, ROOT)).size, 0);
+  return bytes / (name.startsWith("tests/") ? 250 : 2500);
 }
 
 /** Runs one program of tests to its end, or to that of its time. */
@@ -173,12 +180,20 @@ const wanted = (file: string) => {
   if (flags.quick) return !SLOW.test(file) || QUICK.includes(file);
   return !(flags["without-guest"] && file === GUEST);
 };
+/** Where it is remembered how many seconds each program took, by its name: of use, no more. */
+const memory = `${cacheFolder()}/test-seconds${flags.quick ? "-quick" : ""}.json`;
+const remembered = (() => {
+  try {
+    return { ...JSON.parse(Deno.readTextFileSync(memory)) } as Record<string, number>;
+  } catch {
+    return {};
+  }
+})();
 const all = units(wanted);
 if (all.length === 0) throw new RangeError(`There are no tests in ${chosen.join(", ")}`);
 const isAlone = ({ name }: Unit) => ALONE.includes(name);
-// Whole-system tests wait most, and longest first leaves least to wait for.
-const weight = ({ name, bytes }: Unit) => bytes * (name.startsWith("tests/") ? 10 : 1);
-const together = all.filter((unit) => !isAlone(unit)).sort((a, b) => weight(b) - weight(a));
+// Longest first leaves least to wait for.
+const together = all.filter((unit) => !isAlone(unit)).sort((a, b) => b.seconds - a.seconds);
 const alone = ALONE.flatMap((name) => all.filter((unit) => unit.name === name));
 
 const start = performance.now();
@@ -186,10 +201,12 @@ const end = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   Deno.addSignalListener(signal, () => end.abort());
 }
-/** Looks at the types of all of them at once, meanwhile; if they are wrong, nothing goes on. */
+/** Looks at the types meanwhile; if they are wrong, nothing goes on. */
 async function checkTypes(): Promise<boolean> {
+  // Deno remembers what it has checked by what it was asked to check: all of it as `deno task check` does.
+  const checked = chosen.length > 0 ? all.flatMap(({ files }) => files) : ["."];
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["check", "--quiet", ...all.flatMap(({ files }) => files)],
+    args: ["check", "--quiet", ...checked],
     cwd: ROOT,
     stdin: "null",
     env: { NO_COLOR: "1" },
@@ -209,11 +226,14 @@ async function work(queue: Unit[]): Promise<void> {
     const outcome = await run(unit, end.signal);
     tell(unit, outcome);
     outcomes.push(outcome);
+    if (outcome.ok) remembered[unit.name] = Math.round(outcome.seconds);
   }
 }
 await Promise.all(Array.from({ length: jobs }, () => work(together)));
 await work(alone);
 
+Deno.mkdirSync(cacheFolder(), { recursive: true });
+Deno.writeTextFileSync(memory, JSON.stringify(remembered));
 const sum = (what: "passed" | "failed" | "ignored") =>
   outcomes.reduce((sum, outcome) => sum + outcome[what], 0);
 const ok = await checked && outcomes.every(({ ok }) => ok) && !end.signal.aborted;

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { delay } from "@std/async";
 import type { Context } from "../command.ts";
 import type { Source, Target } from "./ends.ts";
@@ -34,6 +33,8 @@ export async function transfer(
   target?: Target,
 ): Promise<Transferred> {
   const { signal } = context;
+  // Loaded where it is used: each start of the program would wait for it.
+  const { createHash } = await import("node:crypto");
   const start = performance.now();
   const sum = createHash("sha256");
   const progress = new Progress(context, what, source.length);

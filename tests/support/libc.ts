@@ -4,6 +4,6 @@
  * @module
  */
 
-import { libc } from "../../core/linux/libc.ts";
+import { bindLibc } from "../../core/linux/libc.ts";
 
-libc();
+bindLibc();

@@ -67,12 +67,19 @@ while IFS= read -r line; do
 done
 `;
 
+let small: Promise<SmallImage> | undefined;
+
 /**
- * The image with the kernel of the system's own suite, built if it is not there yet.
+ * The image with the kernel of the system's own suite, built if it is not there yet. Which one it is stays as long as the
+ * program runs: to ask costs a second.
  *
  * @throws {Unavailable} If it cannot be had here, with the reason.
  */
-export async function openSmallImage(): Promise<SmallImage> {
+export function openSmallImage(): Promise<SmallImage> {
+  return small ??= ofSystem();
+}
+
+async function ofSystem(): Promise<SmallImage> {
   refuseOthers();
   try {
     return await imageOf(SYSTEM_LISTS);

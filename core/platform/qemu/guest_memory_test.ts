@@ -1,9 +1,9 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { libc } from "../../linux/libc.ts";
+import { bindLibc } from "../../linux/libc.ts";
 import { mapShared } from "../../linux/memory.ts";
 import { guestMemory } from "./guest_memory.ts";
 
-libc(); // here, so that the first test is not blamed for what stays open
+bindLibc(); // here, so that the first test is not blamed for what stays open
 
 const MIB = 1 << 20;
 const KIB64 = 65536;
