@@ -24,8 +24,8 @@ import scsiManifest from "./plugins/scsi/plugin.json" with { type: "json" };
 import vtnet from "./plugins/vtnet/mod.ts";
 import { NetModel } from "./plugins/vtnet/model.ts";
 import vtnetManifest from "./plugins/vtnet/plugin.json" with { type: "json" };
-import type { PluginSource } from "./core/kernel/attachment.ts";
-import { checkManifest } from "./core/plugin/manifest.ts";
+import type { PluginSource } from "./core/kernel/plugin_source.ts";
+import { checkManifest } from "./core/plugin/check_manifest.ts";
 import type { AnyPlugin } from "./core/plugin/pci_plugin.ts";
 import type { DeviceModel } from "./simulation/model.ts";
 

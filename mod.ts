@@ -21,7 +21,7 @@ import * as argument from "./core/bus/arguments.ts";
 import { checkDriveOptions } from "./core/kernel/drive_options.ts";
 import { loadPlugin } from "./core/kernel/load_plugin.ts";
 import { type DriveOptions, Kernel as KernelOf } from "./core/kernel/kernel.ts";
-import type { PluginSource } from "./core/kernel/attachment.ts";
+import type { PluginSource } from "./core/kernel/plugin_source.ts";
 import { refuseDebugger } from "./core/kernel/refuse_debugger.ts";
 import { monotonicClock } from "./core/linux/clock.ts";
 import { Trace, type TraceSink } from "./core/trace/trace.ts";
@@ -264,7 +264,8 @@ export async function openKernel<More extends Classes<More> = NoClasses>(
 }
 
 export type { DriveOptions, KernelOf, PluginSource };
-export { checkManifest, ManifestError } from "./core/plugin/manifest.ts";
+export { checkManifest } from "./core/plugin/check_manifest.ts";
+export { ManifestError } from "./core/plugin/manifest.ts";
 export { TunableError } from "./core/plugin/tunables.ts";
 export { traceFile, type TraceFileOptions } from "./watch/trace/mod.ts";
 export type { TraceSink } from "./core/trace/trace.ts";

@@ -54,6 +54,8 @@ export interface ServableModel {
      * @param queues Its request queues.
      */
     qemu(socket: string, queues: number): readonly string[];
+    /** What else its user has to know of QEMU. */
+    readonly note?: string;
   };
   /** Makes one. */
   make(options: ModelOptions): DeviceModel | FunctionModel;
@@ -121,6 +123,7 @@ export const MODELS: Readonly<Record<string, ServableModel>> = {
         ...["-netdev", "vhost-user,id=wire,chardev=net"],
         ...["-device", "virtio-net-pci,netdev=wire"],
       ],
+      note: "QEMU 7.2 without KVM crashes unless its virtio-net-pci has vectors=0, too",
     },
   },
   random: {

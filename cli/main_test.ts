@@ -378,6 +378,14 @@ Deno.test("run --verbose tells details and --quiet nothing", async () => {
   assertEquals((await runFake("check --quiet --machine simulated")).err, "");
 });
 
+Deno.test("random writes no bytes to a terminal, and says what prints them", async () => {
+  for (const line of ["random 5", "random --continuous"]) {
+    const { exit, out, err } = await runFake(`${line} --machine simulated`, { terminal: true });
+    assertEquals([exit, out], [2, ""]);
+    assertStringIncludes(err, "--hex");
+  }
+});
+
 Deno.test("run uses colours only on a terminal, and only if the user does not object", async () => {
   const colours = async (line: string, environment = {}, terminal = true) =>
     (await runFake(`check --machine simulated ${line}`, { terminal, environment })).out.includes(

@@ -12,3 +12,9 @@ export function printable(text: string): string {
 export function firstLine(text: string): string {
   return text.split("\n", 1)[0]!;
 }
+
+/** An error's text in one line: its first, and the place in the driver that the next one names, if it does. */
+export function withPlace(text: string): string {
+  const place = /^.*\n +(at .*)/.exec(text)?.[1];
+  return firstLine(text) + (place === undefined ? "" : `, ${place}`);
+}

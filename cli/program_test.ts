@@ -167,7 +167,7 @@ qemuTest(
         const expected = signal === "SIGINT" ? 130 : 137;
         assert([0, expected].includes(code), `exit status ${code}: ${err}`);
         // A program that is killed cannot clean up; the system does it, a moment later.
-        for (let i = 0; i < 100 && leftBehind(child.pid, mark).length > 0; i++) {
+        for (let i = 0; i < 3000 && leftBehind(child.pid, mark).length > 0; i++) {
           await new Promise((resolve) => setTimeout(resolve, 10));
         }
         assertEquals(leftBehind(child.pid, mark), []);

@@ -33,7 +33,8 @@ export function parseVhostUser(text: string): VhostUserDevice {
     if (/^[1-9][0-9]{0,5}$/.test(value)) return Number(value);
     throw wrong(`${JSON.stringify(option)} says no number from 1 on`);
   };
-  const kind = KINDS.find((each) => each === name);
+  // What vhost-user calls rng is random to all other commands, and so to their users.
+  const kind = name === "random" ? "rng" : KINDS.find((each) => each === name);
   if (!kind) {
     const known = KINDS.join(", ");
     throw wrong(`${JSON.stringify(name)} is none of ${known}${suggest(name, KINDS).trimEnd()}`);

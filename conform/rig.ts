@@ -398,6 +398,13 @@ export class Rig {
     return all;
   }
 
+  /** Makes what stands at `head` available, and tells the device. */
+  offer(ring: RawRing, head = 0): void {
+    ring.offer(head);
+    ring.publish();
+    this.notify(ring.queue);
+  }
+
   /** Waits until the device has used up to an index. */
   async used(ring: RawRing, index: number): Promise<void> {
     await this.until(
@@ -414,9 +421,7 @@ export class Rig {
   async ask(ring: RawRing, parts: readonly Part[], head = 0): Promise<Done> {
     const before = ring.next;
     ring.chain(head, parts);
-    ring.offer(head);
-    ring.publish();
-    this.notify(ring.queue);
+    this.offer(ring, head);
     await this.used(ring, before + 1);
     const { id, written } = ring.element(before);
     must(id === head, () => `it gave descriptor ${id} back, and not ${head}`);

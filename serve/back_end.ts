@@ -2,20 +2,16 @@
 
 import { clearer, close, eventfd, setNonBlocking, signal } from "../core/linux/fd.ts";
 import { kindOf } from "../core/linux/file_kind.ts";
-import { type ForeignMemory, openForeign, UnfitMemory } from "../core/linux/foreign_memory.ts";
-import { memoryFile } from "../core/linux/memory.ts";
+import { UnfitMemory } from "../core/linux/foreign_memory.ts";
 import { isEventCounter } from "../core/linux/name_of.ts";
 import { sendNow } from "../core/linux/socket.ts";
 import type { Loop } from "../core/irq/interrupt_loop.ts";
 import { DeviceMemory } from "../simulation/device_memory.ts";
 import type { Lie } from "../simulation/lie.ts";
 import type { DeviceModel } from "../simulation/model.ts";
-import type { Ring as DeviceRing } from "../simulation/ring.ts";
-import { type Notes, VirtioDevice } from "../simulation/virtio_device.ts";
+import { VirtioDevice } from "../simulation/virtio_device.ts";
 import { readBytes } from "../simulation/read_bytes.ts";
 import { VhostFault } from "../core/vhost/fault.ts";
-import { InFlightNotes, notesBytes } from "../core/vhost/in_flight.ts";
-import { PackedInFlightNotes, packedNotesBytes } from "../core/vhost/in_flight_packed.ts";
 import { encodeAnswer, encodeMessage } from "../core/vhost/message.ts";
 import type { ConfigPart, InFlightMemory, MemoryRegion } from "../core/vhost/payload.ts";
 import {
@@ -28,12 +24,15 @@ import {
 } from "../core/vhost/protocol.ts";
 import { DeviceStatus } from "../core/virtio/status.ts";
 import { bit, Feature } from "../core/virtio/features.ts";
-import type { RingPlace } from "../core/virtqueue/device_queue.ts";
-import { LARGEST_QUEUE } from "../core/virtqueue/layout.ts";
+import { LARGEST_QUEUE, type QueueKind } from "../core/virtqueue/layout.ts";
+import { exact } from "./exact.ts";
 import { GuestMemory } from "./guest_memory.ts";
+import { KeptNotes, makeNotes } from "./kept_notes.ts";
+import { PlayedDriver } from "./played_driver.ts";
+import { Ring } from "./ring.ts";
 import type { Witness } from "./witness.ts";
 
-const { ACKNOWLEDGE, DRIVER, FEATURES_OK, DRIVER_OK, DEVICE_NEEDS_RESET } = DeviceStatus;
+const { FEATURES_OK, DEVICE_NEEDS_RESET } = DeviceStatus;
 
 /** What goes back to the front-end. */
 export interface Answer {
@@ -100,22 +99,6 @@ const SPLIT_BEGIN = 0, PACKED_BEGIN = 0x80008000;
 /** How often a ring is looked at whose driver does not notify, in milliseconds. */
 const LOOK_MS = 1;
 
-/** A ring as the front-end describes it. */
-class Ring {
-  size = 0;
-  /** By addresses of the front-end's process. */
-  areas: { descriptors: number; driver: number; device: number } | undefined;
-  base = 0;
-  /** Descriptors, −1 for none. */
-  kick = -1;
-  call = -1;
-  error = -1;
-  /** Whether the front-end has said how it notifies: by the descriptor, or not at all. */
-  started = false;
-  enabled = false;
-  running = false;
-}
-
 /**
  * The back-end of a vhost-user connection: a device model, for a guest whose machine is another program. The front-end
  * is not trusted, nor is the guest. It is there for one connection after another; between them it is as after power-on.
@@ -125,6 +108,7 @@ export class BackEnd implements Disposable {
   readonly #around: Around;
   readonly #lies: readonly Lie[];
   readonly #device: VirtioDevice;
+  readonly #driver: PlayedDriver;
   readonly #rings: readonly Ring[];
   readonly #guest = new DeviceMemory();
   readonly #user = new DeviceMemory();
@@ -139,11 +123,9 @@ export class BackEnd implements Disposable {
   #protocol = 0n;
   #status = 0;
   #channel = -1;
-  #notes: { readonly foreign: ForeignMemory; readonly described: InFlightMemory } | undefined;
+  #notes: KeptNotes | undefined;
   /** Whether a ring was started since the device was reset. */
   #used = false;
-  /** Whether the device knows that its driver is there, since then. */
-  #goes = false;
   #leaving = false;
   #closed = false;
 
@@ -152,7 +134,7 @@ export class BackEnd implements Disposable {
     this.#model = model;
     this.#around = around;
     this.#lies = model.lies ?? [];
-    this.#rings = model.queues.map(() => new Ring());
+    this.#rings = model.queues.map((_, index) => new Ring(index));
     this.#device = new VirtioDevice(model, {
       memory: this.#guest,
       rings: this.#user,
@@ -162,6 +144,7 @@ export class BackEnd implements Disposable {
       failed: (error) => this.#failed(error),
       ...(around.witness && { seen: around.witness.seen }),
     });
+    this.#driver = new PlayedDriver(this.#device);
     this.#send = this.#lies.reduce<(vector: number) => void>(
       (send, lie) => lie.interrupt ? (vector) => lie.interrupt!(vector, send) : send,
       (vector) => this.#interrupt(vector),
@@ -268,39 +251,29 @@ export class BackEnd implements Disposable {
       case "GET_VRING_BASE": {
         const { index } = message.body;
         const ring = this.#ring(index);
-        this.#stop(ring, index);
-        this.#listen(ring, index, -1);
-        ring.started = false;
+        this.#halt(ring);
         return { bytes: encodeAnswer(FRONT_END.GET_VRING_BASE, { index, value: ring.base }) };
       }
       case "SET_VRING_KICK": {
-        const { index } = message.body;
-        const ring = this.#ring(index);
-        this.#listen(ring, index, this.#event(fd, keep, message.name));
+        const ring = this.#ring(message.body.index);
+        this.#listen(ring, this.#event(fd, keep, message.name));
         ring.started = true;
         if (ring.kick < 0) this.#looking ??= setInterval(() => this.#look(), LOOK_MS);
         // What was rung at the descriptor before may not have been heard.
-        if (ring.running) this.#notified(index);
-        else this.#start(ring, index);
+        if (ring.running) this.#notified(ring.index);
+        else this.#start(ring);
         return;
       }
       case "SET_VRING_CALL": {
-        const { index } = message.body;
-        const ring = this.#ring(index);
-        const call = this.#event(fd, keep, message.name);
-        if (ring.call >= 0) close(ring.call);
-        ring.call = call;
-        // A machine that unmasks a vector looks once more at the descriptor before, without waiting until this is read.
-        if (ring.running) this.#send(index + 1);
-        return;
-      }
-      case "SET_VRING_ERR": {
         const ring = this.#ring(message.body.index);
-        const error = this.#event(fd, keep, message.name);
-        if (ring.error >= 0) close(ring.error);
-        ring.error = error;
+        ring.take("call", this.#event(fd, keep, message.name));
+        // A machine that unmasks a vector looks once more at the descriptor before, without waiting until this is read.
+        if (ring.running) this.#send(ring.index + 1);
         return;
       }
+      case "SET_VRING_ERR":
+        this.#ring(message.body.index).take("error", this.#event(fd, keep, message.name));
+        return;
       case "SET_VRING_ENABLE":
         this.#enable(message.body);
         return;
@@ -315,10 +288,14 @@ export class BackEnd implements Disposable {
         this.#writeConfig(message.body);
         return;
       case "GET_INFLIGHT_FD":
-        return this.#makeNotes(message.body);
-      case "SET_INFLIGHT_FD":
-        this.#takeNotes(message.body, fd);
+        return this.#answerNotes(message.body);
+      case "SET_INFLIGHT_FD": {
+        this.#checkAllRest("SET_INFLIGHT_FD came");
+        const notes = new KeptNotes(message.body, fd, this.#kind);
+        this.#notes?.[Symbol.dispose]();
+        this.#notes = notes;
         return;
+      }
       case "NET_SET_MTU":
         return;
     }
@@ -331,12 +308,7 @@ export class BackEnd implements Disposable {
 
   /** The features that it shows. Those around the ring are the machine's, which plays the registers. */
   #offer(): bigint {
-    let shown = 0n;
-    for (const [word, shift] of [[0, 0n], [1, 32n]] as const) {
-      this.#device.writeField("device_feature_select", word);
-      shown |= BigInt(this.#device.readField("device_feature")) << shift;
-    }
-    shown = shown & (DEVICE_FEATURES | RING_FEATURES) | F_PROTOCOL_FEATURES;
+    const shown = this.#driver.offered() & (DEVICE_FEATURES | RING_FEATURES) | F_PROTOCOL_FEATURES;
     // A device may lie, and say something else each time.
     this.#offered |= shown;
     return shown;
@@ -345,36 +317,16 @@ export class BackEnd implements Disposable {
   #setFeatures(features: bigint): void {
     this.#offer();
     known(features, this.#offered, "SET_FEATURES");
-    const running = this.#rings.findIndex(({ running }) => running);
     if (features === this.#features) return;
-    if (running >= 0) {
-      throw new VhostFault(`SET_FEATURES changes the features while ring ${running} is at work`);
-    }
+    this.#checkAllRest("SET_FEATURES changes the features");
     this.#features = features;
     this.#reset();
   }
 
   /** The device as after power-on, with the features that were agreed. */
   #reset(): void {
-    const device = this.#device;
-    device.reset();
     this.#used = false;
-    if ((this.#features & bit(Feature.VERSION_1)) === 0n) device.becomeLegacy();
-    device.writeField("device_status", ACKNOWLEDGE | DRIVER);
-    const own = this.#features & ~F_PROTOCOL_FEATURES;
-    for (const [word, shift] of [[0, 0n], [1, 32n]] as const) {
-      device.writeField("driver_feature_select", word);
-      device.writeField("driver_feature", Number(own >> shift & 0xffffffffn));
-    }
-    device.writeField("config_msix_vector", 0);
-    device.writeField("device_status", ACKNOWLEDGE | DRIVER | FEATURES_OK);
-    this.#goes = false;
-  }
-
-  #go(): void {
-    if (this.#goes) return;
-    this.#goes = true;
-    this.#device.writeField("device_status", ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
+    this.#driver.begin(this.#features & ~F_PROTOCOL_FEATURES);
   }
 
   #setStatus(value: bigint): void {
@@ -412,33 +364,38 @@ export class BackEnd implements Disposable {
     const ring = this.#ring(body.index);
     if (name === "SET_VRING_ADDR") {
       const areas = {
-        descriptors: number(body.descriptors, name),
-        driver: number(body.available, name),
-        device: number(body.used, name),
+        descriptors: exact(body.descriptors, name),
+        driver: exact(body.available, name),
+        device: exact(body.used, name),
       };
       // Said again when writes are to be logged, for example.
       const same = ring.areas?.descriptors === areas.descriptors &&
         ring.areas.driver === areas.driver && ring.areas.device === areas.device;
-      if (!same) this.#checkRests(ring, name, body.index);
+      if (!same) this.#checkRests(ring, name);
       ring.areas = areas;
       return;
     }
-    this.#checkRests(ring, name, body.index);
+    this.#checkRests(ring, name);
     if (name === "SET_VRING_BASE") ring.base = body.value;
     else if (body.value >= 1 && body.value <= LARGEST_QUEUE) ring.size = body.value;
     else throw new VhostFault(`Ring ${body.index} cannot have ${body.value} entries`);
   }
 
-  #checkRests({ running }: Ring, name: string, index: number): void {
+  #checkRests({ index, running }: Ring, name: string): void {
     if (running) throw new VhostFault(`${name} changes ring ${index} while it is at work`);
+  }
+
+  #checkAllRest(what: string): void {
+    const running = this.#rings.findIndex(({ running }) => running);
+    if (running >= 0) throw new VhostFault(`${what} while ring ${running} is at work`);
   }
 
   #enable({ index, value }: { readonly index: number; readonly value: number }): void {
     const ring = this.#ring(index);
     if (value > 1) throw new VhostFault(`SET_VRING_ENABLE says ${value}: it says 0 or 1`);
     ring.enabled = value === 1;
-    if (ring.enabled) this.#start(ring, index);
-    else this.#stop(ring, index);
+    if (ring.enabled) this.#start(ring);
+    else this.#stop(ring);
   }
 
   /** An event counter that came along; −1 if none did. */
@@ -453,20 +410,17 @@ export class BackEnd implements Disposable {
   }
 
   /** Waits for notifications of a ring at another descriptor. */
-  #listen(ring: Ring, index: number, kick: number): void {
+  #listen(ring: Ring, kick: number): void {
     const { loop } = this.#around;
-    if (ring.kick >= 0) {
-      loop.remove(ring.kick);
-      close(ring.kick);
-    }
-    ring.kick = kick;
+    if (ring.kick >= 0) loop.remove(ring.kick);
+    ring.take("kick", kick);
     if (kick < 0) return;
     const clear = clearer(kick);
     loop.add(kick, () => {
       // Whatever keeps it readable, this thread does not turn for it alone.
       clear();
-      this.#around.witness?.rung(index);
-      this.#notified(index);
+      this.#around.witness?.rung(ring.index);
+      this.#notified(ring.index);
     });
   }
 
@@ -475,24 +429,24 @@ export class BackEnd implements Disposable {
     this.#process();
   }
 
-  #start(ring: Ring, index: number): void {
+  #start(ring: Ring): void {
+    const { index, size, areas, base } = ring;
     const enabled = ring.enabled || !(this.#features & F_PROTOCOL_FEATURES);
     if (ring.running || !ring.started || !enabled) return;
-    if (ring.size === 0 || !ring.areas) {
+    if (size === 0 || !areas) {
       throw new VhostFault(`Ring ${index} cannot start: it has no size or no addresses`);
     }
     if (this.#begins()) this.#reset();
     this.#used = true;
-    const { size, areas, base } = ring;
     this.#device.resume(index, {
       size,
       areas,
       base,
-      ...(this.#notes ? { notes: (at, place) => this.#notesOf(index, at, place) } : {}),
+      ...(this.#notes && { notes: (at, place) => this.#notes!.of(index, at, place, this.#kind) }),
     });
     ring.running = true;
     // Some machines never say DRIVER_OK; none starts a ring before its driver does.
-    this.#go();
+    this.#driver.go();
     // What was used last may have been shown by a program that ended before it could interrupt.
     if (this.#notes || base !== this.#begin) this.#send(index + 1);
     this.#notified(index);
@@ -508,29 +462,34 @@ export class BackEnd implements Disposable {
 
   /** Where a ring begins that was never used. */
   get #begin(): number {
-    return this.#packed ? PACKED_BEGIN : SPLIT_BEGIN;
+    return this.#kind === "packed" ? PACKED_BEGIN : SPLIT_BEGIN;
   }
 
-  get #packed(): boolean {
-    return (this.#features & bit(Feature.RING_PACKED)) !== 0n;
+  /** The kind of the rings that was agreed. */
+  get #kind(): QueueKind {
+    return this.#features & bit(Feature.RING_PACKED) ? "packed" : "split";
   }
 
-  #stop(ring: Ring, index: number): void {
+  #stop(ring: Ring): void {
     if (!ring.running) return;
     ring.running = false;
-    const place = this.#device.pause(index);
+    const place = this.#device.pause(ring.index);
     if (!place) return;
-    ring.base = this.#packed ? (place.used << 16 | place.available) >>> 0 : place.available;
+    const { available, used } = place;
+    ring.base = this.#kind === "packed" ? (used << 16 | available) >>> 0 : available;
+  }
+
+  /** Stops a ring until the front-end says anew how it notifies. */
+  #halt(ring: Ring): void {
+    this.#stop(ring);
+    this.#listen(ring, -1);
+    ring.started = false;
   }
 
   #stopAll(): void {
     clearInterval(this.#looking);
     this.#looking = undefined;
-    for (const [index, ring] of this.#rings.entries()) {
-      this.#stop(ring, index);
-      this.#listen(ring, index, -1);
-      ring.started = false;
-    }
+    for (const ring of this.#rings) this.#halt(ring);
   }
 
   #look(): void {
@@ -596,64 +555,9 @@ export class BackEnd implements Disposable {
     }
   }
 
-  #makeNotes({ queues, queueSize, padded }: InFlightMemory): Answer {
-    if (queues < 1 || queues > this.#rings.length || queueSize < 1 || queueSize > LARGEST_QUEUE) {
-      throw new VhostFault(
-        `GET_INFLIGHT_FD asks for ${queues} rings of ${queueSize}: the device has ${this.#rings.length}`,
-      );
-    }
-    const size = Math.ceil(queues * this.#notesBytes(queueSize) / 4096) * 4096;
-    const described = { size: BigInt(size), offset: 0n, queues, queueSize, padded };
-    return {
-      bytes: encodeAnswer(FRONT_END.GET_INFLIGHT_FD, described),
-      descriptor: memoryFile("virtio-in-flight", size),
-    };
-  }
-
-  #takeNotes(described: InFlightMemory, fd: number): void {
-    const running = this.#rings.findIndex(({ running }) => running);
-    if (running >= 0) {
-      throw new VhostFault(`SET_INFLIGHT_FD came while ring ${running} is at work`);
-    }
-    const { queues, queueSize } = described;
-    const [size, offset] = [described.size, described.offset]
-      .map((each) => number(each, "SET_INFLIGHT_FD")) as [number, number];
-    if (size < queues * this.#notesBytes(queueSize) || offset + size > 2 ** 32) {
-      throw new UnfitMemory(
-        `The notes have ${size} bytes at ${offset}, too few for ${queues} rings of ${queueSize}`,
-      );
-    }
-    const foreign = openForeign(fd);
-    try {
-      foreign.show(offset, Math.ceil(size / 4096) * 4096);
-    } catch (error) {
-      foreign.release();
-      throw error;
-    }
-    this.#notes?.foreign.release();
-    this.#notes = { foreign, described };
-  }
-
-  /** Bytes of the notes about a ring, of the kind that was agreed. */
-  #notesBytes(entries: number): number {
-    return (this.#packed ? packedNotesBytes : notesBytes)(entries);
-  }
-
-  #notesOf(index: number, ring: DeviceRing, place: RingPlace): Notes | undefined {
-    // What is between the places of a split ring that is used in order stands in it, and comes again.
-    if (ring.kind === "split" && ring.inOrder) return undefined;
-    const { foreign: { memory }, described: { queues, queueSize, offset, size } } = this.#notes!;
-    const bytes = this.#notesBytes(queueSize);
-    // Which kind of notes was agreed on may have changed since they came.
-    if (index >= queues || ring.size > queueSize || BigInt((index + 1) * bytes) > size) {
-      throw new VhostFault(
-        `Ring ${index} of ${ring.size} has no room in the notes for ${queues} rings of ${queueSize}`,
-      );
-    }
-    const at = Number(offset) + index * bytes;
-    if (ring.kind === "split") return new InFlightNotes(memory, at, ring.size, place.used);
-    const noted = { ...ring, inOrder: ring.inOrder === true };
-    return new PackedInFlightNotes(memory, at, noted, place);
+  #answerNotes(wanted: InFlightMemory): Answer {
+    const { described, file } = makeNotes(wanted, this.#rings.length, this.#kind);
+    return { bytes: encodeAnswer(FRONT_END.GET_INFLIGHT_FD, described), descriptor: file };
   }
 
   /** The connection has ended: everything is as after power-on, and nothing of the front-end's is left. */
@@ -661,18 +565,18 @@ export class BackEnd implements Disposable {
     this.#leaving = true;
     this.#stopAll();
     for (const ring of this.#rings) {
-      if (ring.call >= 0) close(ring.call);
-      if (ring.error >= 0) close(ring.error);
-      Object.assign(ring, new Ring());
+      ring.take("call", -1);
+      ring.take("error", -1);
+      Object.assign(ring, new Ring(ring.index));
     }
     if (this.#channel >= 0) close(this.#channel);
     this.#channel = -1;
     this.#features = this.#offered = this.#protocol = 0n;
     this.#status = 0;
-    this.#used = this.#goes = false;
-    this.#device.reset();
+    this.#used = false;
+    this.#driver.leave();
     this.#memory[Symbol.dispose]();
-    this.#notes?.foreign.release();
+    this.#notes?.[Symbol.dispose]();
     this.#notes = undefined;
     this.#leaving = false;
   }
@@ -694,17 +598,11 @@ function known(bits: bigint, offered: bigint, name: string): bigint {
   throw new VhostFault(`${name} has bits that were not offered (0x${more.toString(16)})`);
 }
 
-/** An address or a size, as a number that is exact. */
-function number(value: bigint, name: string): number {
-  if (value <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(value);
-  throw new VhostFault(`${name} says 0x${value.toString(16)}, which no machine has`);
-}
-
 function place({ guest, user, size, offset }: MemoryRegion, fd: number) {
   return {
     fd,
-    offset: number(offset, "A region"),
-    size: number(size, "A region"),
-    addresses: [number(guest, "A region"), number(user, "A region")],
+    offset: exact(offset, "A region"),
+    size: exact(size, "A region"),
+    addresses: [exact(guest, "A region"), exact(user, "A region")],
   };
 }

@@ -1,7 +1,7 @@
 import { checkPlan, PlanError } from "../core/binding/plan.ts";
 import { configView } from "../core/binding/virtio/config_view.ts";
 import type { WirePlan } from "../core/bus/message.ts";
-import { wirePlan } from "../core/kernel/driver_session.ts";
+import { wirePlan } from "../core/kernel/wire_plan.ts";
 import type { AnyPlugin, PciOffer } from "../core/plugin/pci_plugin.ts";
 import type { Config, Decline, Offer } from "../core/plugin/plugin.ts";
 import { Random } from "../conform/random.ts";

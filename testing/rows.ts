@@ -8,7 +8,7 @@ import { readText } from "../core/linux/file.ts";
 import { kill, SIGKILL } from "../core/linux/process.ts";
 import { DeviceFault } from "../core/pci/device_fault.ts";
 import { PciFault } from "../core/pci/fault.ts";
-import type { PluginSource } from "../core/kernel/attachment.ts";
+import type { PluginSource } from "../core/kernel/plugin_source.ts";
 import type { AnyPlugin } from "../core/plugin/pci_plugin.ts";
 import { lie, type LieId, lying } from "../simulation/hostile.ts";
 import type { Lie } from "../simulation/lie.ts";

@@ -3,7 +3,7 @@
 import type { ClientLane } from "../core/bus/client_lane.ts";
 import type { DeviceClass, OpenDevice } from "../core/class/define.ts";
 import { within } from "../core/class/within.ts";
-import type { PluginSource } from "../core/kernel/attachment.ts";
+import type { PluginSource } from "../core/kernel/plugin_source.ts";
 import type { AttachedDevice } from "../core/kernel/device.ts";
 import type { Isolation } from "../core/kernel/driver_host.ts";
 import { Kernel } from "../core/kernel/kernel.ts";

@@ -6,7 +6,7 @@
  */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { parseManifest } from "../core/plugin/manifest.ts";
+import { parseManifest } from "../core/plugin/check_manifest.ts";
 import { driverFiles } from "../cli/new/files.ts";
 import { patience } from "./support/patience.ts";
 import { program } from "./support/program.ts";

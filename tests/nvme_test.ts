@@ -288,8 +288,9 @@ for (const isolation of ISOLATIONS) {
       await client.write(0, bytes);
       assertEquals(await client.read(0, bytes.length), bytes);
       const { statistics, restarts } = await disk.describe();
-      assertEquals([statistics.aborts, restarts], [2, 0]);
-      assertEquals(model.counts[256 + wire.ABORT], 2);
+      // On a busy machine others may take too long as well.
+      assert(statistics.aborts! >= 2);
+      assertEquals([model.counts[256 + wire.ABORT], restarts], [statistics.aborts, 0]);
     }, { isolation, tunables: { "nvme.abort_after": 500 } });
   });
 

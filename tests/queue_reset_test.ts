@@ -8,7 +8,7 @@ import { delay } from "@std/async";
 import { assert, assertEquals } from "@std/assert";
 import randomManifest from "@virtio/random/plugin.json" with { type: "json" };
 import { EntropyModel } from "@virtio/random/model";
-import { checkManifest } from "../core/plugin/manifest.ts";
+import { checkManifest } from "../core/plugin/check_manifest.ts";
 import { definePlugin, type Plugin, Status, Word } from "../core/plugin/mod.ts";
 import { openKernel, type OpenOptions } from "../mod.ts";
 import "./support/libc.ts";

@@ -1,5 +1,5 @@
 import type { AnyDevice } from "../../mod.ts";
-import type { CheckOptions, CheckResult, Finding } from "../../core/class/mod.ts";
+import { type CheckOptions, type CheckResult, count, type Finding } from "../../core/class/mod.ts";
 
 /** Puts a device to work and looks at what comes of it: as its class does, else as far as the core can. */
 export async function checkDevice(
@@ -13,7 +13,9 @@ export async function checkDevice(
   const findings: Finding[] = [{
     name: "at work",
     passed: restarts === 0 && broken.length === 0,
-    detail: `started anew ${restarts} times, ${broken.length} of ${queues.length} queues broken`,
+    detail: `started anew ${
+      count(restarts, "time")
+    }, ${broken.length} of ${queues.length} queues broken`,
   }];
   const why = device.class === undefined
     ? `nothing here knows how to use its class, ${name}: --class <module> would bring it`
@@ -21,7 +23,7 @@ export async function checkDevice(
   return {
     findings,
     figures: { queues: queues.length, restarts },
-    summary: `at work with ${queues.length} queues; ${why}`,
+    summary: `at work with ${count(queues.length, "queue")}; ${why}`,
     nothing: true,
   };
 }

@@ -11,7 +11,7 @@ import { CliError, EXIT, type ExitCode, exitCode, messageOf } from "../exit.ts";
 import { deviceJson, machineJson, printJson } from "../json.ts";
 import { clipped, wrapped } from "../layout.ts";
 import { needsDomain, shortAddress } from "../lspci.ts";
-import { firstLine, printable } from "../printable.ts";
+import { firstLine, printable, withPlace } from "../printable.ts";
 import { attach, findNode, isDrivable, openKernel, refusedExit } from "../kernel.ts";
 import { numberOption } from "../number_option.ts";
 import type { Kernel } from "../system.ts";
@@ -317,7 +317,7 @@ function reasonOf({ identity: { virtio } }: Node, outcome: Outcome): string {
     return virtio ? `VirtIO ${virtioTypeName(virtio.type)}` : "not VirtIO";
   }
   if (outcome.kind === "refused") return outcome.reason;
-  if ("error" in outcome) return messageOf(outcome.error) + anew(outcome.device);
+  if ("error" in outcome) return withPlace(messageOf(outcome.error)) + anew(outcome.device);
   const { device, result, failed } = outcome;
   const reasons = failed.map(({ name, detail }) => `${name}: ${detail}`);
   return [...reasons, result.summary].join("; ") + anew(device);

@@ -34,6 +34,12 @@ export const random: Command = {
   standing: true,
   async run(context) {
     const bytes = wanted(context);
+    const { given, options, io } = context;
+    if (io.terminal && !(given.hex || given.base64 || options.json)) {
+      throw usageError(
+        "Cannot write random bytes to a terminal: --hex and --base64 print them, or pipe them to a program",
+      );
+    }
     await using used = await useDevice(context, "entropy");
     const { client } = used.device;
     return bytes === undefined

@@ -1,3 +1,4 @@
+import { count } from "../../core/class/mod.ts";
 import {
   capabilities,
   type Capability,
@@ -20,7 +21,7 @@ import { deviceJson, machineJson, printJson } from "../json.ts";
 import { attach, findNode, isDrivable, openKernel } from "../kernel.ts";
 import { className, deviceName, hex } from "../lspci.ts";
 import { printFacts } from "../facts.ts";
-import { firstLine } from "../printable.ts";
+import { withPlace } from "../printable.ts";
 import type { Kernel } from "../system.ts";
 import { watchMachine } from "../watch/look.ts";
 
@@ -210,7 +211,7 @@ function structureFacts(structures: VirtioFacts | undefined): Fact[] {
   if (!structures) return [];
   const { common, notify, notifyMultiplier, isr, device, sharedMemory, vendor } = structures;
   const place = ({ bar, offset, length }: Structure) =>
-    `${length} bytes at 0x${offset.toString(16)} of BAR ${bar}`;
+    `${count(length, "byte")} at 0x${offset.toString(16)} of BAR ${bar}`;
   return [
     ["common", place(common)],
     ["notify", `${place(notify)}, ${notifyMultiplier} for each queue_notify_off`],
@@ -235,7 +236,7 @@ function driverFacts({ manifest, function: found }: Node): Fact[] {
 }
 
 function workFacts(work: Found<SeenDevice | undefined>): Fact[] {
-  if ("fault" in work) return [["does not work", firstLine(messageOf(work.fault))]];
+  if ("fault" in work) return [["does not work", withPlace(messageOf(work.fault))]];
   if (!work.value) return [];
   const { isolation, pid, status, features, interrupts, queues, statistics } = work.value;
   return [

@@ -54,6 +54,7 @@ export const VHOST_USER: Transport = {
     } else {
       context.talk(`Serving ${name} at ${socket} until Ctrl-C. QEMU needs:`);
       io.out(shellLine(qemu));
+      if (vhostUser.note !== undefined) context.talk(vhostUser.note);
     }
     const why = await Promise.race([served.ended, untilEnded(signal)]);
     if (signal.aborted) {

@@ -105,9 +105,7 @@ const ALL: readonly Omit<Check, "type">[] = [
     async run(rig) {
       const ring = rig.startQueue(RECEIVE);
       ring.chain(0, [rig.room(64)]);
-      ring.offer(0);
-      ring.publish();
-      rig.notify(RECEIVE);
+      rig.offer(ring);
       await rig.settle();
       rig.mustWork();
       if (ring.used > 0) must(ring.element(0).written > 0, "it gave one back with no bytes");

@@ -23,9 +23,7 @@ function start(rig: Rig, features = 0n): RawRing {
 
 /** Shows what was written into the table from `head` on. */
 async function show(rig: Rig, ring: RawRing, head = 0): Promise<void> {
-  ring.offer(head);
-  ring.publish();
-  rig.notify(ring.queue);
+  rig.offer(ring, head);
   await rig.settle();
 }
 

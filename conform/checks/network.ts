@@ -89,9 +89,7 @@ const ALL: readonly Omit<Check, "type">[] = [
       const ring = rig.startQueue(0);
       const part = rig.room(1526);
       ring.chain(0, [part]);
-      ring.offer(0);
-      ring.publish();
-      rig.notify(0);
+      rig.offer(ring);
       await rig.settle();
       rig.mustWork();
       if (ring.used === 0) return;

@@ -167,9 +167,7 @@ export const QUEUES: readonly Check[] = [
       const ring = start(rig);
       await resetQueue(rig, ring.queue);
       ring.chain(0, exercise(rig).make(rig));
-      ring.offer(0);
-      ring.publish();
-      rig.notify(ring.queue);
+      rig.offer(ring);
       await rig.settle();
       must(ring.used === 0, "it used a request");
     },

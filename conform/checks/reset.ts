@@ -14,9 +14,7 @@ function launch(rig: Rig): RawRing {
   const request = exercise(rig);
   const ring = rig.startQueue(request.queue, { features: request.features });
   ring.chain(0, request.make(rig));
-  ring.offer(0);
-  ring.publish();
-  rig.notify(request.queue);
+  rig.offer(ring);
   return ring;
 }
 

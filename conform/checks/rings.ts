@@ -199,9 +199,7 @@ export const RINGS: readonly Check[] = [
       const table = indirect(rig, ring, 0, parts);
       const tableBytes = () => rig.bytes.slice(table, table + DESCRIPTOR_BYTES * parts.length);
       const before = tableBytes();
-      ring.offer(0);
-      ring.publish();
-      rig.notify(request.queue);
+      rig.offer(ring);
       await rig.used(ring, 1);
       must(tableBytes().every((byte, i) => byte === before[i]), "a table is not what was written");
     },
@@ -232,9 +230,7 @@ export const RINGS: readonly Check[] = [
         next: 1,
       });
       indirect(rig, ring, 1, rest);
-      ring.offer(0);
-      ring.publish();
-      rig.notify(request.queue);
+      rig.offer(ring);
       await rig.used(ring, 1);
       const { id, written } = ring.element(0);
       const [least, most] = request.written;

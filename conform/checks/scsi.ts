@@ -53,6 +53,13 @@ async function target(rig: Rig): Promise<number | undefined> {
   return undefined;
 }
 
+/** A target; throws that a check is not about this device if it has none. */
+async function someTarget(rig: Rig): Promise<number> {
+  const found = await target(rig);
+  needs(found !== undefined, "it has no target");
+  return found;
+}
+
 /** Has a task management function done. */
 async function manage(rig: Rig, subtype: number, start: readonly number[]): Promise<number> {
   const ring = rig.startQueue(CONTROL);
@@ -115,8 +122,7 @@ const ALL: readonly Omit<Check, "type">[] = [
     section: "5.6.6.1.1",
     does: "answers INQUIRY to a target that is there",
     async run(rig) {
-      const found = await target(rig);
-      needs(found !== undefined, "it has no target");
+      const found = await someTarget(rig);
       const { status, data, residual } = await command(rig, lun(found), [0x12, 0, 0, 0, 36, 0], 36);
       must(status === GOOD, `its status is ${status}`);
       must(residual <= 36, `it did not move ${residual} of 36 bytes`);
@@ -128,8 +134,7 @@ const ALL: readonly Omit<Check, "type">[] = [
     section: "5.6.6.1.1",
     does: "answers a command that it does not know by CHECK CONDITION, with sense",
     async run(rig) {
-      const found = await target(rig);
-      needs(found !== undefined, "it has no target");
+      const found = await someTarget(rig);
       // The first may say that the unit was reset.
       const ring = rig.startQueue(REQUESTS);
       let key = 0;
@@ -175,8 +180,7 @@ const ALL: readonly Omit<Check, "type">[] = [
     section: "5.6.6.2",
     does: "resets a unit",
     async run(rig) {
-      const found = await target(rig);
-      needs(found !== undefined, "it has no target");
+      const found = await someTarget(rig);
       const response = await manage(rig, 5, lun(found));
       must(response === S_OK, `it answers by response ${response}`);
     },
@@ -186,8 +190,7 @@ const ALL: readonly Omit<Check, "type">[] = [
     section: "5.6.6.2",
     does: "answers a task management function for a unit that is not there by INCORRECT_LUN",
     async run(rig) {
-      const found = await target(rig);
-      needs(found !== undefined, "it has no target");
+      const found = await someTarget(rig);
       const response = await manage(rig, 5, lun(found, 200));
       must(response === S_INCORRECT_LUN, `it answers by response ${response}`);
     },
@@ -214,9 +217,7 @@ const ALL: readonly Omit<Check, "type">[] = [
     async run(rig) {
       const ring = rig.startQueue(EVENTS);
       ring.chain(0, [rig.room(16)]);
-      ring.offer(0);
-      ring.publish();
-      rig.notify(EVENTS);
+      rig.offer(ring);
       await rig.settle();
       rig.mustWork();
       must(ring.used === 0, "it gave one back with no event to tell of");

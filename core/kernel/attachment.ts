@@ -2,51 +2,31 @@
 
 import { openBinding } from "../binding/mod.ts";
 import type { Arena, Binding, BindingOptions } from "../binding/binding.ts";
-import { ClientLane, type LanePort } from "../bus/client_lane.ts";
-import type { LaneLayout } from "../bus/lane.ts";
+import type { LanePort } from "../bus/client_lane.ts";
 import { BusFault } from "../bus/mailbox.ts";
 import { answerRegisters } from "../bus/register_call.ts";
 import { passDoorbells } from "../bus/written_doorbells.ts";
 import type { DriverReport, FromDriver, Grant, WirePlan, WireProperties } from "../bus/message.ts";
 import type { CheckOptions, CheckResult } from "../class/check.ts";
 import type { DeviceClass, OpenDevice } from "../class/define.ts";
+import { within } from "../class/within.ts";
 import { clearer } from "../linux/fd.ts";
 import { mapShared, placeFile } from "../linux/memory.ts";
 import { processorTime, residentMemory } from "../linux/process.ts";
 import { DeviceFault } from "../pci/device_fault.ts";
 import type { Registers } from "../pci/registers.ts";
-import type { Manifest } from "../plugin/manifest.ts";
 import { API } from "../plugin/plugin.ts";
 import type { DeviceTrace } from "../trace/trace.ts";
-import { TracedClientLane } from "../trace/traced_lanes.ts";
+import { ClientLanes } from "./client_lanes.ts";
 import { Conversation, DriverGone } from "./conversation.ts";
-import { Deadline } from "./deadline.ts";
 import type { AttachedDevice, DeviceDescription } from "./device.ts";
 import type { DriverHost, DriverHostOptions, Isolation } from "./driver_host.ts";
-import type { AnyPlugin } from "../plugin/pci_plugin.ts";
 import { inlineHost } from "./inline_host.ts";
 import { Link } from "./link.ts";
 import type { Patience } from "./patience.ts";
+import { folderOf, type PluginSource } from "./plugin_source.ts";
 import { processHost } from "./process_host.ts";
 import { Restarts } from "./restarts.ts";
-
-/** A driver that the kernel can start. */
-export interface PluginSource {
-  /** What its `plugin.json` says. */
-  readonly manifest: Manifest;
-  /** URL of its module, for a process of its own. */
-  readonly entry: string;
-  /** The plugin itself, if the application trusts it enough to run it inline. */
-  readonly plugin?: AnyPlugin;
-}
-
-/** The URL of the folder that a driver's manifest stands in. */
-function folderOf({ entry, manifest }: PluginSource): string {
-  if (!entry.startsWith("file:")) return entry;
-  // The manifest names the entry from its own folder, without a way up.
-  const depth = manifest.entry.split("/").filter((part) => part !== "." && part !== "").length;
-  return new URL("../".repeat(depth - 1) || ".", entry).href;
-}
 
 /** What a device is attached with. */
 export interface AttachOptions extends Omit<BindingOptions, "manifest" | "driver"> {
@@ -85,7 +65,7 @@ const NOTHING_TO_REPORT: DriverReport = { queues: [], statistics: {}, interrupts
  * Where a device and its driver are. `starting` leads to `running`; from there a fault leads to `recovering`, and that
  * back; `ending` may come at any time and leads to `gone`.
  */
-type State = "starting" | "running" | "recovering" | "ending" | "gone";
+type State = DeviceDescription["state"];
 
 /**
  * One device and its driver.
@@ -128,14 +108,10 @@ export class Attachment implements AttachedDevice {
   #startedAt = 0;
   /** Of the driver's process, the latest if it was started anew. */
   #pid: number | undefined;
-  #lanes: readonly ClientLane[] = [];
-  /** Requests that had ended when the driver last rang for completions. */
-  #completed = 0;
-  #deadlines: readonly Deadline[] = [];
+  /** From the first grant on. */
+  #lanes: ClientLanes | undefined;
   /** The client, if the kernel was given the class of the device. */
   #opened: OpenDevice | undefined;
-  /** The latest grant: a driver that comes back must fit the lanes of the one before. */
-  #grant: Grant | undefined;
   /** Whether the driver of this start has got its grant. */
   #granted = false;
   readonly #restarts: Restarts;
@@ -259,7 +235,7 @@ export class Attachment implements AttachedDevice {
       this.#fail(new DeviceFault("D-74", what));
     });
     this.#stack.defer(() => {
-      this.#lanes.forEach((lane) => lane.fail());
+      this.#lanes?.fail();
       this.#opened?.gone();
     });
     this.#watchProgress();
@@ -317,7 +293,7 @@ export class Attachment implements AttachedDevice {
     this.#incarnation.defer(() => binding.quiet());
     this.#greeted(await this.#conversation.expect(this.#patience.hello, "hello"));
     const { grant, plan } = await binding.accept(await this.#plan(), this.#arena);
-    const again = this.#grant !== undefined;
+    const again = this.#lanes !== undefined;
     this.#furnish(grant, plan);
     if (plan.properties) this.#tell(plan.properties);
     host.send({ type: "grant", grant });
@@ -392,61 +368,41 @@ export class Attachment implements AttachedDevice {
     }
     const arena = new Uint8Array(memory);
     for (const { offset, bytes } of grant.buffers) arena.fill(0, offset, offset + bytes);
-    if (this.#grant) this.#resume(grant);
-    else this.#makeLanes(grant, plan);
+    if (this.#lanes) this.#lanes.resume(grant.lanes);
+    else this.#lanes = this.#makeLanes(grant, plan);
     const names = (named: readonly { readonly name: string }[]) => named.map(({ name }) => name);
     this.#trace?.named({
       queues: names(grant.queues),
       lanes: names(grant.lanes),
       windows: this.#windows,
     });
-    this.#grant = grant;
     this.#granted = true;
   }
 
   /** Tells the client what the device is like; the first time, that makes the client. */
   #tell(properties: WireProperties): void {
     if (this.#opened) return this.#opened.update(properties);
-    const byName = new Map(this.#grant!.lanes.map(({ name }, i) => [name, this.#lanes[i]!]));
-    this.#opened = this.#options.class?.open(byName, properties, this.driver);
+    this.#opened = this.#options.class?.open(this.#lanes!.byName, properties, this.driver);
   }
 
-  #makeLanes(grant: Grant, plan: WirePlan): void {
-    const { loop } = this.#options;
+  #makeLanes({ lanes }: Grant, plan: WirePlan): ClientLanes {
+    const { loop, requestDeadline } = this.#options;
     const { inThread } = this.#binding.device;
-    const trace = this.#trace;
     const run = () => this.#host?.run() ?? false;
-    const make = (layout: LaneLayout, port: LanePort) =>
-      trace
-        ? new TracedClientLane(layout, port, (event) => trace.tell(event))
-        : new ClientLane(layout, port);
-    this.#lanes = grant.lanes.map((layout) =>
-      make(layout, {
-        control: this.#link.control,
-        arena: this.#arena.memory,
-        ring: () => this.#host?.ring(),
-        // What works on this thread has no turn but by the loop.
-        run: inThread ? () => (loop.runOnce(0), run()) : run,
-        spins: this.#host!.spins,
-        wait: (timeout) => this.#host ? this.#host.wait(timeout) : loop.runOnce(timeout),
-        busyPoll: () => loop.busyPoll(),
-      })
+    const port: LanePort = {
+      control: this.#link.control,
+      arena: this.#arena.memory,
+      ring: () => this.#host?.ring(),
+      // What works on this thread has no turn but by the loop.
+      run: inThread ? () => (loop.runOnce(0), run()) : run,
+      spins: this.#host!.spins,
+      wait: (timeout) => this.#host ? this.#host.wait(timeout) : loop.runOnce(timeout),
+      busyPoll: () => loop.busyPoll(),
+    };
+    const deadlines = plan.lanes.map(({ deadline = requestDeadline }) =>
+      Math.min(deadline, this.#patience.request)
     );
-    this.#deadlines = this.#lanes.map((lane, i) =>
-      new Deadline(
-        lane,
-        Math.min(plan.lanes[i]!.deadline ?? this.#options.requestDeadline, this.#patience.request),
-      )
-    );
-  }
-
-  /** Puts the client's requests to the driver that was started anew. */
-  #resume(grant: Grant): void {
-    if (JSON.stringify(grant.lanes) !== JSON.stringify(this.#grant!.lanes)) {
-      throw new DriverGone("the driver came back with other lanes than before");
-    }
-    this.#lanes.forEach((lane) => lane.restart());
-    this.#deadlines.forEach((deadline) => deadline.restart());
+    return new ClientLanes(lanes, deadlines, port, this.#trace);
   }
 
   /** Looks whether the device is well. Returns whether it is. */
@@ -463,33 +419,21 @@ export class Attachment implements AttachedDevice {
   #watchProgress(): void {
     const timer = setInterval(() => {
       if (this.#state !== "running" || !this.#check()) return;
-      const now = performance.now();
-      const late = this.#deadlines.filter((deadline) => deadline.passed(now))[0];
+      const late = this.#lanes?.late(performance.now());
       if (late === undefined) return;
       this.#fail(
-        new DeviceFault(
-          "D-64",
-          `The device did not finish a request within ${late.milliseconds} ms`,
-        ),
+        new DeviceFault("D-64", `The device did not finish a request within ${late} ms`),
       );
     }, this.#patience.progress);
     this.#stack.defer(() => clearInterval(timer));
   }
 
-  #drain(): number {
-    let ended = 0;
-    for (let i = 0; i < this.#lanes.length; i++) ended += this.#lanes[i]!.drain();
-    return ended;
-  }
-
-  /** Takes completions. Returns how many there were since it was last asked, those that a client took itself among them. */
+  /** Takes completions. Returns how many there were, those that a client took itself among them. */
   #completions(): number {
     // Before what the client does about them.
     this.#trace?.fetch();
-    this.#drain();
-    const before = this.#completed;
-    this.#completed = this.#lanes.reduce((sum, { ended }) => sum + ended, 0);
-    return this.#completed - before;
+    this.#lanes?.drain();
+    return this.#lanes?.completions() ?? 0;
   }
 
   #hear(message: FromDriver): void {
@@ -562,7 +506,7 @@ export class Attachment implements AttachedDevice {
     this.#lateReports = 0;
     try {
       await incarnation.disposeAsync();
-      this.#drain();
+      this.#lanes?.drain();
       return true;
     } catch (error) {
       this.#log((error as Error).message);
@@ -596,13 +540,7 @@ export class Attachment implements AttachedDevice {
           memory: residentMemory(pid) ?? 0,
         }),
       },
-      lanes: this.#lanes.map((lane, i) => ({
-        name: this.#grant!.lanes[i]!.name,
-        slots: lane.slots,
-        submitted: lane.submissions,
-        ended: lane.ended,
-        inFlight: lane.inFlight,
-      })),
+      lanes: this.#lanes?.describe() ?? [],
       interruptCounts: interrupts,
       queues: queues.map((queue) => ({
         ...queue,
@@ -642,13 +580,10 @@ export class Attachment implements AttachedDevice {
 
   /** What a class does at the end is not the kernel's: it may fail, or never come to an end. */
   async #closeClient(): Promise<void> {
-    const over = new AbortController();
     try {
-      await Promise.race([this.#opened?.close(), pause(this.#patience.close, over.signal)]);
+      if (this.#opened) await within(this.#patience.close, this.#opened.close());
     } catch (error) {
       this.#log((error as Error).message);
-    } finally {
-      over.abort();
     }
   }
 

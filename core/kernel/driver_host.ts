@@ -38,8 +38,6 @@ export interface DriverHostOptions extends HostPart {
 
 /** A place in which one driver runs, seen from the core. */
 export interface DriverHost {
-  /** Which kind. */
-  readonly isolation: Isolation;
   /** Its process, if it has one of its own. */
   readonly pid?: number;
   /** Sends a message. */

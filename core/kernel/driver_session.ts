@@ -3,19 +3,17 @@
 import { type Bell, Cause } from "../bus/bell.ts";
 import { FRAMES } from "../bus/control.ts";
 import type { Mailbox } from "../bus/mailbox.ts";
-import type { FromDriver, Grant, QueueGrant, ToDriver, WirePlan } from "../bus/message.ts";
+import type { FromDriver, Grant, QueueGrant, ToDriver } from "../bus/message.ts";
 import { DriverLane } from "../bus/driver_lane.ts";
 import { addressTable, deviceAddress, PAGE } from "../dma/address_table.ts";
-import type { AnyPlugin, DefinedPciPlugin, PciPlan, RegisterWindow } from "../plugin/pci_plugin.ts";
+import type { AnyPlugin, DefinedPciPlugin, RegisterWindow } from "../plugin/pci_plugin.ts";
 import {
   apiOf,
   type Decline,
   type Driver,
-  type Plan,
   type Plugin,
   type Properties,
 } from "../plugin/plugin.ts";
-import { featureText } from "../virtio/features.ts";
 import { CountedQueue } from "../virtqueue/counted_queue.ts";
 import { makeDriverQueue } from "../virtqueue/driver_queue.ts";
 import type { DriverQueue, QueueFault } from "../virtqueue/virtqueue.ts";
@@ -24,6 +22,7 @@ import { Kind, type TraceWriter } from "../trace/ring.ts";
 import { TracedDriverLane } from "../trace/traced_lanes.ts";
 import { TracedQueue } from "../trace/traced_queue.ts";
 import { tracedRegisters } from "../trace/traced_registers.ts";
+import { type AnyPlan, wirePlan } from "./wire_plan.ts";
 
 const POLL_MS = 1;
 
@@ -424,35 +423,8 @@ export class DriverSession {
 }
 
 type Offered = Extract<ToDriver, { type: "offer" }>;
-type AnyPlan = Plan<string, string, string> | PciPlan<string, string>;
-
 function isDecline(answer: AnyPlan | Decline): answer is Decline {
   return "decline" in answer;
-}
-
-/** A plan as it crosses the bus. */
-export function wirePlan(plan: AnyPlan): WirePlan {
-  return {
-    features: featureText("features" in plan && plan.features || 0n),
-    queues: Object.entries("queues" in plan ? plan.queues : {}).map((
-      [name, { index, size, buffers = 1 }],
-    ) => ({
-      name,
-      index,
-      size,
-      buffers,
-    })),
-    lanes: Object.entries(plan.lanes).map(([name, lane]) => ({ name, ...lane })),
-    buffers: Object.entries(plan.buffers ?? {}).map(([name, bytes]) => ({ name, bytes })),
-    ...properties(plan),
-    physical: "physical" in plan && plan.physical === true,
-  };
-}
-
-/** A driver of a PCI device may know them only when it has started; that of a VirtIO device reads them in the offer. */
-function properties(plan: AnyPlan): Pick<WirePlan, "properties"> {
-  if (plan.properties) return { properties: plan.properties };
-  return "queues" in plan ? { properties: {} } : {};
 }
 
 /** Finds the page frame of a place in the arena; the table is a copy of its own, which does not change any more. */

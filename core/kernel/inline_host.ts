@@ -93,7 +93,6 @@ export function inlineHost(plugin: AnyPlugin, options: DriverHostOptions): Drive
   }
 
   return {
-    isolation: "inline",
     send: (message) => link.send(message),
     ring: work,
     spins: 2000,

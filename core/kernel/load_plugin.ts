@@ -1,7 +1,8 @@
 import { fileUrl, readText } from "../linux/file.ts";
-import { ManifestError, parseManifest } from "../plugin/manifest.ts";
+import { parseManifest } from "../plugin/check_manifest.ts";
+import { ManifestError } from "../plugin/manifest.ts";
 import { OsError } from "../linux/os_error.ts";
-import type { PluginSource } from "./attachment.ts";
+import type { PluginSource } from "./plugin_source.ts";
 
 /**
  * Reads the `plugin.json` of a driver in a folder. None of its code runs.

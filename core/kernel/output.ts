@@ -5,7 +5,7 @@ import { Budget } from "../bus/budget.ts";
 /** Longest line that is passed on, in characters. */
 const LONGEST = 1024;
 /** How Deno and V8 begin to say what ended a program. */
-const ERROR = /^(error: |# Fatal |thread '.*panicked at )/;
+const ERROR = /^(error: |# Fatal |Deno could not |thread '.*panicked at )/;
 /** How Rust begins: what it has to say is the next line. */
 const BEGINS = /^thread '.*panicked at \S+$/;
 /** Lines a second that are passed on. */

@@ -2,6 +2,7 @@
 
 import config from "../../deno.json" with { type: "json" };
 import { Cause } from "../bus/bell.ts";
+import { within } from "../class/within.ts";
 import { PAGE } from "../dma/address_table.ts";
 import { close, pipe } from "../linux/fd.ts";
 import { environment, open, readLink, realPath } from "../linux/file.ts";
@@ -117,7 +118,6 @@ export function processHost(options: DriverHostOptions): DriverHost {
   const watchdog = new Watchdog(watched, gone);
 
   return {
-    isolation: "process",
     pid,
     send: (message) => link.send(message),
     ring: () => link.driver.ring(Cause.lane),
@@ -133,13 +133,8 @@ export function processHost(options: DriverHostOptions): DriverHost {
       watchdog[Symbol.dispose]();
       if (exit) return;
       kill(pid, SIGKILL);
-      let late: ReturnType<typeof setTimeout> | undefined;
       // The loop takes note of its end, and others go on meanwhile; one that is late does so when it comes.
-      await Promise.race([
-        ended.promise,
-        new Promise<void>((resolve) => late = setTimeout(resolve, END_MS)),
-      ]);
-      clearTimeout(late);
+      await within(END_MS, ended.promise);
     },
   };
 }

@@ -2,11 +2,13 @@ import { AVAILABLE, INDIRECT, NEXT, USED, WORDS, WRITE } from "./descriptor.ts";
 import {
   append,
   type Chain,
+  type DeviceRingOptions,
+  DriverFault,
   type HonestQueue,
   type RingPlace,
   type Taken,
+  writableBytes,
 } from "./device_queue.ts";
-import { type DeviceRingOptions, DriverFault, writableBytes } from "./device_queue.ts";
 import { EVENT_DESCRIPTOR, wanted } from "./event_index.ts";
 import { InOrder } from "./in_order.ts";
 import { DESCRIPTOR_BYTES } from "./layout.ts";

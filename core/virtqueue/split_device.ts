@@ -4,22 +4,21 @@ import { INDIRECT, NEXT, QUIET, WORDS } from "./descriptor.ts";
 import {
   append,
   type Chain,
+  type DeviceRingOptions,
+  DriverFault,
   type HonestQueue,
   type RingPlace,
   type Taken,
+  writableBytes,
 } from "./device_queue.ts";
-import { type DeviceRingOptions, DriverFault, writableBytes } from "./device_queue.ts";
 import { passed } from "./event_index.ts";
 import { InOrder } from "./in_order.ts";
 import { DESCRIPTOR_BYTES } from "./layout.ts";
 
-/** What the device side of a split virtqueue stands on. */
-export type SplitDeviceOptions = DeviceRingOptions;
-
 /** The device side of a split virtqueue (virtio 1.4, 2.7). */
 export class SplitDevice implements HonestQueue {
   readonly size: number;
-  readonly #options: SplitDeviceOptions;
+  readonly #options: DeviceRingOptions;
   readonly #halves: Uint16Array<SharedArrayBuffer>;
   readonly #words: Uint32Array<SharedArrayBuffer>;
   readonly #inOrder: InOrder | undefined;
@@ -27,7 +26,7 @@ export class SplitDevice implements HonestQueue {
   #used = 0;
   #published = 0;
 
-  constructor(options: SplitDeviceOptions) {
+  constructor(options: DeviceRingOptions) {
     this.size = options.size;
     this.#options = options;
     this.#halves = new Uint16Array(options.memory);

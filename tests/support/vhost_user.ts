@@ -30,7 +30,7 @@ import { layoutPacked, layoutSplit, type QueueLayout } from "../../core/virtqueu
 import type { DriverQueue } from "../../core/virtqueue/virtqueue.ts";
 
 /** How long anything may take, in milliseconds. */
-const DEADLINE = 10_000;
+const DEADLINE = 60_000;
 /** Where its memory is for the guest, and for itself. */
 export const GUEST = 0x1000_0000, USER = 0x7f00_0000_0000;
 const MEMORY = 1 << 20;

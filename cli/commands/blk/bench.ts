@@ -1,5 +1,5 @@
 import { SECTOR } from "../../../classes/block/mod.ts";
-import { round } from "../../../core/class/mod.ts";
+import { count, round } from "../../../core/class/mod.ts";
 import { type Load, type LoadResult, runLoad } from "../../block/load.ts";
 import { formatSize, parseSize } from "../../block/size.ts";
 import type { Command, Context } from "../../command.ts";
@@ -72,7 +72,7 @@ export const blkBench: Command = {
       use.disk,
       load,
       context.signal,
-      (passed, requests) => progress.show(passed, `${requests} requests`),
+      (passed, requests) => progress.show(passed, count(requests, "request")),
     ).finally(() => progress.hide());
     const gone = result.errors > 0 ? await goneAmong([use.device]) : undefined;
     if (gone) throw gone;
@@ -133,6 +133,6 @@ function print(
   );
   context.io.out(
     `${rw}: ${Math.round(iops)} requests/s, ${formatSize(rate)}/s; latency in µs: ` +
-      microseconds.join(", ") + (errors > 0 ? `; ${errors} requests FAILED` : ""),
+      microseconds.join(", ") + (errors > 0 ? `; ${count(errors, "request")} FAILED` : ""),
   );
 }

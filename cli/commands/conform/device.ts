@@ -147,7 +147,10 @@ function nodesOf({ words: [word = "all"] }: Context, kernel: Kernel): readonly N
     const node = findNode(kernel, word);
     const { address, refusal } = node.function;
     if (!node.identity.virtio) {
-      throw new CliError(EXIT.notFound, `Cannot check ${address}: it is no VirtIO device`);
+      throw new CliError(
+        EXIT.notFound,
+        `Cannot check ${address}: it is no VirtIO device; ls has those that are, and all checks each of them`,
+      );
     }
     if (refusal !== undefined) {
       throw new CliError(refusedExit(kernel), `Cannot check ${address}: ${refusal}`);

@@ -1,3 +1,4 @@
+import { count } from "../../../core/class/mod.ts";
 import { INTERFACE_NAME, isInterfaceName } from "../../../core/linux/mod.ts";
 import type { Command, Context } from "../../command.ts";
 import { endedByPerson, EXIT, messageOf, usageError } from "../../exit.ts";
@@ -29,7 +30,7 @@ export const bridge: Command = {
   ],
   standing: true,
   notes: [
-    "Goes on until SIGINT, then says how much went both ways. The interface is brought up, its MTU is that",
+    "Goes on until Ctrl-C (SIGINT), then says how much went both ways. The interface is brought up, its MTU is that",
     "of the card; addresses and routes are yours to set. Making it needs CAP_NET_ADMIN and /dev/net/tun. It",
     "goes away at the end, unless it was made persistent (ip tuntap add <name> mode tap).",
     "",
@@ -45,7 +46,7 @@ export const bridge: Command = {
     await using tap = tapPort(name, card.mtu);
     await hearEverything(context, card);
     await keepApart(context, card);
-    context.talk(`Passing frames between ${address} and ${tap.name}; SIGINT ends it`);
+    context.talk(`Passing frames between ${address} and ${tap.name} until Ctrl-C`);
     const { sent, received, gone } = await pass(card, tap, signal);
     if (options.json) {
       printDeviceJson(context, "net bridge", inUse, { tap: tap.name, sent, received });
@@ -84,5 +85,5 @@ async function keepApart(context: Context, card: Card): Promise<void> {
 }
 
 function line({ frames, bytes, dropped }: Passed): string {
-  return `${frames} frames, ${bytes} bytes, ${dropped} dropped`;
+  return `${count(frames, "frame")}, ${count(bytes, "byte")}, ${dropped} dropped`;
 }

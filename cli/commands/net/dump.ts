@@ -1,3 +1,4 @@
+import { count } from "../../../core/class/mod.ts";
 import { poll, POLLOUT, write } from "../../../core/linux/mod.ts";
 import deno from "../../../deno.json" with { type: "json" };
 import type { Command, Context } from "../../command.ts";
@@ -85,7 +86,9 @@ export const dump: Command = {
     const { gone, ...figures } = await capture(card, heard(sink, caller), limits, signal);
     const { captured, dropped, bytes } = figures;
     if (options.json) printDeviceJson(context, "net dump", inUse, { file, ...figures });
-    context.talk(`${captured} frames with ${bytes} bytes captured, ${dropped} dropped`);
+    context.talk(
+      `${count(captured, "frame")} with ${count(bytes, "byte")} captured, ${dropped} dropped`,
+    );
     if (signal.aborted && !endedByPerson(signal)) throw signal.reason;
     if (gone) throw await goneError(context, device);
     return EXIT.done;

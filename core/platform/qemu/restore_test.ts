@@ -63,7 +63,7 @@ for (
           for (let i = 0; i < 2; i++) {
             hand.askSector();
             for (let turns = 0; !signalled(fd, 0); turns++) {
-              assert(turns < 200, "no interrupt");
+              assert(turns < 6000, "no interrupt");
               loop.runOnce(10);
             }
             clear(fd);
