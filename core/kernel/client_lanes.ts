@@ -62,6 +62,7 @@ export class ClientLanes {
 
   /** The deadline that a request has passed, in milliseconds; undefined if none has. */
   late(now: number): number | undefined {
+    // Each takes its notes, also behind one that has found something.
     return this.#deadlines.filter((deadline) => deadline.passed(now))[0]?.milliseconds;
   }
 
