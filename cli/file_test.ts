@@ -1,12 +1,12 @@
 // Files of each kind as arguments: they work, or one sentence names them, with a status that is documented.
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { bindLibc } from "../core/linux/libc.ts";
+import { libc } from "../core/linux/libc.ts";
 import { CliError } from "./exit.ts";
 import { memoryDisk, runFake } from "./fake_test.ts";
 import { UserFile } from "./file.ts";
 
 // Opened once for the whole process, so not by a test.
-bindLibc();
+libc();
 
 const SIMULATED = "--machine simulated";
 

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { bindLibc } from "../core/linux/libc.ts";
+import { libc } from "../core/linux/libc.ts";
 import { readIdentity } from "../core/pci/identity.ts";
 import { BUILT_IN_NAMES } from "../machine/names_built_in.ts";
 import { pciNames } from "../machine/pci_names.ts";
@@ -8,7 +8,7 @@ import { testWith } from "../tests/support/needs.ts";
 import { lspciLine, needsDomain } from "./lspci.ts";
 import { patience } from "../tests/support/patience.ts";
 
-bindLibc(); // Open before the tests: it stays open, which would count as a leak of the first one.
+libc(); // Open before the tests: it stays open, which would count as a leak of the first one.
 
 /** What lspci says about this machine, a line each; undefined where there is no lspci or no PCI. */
 async function realLspci(): Promise<string[] | undefined> {

@@ -774,12 +774,13 @@ Deno.test("check puts devices to work side by side #cli:check_each_device", asyn
 Deno.test("check that is ended tells what is known, as JSON too #cli:check_each_device", async () => {
   for (const json of ["", " --json"]) {
     const end = new AbortController();
+    let timer: ReturnType<typeof setTimeout> | undefined;
     const { exit, out, err } = await runFake(`check --machine simulated${json}`, {
       signal: end.signal,
       disk: {
         ...memoryDisk(),
         read() {
-          setTimeout(() => end.abort(new CliError(130, "Ended by SIGINT")), 200);
+          timer ??= setTimeout(() => end.abort(new CliError(130, "Ended by SIGINT")), 200);
           return new Promise(() => {});
         },
       },

@@ -1,5 +1,5 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { bindLibc } from "../core/linux/libc.ts";
+import { libc } from "../core/linux/libc.ts";
 import { Refusal } from "../core/platform/refusal.ts";
 import { type BindRequest, rebind } from "./bind.ts";
 import {
@@ -11,7 +11,7 @@ import {
   put,
 } from "../core/platform/vfio/fake_test.ts";
 
-bindLibc(); // Open before the tests: it stays open, which would count as a leak of the first one.
+libc(); // Open before the tests: it stays open, which would count as a leak of the first one.
 
 const A = "0000:00:02.0", B = "0000:00:03.0", PORT = "0000:00:01.0";
 

@@ -1,9 +1,9 @@
 import { assertEquals } from "@std/assert";
-import { bindLibc } from "../core/linux/libc.ts";
+import { libc } from "../core/linux/libc.ts";
 import { diagnose } from "./doctor.ts";
 import { fakeMachine, link, mounts, put } from "../core/platform/vfio/fake_test.ts";
 
-bindLibc(); // Open before the tests: it stays open, which would count as a leak of the first one.
+libc(); // Open before the tests: it stays open, which would count as a leak of the first one.
 
 /** What depends on the machine that runs the test. */
 const REAL = ["locked memory", "QEMU"];

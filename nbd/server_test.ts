@@ -1,7 +1,7 @@
 // Clients that want no disk: they keep nothing for long, and no other client out.
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { BlockDevice } from "../classes/block/protocol.ts";
-import { bindLibc } from "../core/linux/libc.ts";
+import { libc } from "../core/linux/libc.ts";
 import { PathTaken } from "../core/linux/socket.ts";
 import { InterruptLoop } from "../core/irq/interrupt_loop.ts";
 import { Bytes } from "./bytes.ts";
@@ -9,7 +9,7 @@ import { Cmd, Opt, OPTS_MAGIC, REQUEST_MAGIC, SIMPLE_REPLY_MAGIC } from "./proto
 import { NbdServer, type ServeOptions } from "./server.ts";
 
 // Opened once for the whole process, so not by a test.
-bindLibc();
+libc();
 
 const nothing = () => Promise.resolve();
 const DISK: BlockDevice = {

@@ -2,14 +2,14 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { descriptors } from "../tests/support/leaks.ts";
 import { close } from "../core/linux/fd.ts";
 import { UnfitMemory } from "../core/linux/foreign_memory.ts";
-import { bindLibc } from "../core/linux/libc.ts";
+import { libc } from "../core/linux/libc.ts";
 import { mapShared, memoryFile } from "../core/linux/memory.ts";
 import { DeviceMemory } from "../simulation/device_memory.ts";
 import { DriverFault } from "../core/virtqueue/device_queue.ts";
 import { GuestMemory } from "./guest_memory.ts";
 
 // Opened once for the whole process, so not by a test.
-bindLibc();
+libc();
 
 const PAGE = 4096;
 

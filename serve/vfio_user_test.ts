@@ -5,7 +5,7 @@ import { leftovers, soon } from "../tests/support/leaks.ts";
 import { Client, GuestQueue } from "../tests/support/vfio_user.ts";
 import { pattern } from "../tests/support/machine.ts";
 import { close, pipe } from "../core/linux/fd.ts";
-import { bindLibc } from "../core/linux/libc.ts";
+import { libc } from "../core/linux/libc.ts";
 import { memoryFile } from "../core/linux/memory.ts";
 import { PathTaken } from "../core/linux/socket.ts";
 import type { DeviceModel } from "../simulation/model.ts";
@@ -13,7 +13,7 @@ import { encodeRequest } from "./vfio_user/message.ts";
 import { HEADER_BYTES, Irq, Region } from "./vfio_user/protocol.ts";
 import { serveVfioUser } from "./vfio_user.ts";
 
-bindLibc(); // opened once for all tests
+libc(); // opened once for all tests
 const BASE = 0x100000, BYTES = 0x40000;
 /** Where a guest has its data. */
 const DATA = BASE + 0x1000;

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { descriptors } from "../tests/support/leaks.ts";
 import { GUEST, until, USER, VhostMachine } from "../tests/support/vhost_user.ts";
 import { clear, close, eventfd, pipe } from "../core/linux/fd.ts";
-import { bindLibc } from "../core/linux/libc.ts";
+import { libc } from "../core/linux/libc.ts";
 import { memoryFile } from "../core/linux/memory.ts";
 import { lying } from "../simulation/hostile.ts";
 import {
@@ -19,7 +19,7 @@ import { FRONT_END } from "../core/vhost/protocol.ts";
 import { type ServedDevice, type ServeOptions, serveVhostUser } from "./vhost_user.ts";
 
 // Opened once for the whole process, so not by a test.
-bindLibc();
+libc();
 
 const ALL = RING_PACKED | IN_ORDER;
 

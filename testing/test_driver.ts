@@ -4,7 +4,7 @@ import type { DeviceClass } from "../core/class/define.ts";
 import type { Isolation } from "../core/kernel/driver_host.ts";
 import { loadPlugin } from "../core/kernel/load_plugin.ts";
 import { monotonicClock } from "../core/linux/clock.ts";
-import { bindLibc } from "../core/linux/libc.ts";
+import { libc } from "../core/linux/libc.ts";
 import { Trace, type TraceSink } from "../core/trace/trace.ts";
 import type { AnyPlugin } from "../core/plugin/pci_plugin.ts";
 import type { Tunables } from "../core/plugin/tunables.ts";
@@ -57,7 +57,7 @@ export interface DriverTestOptions<Client, Model extends AnyModel> {
 }
 
 // Opened once for the whole program, so not by a test.
-bindLibc();
+libc();
 
 /** Contents that no driver can tell from right ones: a configuration, and buffers that were given back. */
 const GARBLE: readonly LieId[] = ["D-38", "D-39", "D-54"];

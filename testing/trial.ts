@@ -236,12 +236,12 @@ export class Trial<Client, Model extends AnyModel> implements AsyncDisposable {
     return used;
   }
 
-  /** Requests of clients that have ended so far, and those that the device has answered; no number at a new start. */
+  /** Requests that have ended for clients and at the device so far; no number at a new start, or where no register can be read. */
   async #moved(): Promise<number> {
-    const { state, queues } = await this.device.describe();
-    if (state === "recovering") return NaN;
+    const seen = await this.device.describe().catch(() => undefined);
+    if (seen === undefined || seen.state === "recovering") return NaN;
     const ended = [...this.lanes.values()].reduce((sum, { ended }) => sum + ended, 0);
-    return queues.reduce((sum, { completed = 0 }) => sum + completed, ended);
+    return seen.queues.reduce((sum, { completed = 0 }) => sum + completed, ended);
   }
 
   /** Uses the device as its class checks devices. */

@@ -12,7 +12,7 @@ import { EntropyModel } from "@virtio/random/model";
 import { ScsiModel } from "@virtio/scsi/model";
 import { NetModel } from "@virtio/vtnet/model";
 import { nguid, subsystemName } from "../plugins/nvme/identifiers.ts";
-import { bindLibc } from "../core/linux/libc.ts";
+import { libc } from "../core/linux/libc.ts";
 import { serveVfioUser } from "../serve/vfio_user.ts";
 import { ask } from "../simulation/ask.ts";
 import type { FunctionModel } from "../simulation/function_model.ts";
@@ -34,7 +34,7 @@ import { listening } from "./support/listening.ts";
 import { newerQemuTest, qemuProgram, withoutNewerQemu } from "./support/machine.ts";
 import { program, start } from "./support/program.ts";
 
-bindLibc(); // opened once for all tests
+libc(); // opened once for all tests
 const MIB = 2 ** 20;
 /** How long our program may take to begin, in milliseconds. */
 const START = 60_000;

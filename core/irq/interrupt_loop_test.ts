@@ -1,11 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
 import { Bell, BELL_WORDS } from "../bus/bell.ts";
 import { clear, close, eventfd, pipe, signal } from "../linux/fd.ts";
-import { bindLibc } from "../linux/libc.ts";
+import { libc } from "../linux/libc.ts";
 import { InterruptLoop } from "./interrupt_loop.ts";
 
 // Opened once for the whole process, so not by a test.
-bindLibc();
+libc();
 
 /** An eventfd for as long as a test runs. */
 class Event implements Disposable {

@@ -1,13 +1,13 @@
 import { assertEquals } from "@std/assert";
 import { CONTROL_BYTES } from "../bus/control.ts";
 import { close } from "../linux/fd.ts";
-import { bindLibc } from "../linux/libc.ts";
+import { libc } from "../linux/libc.ts";
 import { memoryFile } from "../linux/memory.ts";
 import { positioned } from "../linux/positioned.ts";
 import { fromWire, wireDoorbell } from "./boot.ts";
 import { Doorbells } from "./doorbell.ts";
 
-bindLibc(); // Open before the tests: it stays open, which would count as a leak of the first one.
+libc(); // Open before the tests: it stays open, which would count as a leak of the first one.
 
 const limits = {
   words: new Int32Array(new SharedArrayBuffer(CONTROL_BYTES)),

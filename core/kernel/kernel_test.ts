@@ -1,12 +1,12 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { bindLibc } from "../linux/libc.ts";
+import { libc } from "../linux/libc.ts";
 import { InterruptLoop } from "../irq/interrupt_loop.ts";
 import { byteRegisters } from "../pci/byte_registers.ts";
 import type { PciFunction } from "../pci/function.ts";
 import type { Platform } from "../platform/platform.ts";
 import { Kernel } from "./kernel.ts";
 
-bindLibc(); // Open before the tests: it stays open, which would count as a leak of the first one.
+libc(); // Open before the tests: it stays open, which would count as a leak of the first one.
 
 function pciFunction(address: string): PciFunction {
   return {

@@ -1,12 +1,12 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Cause } from "../bus/bell.ts";
 import { ControlWord } from "../bus/control.ts";
-import { bindLibc } from "../linux/libc.ts";
+import { libc } from "../linux/libc.ts";
 import { InterruptLoop } from "../irq/interrupt_loop.ts";
 import { Link } from "./link.ts";
 
 // Opened once for the whole process, so not by a test.
-bindLibc();
+libc();
 
 /** The core's end of a link to a driver that the test plays. */
 class Rig implements AsyncDisposable {

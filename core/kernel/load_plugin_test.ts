@@ -1,12 +1,12 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { ManifestError } from "../plugin/manifest.ts";
 import { OsError } from "../linux/os_error.ts";
-import { bindLibc } from "../linux/libc.ts";
+import { libc } from "../linux/libc.ts";
 import { loadPlugin } from "./load_plugin.ts";
 import { patience } from "../../tests/support/patience.ts";
 
 // Opened once for the whole process, so not by a test.
-bindLibc();
+libc();
 
 const manifest = {
   name: "mine",

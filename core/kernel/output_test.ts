@@ -1,11 +1,11 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { close, pipe, setNonBlocking, writeAll } from "../linux/fd.ts";
-import { bindLibc, libc } from "../linux/libc.ts";
+import { libc } from "../linux/libc.ts";
 import { InterruptLoop } from "../irq/interrupt_loop.ts";
 import { Output } from "./output.ts";
 
 // Opened once for the whole process, so not by a test.
-bindLibc();
+libc();
 
 /** Passes on what `chunks` hold, each looked at by itself; returns the lines. */
 async function printed(chunks: readonly (string | Uint8Array<ArrayBuffer>)[], end = true) {

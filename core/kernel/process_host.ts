@@ -6,7 +6,6 @@ import { within } from "../class/within.ts";
 import { PAGE } from "../dma/address_table.ts";
 import { close, pipe } from "../linux/fd.ts";
 import { environment, open, readLink, realPath } from "../linux/file.ts";
-import { bindLibc } from "../linux/libc.ts";
 import { yielder } from "../linux/poll.ts";
 import { type Exit, kill, processId, reap, SIGKILL, SIGUSR1, spawn } from "../linux/process.ts";
 import { type Boot, Descriptor, wireDoorbell } from "./boot.ts";
@@ -36,8 +35,6 @@ const PASSED_ON = [
 export function processHost(options: DriverHostOptions): DriverHost {
   const { loop, link, arena, doorbells, entry, vectors } = options;
   const { heapMiB } = options.manifest.limits;
-  // Before a driver runs: an application may give up its permission then, and Deno's log of what was asked for has one place.
-  bindLibc();
   const yieldProcessor = yielder();
   let looks = 0;
   let over = false;

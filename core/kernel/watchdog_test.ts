@@ -2,14 +2,14 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Bell } from "../bus/bell.ts";
 import { ControlWord, FIRST_BEAT } from "../bus/control.ts";
 import { close, pipe } from "../linux/fd.ts";
-import { bindLibc } from "../linux/libc.ts";
+import { libc } from "../linux/libc.ts";
 import { poll, POLLIN } from "../linux/poll.ts";
 import { kill, reap, SIGKILL, spawn } from "../linux/process.ts";
 import { PATIENCE, type Patience } from "./patience.ts";
 import { Watchdog } from "./watchdog.ts";
 
 // Opened once for the whole process, so not by a test.
-bindLibc();
+libc();
 
 /** Something that runs until the test is over. */
 class Program implements Disposable {

@@ -7,12 +7,12 @@ import {
   TooManyDescriptors,
 } from "./descriptors.ts";
 import { clear, close, eventfd, pipe, read, signal, writeAll } from "./fd.ts";
-import { bindLibc } from "./libc.ts";
+import { libc } from "./libc.ts";
 import { OsError } from "./os_error.ts";
 import { send, socketPair } from "./socket.ts";
 
 // Opened once for the whole process, so not by a test.
-bindLibc();
+libc();
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 

@@ -13,12 +13,12 @@ import {
   writeAll,
   writer,
 } from "./fd.ts";
-import { bindLibc, cString, libc } from "./libc.ts";
+import { cString, libc } from "./libc.ts";
 import { check, errno, OsError } from "./os_error.ts";
 import { poll, pollAsync, poller, POLLERR_OR_HUP, POLLIN, POLLOUT, yielder } from "./poll.ts";
 
 // Opened once for the whole process, so not by a test.
-bindLibc();
+libc();
 
 /** A descriptor that this process does not have. */
 const NONE_OPEN = 9999;

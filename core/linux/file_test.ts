@@ -20,11 +20,11 @@ import {
   writeAt,
   writeText,
 } from "./file.ts";
-import { bindLibc, cString, libc } from "./libc.ts";
+import { cString, libc } from "./libc.ts";
 import { OsError } from "./os_error.ts";
 
 // Opened once for the whole process, so not by a test.
-bindLibc();
+libc();
 
 function withFolder(use: (folder: string) => void): void {
   const folder = Deno.makeTempDirSync();

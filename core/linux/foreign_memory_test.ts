@@ -3,11 +3,11 @@ import { descriptors as ours } from "../../tests/support/leaks.ts";
 import { close, duplicate, eventfd, pipe } from "./fd.ts";
 import { identityOfOpen, Seal, sealsOf } from "./file_kind.ts";
 import { openForeign, UnfitMemory } from "./foreign_memory.ts";
-import { bindLibc } from "./libc.ts";
+import { libc } from "./libc.ts";
 import { GRANULE, HUGE_PAGE, hugeMemoryFile, memoryFile, MOST_SHARED } from "./memory.ts";
 
 // Opened once for the whole process, so not by a test.
-bindLibc();
+libc();
 
 function outside(fd: number): Deno.FsFile {
   return Deno.openSync(`/proc/self/fd/${fd}`, { read: true, write: true });

@@ -116,17 +116,14 @@ const FUNCTIONS = {
 export type Libc = Deno.DynamicLibrary<typeof FUNCTIONS>["symbols"];
 
 let table: Libc | undefined;
-/** What of it is not bound yet. */
-let unbound = new Set<keyof Libc>();
 
 /**
- * The C library's functions, so that importing the project asks for no permission. Each is bound when it is first named:
- * Deno compiles code for each, which takes some 17 ms for all of them, and a driver's process or a command needs few.
+ * The C library's functions, opened at first use, so that importing the project asks for no permission.
  *
  * Safety: the signatures above are those of Linux with glibc on 64-bit machines; every buffer that is passed
  * must be at least as long as the length passed beside it.
  *
- * @returns The table. What is bound stays callable after the process gave up its FFI permission.
+ * @returns The table. It stays callable after the process gave up its FFI permission.
  * @throws If the FFI permission is missing or this is not Linux with glibc.
  */
 export function libc(): Libc {
@@ -134,31 +131,9 @@ export function libc(): Libc {
     if (Deno.build.os !== "linux") {
       throw new Error(`Cannot open the C library: this is ${Deno.build.os}, drivers run on Linux`);
     }
-    const functions = {} as Libc;
-    unbound = new Set(Object.keys(FUNCTIONS) as (keyof Libc)[]);
-    for (const name of unbound) {
-      const get = () => bind(functions, [name])[name];
-      Object.defineProperty(functions, name, { get, configurable: true });
-    }
-    // Bound after a call that failed, it could find another's error.
-    table = bind(functions, ["__errno_location"]);
+    table = Deno.dlopen("libc.so.6", FUNCTIONS).symbols;
   }
   return table;
-}
-
-/** Binds all that are not bound yet: for a process that needs most of them, and may give up its permission. */
-export function bindLibc(): void {
-  const functions = libc();
-  if (unbound.size > 0) bind(functions, [...unbound]);
-}
-
-function bind(functions: Libc, names: readonly (keyof Libc)[]): Libc {
-  const wanted = Object.fromEntries(names.map((name) => [name, FUNCTIONS[name]]));
-  for (const [name, value] of Object.entries(Deno.dlopen("libc.so.6", wanted).symbols)) {
-    Object.defineProperty(functions, name, { value });
-    unbound.delete(name as keyof Libc);
-  }
-  return functions;
 }
 
 /**

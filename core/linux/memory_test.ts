@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { close } from "./fd.ts";
-import { bindLibc } from "./libc.ts";
+import { libc } from "./libc.ts";
 import {
   discard,
   disconnect,
@@ -13,7 +13,7 @@ import {
 import { OsError } from "./os_error.ts";
 
 // Opened once for the whole process, so not by a test.
-bindLibc();
+libc();
 
 /** The file behind a descriptor, as another process sees it. */
 function outside(fd: number): Deno.FsFile {

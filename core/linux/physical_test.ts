@@ -1,11 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
 import { withPages } from "./device_memory.ts";
 import { close } from "./fd.ts";
-import { bindLibc } from "./libc.ts";
+import { libc } from "./libc.ts";
 import { memoryFile } from "./memory.ts";
 import { physicalRuns } from "./physical.ts";
 
-bindLibc(); // Open before the tests: it stays open, which would count as a leak of the first one.
+libc(); // Open before the tests: it stays open, which would count as a leak of the first one.
 
 Deno.test("physicalRuns covers the memory in whole pages, or says that only root may know", () => {
   const fd = memoryFile("pages", 65536);

@@ -28,11 +28,11 @@ export type Poll = (timeout: number) => number;
  * @throws OsError from the function, if the set is wrong.
  */
 export function poller(set: PollSet): Poll {
-  const { poll } = libc();
+  const c = libc();
   errno();
   const count = set.length >> 1;
   return (timeout) => {
-    const ready = poll(set, count, timeout);
+    const ready = c.poll(set, count, timeout);
     if (ready >= 0) return ready;
     if (errno() !== EINTR) throw new OsError("Cannot wait for events", errno());
     return 0;

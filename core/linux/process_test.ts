@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { close, eventfd, pipe, read } from "./fd.ts";
 import { open } from "./file.ts";
-import { bindLibc, libc } from "./libc.ts";
+import { libc } from "./libc.ts";
 import { OsError } from "./os_error.ts";
 import { poll, POLLIN } from "./poll.ts";
 import { type Exit, kill, processId, reap, SIGKILL, spawn } from "./process.ts";
@@ -9,7 +9,7 @@ import { type Exit, kill, processId, reap, SIGKILL, spawn } from "./process.ts";
 const SIGUSR2 = 12;
 
 // Opened once for the whole process, so not by a test.
-bindLibc();
+libc();
 
 interface Run {
   readonly args: readonly string[];

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { close, eventfd } from "./fd.ts";
-import { bindLibc } from "./libc.ts";
+import { libc } from "./libc.ts";
 import { OsError } from "./os_error.ts";
 import { descriptors } from "../../tests/support/leaks.ts";
 import { exists } from "./file.ts";
@@ -16,7 +16,7 @@ import {
 } from "./socket.ts";
 
 // Opened once for the whole process, so not by a test.
-bindLibc();
+libc();
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 

@@ -1,8 +1,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { bindLibc } from "./libc.ts";
+import { libc } from "./libc.ts";
 import { writeFolder } from "./write_folder.ts";
 
-bindLibc(); // Open before the tests: it stays open, which would count as a leak of the first one.
+libc(); // Open before the tests: it stays open, which would count as a leak of the first one.
 
 Deno.test("writeFolder() fills a folder that is new or empty, and touches no other", () => {
   const root = Deno.makeTempDirSync();

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { addressTable } from "../../core/dma/address_table.ts";
 import { clear, writeAll } from "../../core/linux/fd.ts";
-import { bindLibc } from "../../core/linux/libc.ts";
+import { libc } from "../../core/linux/libc.ts";
 import { mapShared } from "../../core/linux/memory.ts";
 import { InterruptLoop } from "../../core/irq/interrupt_loop.ts";
 import { OsError } from "../../core/linux/os_error.ts";
@@ -22,7 +22,7 @@ import { openSimulated } from "./simulated.ts";
 import { written } from "../../core/platform/written_test.ts";
 
 // Opened once for the whole process, so not by a test.
-bindLibc();
+libc();
 
 /** Answers with the sum of the bytes that it reads. */
 function adder(): DeviceModel {

@@ -27,16 +27,18 @@ export class Browser implements AsyncDisposable {
   readonly #program: Deno.ChildProcess;
   readonly #socket: WebSocket;
   readonly #waiting = new Map<number, PromiseWithResolvers<Message>>();
+  readonly #folder: string;
   #session: string | undefined;
   #next = 1;
 
-  private constructor(program: Deno.ChildProcess, socket: WebSocket) {
+  private constructor(program: Deno.ChildProcess, folder: string, socket: WebSocket) {
     this.#program = program;
+    this.#folder = folder;
     this.#socket = socket;
     socket.onmessage = ({ data }) => this.#hear(JSON.parse(data));
   }
 
-  /** Opens a page. `folder` is where the browser puts what it remembers. */
+  /** Opens a page. `folder` is where the browser puts what it remembers; it is made, and removed at the end. */
   static async open(url: string, folder: string): Promise<Browser> {
     const program = new Deno.Command("chromium", {
       args: [
@@ -65,13 +67,12 @@ export class Browser implements AsyncDisposable {
       socket.onopen = () => open.resolve();
       socket.onerror = () => open.reject(new Error("Chromium hung up"));
       await open.promise;
-      const browser = new Browser(program, socket);
+      const browser = new Browser(program, folder, socket);
       await browser.#begin();
       await browser.show(url);
       return browser;
     } catch (error) {
-      program.kill("SIGKILL");
-      await program.status;
+      await end(program, folder);
       throw error;
     }
   }
@@ -152,8 +153,22 @@ export class Browser implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     const closed = Promise.withResolvers<void>();
     this.#socket.onclose = () => closed.resolve();
-    this.#program.kill("SIGKILL");
-    await this.#program.status;
+    await end(this.#program, this.#folder);
     await closed.promise;
   }
+}
+
+/** Ends Chromium, and removes its folder. Its other processes end by themselves, and put something there until then. */
+async function end(program: Deno.ChildProcess, folder: string): Promise<void> {
+  program.kill("SIGKILL");
+  await program.status;
+  const removed = () => {
+    try {
+      Deno.removeSync(folder, { recursive: true });
+    } catch (error) {
+      return error instanceof Deno.errors.NotFound;
+    }
+    return true;
+  };
+  if (!await soon(removed, PATIENCE)) throw new Error(`Chromium does not leave ${folder}`);
 }

@@ -4,6 +4,6 @@
  * @module
  */
 
-import { bindLibc } from "../../core/linux/libc.ts";
+import { libc } from "../../core/linux/libc.ts";
 
-bindLibc();
+libc();

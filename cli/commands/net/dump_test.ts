@@ -1,11 +1,11 @@
 import { SCHEMA } from "../../json.ts";
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { bindLibc } from "../../../core/linux/libc.ts";
+import { libc } from "../../../core/linux/libc.ts";
 import { type Ran, runFake, VTNET, type World } from "../../fake_test.ts";
 import { FakeCard } from "../../net/fake_test.ts";
 
 // Opened once for the whole process, so not by a test.
-bindLibc();
+libc();
 
 const FRAME = Uint8Array.fromHex(
   "ffffffffffff52540000000108060001080006040001525400000001" +

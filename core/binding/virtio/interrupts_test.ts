@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { close, eventfd } from "../../linux/fd.ts";
-import { bindLibc } from "../../linux/libc.ts";
+import { libc } from "../../linux/libc.ts";
 import { InterruptLoop } from "../../irq/interrupt_loop.ts";
 import type { OpenFunction } from "../../pci/function.ts";
 import { NO_VECTOR, type Transport } from "../../virtio/transport.ts";
@@ -8,7 +8,7 @@ import type { InterruptKind } from "../interrupt_kind.ts";
 import { Interrupts } from "./interrupts.ts";
 
 // Opened once for the whole process, so not by a test.
-bindLibc();
+libc();
 
 /** Interrupts of a device with so many queues and vectors, on a machine that has so many vectors left. */
 function bench(

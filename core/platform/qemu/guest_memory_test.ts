@@ -1,9 +1,9 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { bindLibc } from "../../linux/libc.ts";
+import { libc } from "../../linux/libc.ts";
 import { mapShared } from "../../linux/memory.ts";
 import { guestMemory } from "./guest_memory.ts";
 
-bindLibc(); // here, so that the first test is not blamed for what stays open
+libc(); // here, so that the first test is not blamed for what stays open
 
 const MIB = 1 << 20;
 const KIB64 = 65536;

@@ -1,12 +1,12 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { bindLibc } from "../../linux/libc.ts";
+import { libc } from "../../linux/libc.ts";
 import { fakeMachine } from "./fake_test.ts";
 import { openLocal } from "./local.ts";
 
 /** Nothing here waits. */
 const loop = { add() {}, remove() {} };
 
-bindLibc(); // Open before the tests: it stays open, which would count as a leak of the first one.
+libc(); // Open before the tests: it stays open, which would count as a leak of the first one.
 
 Deno.test("openLocal lists what sysfs has, in the order of the addresses", async () => {
   await using machine = await fakeMachine({

@@ -1,12 +1,12 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { close } from "../../linux/fd.ts";
 import { mapDevice } from "../../linux/device_memory.ts";
-import { bindLibc } from "../../linux/libc.ts";
+import { libc } from "../../linux/libc.ts";
 import { memoryFile } from "../../linux/memory.ts";
 import { positioned } from "../../linux/positioned.ts";
 import { deviceRegisters, wholePages } from "./registers.ts";
 
-bindLibc(); // Open before the tests: it stays open, which would count as a leak of the first one.
+libc(); // Open before the tests: it stays open, which would count as a leak of the first one.
 
 /** A window of three pages from the second page of a file on, of which the middle one is mapped. */
 function window() {
